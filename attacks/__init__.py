@@ -1,0 +1,40 @@
+"""Attacks: small changes of an image, inside a ball and the pixel box, that raise a classifier's loss.
+
+An attack is a traceable function of tensors,
+
+    x_adv = attack(logits, x, y, epsilon=..., norm=..., key=..., ...)
+
+with `logits` a function from pixels `(n, ...)` to `(n, classes)`, `x` in [0, 1], `y` integer labels `(n,)`. It may be
+called inside a compiled training step. Radii (`epsilon`) and step sizes are in pixel units, where the box is [0, 1];
+the paper's numbers, on [-1, 1], are twice as large. The two norms are `"l2"`, over all pixels and channels of an image,
+and `"linf"`. All results lie in the ball around `x` and in the box.
+
+`Attack` is an attack with its hyperparameters, hashable; `run` applies one to arrays. A new attack is a file with such
+a function and a line in `ATTACKS`.
+"""
+
+import importlib
+from collections.abc import Callable
+
+from models.errors import unknown
+
+ATTACKS: dict[str, str] = {"fgsm": "attacks.fgsm", "pgd": "attacks.pgd", "noise": "attacks.noise"}
+NORMS = ("l2", "linf")
+LOSSES = ("xent", "cw")
+
+
+def get(name: str) -> Callable:
+    """The attack function of that name.
+
+    Raises:
+        InputError: The name is unknown; the closest match is named.
+    """
+    if name not in ATTACKS:
+        raise unknown("attack", name, ATTACKS)
+    return getattr(importlib.import_module(ATTACKS[name]), name)
+
+
+def __getattr__(name: str) -> object:
+    if name in ("Attack", "run"):  # they need Keras; a look at the names does not
+        return getattr(importlib.import_module("attacks.attack"), name)
+    raise AttributeError(f"module 'attacks' has no attribute '{name}'")

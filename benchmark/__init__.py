@@ -1,0 +1,1 @@
+"""What to run, in which order, and where results live. See `docs/design.md`."""

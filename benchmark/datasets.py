@@ -1,0 +1,302 @@
+"""Data sets by name: `digits` (embedded), `gaussians` (the toy) and any TFDS image-classification set.
+
+A TFDS set is decoded once into a memory-mapped cache in the user's cache folder, keyed by name, version and split. Every
+cached file carries its checksum; a damaged one is noticed and decoded again.
+"""
+
+import hashlib
+import json
+import os
+import socket
+import tempfile
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import platformdirs
+from filelock import FileLock
+
+from models.errors import InputError, unknown
+
+EMBEDDED = ("digits", "gaussians")
+Notice = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Info:
+    """What is known of a data set without reading its images."""
+
+    name: str
+    version: str
+    train_size: int
+    test_size: int
+    shape: tuple[int, ...]
+    num_classes: int
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set for classification.
+
+    Attributes:
+        info: Name, version and sizes.
+        x_train: `(n, h, w, c)` uint8; the toy: `(n, 2)` float32 in [0, 1].
+        y_train: `(n,)` int32.
+        x_test: As `x_train`.
+        y_test: As `y_train`.
+    """
+
+    info: Info
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+
+    def channel_means(self) -> np.ndarray:
+        """The training set's mean of each channel, `(c,)` float32 in [0, 1]."""
+        mean = self.x_train.mean(axis=tuple(range(self.x_train.ndim - 1)), dtype=np.float64)
+        return (mean / 255 if self.x_train.dtype == np.uint8 else mean).astype(np.float32)
+
+
+def _digits() -> Dataset:
+    """scikit-learn's digits: 1,797 real 8x8 images, 1,200 to train and 597 to test, stratified by class."""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    raw = load_digits()
+    x = np.round(raw.images * (255 / 16)).astype(np.uint8)[..., None]
+    y = raw.target.astype(np.int32)
+    train, test = train_test_split(np.arange(len(y)), test_size=597, stratify=y, random_state=0)
+    info = Info("digits", "1.0.0", len(train), len(test), (8, 8, 1), 10)
+    return Dataset(info, x[train], y[train], x[test], y[test])
+
+
+def _gaussians() -> Dataset:
+    """The toy of section 2.2: two Gaussians in the plane, 3,000 points each, scaled together to the pixel box.
+
+    The paper's [-1, 1] is [0, 1] here. The test points are a second draw, at the training points' scale.
+    """
+    mean, covariance = np.array([1.2, 0.1]), np.array([[0.1, -0.01], [-0.01, 0.002]])
+    rng = np.random.default_rng(0)
+
+    def draw() -> np.ndarray:
+        return np.concatenate([rng.multivariate_normal(m, covariance, 3000) for m in (mean, -mean)])
+
+    train, test = draw(), draw()
+    low, high = train.min(), train.max()
+    y = np.repeat(np.array([0, 1], np.int32), 3000)
+    x_train, x_test = (np.clip((v - low) / (high - low), 0, 1).astype(np.float32) for v in (train, test))
+    return Dataset(Info("gaussians", "1.0.0", 6000, 6000, (2,), 2), x_train, y, x_test, y)
+
+
+_BUILDERS: dict[str, Callable[[], Dataset]] = {"digits": _digits, "gaussians": _gaussians}
+
+
+def tfds_folder(data_dir: str | None = None) -> Path:
+    """Where TFDS sets are looked for: `data_dir`, else `TFDS_DATA_DIR`, else TFDS's own default."""
+    return Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+
+
+def cache_folder() -> Path:
+    """Where decoded sets are kept."""
+    return Path(platformdirs.user_cache_dir("robust-interpretability-benchmark"))
+
+
+def _builder(name: str, data_dir: str | None) -> Any:
+    """The TFDS builder, its data prepared (downloaded if need be)."""
+    import tensorflow_datasets as tfds
+
+    folder = tfds_folder(data_dir)
+    try:
+        builder = tfds.builder(name, data_dir=folder, try_gcs=False)
+    except (tfds.core.DatasetNotFoundError, ValueError):
+        raise unknown("dataset", name, (*EMBEDDED, *tfds.list_builders())) from None
+    if not builder.data_path.exists():
+        try:
+            _reachable(builder.url_infos)
+            builder.download_and_prepare()
+        except Exception as error:  # anything from a closed network to a full disk
+            raise InputError(
+                f"Data set '{name}' is not prepared in {folder} and could not be downloaded "
+                f"({_first_line(error)}). Prepare it where there is a network with "
+                f"`python -m tensorflow_datasets build {name} --data_dir FOLDER` and pass --data-dir FOLDER."
+            ) from error
+    return builder
+
+
+def _reachable(urls: Iterable[str]) -> None:
+    """Fails at once, and before a file is written, where TFDS would retry for minutes.
+
+    Raises:
+        OSError: A host the data comes from has no address here, and no proxy is set.
+    """
+    if not urllib.request.getproxies():
+        for host in sorted({urllib.parse.urlsplit(url).hostname or "" for url in urls}):
+            try:
+                socket.getaddrinfo(host, 443)
+            except OSError as error:
+                raise OSError(f"no network: {host} has no address") from error
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__
+
+
+def _tfds_info(builder: Any) -> tuple[Info, str, str, str]:
+    """The `Info` of a TFDS set, the name of its test split, and of its image and label features."""
+    import tensorflow_datasets as tfds
+
+    features, splits = builder.info.features, builder.info.splits
+    name = builder.info.name
+    images = [k for k, f in features.items() if isinstance(f, tfds.features.Image)]
+    labels = [k for k, f in features.items() if isinstance(f, tfds.features.ClassLabel)]
+    if len(images) != 1 or len(labels) != 1:
+        raise InputError(
+            f"Data set '{name}' must have one image and one class label. Its features: {', '.join(features)}."
+        )
+    shape = features[images[0]].shape
+    if None in shape:
+        raise InputError(f"Data set '{name}' must have images of one size. Its shape is {shape}.")
+    test = "test" if "test" in splits else "validation"
+    for split in ("train", test):
+        if split not in splits:
+            raise InputError(f"Data set '{name}' must have splits 'train' and 'test'. It has {', '.join(splits)}.")
+    sizes = splits["train"].num_examples, splits[test].num_examples
+    classes = features[labels[0]].num_classes
+    return Info(name, str(builder.info.version), *sizes, tuple(shape), classes), test, images[0], labels[0]
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _decoded(builder: Any, split: str, image: str, label: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    import tensorflow_datasets as tfds
+
+    config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False, add_tfds_id=False)
+    rows = builder.as_dataset(split=split, shuffle_files=False, read_config=config).batch(1000).prefetch(1)
+    for row in tfds.as_numpy(rows):
+        yield row[image], row[label]
+
+
+def _write_split(
+    folder: Path, stem: str, size: int, shape: tuple[int, ...], rows: Iterator[tuple[np.ndarray, np.ndarray]]
+) -> None:
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        files = {part: Path(scratch, f"{part}.npy") for part in ("x", "y")}
+        x = np.lib.format.open_memmap(files["x"], "w+", np.uint8, (size, *shape))
+        y = np.lib.format.open_memmap(files["y"], "w+", np.int32, (size,))
+        at = 0
+        for images, labels in rows:
+            x[at : at + len(images)], y[at : at + len(images)] = images, labels
+            at += len(images)
+        if at != size:
+            raise InputError(f"{stem} must have {size} examples. {at} were read: its files are incomplete.")
+        x.flush()
+        y.flush()
+        del x, y
+        sums = {part: _checksum(file) for part, file in files.items()}
+        manifest = Path(scratch, "manifest.json")
+        manifest.write_text(json.dumps(sums))
+        for part, file in files.items():
+            os.replace(file, folder / f"{stem}-{part}.npy")
+        os.replace(manifest, folder / f"{stem}.json")
+
+
+def _cached(folder: Path, stem: str) -> tuple[np.ndarray, np.ndarray] | str:
+    """The cached split, or the reason why there is none (empty where there never was)."""
+    manifest = folder / f"{stem}.json"
+    if not manifest.exists():
+        return ""
+    try:
+        sums = json.loads(manifest.read_text())
+        for part in ("x", "y"):
+            file = folder / f"{stem}-{part}.npy"
+            if _checksum(file) != sums[part]:
+                return f"{file} does not match its checksum"
+        return tuple(np.load(folder / f"{stem}-{part}.npy", mmap_mode="r") for part in ("x", "y"))  # type: ignore[return-value]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return f"{stem}: {_first_line(error)}"
+
+
+def _split(
+    builder: Any, info: Info, split: str, size: int, image: str, label: str, notice: Notice
+) -> tuple[np.ndarray, np.ndarray]:
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"The cache folder {folder} cannot be written ({error.strerror}).") from error
+    stem = f"{info.name.replace('/', '_')}-{info.version}-{split}"
+    with FileLock(folder / f"{stem}.lock"):
+        found = _cached(folder, stem)
+        if isinstance(found, tuple):
+            return found
+        if found:
+            notice(f"damaged cache: {found}; decoding again")
+        notice(f"decoding {info.name} {split} ({size:,} images), once")
+        _write_split(folder, stem, size, info.shape, _decoded(builder, split, image, label))
+        found = _cached(folder, stem)
+    if not isinstance(found, tuple):
+        raise InputError(f"The decoded data cannot be read back from {folder}: {found}.")
+    return found
+
+
+def _limited(info: Info, train_limit: int | None, test_limit: int | None) -> Info:
+    train = min(train_limit or info.train_size, info.train_size)
+    test = min(test_limit or info.test_size, info.test_size)
+    return Info(info.name, info.version, train, test, info.shape, info.num_classes)
+
+
+def describe(
+    name: str, *, data_dir: str | None = None, train_limit: int | None = None, test_limit: int | None = None
+) -> Info:
+    """What `load` with the same arguments would hold, without decoding an image.
+
+    Raises:
+        InputError: As `load`.
+    """
+    full = _BUILDERS[name]().info if name in _BUILDERS else _tfds_info(_builder(name, data_dir))[0]
+    return _limited(full, train_limit, test_limit)
+
+
+def load(
+    name: str,
+    *,
+    data_dir: str | None = None,
+    train_limit: int | None = None,
+    test_limit: int | None = None,
+    notice: Notice = lambda _: None,
+) -> Dataset:
+    """A data set by name.
+
+    Args:
+        name: `"digits"`, `"gaussians"` or the TFDS name of an image-classification set.
+        data_dir: The TFDS folder; see `tfds_folder`.
+        train_limit: Use only the first so many training images.
+        test_limit: Use only the first so many test images.
+        notice: Told, in a line, when data is decoded or a cache was damaged.
+
+    Returns:
+        The data set; TFDS images are memory-mapped, read-only.
+
+    Raises:
+        InputError: Unknown name (with the close match); a set that is not prepared and cannot be downloaded; one that
+            is no image classification; an unwritable cache.
+    """
+    if name in _BUILDERS:
+        data = _BUILDERS[name]()
+    else:
+        builder = _builder(name, data_dir)
+        info, test, image, label = _tfds_info(builder)
+        train_part = _split(builder, info, "train", info.train_size, image, label, notice)
+        data = Dataset(info, *train_part, *_split(builder, info, test, info.test_size, image, label, notice))
+    info = _limited(data.info, train_limit, test_limit)
+    n, m = info.train_size, info.test_size
+    return Dataset(info, data.x_train[:n], data.y_train[:n], data.x_test[:m], data.y_test[:m])

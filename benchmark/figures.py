@@ -1,0 +1,176 @@
+"""The figures drawn from tables: trade-off scatters, ROAR and KAR curves, manifold distances."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmark import style
+from benchmark.config import Config
+from benchmark.plan import BASELINE
+from benchmark.tables import curve, untouched_accuracy
+from metrics import manifold, retraining
+
+AGAINST = {"test_accuracy": "test accuracy", "strength": "attack strength (radius / largest radius)"}
+MODE_NAMES = {"roar": "ROAR", "kar": "KAR"}
+SMALLEST_KDE = 30
+
+
+def _caption(config: Config, networks: int) -> str:
+    seeds = f"{config.seeds} base-model seed" + ("s" if config.seeds > 1 else "")
+    return f"{config.data.name}, {config.scale} scale, {config.model.name}, {networks} networks, {seeds}"
+
+
+def _repeats(config: Config) -> str:
+    return f", {config.retraining.repeats} retrainings a point" if config.retraining else ""
+
+
+def tradeoff(folder: Path, config: Config, tables: dict[str, pd.DataFrame], mode: str, loss: str, against: str) -> list[Path]:
+    """A score against test accuracy or attack strength: four series with intervals, lines and correlations."""
+    scores, correlations = tables["scores"], tables["correlations"]
+    wide = scores.pivot(index="network", columns="score", values="value")
+    meta = scores.drop_duplicates("network").set_index("network")[["norm", "loss", "strength"]]
+    wide = wide.join(meta)
+    caption = _caption(config, len(wide)) + _repeats(config) + "; bars: 95 % bootstrap intervals"
+    with style.figure(1, 1, 5.6, 4.2, caption=caption) as (made, axes):
+        axis = axes[0, 0]
+        for (norm, attribution), (colour, marker) in style.SERIES.items():
+            name = f"{mode}_{attribution}"
+            member = (wide["norm"] == "none") | ((wide["norm"] == norm) & (wide["loss"] == loss))
+            if name not in wide or not (wide["norm"] == norm).any():
+                continue
+            part = wide[member & wide[name].notna()]
+            found = scores[(scores["score"] == name) & scores["network"].isin(part.index)].set_index("network")
+            found = found.reindex(part.index)
+            x, y = part[against].to_numpy(float), part[name].to_numpy(float)
+            errors = np.abs(np.stack([y - found["low"], found["high"] - y]))
+            row = correlations[
+                (correlations["score"] == name) & (correlations["against"] == against)
+                & (correlations["norm"] == norm) & (correlations["loss"] == loss)
+            ]  # fmt: skip
+            label = f"{style.NORM_NAMES[norm]} {style.ATTRIBUTION_NAMES[attribution]}"
+            if len(row):
+                r = row.iloc[0]
+                label += f"  r = {r['pearson']:+.2f}, ρ = {r['spearman']:+.2f}"
+                ends = np.array([x.min(), x.max()])
+                axis.plot(ends, r["intercept"] + r["slope"] * ends, color=colour, lw=1.2, alpha=0.8)
+            axis.errorbar(x, y, errors, fmt=marker, color=colour, ms=5, lw=0.8, alpha=0.9, mec="white", mew=0.5, label=label)
+        axis.axhline(0, color="#888888", lw=0.8, zorder=0)
+        axis.set_xlabel(AGAINST[against])
+        axis.set_ylabel(f"{MODE_NAMES[mode]} score")
+        axis.set_title(f"{MODE_NAMES[mode]} against {AGAINST[against].split(' (')[0]}, training attack loss {loss}", loc="left")
+        axis.legend(loc="best")
+        return style.save(made, folder, f"{mode}_{loss}_{'accuracy' if against == 'test_accuracy' else 'strength'}")
+
+
+def curves(folder: Path, config: Config, tables: dict[str, pd.DataFrame], mode: str, loss: str) -> list[Path]:
+    """ROAR or KAR curves: a panel for each norm and attribution, the random order among them, spread of the repeats."""
+    rows = tables["retraining"]
+    rows = rows[rows["mode"].isin([mode])]
+    chance = 1 / int(config_classes(tables))
+    untouched = untouched_accuracy(tables["retraining"])
+    attributions = [a for a in style.ATTRIBUTION_NAMES if (rows["attribution"] == a).any()]
+    norms = [n for n in ("l2", "linf") if (rows["norm"] == n).any()] or ["none"]
+    caption = _caption(config, tables["scores"]["network"].nunique()) + _repeats(config) + "; bands: all repeats"
+    size = (len(attributions), len(norms), 3.6 * len(norms) + 1.2, 2.7 * len(attributions) + 0.5)
+    with style.figure(*size, caption=caption, sharex=True, sharey=True) as (made, axes):
+        for i, attribution in enumerate(attributions):
+            for j, norm in enumerate(norms):
+                axis = axes[i, j]
+                member = (rows["attribution"] == attribution) & (
+                    (rows["norm"] == "none") | ((rows["norm"] == norm) & (rows["loss"] == loss))
+                )
+                groups = [(name, part) for name, part in rows[member].groupby(["epsilon", "norm"])]
+                colours = style.gradient_colours(len(groups) - 1, norm)
+                drawn = [("random", rows[rows["attribution"] == BASELINE], "#888888", "--")]
+                for k, ((epsilon, own), part) in enumerate(groups):
+                    colour = style.BLACK if own == "none" else colours[k - 1]
+                    drawn.append((style.network_name(own, epsilon), part, colour, "-"))
+                for name, part, colour, dash in drawn:
+                    accuracy = np.concatenate([curve(one) for _, one in part.groupby("seed")])
+                    fractions = np.sort(part["fraction"].unique())
+                    x, y = retraining.Curve(mode, fractions, accuracy).with_ends(untouched, chance)
+                    axis.plot(x, y, dash, color=colour, lw=1.3, label=name, marker=".", ms=4)
+                    axis.fill_between(fractions, accuracy.min(0), accuracy.max(0), color=colour, alpha=0.15, lw=0)
+                axis.set_title(f"{style.NORM_NAMES[norm]}, {style.ATTRIBUTION_NAMES[attribution]}", loc="left")
+                if i == len(attributions) - 1:
+                    axis.set_xlabel(f"fraction of pixels {'removed' if mode == 'roar' else 'kept'}")
+                if j == 0:
+                    axis.set_ylabel("accuracy of the retrained network")
+        for j in range(len(norms)):
+            handles, labels = axes[0, j].get_legend_handles_labels()
+            axes[0, j].legend(handles, labels, loc="lower left" if mode == "roar" else "lower right", fontsize=7)
+        made.suptitle(f"{MODE_NAMES[mode]} curves, training attack loss {loss}", fontsize=10)
+        return style.save(made, folder, f"curves_{mode}_{loss}")
+
+
+def config_classes(tables: dict[str, pd.DataFrame]) -> int:
+    """Number of classes, kept with the tables."""
+    return int(tables["dataset"].set_index("measure").loc["classes", "value"])
+
+
+def manifold_distances(folder: Path, config: Config, rows: pd.DataFrame, attack_loss: str) -> list[Path]:
+    """Densities of scaled distances to the manifold, a panel for each norm and training loss, as the paper draws them."""
+    rows = rows[rows["attack_loss"] == attack_loss]
+    panels = [(n, p) for n in ("l2", "linf") for p in ("xent", "cw") if ((rows["norm"] == n) & (rows["loss"] == p)).any()]
+    panels = panels or [("none", "none")]
+    columns = min(2, len(panels))
+    lines = -(-len(panels) // columns)
+    kept = config.manifold.epsilon if config.manifold else 0
+    caption = (
+        _caption(config, rows["network"].nunique())
+        + f"; adversarial examples: L2 radius {kept:g} (pixel units), loss {attack_loss}"
+    )
+    standard = rows[rows["norm"] == "none"]
+    clean = standard["clean_distance"].to_numpy()
+    with style.figure(lines, columns, 4.2 * columns + 0.4, 3.0 * lines + 0.4, caption=caption, sharex=True) as (made, axes):
+        for axis, (norm, loss) in zip(axes.flat, panels, strict=False):
+            own = rows[(rows["norm"] == norm) & (rows["loss"] == loss)]
+            groups = [("standard", standard, style.VERMILION)]
+            colours = style.gradient_colours(own["epsilon"].nunique(), "l2")
+            groups += [
+                (style.network_name(norm, e), part, c)
+                for (e, part), c in zip(own.groupby("epsilon"), colours, strict=True)
+            ]  # fmt: skip
+            drawn = [("test data", clean, style.BLACK, "--")]
+            drawn += [(name, part.loc[part["kept"], "adversarial_distance"].to_numpy(), c, "-") for name, part, c in groups]
+            scaled = [(name, manifold.scaled(values, clean), c, dash) for name, values, c, dash in drawn if len(values)]
+            high = max(float(np.percentile(values, 99.5)) for _, values, _, _ in scaled)
+            grid = np.linspace(-0.1, high + 0.1, 400)
+            for name, values, colour, dash in scaled:
+                if len(values) < SMALLEST_KDE or np.ptp(values) == 0:
+                    axis.plot([], [], dash, color=colour, label=f"{name}: {len(values)} examples, too few")
+                    continue
+                axis.plot(grid, manifold.density(values, grid), dash, color=colour, lw=1.4, label=f"{name} (n = {len(values)})")
+            axis.set_title(f"{style.NORM_NAMES[norm]}, {loss}", loc="left")
+            axis.set_xlabel("scaled distance to the manifold")
+            axis.set_ylabel("density")
+            axis.legend(fontsize=7)
+        for axis in list(axes.flat)[len(panels) :]:
+            axis.set_visible(False)
+        return style.save(made, folder, f"manifold_{attack_loss}")
+
+
+def manifold_excess(folder: Path, config: Config, tables: dict[str, pd.DataFrame], attack_loss: str) -> list[Path]:
+    """How much farther from the manifold adversarial examples lie than their images, beside noise of the same norm."""
+    scores = tables["scores"]
+    losses = sorted(set(scores["loss"]) - {"none"}) or ["none"]
+    caption = _caption(config, scores["network"].nunique()) + "; 95 % intervals over test images"
+    with style.figure(1, len(losses), 4.4 * len(losses), 3.4, caption=caption, sharey=True) as (made, axes):
+        for axis, loss in zip(axes[0], losses, strict=True):
+            for norm, colour in (("l2", style.BLUE), ("linf", style.VERMILION)):
+                member = (scores["norm"] == "none") | ((scores["norm"] == norm) & (scores["loss"] == loss))
+                for name, mark, title in ((f"manifold_{attack_loss}_excess", "o-", "adversarial"),
+                                          (f"manifold_{attack_loss}_noise_excess", "x--", "noise, same norm")):  # fmt: skip
+                    part = scores[member & (scores["score"] == name)].sort_values("strength")
+                    if len(part) < 2:
+                        continue
+                    errors = np.abs(np.stack([part["value"] - part["low"], part["high"] - part["value"]]))
+                    axis.errorbar(part["strength"], part["value"], errors, fmt=mark, color=colour, ms=4, lw=1,
+                                  label=f"{style.NORM_NAMES[norm]}, {title}")  # fmt: skip
+            axis.set_xlabel("attack strength of training")
+            axis.set_title(f"training attack loss {loss}", loc="left")
+            axis.axhline(0, color="#888888", lw=0.8, zorder=0)
+            axis.legend()
+        axes[0, 0].set_ylabel("excess distance d(x') - d(x), paper units")
+        return style.save(made, folder, f"manifold_excess_{attack_loss}")

@@ -1,0 +1,228 @@
+"""A configuration as units of work: pure functions of their specification, with stable keys.
+
+A unit's key is a hash of its specification, which holds all that its result depends on: the protocol's version, the
+data's version, every number of the configuration that it uses, and the keys of the units whose results it reads. What
+is stored under a key need not be done again, whoever asks for it.
+
+Kinds: `train` (a base model), `vae_gan` (the manifold model), `accuracy` (clean, robust and under noise), `manifold`
+(distances of one network's adversarial examples), `pictures` (gradient maps and adversarial examples to look at),
+`retrain` (one network of a ROAR or KAR curve).
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from attacks import NORMS
+from benchmark.config import PROTOCOL_VERSION, Config
+from benchmark.datasets import Info
+from models.errors import InputError
+
+BASELINE = "random"
+UNTOUCHED = "none"
+
+
+@dataclass(frozen=True)
+class Network:
+    """A way of training: the standard one, or against an adversary. `epsilon` in pixel units."""
+
+    norm: str | None = None
+    epsilon: float = 0.0
+    loss: str | None = None
+
+    @property
+    def label(self) -> str:
+        """`standard`, or as `l2-0.8-xent`."""
+        return "standard" if self.norm is None else f"{self.norm}-{self.epsilon:g}-{self.loss}"
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One unit of work.
+
+    Attributes:
+        kind: Which function does it (see `benchmark.units`).
+        label: For people; unique in a plan.
+        spec: What the result depends on; JSON values only.
+        needs: Keys of the units whose results it reads.
+        images: Images it trains on, epochs counted; 0 where it trains nothing.
+        cost: Roughly, passes through a network, forward and back; for the estimate of the time left.
+        tags: What it belongs to (network, seed, attribution, ...), for the tables. Not part of the key.
+    """
+
+    kind: str
+    label: str
+    spec: dict[str, Any]
+    needs: tuple[str, ...]
+    images: int
+    cost: float
+    tags: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """Sixteen hexadecimal digits."""
+        text = json.dumps([PROTOCOL_VERSION, self.kind, self.spec], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The units of a run, in an order in which each comes after what it needs."""
+
+    config: Config
+    info: Info
+    networks: tuple[Network, ...]
+    units: tuple[Unit, ...]
+
+    def of(self, kind: str, **tags: Any) -> Iterator[Unit]:
+        """The units of a kind with these tags."""
+        return (u for u in self.units if u.kind == kind and all(u.tags.get(k) == v for k, v in tags.items()))
+
+
+def networks(config: Config) -> dict[Network, set[str]]:
+    """The networks of the grids and what is measured on each; the standard network, with all measures, first."""
+    found: dict[Network, set[str]] = {Network(): {"manifold", "retraining"}}
+    for grid in config.grid:
+        for loss in grid.losses:
+            for epsilon in grid.epsilons:
+                found.setdefault(Network(grid.norm, epsilon, loss), set()).update(grid.measures)
+    return found
+
+
+def strengths(config: Config) -> dict[str, float]:
+    """The largest radius of each norm's grids: attack strength is the radius divided by it."""
+    return {n: max([e for g in config.grid if g.norm == n for e in g.epsilons], default=1.0) for n in NORMS}
+
+
+class _Builder:
+    """Collects units; the specifications that several kinds share are made here once."""
+
+    def __init__(self, config: Config, info: Info) -> None:
+        self.config, self.info = config, info
+        self.units: list[Unit] = []
+        self.data = {"name": info.name, "version": info.version, "train": info.train_size, "test": info.test_size}
+        self.model = config.model.model_dump()
+
+    def add(self, kind: str, label: str, spec: dict, needs: tuple[str, ...], images: float, cost: float, **tags: Any) -> str:
+        unit = Unit(kind, label, spec, needs, int(images), float(cost), tags)
+        self.units.append(unit)
+        return unit.key
+
+    def attack(self, network: Network) -> dict[str, Any] | None:
+        if network.norm is None:
+            return None
+        adversary = self.config.adversary
+        step_size = adversary.step_size_l2 if network.norm == "l2" else adversary.step_size_linf
+        return {
+            "name": adversary.name, "norm": network.norm, "epsilon": network.epsilon, "loss": network.loss,
+            "steps": adversary.steps, "step_size": step_size, "random_start": adversary.random_start,
+        }  # fmt: skip
+
+    def train(self, network: Network, seed: int) -> str:
+        attack = self.attack(network)
+        training = self.config.training.model_dump()
+        images = self.info.train_size * training["epochs"]
+        steps = 0 if attack is None else attack["steps"] if attack["name"] == "pgd" else 1
+        spec = {"data": self.data, "model": self.model, "training": training, "attack": attack, "seed": seed}
+        label = f"{network.label} seed {seed}"
+        return self.add("train", label, spec, (), images, images * (1 + steps), network=network, seed=seed)
+
+    def vae_gan(self) -> str:
+        section = self.config.vae_gan
+        if section is None:
+            raise InputError("The configuration has no [vae_gan] section.")
+        images = self.info.train_size * section.epochs
+        spec = {"data": self.data, "vae_gan": section.model_dump(), "seed": 0}
+        return self.add("vae_gan", section.name, spec, (), images, images * 5 * (1 + section.discriminator_steps), seed=0)
+
+    def measure(self, network: Network, seed: int, model: str) -> None:
+        tags = {"network": network, "seed": seed}
+        label = f"{network.label} seed {seed}"
+        evaluation = self.config.evaluation.model_dump()
+        n = self.info.train_size + self.info.test_size * (2 + evaluation["steps"])
+        self.add("accuracy", label, {"data": self.data, "model": model, "attack": evaluation}, (model,), 0, n, **tags)
+
+    def manifold(self, network: Network, seed: int, model: str, standard: str, vae_gan: str) -> None:
+        section = self.config.manifold
+        if section is None:
+            return
+        for loss in section.losses:
+            attack = {"name": "pgd", "norm": "l2", "epsilon": section.epsilon, "loss": loss,
+                      "steps": section.steps, "step_size": section.step_size}  # fmt: skip
+            spec = {"data": self.data, "model": model, "standard": standard, "vae_gan": vae_gan, "attack": attack,
+                    "sample_posterior": section.sample_posterior}  # fmt: skip
+            cost = self.info.test_size * (section.steps + 6)
+            needs = (model, standard, vae_gan)
+            label = f"{network.label} seed {seed} {loss}"
+            self.add("manifold", label, spec, needs, 0, cost, network=network, seed=seed, attack_loss=loss)
+
+    def pictures(self, network: Network, seed: int, model: str) -> None:
+        section = self.config.manifold
+        attack = None
+        if section is not None:
+            attack = {"name": "pgd", "norm": "l2", "epsilon": section.epsilon, "loss": section.losses[0],
+                      "steps": section.steps, "step_size": section.step_size}  # fmt: skip
+        spec = {"data": self.data, "model": model, "images": self.config.pictures, "attack": attack}
+        label = f"{network.label} seed {seed}"
+        self.add("pictures", label, spec, (model,), 0, self.config.pictures * 100, network=network, seed=seed)
+
+    def retrain(self, model: str | None, attribution: str, tags: dict[str, Any]) -> None:
+        """The retrainings of one attribution of one base model, or of the random baseline, or on untouched images."""
+        section = self.config.retraining
+        if section is None:
+            return
+        training = self.config.training.model_dump() | {"epochs": section.epochs}
+        images = self.info.train_size * section.epochs
+        points = [(mode, fraction) for mode in section.modes for fraction in section.fractions]
+        for mode, fraction in [(UNTOUCHED, 0.0)] if attribution == UNTOUCHED else points:
+            for repeat in range(section.repeats):
+                spec = {"data": self.data, "model": self.model, "training": training, "source": model,
+                        "attribution": attribution, "mode": mode, "fraction": fraction, "repeat": repeat}  # fmt: skip
+                own = tags | {"attribution": attribution, "mode": mode, "fraction": fraction, "repeat": repeat}
+                name = f"{tags['network'].label} seed {tags['seed']} " if model else ""
+                label = f"{name}{attribution} {mode} {fraction:g} repeat {repeat}"
+                self.add("retrain", label, spec, (model,) if model else (), images, images, **own)
+
+
+def build(config: Config, info: Info) -> Plan:
+    """The plan of a run.
+
+    Args:
+        config: The configuration.
+        info: The data set's description, its limits applied (`datasets.describe`).
+
+    Returns:
+        The plan. Base models come first, so that what remains can run side by side.
+    """
+    b = _Builder(config, info)
+    measured = networks(config)
+    seeds = range(config.seeds)
+    models = {(network, seed): b.train(network, seed) for seed in seeds for network in measured}
+    vae_gan = b.vae_gan() if config.manifold else ""
+    for (network, seed), model in models.items():
+        b.measure(network, seed, model)
+    if config.pictures and len(info.shape) == 3:
+        for (network, seed), model in models.items():
+            b.pictures(network, seed, model)
+    for (network, seed), model in models.items():
+        if "manifold" in measured[network]:
+            b.manifold(network, seed, model, models[Network(), seed], vae_gan)
+    if config.retraining:
+        b.retrain(None, UNTOUCHED, {})
+        b.retrain(None, BASELINE, {})
+        for (network, seed), model in models.items():
+            if "retraining" in measured[network]:
+                for attribution in config.retraining.attributions:
+                    b.retrain(model, attribution, {"network": network, "seed": seed})
+    return Plan(config, info, tuple(measured), tuple(b.units))
+
+
+def summary(plan: Plan) -> list[tuple[str, int, int]]:
+    """`(kind, number of units, images trained on)` for each kind, in order."""
+    units, images = Counter(u.kind for u in plan.units), Counter()
+    for unit in plan.units:
+        images[unit.kind] += unit.images
+    return [(kind, count, images[kind]) for kind, count in units.items()]

@@ -1,0 +1,132 @@
+"""What a user sees while a plan runs: the stage, units done and left, an estimate of the time left."""
+
+import time
+from collections import defaultdict
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+from benchmark.plan import Plan, Unit
+
+STAGES = {
+    "train": "training base models",
+    "vae_gan": "training the manifold model",
+    "accuracy": "measuring accuracy",
+    "manifold": "measuring manifold distances",
+    "pictures": "drawing gradients",
+    "retrain": "retraining for ROAR and KAR",
+}
+
+
+def duration(seconds: float) -> str:
+    """As `45 s`, `3 min 20 s`, `2 h 5 min`."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+
+
+class Estimate:
+    """The time left, from what units took per unit of cost, kind by kind.
+
+    Args:
+        workers: Units at a time.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self.cost: dict[str, float] = defaultdict(float)
+        self.seconds: dict[str, float] = defaultdict(float)
+
+    def add(self, unit: Unit, seconds: float) -> None:
+        """Takes note of a unit that ended."""
+        self.cost[unit.kind] += unit.cost
+        self.seconds[unit.kind] += seconds
+
+    def left(self, units: list[Unit]) -> tuple[float, bool] | None:
+        """Seconds for these units and whether every kind among them has been measured; None before the first."""
+        if not self.cost:
+            return None
+        total, known = 0.0, True
+        for unit in units:
+            if unit.kind in self.cost:
+                total += unit.cost * self.seconds[unit.kind] / max(self.cost[unit.kind], 1e-9)
+            else:
+                known = False
+        return total / self.workers, known
+
+    def text(self, units: list[Unit]) -> str:
+        """The estimate in words; `at least` while a kind of unit is still ahead that none has been seen of."""
+        found = self.left(units)
+        if found is None:
+            return "estimating the time"
+        seconds, known = found
+        return f"{'about' if known else 'at least'} {duration(seconds)} left"
+
+
+class Display:
+    """Shows a run's course: a live bar on a terminal, plain lines elsewhere.
+
+    Args:
+        plan: The plan.
+        done: Keys of units that were done before.
+        workers: Units at a time.
+        console: Where to write.
+        every: Seconds between plain lines.
+    """
+
+    def __init__(self, plan: Plan, done: set[str], workers: int, console: Console, every: float = 10.0) -> None:
+        self.console, self.every = console, every
+        self.left = {unit.key: unit for unit in plan.units if unit.key not in done}
+        self.total = len(plan.units)
+        self.estimate = Estimate(workers)
+        self.stage = ""
+        self.last_line = 0.0
+        self.bar: Progress | None = None
+        self.task: TaskID | None = None
+
+    def __enter__(self) -> "Display":
+        if self.console.is_terminal:
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
+            self.bar = Progress(*columns, console=self.console, transient=True)
+            self.bar.start()
+            done = self.total - len(self.left)
+            self.task = self.bar.add_task("starting", total=self.total, completed=done, left="")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar:
+            self.bar.stop()
+
+    def started(self, unit: Unit) -> None:
+        """A unit's work begins."""
+        stage = STAGES[unit.kind]
+        if stage != self.stage:
+            self.stage = stage
+            self._show(force=True)
+
+    def finished(self, unit: Unit, seconds: float) -> None:
+        """A unit's result is stored."""
+        self.estimate.add(unit, seconds)
+        self.left.pop(unit.key, None)
+        self._show(force=not self.left)
+
+    def waiting(self) -> None:
+        """Time passes."""
+        self._show()
+
+    def _show(self, force: bool = False) -> None:
+        done = self.total - len(self.left)
+        if self.bar and self.task is not None:
+            if not force and time.monotonic() - self.last_line < 0.2:
+                return
+            left = self.estimate.text(list(self.left.values()))
+            self.bar.update(self.task, completed=done, description=self.stage, left=left)
+        elif force or time.monotonic() - self.last_line >= self.every:
+            left = self.estimate.text(list(self.left.values())) if self.left else "all done"
+            self.console.print(f"[{done}/{self.total}] {self.stage}, {left}", markup=False, highlight=False, soft_wrap=True)
+        else:
+            return
+        self.last_line = time.monotonic()

@@ -1,0 +1,210 @@
+"""What a run leaves: result tables, leaderboard entries and figures; and the figures again from the tables alone."""
+
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmark import config as configuration
+from benchmark import tables as result_tables
+from benchmark.config import PROTOCOL_VERSION, Config
+from benchmark.plan import Network, Plan
+from benchmark.store import Store, write
+from leaderboard import entry as entries
+from leaderboard import render
+from models.errors import InputError
+
+CHECKSUMS = "checksums.json"
+PICTURES = "pictures.npz"
+
+
+def _pictures(plan: Plan, store: Store) -> dict[str, np.ndarray]:
+    """Arrays of the first seed's pictures, named `network/array`."""
+    out = {}
+    for unit in plan.of("pictures", seed=0):
+        for name, array in store.arrays(unit).items():
+            out[f"{unit.tags['network'].label}/{name}"] = array
+    for unit in plan.of("vae_gan"):
+        for name, array in store.arrays(unit).items():
+            out[f"manifold model/{name}"] = array
+    return out
+
+
+def write_results(plan: Plan, store: Store) -> dict[str, pd.DataFrame]:
+    """Writes the tables (CSV and Parquet), the pictures' arrays and their checksums to `results/`.
+
+    Every byte follows from the stored results.
+
+    Returns:
+        The tables by name.
+    """
+    tables = result_tables.build(plan, store)
+    facts = {"classes": plan.info.num_classes, "train_images": plan.info.train_size, "test_images": plan.info.test_size}
+    tables["dataset"] = pd.DataFrame({"measure": list(facts), "value": list(facts.values())})
+    contents: dict[str, bytes] = {}
+    for name, table in tables.items():
+        if not table.empty:
+            contents[f"{name}.csv"] = table.to_csv(index=False, lineterminator="\n").encode()
+            contents[f"{name}.parquet"] = table.to_parquet(index=False)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **_pictures(plan, store))
+    contents[PICTURES] = buffer.getvalue()
+    folder = store.root / "results"
+    for name, content in contents.items():
+        write(folder / name, content)
+    sums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    write(folder / CHECKSUMS, json.dumps(sums, sort_keys=True, indent=1) + "\n")
+    for stale in folder.iterdir():
+        if stale.name not in {*contents, CHECKSUMS}:
+            stale.unlink()
+    return tables
+
+
+def read_results(out: Path) -> tuple[dict[str, pd.DataFrame], dict[str, dict[str, np.ndarray]]]:
+    """Tables by name, and pictures by network, from `results/`; every file is checked.
+
+    Raises:
+        InputError: There are none, or one is damaged.
+    """
+    folder = out / "results"
+    try:
+        sums = json.loads((folder / CHECKSUMS).read_text())
+    except (OSError, ValueError):
+        raise InputError(f"No finished run in {out}: {folder / CHECKSUMS} is missing or damaged. Run the benchmark there.") from None
+    contents = {}
+    for name, digest in sums.items():
+        path = folder / name
+        contents[name] = path.read_bytes() if path.exists() else b""
+        if hashlib.sha256(contents[name]).hexdigest() != digest:
+            raise InputError(f"{path} is missing, cut short or altered. The same `run` writes it again from its units.")
+    found = {n.removesuffix(".parquet"): pd.read_parquet(io.BytesIO(c)) for n, c in contents.items() if n.endswith(".parquet")}
+    pictures: dict[str, dict[str, np.ndarray]] = {}
+    with np.load(io.BytesIO(contents[PICTURES]), allow_pickle=False) as file:
+        for name in file.files:
+            label, _, part = name.rpartition("/")
+            pictures.setdefault(label, {})[part] = file[name]
+    return found, pictures
+
+
+def _robustness(config: Config) -> str:
+    attack = config.evaluation
+    norm = {"l2": "L2", "linf": "Linf"}[attack.norm]
+    steps = f", {attack.steps} steps" if attack.name == "pgd" else ""
+    return f"{attack.name.upper()} {norm} {attack.epsilon:g} (pixel units){steps}, loss {attack.loss}"
+
+
+def _entry(plan: Plan, store: Store, network: Network, scores: pd.DataFrame) -> entries.Entry:
+    config, info = plan.config, plan.info
+    units = list(plan.of("train", network=network))
+    bodies = [store.body(unit) for unit in units]
+    name = f"{info.name}-{config.scale}-{config.model.name}-{network.label}".replace("/", "_")
+
+    def number(value: float) -> float | None:
+        return None if np.isnan(value) else float(value)
+
+    rows = scores[scores["network"] == network.label]
+    return entries.Entry(
+        id=name,
+        scale=config.scale,
+        protocol_version=PROTOCOL_VERSION,
+        data=entries.DataSet(
+            name=info.name, version=info.version, train_images=info.train_size, test_images=info.test_size
+        ),
+        model=config.model.name + (f", width {config.model.width:g}" if config.model.width != 1 else ""),
+        adversary=entries.Adversary(norm=network.norm, epsilon=network.epsilon, loss=network.loss),  # type: ignore[arg-type]
+        seeds=config.seeds,
+        robustness=_robustness(config),
+        scores={
+            r.score: entries.Score(value=float(r.value), low=number(r.low), high=number(r.high), n=int(r.n))
+            for r in rows.itertuples()
+        },
+        model_sha256=[digest for body in bodies for digest in body["files"].values()],
+        environment=bodies[0]["environment"],
+    )
+
+
+def write_leaderboard(plan: Plan, store: Store, scores: pd.DataFrame) -> None:
+    """Writes one JSON an entry, and the table, to `leaderboard/`."""
+    folder = store.root / "leaderboard"
+    written = set()
+    for network in plan.networks:
+        entry = _entry(plan, store, network, scores)
+        write(folder / "entries" / f"{entry.id}.json", entries.dumps(entry))
+        written.add(f"{entry.id}.json")
+    for stale in (folder / "entries").glob("*.json"):
+        if stale.name not in written:
+            stale.unlink()
+    render_leaderboard(store.root)
+
+
+def render_leaderboard(out: Path) -> list[Path]:
+    """Writes `LEADERBOARD.md` and `leaderboard.csv` from the entries of a run.
+
+    Raises:
+        InputError: There are no entries, or one does not fit the schema.
+    """
+    folder = out / "leaderboard"
+    found = entries.read(folder / "entries")
+    paths = [folder / "LEADERBOARD.md", folder / "leaderboard.csv"]
+    for path, text in zip(paths, (render.markdown(found), render.table(found)), strict=True):
+        write(path, text)
+    return paths
+
+
+def draw(out: Path, notice: Callable[[str], None] = lambda _: None) -> list[Path]:
+    """Draws every figure of a run from `config.toml` and `results/` alone.
+
+    Args:
+        out: The run's folder.
+        notice: Told what is not drawn, and why.
+
+    Returns:
+        The files written.
+
+    Raises:
+        InputError: There is no finished run, or a result file is damaged.
+    """
+    from benchmark import figures, pictures
+
+    tables, images = read_results(out)
+    config = configuration.load(out / "config.toml")
+    folder = out / "figures"
+    drawn: list[Path] = []
+    scores = tables["scores"]
+    losses = sorted(set(scores["loss"]) - {"none"}, reverse=True)
+    if "retraining" in tables:
+        for mode in tables["retraining"].loc[lambda t: t["mode"] != "none", "mode"].unique():
+            for loss in losses:
+                for against in figures.AGAINST:
+                    drawn += figures.tradeoff(folder, config, tables, mode, loss, against)
+            for loss in losses or ["none"]:
+                drawn += figures.curves(folder, config, tables, mode, loss)
+    if "manifold" in tables:
+        for attack_loss in tables["manifold"]["attack_loss"].unique():
+            drawn += figures.manifold_distances(folder, config, tables["manifold"], attack_loss)
+            drawn += figures.manifold_excess(folder, config, tables, attack_loss)
+    manifold_model = images.pop("manifold model", None)
+    if manifold_model:
+        drawn += pictures.projections(folder, config, manifold_model)
+    if images:
+        drawn += pictures.loss_gradients(folder, config, images)
+        if "adversarial" in images["standard"]:
+            drawn += pictures.adversarial_examples(folder, config, images)
+    chance = 1 / figures.config_classes(tables)
+    test = scores[scores["score"] == "test_accuracy"]
+    for row in test[test["value"] < chance + 0.05].itertuples():
+        notice(f"warning: {row.network} did not learn (test accuracy {row.value:.3f}, chance {chance:.3f})")
+    return drawn
+
+
+def costs(plan: Plan, store: Store) -> dict[str, Any]:
+    """Seconds of work by kind of unit, and where the units ran; kept apart from the results, which do not vary."""
+    seconds: dict[str, float] = {}
+    for unit in plan.units:
+        seconds[unit.kind] = seconds.get(unit.kind, 0.0) + store.body(unit)["seconds"]
+    return {kind: round(value, 1) for kind, value in seconds.items()}

@@ -1,0 +1,117 @@
+"""The main job: a configuration and a folder in; results, leaderboard and figures out."""
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from rich.console import Console
+
+from benchmark import config as configuration
+from benchmark import datasets
+from benchmark.config import Config
+from benchmark.plan import Plan, build
+from benchmark.progress import Display, duration
+from benchmark.store import Store, write
+from models.errors import InputError
+
+OWN = ("units", "models", "results", "figures", "leaderboard", "config.toml", "environment.json")
+LOCK = ".lock"
+
+
+@contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Holds a run's folder for this process, the folder made if need be. A killed process holds nothing.
+
+    Raises:
+        InputError: Another process holds it, it cannot be written, or it holds something else than a run.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        inside = {path.name for path in out.iterdir()}
+        if inside - {LOCK} and "config.toml" not in inside:
+            raise InputError(f"{out} is not empty and holds no run (no config.toml). Choose another folder with --out.")
+        lock = FileLock(out / LOCK, timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise InputError(f"Another run is at work in {out}. Wait for it, or choose another folder with --out.") from None
+    except OSError as error:
+        raise InputError(f"The output folder {out} cannot be written ({error.strerror}).") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _clear(out: Path) -> None:
+    for name in OWN:
+        path = out / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def plan(config: Config, data_dir: str | None) -> Plan:
+    """The plan of a configuration, from the data's description alone."""
+    data = config.data
+    limits = {"train_limit": data.train_limit, "test_limit": data.test_limit}
+    return build(config, datasets.describe(data.name, data_dir=data_dir, **limits))
+
+
+def run(
+    config: Config, out: Path, *, data_dir: str | None, fresh: bool, workers: int | None, console: Console
+) -> None:
+    """Runs what is not done, then writes results, leaderboard and figures.
+
+    Args:
+        config: The configuration.
+        out: The run's folder; made if need be.
+        data_dir: The TFDS folder.
+        fresh: Remove what the folder holds first.
+        workers: Units at a time; one a core (one with an accelerator) where not given.
+        console: Where progress goes.
+
+    Raises:
+        InputError: The folder is in use, cannot be written or is full; the data cannot be had.
+    """
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    start = time.perf_counter()
+    with locked(out):
+        if fresh:
+            _clear(out)
+        stored = out / "config.toml"
+        if stored.exists() and configuration.load(stored) != config:
+            say(f"{out} holds a run of another configuration; what both need is kept")
+
+        from benchmark import environment, executors, report
+        from benchmark.units import Context
+        from models import backend
+
+        backend.configure()
+        limits = {"train_limit": config.data.train_limit, "test_limit": config.data.test_limit}
+        data = datasets.load(config.data.name, data_dir=data_dir, notice=say, **limits)
+        work = build(config, data.info)
+        write(stored, configuration.dumps(config))
+        write(out / "environment.json", json.dumps(environment.collect(), indent=2, sort_keys=True) + "\n")
+        store = Store(out, say)
+        store.sweep()
+        done = {unit.key for unit in work.units if store.done(unit)}
+        count = workers or executors.default_workers()
+        say(f"{config.name}: {len(work.units)} units of work, {len(done)} done before, {count} at a time, in {out}")
+        context = Context(work, store, data)
+        with Display(work, done, count, console) as display:
+            executors.run(work, done, store, context, display, workers=count)
+        say("writing results, leaderboard and figures")
+        tables = report.write_results(work, store)
+        report.write_leaderboard(work, store, tables["scores"])
+        report.draw(out, say)
+        record = environment.collect() | {"seconds_of_work": report.costs(work, store)}
+        write(out / "environment.json", json.dumps(record, indent=2, sort_keys=True) + "\n")
+    say(f"done in {duration(time.perf_counter() - start)}: {out / 'leaderboard' / 'LEADERBOARD.md'}, {out / 'figures'}")

@@ -1,0 +1,244 @@
+"""The work of each kind of unit: specification in, result out.
+
+A unit reads its specification, the data, and the results it needs, and nothing else: no configuration, no clock, no
+global random state. So it gives the same bytes whenever and wherever on a machine it runs.
+"""
+
+import functools
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import keras
+import numpy as np
+
+import models
+from attacks.attack import Attack
+from attacks.attack import run as run_attack
+from benchmark.datasets import Dataset
+from benchmark.plan import BASELINE, UNTOUCHED, Plan, Unit
+from benchmark.store import Result, Store
+from benchmark.training import Mask, fit, predicted_classes
+from benchmark.vae_gan_training import fit_vae_gan
+from metrics import attributions, manifold, ranking
+from models.vae_gan import VaeGan
+
+
+def derived_seed(*parts: Hashable) -> int:
+    """A seed of 31 bits from a name and numbers: streams of different names do not meet."""
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:4], "big") >> 1
+
+
+class _Shared:
+    """The few values used last, each made once even when several threads ask for it."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.values: OrderedDict[Hashable, Any] = OrderedDict()
+        self.making: dict[Hashable, threading.Lock] = {}
+        self.lock = threading.Lock()
+
+    def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        with self.lock:
+            turn = self.making.setdefault(key, threading.Lock())
+        with turn:
+            with self.lock:
+                if key in self.values:
+                    self.values.move_to_end(key)
+                    return self.values[key]
+            value = make()
+            with self.lock:
+                self.values[key] = value
+                while len(self.values) > self.size:
+                    self.making.pop(self.values.popitem(last=False)[0], None)
+            return value
+
+
+class Context:
+    """What units share while a plan runs.
+
+    Args:
+        plan: The plan they are of.
+        store: Where results they need are read.
+        data: The data set.
+    """
+
+    def __init__(self, plan: Plan, store: Store, data: Dataset) -> None:
+        self.store, self.data = store, data
+        self._by_key = {unit.key: unit for unit in plan.units}
+        self._models = _Shared(8)
+        self._ranks = _Shared(3)
+
+    def build(self, spec: dict[str, Any], seed: int) -> keras.Model:
+        """A classifier at its initial weights, from a `model` specification."""
+        info = self.data.info
+        with models.KERAS_LOCK:
+            return models.get(spec["name"])(info.shape, info.num_classes, seed=seed, width=spec["width"])
+
+    def model(self, key: str, name: str = "model") -> keras.Model:
+        """The stored model of a unit."""
+
+        def load() -> keras.Model:
+            with models.KERAS_LOCK:
+                return keras.saving.load_model(self.store.model_path(self._by_key[key], name), compile=False)
+
+        return self._models.get((key, name), load)
+
+    def ranks(self, source: str | None, attribution: str, repeat: int) -> tuple[np.ndarray, np.ndarray]:
+        """Ranks of the training and the test images by an attribution of a base model, or at random."""
+        if source is None:
+            return self._ranks.get((BASELINE, repeat), lambda: self._random_ranks(repeat))
+        return self._ranks.get((source, attribution), lambda: self._attribution_ranks(source, attribution))
+
+    def _random_ranks(self, repeat: int) -> tuple[np.ndarray, np.ndarray]:
+        sets = (("train", self.data.x_train), ("test", self.data.x_test))
+        train, test = (
+            ranking.random_ranks(x.shape[:3], seed=derived_seed("random ranks", s, repeat)) for s, x in sets
+        )
+        return train, test
+
+    def _attribution_ranks(self, source: str, attribution: str) -> tuple[np.ndarray, np.ndarray]:
+        sets = (("train", self.data.x_train), ("test", self.data.x_test))
+        train, test = (
+            ranking.ranks(attributions.run(attribution, self.model(source), x), seed=derived_seed("ties", s))
+            for s, x in sets
+        )
+        return train, test
+
+    @functools.cached_property
+    def fill(self) -> np.ndarray:
+        """What a removed pixel becomes."""
+        return self.data.channel_means()
+
+
+def _train(spec: dict[str, Any], c: Context) -> Result:
+    seed = derived_seed("train", spec["seed"])
+    model = c.build(spec["model"], seed)
+    attack = Attack(**spec["attack"]) if spec["attack"] else None
+    trained = fit(model, c.data.x_train, c.data.y_train, seed=seed, attack=attack, **spec["training"])
+    return Result({"history": [epoch._asdict() for epoch in trained.history]}, models={"model": trained.model})
+
+
+def _vae_gan(spec: dict[str, Any], c: Context) -> Result:
+    section = dict(spec["vae_gan"])
+    seed = derived_seed("vae-gan", spec["seed"])
+    shape = {k: section.pop(k) for k in ("latent", "width")}
+    with models.KERAS_LOCK:
+        vae_gan = models.get(section.pop("name"))(c.data.info.shape, seed=seed, **shape)
+    history = fit_vae_gan(vae_gan, c.data.x_train, seed=seed, **section)
+    x = c.data.x_test / np.float32(255)
+    projection = manifold.project(vae_gan, c.data.x_test)
+    shown = slice(0, 8)
+    values = {
+        "history": [epoch._asdict() for epoch in history],
+        "mean_squared_error": float(np.mean((x - projection) ** 2, dtype=np.float64)),
+        "pca_mean_squared_error": pca_error(c.data.x_train, c.data.x_test, vae_gan.latent),
+        "variance": float(np.mean((x - np.mean(x, axis=0, dtype=np.float64)) ** 2, dtype=np.float64)),
+    }
+    arrays = {"images": x[shown], "projections": projection[shown]}
+    return Result(values, arrays, {"encoder": vae_gan.encoder, "decoder": vae_gan.decoder})
+
+
+def pca_error(x_train: np.ndarray, x_test: np.ndarray, components: int) -> float:
+    """Mean squared error on test images, in [0, 1], of a PCA fitted to at most 10,000 training images."""
+    from sklearn.decomposition import PCA
+
+    train, test = (v[:10_000].reshape(len(v[:10_000]), -1) / np.float32(255) for v in (x_train, x_test))
+    pca = PCA(min(components, min(train.shape)), svd_solver="covariance_eigh").fit(train)
+    return float(np.mean((test - pca.inverse_transform(pca.transform(test))) ** 2, dtype=np.float64))
+
+
+def _accuracy(spec: dict[str, Any], c: Context) -> Result:
+    model, x, y = c.model(spec["model"]), c.data.x_test, c.data.y_test
+    attack = Attack(**spec["attack"])
+    x_adv = run_attack(attack, model, x, y, seed=derived_seed("evaluation"))
+    change = x_adv - x / np.float32(255) if x.dtype == np.uint8 else x_adv - x
+    noise = Attack("noise", attack.norm, attack.epsilon)
+    x_noise = run_attack(noise, model, x, y, seed=derived_seed("noise"))
+    flat = change.reshape(len(change), -1)
+    norms = np.abs(flat).max(1) if attack.norm == "linf" else np.sqrt((flat.astype(np.float64) ** 2).sum(1))
+
+    def hits(images: np.ndarray, labels: np.ndarray) -> list[int]:
+        return [int((predicted_classes(model, images) == labels).sum()), len(labels)]
+
+    return Result(
+        {
+            "train": hits(c.data.x_train, c.data.y_train),
+            "test": hits(x, y),
+            "robust": hits(x_adv, y),
+            "noise": hits(x_noise, y),
+            "mean_change": float(norms.mean()),
+        }
+    )
+
+
+def _manifold(spec: dict[str, Any], c: Context) -> Result:
+    model, standard = c.model(spec["model"]), c.model(spec["standard"])
+    vae_gan = VaeGan(c.model(spec["vae_gan"], "encoder"), c.model(spec["vae_gan"], "decoder"), None)
+    x, y = c.data.x_test, c.data.y_test
+    x_adv = run_attack(Attack(**spec["attack"]), model, x, y, seed=derived_seed("manifold"))
+    change = (x_adv - x / np.float32(255)).reshape(len(x), -1)
+    norms = np.sqrt(np.sum(change**2, axis=1, dtype=np.float64))
+    noise = Attack("noise", "l2", spec["attack"]["epsilon"])
+    x_noise = run_attack(noise, model, x, y, epsilon=norms.astype(np.float32), seed=derived_seed("manifold noise"))
+    distances = {}
+    for name, images in (("clean", x), ("adversarial", x_adv), ("noise", x_noise)):
+        seed = derived_seed("posterior", name) if spec["sample_posterior"] else None
+        distances[f"{name}_distance"] = manifold.manifold_distance(images, vae_gan, sample_seed=seed)
+    clean_class, adversarial_class = predicted_classes(standard, x), predicted_classes(standard, x_adv)
+    kept = manifold.kept(clean_class, adversarial_class)
+    changed = predicted_classes(model, x) != predicted_classes(model, x_adv)
+    values = {"kept": int(kept.sum()), "examples": len(x), "fooled_own": int(changed.sum()),
+              "mean_change": float(norms.mean())}  # fmt: skip
+    return Result(values, distances | {"kept": kept, "change": norms})
+
+
+def shown_images(y: np.ndarray, count: int) -> np.ndarray:
+    """Indices of the first `count` test images of different classes, while classes last."""
+    _, first = np.unique(y, return_index=True)
+    return np.sort(first)[:count]
+
+
+def _pictures(spec: dict[str, Any], c: Context) -> Result:
+    model = c.model(spec["model"])
+    index = shown_images(c.data.y_test, spec["images"])
+    x, y = np.ascontiguousarray(c.data.x_test[index]), c.data.y_test[index]
+    arrays = {
+        "images": x / np.float32(255),
+        "maps": attributions.run("log_likelihood_gradient", model, x),
+        "labels": y,
+        "predicted": predicted_classes(model, x),
+    }
+    if spec["attack"]:
+        arrays["adversarial"] = run_attack(Attack(**spec["attack"]), model, x, y, seed=derived_seed("pictures"))
+        arrays["adversarial_predicted"] = predicted_classes(model, arrays["adversarial"])
+    return Result({"index": index.tolist()}, arrays)
+
+
+def _retrain(spec: dict[str, Any], c: Context) -> Result:
+    seed = derived_seed("retrain", spec["repeat"])
+    train_mask = test_mask = None
+    if spec["attribution"] != UNTOUCHED:
+        ranks = c.ranks(spec["source"], spec["attribution"], spec["repeat"])
+        train_mask, test_mask = (Mask(r, spec["fraction"], spec["mode"], c.fill) for r in ranks)
+    model = c.build(spec["model"], seed)
+    fit(model, c.data.x_train, c.data.y_train, seed=seed, mask=train_mask, **spec["training"])
+    right = predicted_classes(model, c.data.x_test, mask=test_mask) == c.data.y_test
+    return Result({"hits": int(right.sum()), "examples": len(right), "seed": seed})
+
+
+KINDS: dict[str, Callable[[dict[str, Any], Context], Result]] = {
+    "train": _train,
+    "vae_gan": _vae_gan,
+    "accuracy": _accuracy,
+    "manifold": _manifold,
+    "pictures": _pictures,
+    "retrain": _retrain,
+}
+
+
+def perform(unit: Unit, context: Context) -> Result:
+    """Does a unit's work."""
+    return KINDS[unit.kind](unit.spec, context)

@@ -1,0 +1,93 @@
+"""Distance of images to the manifold of natural images, for which a VAE-GAN stands.
+
+    d(x) = || x - decode(encode(x)) ||_2,   with x on the scale [-1, 1]
+
+(paper units: twice the distance in pixel units). `encode` gives the posterior mean; the paper draws a sample, which is
+an option here.
+
+The paper compares networks by the distances of adversarial examples that changed the standard network's prediction,
+each panel scaled by the range of its clean images. Those kept sets differ between networks. So there is also the paired
+excess d(x_adv) - d(x), over all images, beside that of random noise of the same norm.
+
+Reference: arXiv 1903.11626, section 2.1.
+"""
+
+import numpy as np
+from scipy import stats
+
+from models import backend
+from models.errors import InputError
+from models.functional import predict
+from models.vae_gan import VaeGan
+
+BANDWIDTH = 0.25
+"""Factor of the Gaussian KDE's bandwidth (times the sample's standard deviation), as in the paper."""
+
+
+def project(vae_gan: VaeGan, x: np.ndarray, *, sample_seed: int | None = None) -> np.ndarray:
+    """The projection decode(encode(x)).
+
+    Args:
+        vae_gan: The manifold model.
+        x: `(n, h, w, c)`, uint8 or floats in [0, 1].
+        sample_seed: Draw from the posterior with this seed (the paper's way) instead of taking its mean.
+
+    Returns:
+        `(n, h, w, c)` float32 in [0, 1].
+    """
+    posterior = predict(vae_gan.encoder, x)
+    mean, log_variance = np.split(posterior, 2, axis=-1)
+    if sample_seed is not None:
+        mean = mean + np.exp(log_variance / 2) * np.asarray(backend.normal(backend.key(sample_seed), mean.shape))
+    return predict(vae_gan.decoder, mean.astype(np.float32))
+
+
+def distance(x: np.ndarray, projection: np.ndarray) -> np.ndarray:
+    """||x - projection||_2 in paper units, `(n,)`; both arrays `(n, h, w, c)`, floats in [0, 1]."""
+    difference = (np.asarray(x, np.float64) - projection).reshape(len(x), -1)
+    return 2.0 * np.sqrt(np.sum(difference**2, axis=1))
+
+
+def manifold_distance(x: np.ndarray, vae_gan: VaeGan, *, sample_seed: int | None = None) -> np.ndarray:
+    """Distance of each image to its projection on the manifold, in paper units.
+
+    Args:
+        x: `(n, h, w, c)`, uint8 or floats in [0, 1].
+        vae_gan: The manifold model.
+        sample_seed: As for `project`.
+
+    Returns:
+        `(n,)` float64.
+    """
+    scaled = x / np.float32(255) if x.dtype == np.uint8 else x
+    return distance(scaled, project(vae_gan, x, sample_seed=sample_seed))
+
+
+def kept(standard_clean: np.ndarray, standard_adversarial: np.ndarray) -> np.ndarray:
+    """Which adversarial examples the paper keeps: those that change the standard network's prediction.
+
+    Args:
+        standard_clean: The standard network's predicted classes of the clean images, `(n,)`.
+        standard_adversarial: Its predicted classes of the adversarial examples, `(n,)`.
+
+    Returns:
+        `(n,)` booleans.
+    """
+    return standard_clean != standard_adversarial
+
+
+def scaled(values: np.ndarray, clean: np.ndarray) -> np.ndarray:
+    """Distances with the clean images' minimum at 0 and their maximum at 1.
+
+    Raises:
+        InputError: All clean distances are equal.
+    """
+    low, high = float(np.min(clean)), float(np.max(clean))
+    if not high > low:
+        raise InputError("The clean images' distances must differ to scale by their range.")
+    return (values - low) / (high - low)
+
+
+def density(values: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """Gaussian kernel density estimate of `values` at the points of `grid`, bandwidth factor `BANDWIDTH`."""
+    return stats.gaussian_kde(values, bw_method=BANDWIDTH)(grid)

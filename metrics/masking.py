@@ -1,0 +1,36 @@
+"""Removing pixels by rank, inside a compiled step or on the host."""
+
+from typing import Any
+
+from keras import ops
+
+from models.errors import InputError
+
+
+def pixel_count(fraction: float, pixels: int) -> int:
+    """The whole number of pixels in a fraction of an image, halves rounded up.
+
+    Raises:
+        InputError: The fraction lies outside (0, 1).
+    """
+    if not 0 < fraction < 1:
+        raise InputError(f"A fraction must lie in (0, 1), end points excluded. Received {fraction}.")
+    return int(fraction * pixels + 0.5)
+
+
+def masked(x: Any, ranks: Any, count: Any, keep: Any, fill: Any) -> Any:
+    """Images without their `count` highest-ranked pixels (ROAR), or with only those (KAR). Traceable.
+
+    Args:
+        x: `(n, h, w, c)` float32.
+        ranks: `(n, h, w)` integers, 0 the most important pixel.
+        count: Number of pixels, from `pixel_count`; an integer scalar.
+        keep: False removes the top `count` pixels, True keeps only them; a boolean scalar.
+        fill: `(c,)`: what a removed pixel becomes, the training set's channel means.
+
+    Returns:
+        `(n, h, w, c)` float32.
+    """
+    top = ops.cast(ranks, "int32") < count
+    removed = ops.not_equal(top, keep)
+    return ops.where(ops.expand_dims(removed, -1), ops.cast(fill, x.dtype), x)

@@ -1,0 +1,137 @@
+"""Intervals and correlations: the one place where measurements are averaged.
+
+Every interval is at 95 percent. Resampling is seeded, so the same measurements give the same interval.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from models.errors import InputError
+
+CONFIDENCE = 0.95
+RESAMPLES = 2000
+_TAILS = (50 * (1 - CONFIDENCE), 100 - 50 * (1 - CONFIDENCE))
+
+
+class Estimate(NamedTuple):
+    """A value with its interval; the ends are NaN where the data allow none."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+def proportion(successes: int, n: int) -> Estimate:
+    """A proportion with Wilson's interval."""
+    interval = stats.binomtest(int(successes), int(n)).proportion_ci(CONFIDENCE, method="wilson")
+    return Estimate(successes / n, float(interval.low), float(interval.high), int(n))
+
+
+def mean(values: np.ndarray) -> Estimate:
+    """The mean of independent values with Student's interval."""
+    values = np.asarray(values, float)
+    n, centre = len(values), float(np.mean(values))
+    if n < 2:
+        return Estimate(centre, float("nan"), float("nan"), n)
+    half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, n - 1) * np.std(values, ddof=1) / np.sqrt(n))
+    return Estimate(centre, centre - half, centre + half, n)
+
+
+def _resampled_means(accuracy: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Means over resampled repeats, drawn anew for every fraction: `(repeats, k)` to `(RESAMPLES, k)`.
+
+    A resample of R values has (R - 1) / R of their variance; with R of 2 or 3 that matters, and is put right.
+    """
+    repeats, k = accuracy.shape
+    centre = accuracy.mean(axis=0)
+    wide = centre + (accuracy - centre) * np.sqrt(repeats / max(repeats - 1, 1))
+    picks = rng.integers(repeats, size=(RESAMPLES, repeats, k))
+    return np.take_along_axis(wide[None], picks, axis=1).mean(axis=1)
+
+
+def area_difference(
+    curves: list[np.ndarray], baseline: np.ndarray, weights: np.ndarray, *, sign: int, seed: int = 0
+) -> Estimate:
+    """The area between attribution curves and a baseline, with a bootstrap interval.
+
+    Resampled are the base models (where there are several), within each its repeats at every fraction, and the
+    baseline's repeats. Where nothing was repeated there is no interval.
+
+    Args:
+        curves: One `(repeats, k)` array of accuracies for each base-model seed.
+        baseline: `(repeats, k)` accuracies of the random order.
+        weights: `(k,)` weights of the area (`retraining.score_weights`).
+        sign: +1 for attribution minus baseline (KAR), -1 for the reverse (ROAR).
+        seed: Seed of the resampling.
+
+    Returns:
+        The estimate; n is the number of retrained networks behind the curves.
+    """
+    rng = np.random.default_rng(seed)
+    areas = np.array([curve.mean(axis=0) @ weights for curve in curves])
+    value = sign * (areas.mean() - baseline.mean(axis=0) @ weights)
+    n = int(sum(len(curve) for curve in curves)) * len(weights)
+    if min(len(curve) for curve in curves) < 2 and len(curves) < 2:
+        return Estimate(float(value), float("nan"), float("nan"), n)
+    resampled = np.stack([_resampled_means(curve, rng) @ weights for curve in curves])  # (seeds, RESAMPLES)
+    if len(curves) > 1:
+        centre = areas.mean()
+        wide = centre + (areas - centre) * np.sqrt(len(curves) / (len(curves) - 1))
+        resampled = resampled - areas[:, None] + wide[:, None]
+        resampled = np.take_along_axis(resampled, rng.integers(len(curves), size=resampled.shape), axis=0)
+    difference = sign * (resampled.mean(axis=0) - _resampled_means(baseline, rng) @ weights)
+    low, high = np.percentile(difference, _TAILS)
+    return Estimate(float(value), float(low), float(high), n)
+
+
+class Correlation(NamedTuple):
+    """Linear (Pearson) and rank (Spearman) correlation with intervals, and the least-squares line."""
+
+    n: int
+    pearson: float
+    pearson_low: float
+    pearson_high: float
+    spearman: float
+    spearman_low: float
+    spearman_high: float
+    slope: float
+    intercept: float
+
+
+def _fisher(r: float, standard_error: float) -> tuple[float, float]:
+    if not abs(r) < 1:
+        return r, r
+    half = stats.norm.ppf(0.5 + CONFIDENCE / 2) * standard_error
+    return float(np.tanh(np.arctanh(r) - half)), float(np.tanh(np.arctanh(r) + half))
+
+
+def correlation(x: np.ndarray, y: np.ndarray) -> Correlation:
+    """Correlations of paired values.
+
+    Intervals by Fisher's transform, with standard error 1 / sqrt(n - 3) for Pearson and sqrt((1 + r^2 / 2) / (n - 3))
+    for Spearman (Bonett and Wright 2000); NaN below four pairs. All is NaN where a variable does not vary.
+
+    Args:
+        x: `(n,)`.
+        y: `(n,)`.
+
+    Raises:
+        InputError: Fewer than two pairs, or lengths that differ.
+    """
+    x, y = np.asarray(x, float), np.asarray(y, float)
+    if x.shape != y.shape or x.ndim != 1 or len(x) < 2:
+        raise InputError(f"`x` and `y` must be two or more pairs. Received shapes {x.shape} and {y.shape}.")
+    n, nan = len(x), float("nan")
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        return Correlation(n, *[nan] * 8)
+    line = stats.linregress(x, y)
+    pearson, spearman = float(line.rvalue), float(stats.spearmanr(x, y).statistic)
+    ends = [(nan, nan), (nan, nan)]
+    if n > 3:
+        errors = (1 / np.sqrt(n - 3), np.sqrt((1 + spearman**2 / 2) / (n - 3)))
+        ends = [_fisher(r, e) for r, e in zip((pearson, spearman), errors, strict=True)]
+    return Correlation(n, pearson, *ends[0], spearman, *ends[1], float(line.slope), float(line.intercept))
+

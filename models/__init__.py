@@ -1,0 +1,52 @@
+"""Classifiers and image-manifold models, found by name.
+
+A classifier is a `keras.Model` from pixels in [0, 1], shape `(n, h, w, c)`, to logits `(n, num_classes)`. Its first
+layer rescales pixels to [-1, 1], so a radius given in pixel units means the same for every network. Only stock Keras
+layers are used: a saved `.keras` file loads without this project.
+
+A new model is a function in `classifiers.py` and a line here.
+"""
+
+import importlib
+import threading
+from collections.abc import Callable
+
+from models.errors import InputError, unknown
+
+KERAS_LOCK = threading.Lock()
+"""Held while a model is built, saved or loaded: Keras does so with global state, and units run in threads."""
+
+CLASSIFIERS: dict[str, str] = {
+    "mlp": "models.classifiers",
+    "digits_cnn": "models.classifiers",
+    "strided_cnn": "models.classifiers",
+    "mnist_cnn": "models.classifiers",
+    "cifar_cnn": "models.classifiers",
+}
+
+VAE_GANS: dict[str, str] = {
+    "digits_vae_gan": "models.vae_gan",
+    "mnist_vae_gan": "models.vae_gan",
+    "cifar_vae_gan": "models.vae_gan",
+}
+
+
+def get(name: str) -> Callable:
+    """The builder of a classifier or VAE-GAN.
+
+    Args:
+        name: A key of `CLASSIFIERS` or `VAE_GANS`.
+
+    Returns:
+        The builder function; see its docstring for arguments.
+
+    Raises:
+        InputError: The name is unknown; the closest match is named.
+    """
+    table = CLASSIFIERS | VAE_GANS
+    if name not in table:
+        raise unknown("model", name, table)
+    return getattr(importlib.import_module(table[name]), name)
+
+
+__all__ = ["CLASSIFIERS", "KERAS_LOCK", "VAE_GANS", "InputError", "get", "unknown"]

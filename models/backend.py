@@ -1,0 +1,180 @@
+"""The one place that knows which backend runs: TensorFlow (default) or JAX.
+
+Keras 3 has no backend-neutral gradient, no traced random key and no switch for compilation. This file holds those
+and nothing else; `keras.ops` serves everywhere for the rest. Set `KERAS_BACKEND=jax` before the first import to
+choose JAX.
+
+On a CPU, programs run in TensorFlow's graph mode: XLA compiles a convolution inside a loop to single-threaded code,
+about twelve times slower. On an accelerator both backends use XLA.
+"""
+
+import math
+import os
+from collections.abc import Callable
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+
+from models.errors import unknown  # noqa: E402
+
+NAME: str = keras.backend.backend()
+_XLA_DEVICES = ("GPU", "TPU")
+
+if NAME == "tensorflow":
+    import tensorflow as tf
+
+    def configure() -> None:
+        """Makes results depend on the seed alone: one thread an operation, deterministic kernels.
+
+        With one thread inside an operation a sum is always taken in the same order, whatever the number of cores;
+        the cores are filled by running units of work side by side instead, which is also faster for small networks.
+        Called once before the first operation; later calls have no effect.
+        """
+        try:
+            tf.config.threading.set_intra_op_parallelism_threads(1)
+            tf.config.threading.set_inter_op_parallelism_threads(max(2, os.cpu_count() or 2))
+        except RuntimeError:  # the runtime has started: its threads are set for the life of the process
+            return
+        tf.config.experimental.enable_op_determinism()
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, True)
+
+    def devices() -> list[str]:
+        """Names of the devices computations can run on, as `"CPU:0"`, `"GPU:0"`."""
+        return [d.name.removeprefix("/physical_device:") for d in tf.config.list_physical_devices()]
+
+    tf.get_logger().setLevel("ERROR")
+
+    def jit(function: Callable, *, any_length: bool = False) -> Callable:
+        """Compiles a function of tensors; one program for each set of argument shapes.
+
+        Args:
+            function: The function.
+            any_length: Where the compiler can (graph mode), let one program serve batches of any length.
+        """
+        xla = has_accelerator()
+        return tf.function(
+            function, autograph=False, jit_compile=xla or None, reduce_retracing=any_length and not xla
+        )
+
+    def value_and_gradient(function: Callable, at: Any) -> tuple[Any, Any]:
+        """`(function(at), its gradient at that point)` for a scalar `function` of a tensor or a list of tensors."""
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(at)
+            value = function(at)
+        return value, tape.gradient(value, at, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+    def value_aux_and_gradient(function: Callable, at: Any) -> tuple[Any, Any, Any]:
+        """As `value_and_gradient` for a `function` that returns `(scalar, auxiliary)`."""
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(at)
+            value, aux = function(at)
+        return value, aux, tape.gradient(value, at, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+    def stop_gradient(x: Any) -> Any:
+        """`x`, constant for every gradient."""
+        return tf.stop_gradient(x)
+
+    def fori_loop(steps: Any, body: Callable[[Any, Any], Any], state: Any) -> Any:
+        """`state` after `state = body(i, state)` for i = 0 .. steps - 1."""
+        counter = tf.constant(0)
+        return tf.while_loop(
+            lambda i, _: i < steps, lambda i, s: (i + 1, body(i, s)), (counter, state), parallel_iterations=1
+        )[1]
+
+    def key(seed: int) -> Any:
+        """A random key from an integer seed of up to 62 bits."""
+        return tf.constant([seed >> 31 & 0x7FFFFFFF, seed & 0x7FFFFFFF], tf.int32)
+
+    def fold_in(random_key: Any, data: Any) -> Any:
+        """Another key, from a key and an integer (tensor)."""
+        return tf.random.experimental.stateless_fold_in(random_key, tf.cast(data, tf.int32))
+
+    def uniform(random_key: Any, shape: Any, low: float = 0.0, high: float = 1.0) -> Any:
+        """Uniform float32 draws in [low, high)."""
+        return tf.random.stateless_uniform(shape, random_key, low, high)
+
+    def normal(random_key: Any, shape: Any) -> Any:
+        """Standard normal float32 draws."""
+        return tf.random.stateless_normal(shape, random_key)
+
+    def permutation(random_key: Any, n: int) -> Any:
+        """A random order of 0 .. n - 1."""
+        return tf.random.experimental.stateless_shuffle(tf.range(n), random_key)
+
+elif NAME == "jax":
+    import jax
+    import jax.numpy as jnp
+
+    def configure() -> None:
+        """Nothing to set: XLA is deterministic on a CPU, and on a GPU through `XLA_FLAGS` before the start."""
+
+    def devices() -> list[str]:
+        """Names of the devices computations can run on, as `"CPU:0"`, `"GPU:0"`."""
+        return [f"{d.platform.upper()}:{d.id}" for d in jax.devices()]
+
+    def jit(function: Callable, *, any_length: bool = False) -> Callable:
+        """Compiles a function of tensors; one program for each set of argument shapes."""
+        return jax.jit(function)
+
+    def value_and_gradient(function: Callable, at: Any) -> tuple[Any, Any]:
+        """`(function(at), its gradient at that point)` for a scalar `function` of a tensor or a list of tensors."""
+        return jax.value_and_grad(function)(at)
+
+    def value_aux_and_gradient(function: Callable, at: Any) -> tuple[Any, Any, Any]:
+        """As `value_and_gradient` for a `function` that returns `(scalar, auxiliary)`."""
+        (value, aux), grad = jax.value_and_grad(function, has_aux=True)(at)
+        return value, aux, grad
+
+    def stop_gradient(x: Any) -> Any:
+        """`x`, constant for every gradient."""
+        return jax.lax.stop_gradient(x)
+
+    def fori_loop(steps: Any, body: Callable[[Any, Any], Any], state: Any) -> Any:
+        """`state` after `state = body(i, state)` for i = 0 .. steps - 1."""
+        return jax.lax.fori_loop(0, steps, body, state)
+
+    def key(seed: int) -> Any:
+        """A random key from an integer seed of up to 62 bits."""
+        return jax.random.fold_in(jax.random.key(seed & 0x7FFFFFFF), seed >> 31 & 0x7FFFFFFF)
+
+    def fold_in(random_key: Any, data: Any) -> Any:
+        """Another key, from a key and an integer (tensor)."""
+        return jax.random.fold_in(random_key, data)
+
+    def uniform(random_key: Any, shape: Any, low: float = 0.0, high: float = 1.0) -> Any:
+        """Uniform float32 draws in [low, high)."""
+        return jax.random.uniform(random_key, shape, jnp.float32, low, high)
+
+    def normal(random_key: Any, shape: Any) -> Any:
+        """Standard normal float32 draws."""
+        return jax.random.normal(random_key, shape)
+
+    def permutation(random_key: Any, n: int) -> Any:
+        """A random order of 0 .. n - 1."""
+        return jax.random.permutation(random_key, n)
+
+else:
+    raise unknown("backend (KERAS_BACKEND)", NAME, ("tensorflow", "jax"))
+
+
+def has_accelerator() -> bool:
+    """Whether a GPU or TPU is there."""
+    return any(name.startswith(_XLA_DEVICES) or name.startswith("CUDA") for name in devices())
+
+
+def flatten(tensors: list[Any]) -> Any:
+    """One vector from a list of float tensors. Small tensors updated as one cost an optimizer a tenth of the calls."""
+    return keras.ops.concatenate([keras.ops.reshape(t, (-1,)) for t in tensors]) if tensors else keras.ops.zeros((0,))
+
+
+def unflatten(vector: Any, shapes: list[tuple[int, ...]]) -> list[Any]:
+    """The inverse of `flatten`, given the static shapes."""
+    if not shapes:
+        return []
+    ends = np.cumsum([math.prod(shape) for shape in shapes])[:-1].tolist()
+    parts = keras.ops.split(vector, ends)
+    return [keras.ops.reshape(part, shape) for part, shape in zip(parts, shapes, strict=True)]

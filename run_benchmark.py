@@ -1,0 +1,146 @@
+#!/usr/bin/env python3
+"""Is a robust image classifier also an interpretable one? The command line of the benchmark.
+
+Without a subcommand it runs the `quick` preset.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Is a robust image classifier also an interpretable one? Without a command: run the quick preset.",
+    invoke_without_command=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Preset = Annotated[str | None, typer.Option(help="A preset: quick, reduced-mnist, paper-cifar10, ...")]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="A TOML file: a whole configuration, or changes to --preset.")
+]
+Set = Annotated[list[str], typer.Option("--set", help="key=value, as training.epochs=10; may be repeated.")]
+Out = Annotated[Path | None, typer.Option(help="The run's folder; runs/PRESET by default.")]
+RunFolder = Annotated[Path, typer.Option("--out", help="The folder of a finished run.")]
+DataDir = Annotated[str | None, typer.Option(help="The TFDS folder; else TFDS_DATA_DIR, else TFDS's own default.")]
+
+
+def _folder(out: Path | None, name: str) -> Path:
+    return out or Path("runs") / name
+
+
+@app.callback()
+def main(context: typer.Context) -> None:
+    """Runs the quick preset where no command is given."""
+    if context.invoked_subcommand is None:
+        run()
+
+
+@app.command()
+def run(
+    preset: Preset = None,
+    config: ConfigFile = None,
+    out: Out = None,
+    assignments: Set = [],  # noqa: B006  Typer copies it
+    data_dir: DataDir = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Remove what the folder holds and begin anew.")] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Units at a time; one a core by default.")] = None,
+) -> None:
+    """Train the grid, measure, write results, leaderboard and figures. Stopped, it goes on where it was."""
+    from rich.console import Console
+
+    from benchmark import config as configuration
+    from benchmark import runner
+
+    resolved = configuration.resolve(preset, config, assignments)
+    folder = _folder(out, resolved.name)
+    runner.run(resolved, folder, data_dir=data_dir, fresh=fresh, workers=workers, console=Console())
+
+
+@app.command()
+def plan(
+    preset: Preset = None,
+    config: ConfigFile = None,
+    out: Out = None,
+    assignments: Set = [],  # noqa: B006  Typer copies it
+    data_dir: DataDir = None,
+) -> None:
+    """List every unit of work, which are done, and how many images each trains on. Runs nothing."""
+    from benchmark import config as configuration
+    from benchmark import plan as plans
+    from benchmark import runner
+    from benchmark.store import Store
+
+    resolved = configuration.resolve(preset, config, assignments)
+    work = runner.plan(resolved, data_dir)
+    store = Store(_folder(out, resolved.name), lambda text: print(text, file=sys.stderr))
+    done = {unit.key for unit in work.units if store.done(unit)}
+    lines = [f"{'':5} {'kind':9} {'images':>13}  {'key':16}  unit"]
+    for unit in work.units:
+        state = "done" if unit.key in done else "-"
+        lines.append(f"{state:5} {unit.kind:9} {unit.images:>13,}  {unit.key:16}  {unit.label}")
+    lines.append("")
+    for kind, count, images in plans.summary(work):
+        finished = sum(unit.key in done for unit in work.of(kind))
+        lines.append(f"{kind:9} {count:>6,} units, {finished:,} done, {images:,} images trained on")
+    total = sum(unit.images for unit in work.units)
+    lines.append(
+        f"{'all':9} {len(work.units):>6,} units, {len(done):,} done, {total:,} images trained on; "
+        f"{len(work.networks)} networks, {resolved.seeds} base-model seed(s)"
+    )
+    print("\n".join(lines))
+
+
+@app.command()
+def plots(out: RunFolder = Path("runs/quick")) -> None:
+    """Draw every figure again from stored results. Trains nothing."""
+    from benchmark import report
+
+    for path in report.draw(out, lambda text: print(text, file=sys.stderr)):
+        print(path)
+
+
+@app.command()
+def leaderboard(out: RunFolder = Path("runs/quick")) -> None:
+    """Write the leaderboard's tables again from its entries, as Markdown and CSV."""
+    from benchmark import report
+
+    for path in report.render_leaderboard(out):
+        print(path)
+
+
+@app.command()
+def doctor(out: Out = None, data_dir: DataDir = None) -> None:
+    """Show Python, Keras, backend, devices, data sets found and where, disk."""
+    from benchmark import environment
+
+    for what, found, fine in environment.doctor(data_dir, _folder(out, "quick")):
+        print(f"{'ok' if fine else '--':3} {what:18} {found}")
+
+
+def entry_point(arguments: list[str] | None = None) -> int:
+    """Runs the command line; a user's mistake is one line on stderr and exit code 2."""
+    from typer._click import exceptions as click_errors
+
+    from models.errors import InputError
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        code = app(arguments, standalone_mode=False)
+    except InputError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except click_errors.ClickException as error:
+        print(f"error: {' '.join(error.format_message().split())}", file=sys.stderr)
+        return 2
+    except (KeyboardInterrupt, click_errors.Abort):
+        print("\nStopped. The same command goes on from here.", file=sys.stderr, flush=True)
+        os._exit(130)  # units under way have nothing to save: a result is stored whole or not at all
+    return code if isinstance(code, int) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(entry_point())
