@@ -123,7 +123,7 @@ def doctor(out: Out = None, data_dir: DataDir = None) -> None:
 
 def entry_point(arguments: list[str] | None = None) -> int:
     """Runs the command line; a user's mistake is one line on stderr and exit code 2."""
-    from typer._click import exceptions as click_errors
+    from typer.exceptions import TyperException
 
     from models.errors import InputError
 
@@ -133,12 +133,13 @@ def entry_point(arguments: list[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    except click_errors.ClickException as error:
-        print(f"error: {' '.join(error.format_message().split())}", file=sys.stderr)
-        return 2
-    except (KeyboardInterrupt, click_errors.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         print("\nStopped. The same command goes on from here.", file=sys.stderr, flush=True)
         os._exit(130)  # units under way have nothing to save: a result is stored whole or not at all
+    except TyperException as error:
+        message = error.format_message() if hasattr(error, "format_message") else str(error)
+        print(f"error: {' '.join(message.split())}", file=sys.stderr)
+        return 2
     return code if isinstance(code, int) else 0
 
 

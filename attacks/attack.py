@@ -130,8 +130,13 @@ def run(
     for i, part in enumerate(batches(len(x), batch_size)):
         key = backend.fold_in(backend.key(seed), i)
         x_adv = compiled(
-            values.trainable, values.other, to_device(x[part]), to_device(np.asarray(y[part], np.int32)),
-            to_device(radii[part]), step_size, key,
+            values.trainable,
+            values.other,
+            to_device(x[part]),
+            to_device(np.asarray(y[part], np.int32)),
+            to_device(radii[part]),
+            step_size,
+            key,
         )
         out[part] = ops.convert_to_numpy(x_adv)
         if progress:

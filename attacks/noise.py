@@ -10,7 +10,7 @@ from models import backend
 
 
 def noise(logits: Callable | None, x: Any, y: Any, *, epsilon: Any, norm: str, key: Any) -> Any:
-    """x + a random direction, scaled so that the change has norm `epsilon` *after* clipping to the box.
+    """X + a random direction, scaled so that the change has norm `epsilon` *after* clipping to the box.
 
     L2: a Gaussian direction u; clip(x + t u) is a change whose norm grows with t, and t is found by bisection. Where
     the box does not hold a change that long in this direction, the longest there is. Linf: epsilon times random signs.

@@ -1,6 +1,7 @@
 """The configuration of a benchmark run, validated. Presets are TOML files in `presets/`."""
 
 import difflib
+import itertools
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -159,7 +160,7 @@ class Retraining(_Section):
     @field_validator("fractions")
     @classmethod
     def _increasing(cls, value: list[float]) -> list[float]:
-        if any(b <= a for a, b in zip(value, value[1:], strict=False)):
+        if any(b <= a for a, b in itertools.pairwise(value)):
             raise ValueError(f"fractions must increase, received {value}")
         return value
 

@@ -1,7 +1,7 @@
 """Data sets by name: `digits` (embedded), `gaussians` (the toy) and any TFDS image-classification set.
 
-A TFDS set is decoded once into a memory-mapped cache in the user's cache folder, keyed by name, version and split. Every
-cached file carries its checksum; a damaged one is noticed and decoded again.
+A TFDS set is decoded once into a memory-mapped cache in the user's cache folder, keyed by name, version and split.
+Every cached file carries its checksum; a damaged one is noticed and decoded again.
 """
 
 import hashlib

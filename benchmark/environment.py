@@ -66,7 +66,9 @@ def doctor(data_dir: str | None, out: Path) -> list[tuple[str, str, bool]]:
     folder = datasets.tfds_folder(data_dir)
     for name in KNOWN_SETS:
         versions = sorted(p.parent.name for p in (folder / name).glob("*/dataset_info.json"))
-        found = f"{', '.join(versions)} in {folder}" if versions else f"not prepared in {folder}; downloaded when needed"
+        found = (
+            f"{', '.join(versions)} in {folder}" if versions else f"not prepared in {folder}; downloaded when needed"
+        )
         rows.append((name, found, bool(versions)))
     cached = sorted(p.stem for p in datasets.cache_folder().glob("*.json"))
     rows.append(("decoded cache", f"{', '.join(cached) or 'empty'} in {datasets.cache_folder()}", True))

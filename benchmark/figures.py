@@ -9,7 +9,7 @@ from benchmark import style
 from benchmark.config import Config
 from benchmark.plan import BASELINE
 from benchmark.tables import curve, untouched_accuracy
-from metrics import manifold, retraining
+from metrics import densities, retraining
 
 AGAINST = {"test_accuracy": "test accuracy", "strength": "attack strength (radius / largest radius)"}
 MODE_NAMES = {"roar": "ROAR", "kar": "KAR"}
@@ -25,7 +25,9 @@ def _repeats(config: Config) -> str:
     return f", {config.retraining.repeats} retrainings a point" if config.retraining else ""
 
 
-def tradeoff(folder: Path, config: Config, tables: dict[str, pd.DataFrame], mode: str, loss: str, against: str) -> list[Path]:
+def tradeoff(
+    folder: Path, config: Config, tables: dict[str, pd.DataFrame], mode: str, loss: str, against: str
+) -> list[Path]:
     """A score against test accuracy or attack strength: four series with intervals, lines and correlations."""
     scores, correlations = tables["scores"], tables["correlations"]
     wide = scores.pivot(index="network", columns="score", values="value")
@@ -54,12 +56,14 @@ def tradeoff(folder: Path, config: Config, tables: dict[str, pd.DataFrame], mode
                 label += f"  r = {r['pearson']:+.2f}, ρ = {r['spearman']:+.2f}"
                 ends = np.array([x.min(), x.max()])
                 axis.plot(ends, r["intercept"] + r["slope"] * ends, color=colour, lw=1.2, alpha=0.8)
-            axis.errorbar(x, y, errors, fmt=marker, color=colour, ms=5, lw=0.8, alpha=0.9, mec="white", mew=0.5, label=label)
+            axis.errorbar(
+                x, y, errors, fmt=marker, color=colour, ms=5, lw=0.8, alpha=0.9, mec="white", mew=0.5, label=label
+            )
         axis.axhline(0, color="#888888", lw=0.8, zorder=0)
         axis.set_xlabel(AGAINST[against])
         axis.set_ylabel(f"{MODE_NAMES[mode]} score")
-        axis.set_title(f"{MODE_NAMES[mode]} against {AGAINST[against].split(' (')[0]}, training attack loss {loss}", loc="left")
-        axis.legend(loc="best")
+        title = f"{MODE_NAMES[mode]} against {AGAINST[against].split(' (')[0]}, training attack loss {loss}"
+        made.legend(*axis.get_legend_handles_labels(), title=title, loc="outside upper center", ncols=2)
         return style.save(made, folder, f"{mode}_{loss}_{'accuracy' if against == 'test_accuracy' else 'strength'}")
 
 
@@ -110,9 +114,11 @@ def config_classes(tables: dict[str, pd.DataFrame]) -> int:
 
 
 def manifold_distances(folder: Path, config: Config, rows: pd.DataFrame, attack_loss: str) -> list[Path]:
-    """Densities of scaled distances to the manifold, a panel for each norm and training loss, as the paper draws them."""
+    """Densities of scaled distances to the manifold, a panel for each norm and training loss, as in the paper."""
     rows = rows[rows["attack_loss"] == attack_loss]
-    panels = [(n, p) for n in ("l2", "linf") for p in ("xent", "cw") if ((rows["norm"] == n) & (rows["loss"] == p)).any()]
+    panels = [
+        (n, p) for n in ("l2", "linf") for p in ("xent", "cw") if ((rows["norm"] == n) & (rows["loss"] == p)).any()
+    ]
     panels = panels or [("none", "none")]
     columns = min(2, len(panels))
     lines = -(-len(panels) // columns)
@@ -123,7 +129,9 @@ def manifold_distances(folder: Path, config: Config, rows: pd.DataFrame, attack_
     )
     standard = rows[rows["norm"] == "none"]
     clean = standard["clean_distance"].to_numpy()
-    with style.figure(lines, columns, 4.2 * columns + 0.4, 3.0 * lines + 0.4, caption=caption, sharex=True) as (made, axes):
+    with style.figure(
+        lines, columns, 4.2 * columns + 0.4, 3.0 * lines + 0.4, caption=caption, sharex=True, sharey=True
+    ) as (made, axes):
         for axis, (norm, loss) in zip(axes.flat, panels, strict=False):
             own = rows[(rows["norm"] == norm) & (rows["loss"] == loss)]
             groups = [("standard", standard, style.VERMILION)]
@@ -133,15 +141,26 @@ def manifold_distances(folder: Path, config: Config, rows: pd.DataFrame, attack_
                 for (e, part), c in zip(own.groupby("epsilon"), colours, strict=True)
             ]  # fmt: skip
             drawn = [("test data", clean, style.BLACK, "--")]
-            drawn += [(name, part.loc[part["kept"], "adversarial_distance"].to_numpy(), c, "-") for name, part, c in groups]
-            scaled = [(name, manifold.scaled(values, clean), c, dash) for name, values, c, dash in drawn if len(values)]
+            drawn += [
+                (name, part.loc[part["kept"], "adversarial_distance"].to_numpy(), c, "-") for name, part, c in groups
+            ]
+            scaled = [
+                (name, densities.scaled(values, clean), c, dash) for name, values, c, dash in drawn if len(values)
+            ]
             high = max(float(np.percentile(values, 99.5)) for _, values, _, _ in scaled)
             grid = np.linspace(-0.1, high + 0.1, 400)
             for name, values, colour, dash in scaled:
                 if len(values) < SMALLEST_KDE or np.ptp(values) == 0:
                     axis.plot([], [], dash, color=colour, label=f"{name}: {len(values)} examples, too few")
                     continue
-                axis.plot(grid, manifold.density(values, grid), dash, color=colour, lw=1.4, label=f"{name} (n = {len(values)})")
+                axis.plot(
+                    grid,
+                    densities.density(values, grid),
+                    dash,
+                    color=colour,
+                    lw=1.4,
+                    label=f"{name} (n = {len(values)})",
+                )
             axis.set_title(f"{style.NORM_NAMES[norm]}, {loss}", loc="left")
             axis.set_xlabel("scaled distance to the manifold")
             axis.set_ylabel("density")
@@ -152,16 +171,17 @@ def manifold_distances(folder: Path, config: Config, rows: pd.DataFrame, attack_
 
 
 def manifold_excess(folder: Path, config: Config, tables: dict[str, pd.DataFrame], attack_loss: str) -> list[Path]:
-    """How much farther from the manifold adversarial examples lie than their images, beside noise of the same norm."""
+    """How much farther from the manifold adversarial examples lie than their images; noise of the same norm beside."""
     scores = tables["scores"]
     losses = sorted(set(scores["loss"]) - {"none"}) or ["none"]
     caption = _caption(config, scores["network"].nunique()) + "; 95 % intervals over test images"
-    with style.figure(1, len(losses), 4.4 * len(losses), 3.4, caption=caption, sharey=True) as (made, axes):
+    width = 4.4 * len(losses)
+    with style.figure(1, len(losses), width, 3.4, caption=caption, sharey=True) as (made, axes):
         for axis, loss in zip(axes[0], losses, strict=True):
             for norm, colour in (("l2", style.BLUE), ("linf", style.VERMILION)):
                 member = (scores["norm"] == "none") | ((scores["norm"] == norm) & (scores["loss"] == loss))
-                for name, mark, title in ((f"manifold_{attack_loss}_excess", "o-", "adversarial"),
-                                          (f"manifold_{attack_loss}_noise_excess", "x--", "noise, same norm")):  # fmt: skip
+                for kind, mark, title in (("excess", "o-", "adversarial"), ("noise_excess", "x--", "noise, same norm")):
+                    name = f"manifold_{attack_loss}_{kind}"
                     part = scores[member & (scores["score"] == name)].sort_values("strength")
                     if len(part) < 2:
                         continue
@@ -171,6 +191,6 @@ def manifold_excess(folder: Path, config: Config, tables: dict[str, pd.DataFrame
             axis.set_xlabel("attack strength of training")
             axis.set_title(f"training attack loss {loss}", loc="left")
             axis.axhline(0, color="#888888", lw=0.8, zorder=0)
-            axis.legend()
+        made.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
         axes[0, 0].set_ylabel("excess distance d(x') - d(x), paper units")
         return style.save(made, folder, f"manifold_excess_{attack_loss}")

@@ -57,7 +57,10 @@ def loss_gradients(folder: Path, config: Config, pictures: Pictures) -> list[Pat
     rows = ["standard", *(s for n in ("linf", "l2") if (s := strongest(labels, n)))]
     images = pictures["standard"]["images"]
     caption = f"{config.data.name}, {config.scale} scale: gradient of the predicted label's log-likelihood"
-    with style.figure(len(rows) + 1, len(images), 1.5 * len(images) + 0.5, 1.5 * (len(rows) + 1), caption=caption) as (made, axes):
+    with style.figure(len(rows) + 1, len(images), 1.5 * len(images) + 0.5, 1.5 * (len(rows) + 1), caption=caption) as (
+        made,
+        axes,
+    ):
         _bare(axes)
         for j, image in enumerate(images):
             _image(axes[0, j], image)
@@ -75,7 +78,10 @@ def adversarial_examples(folder: Path, config: Config, pictures: Pictures) -> li
     images = pictures["standard"]["images"]
     radius = config.manifold.epsilon if config.manifold else 0
     loss = config.manifold.losses[0] if config.manifold else ""
-    caption = f"{config.data.name}, {config.scale} scale: L2 radius {radius:g} (pixel units), loss {loss}; titles: class predicted by that network"
+    caption = (
+        f"{config.data.name}, {config.scale} scale: L2 radius {radius:g} (pixel units), loss {loss}; "
+        "titles: class predicted by that network"
+    )
     per_line = 14
     lines = -(-len(columns) // per_line)
     size = (len(images) * lines, min(per_line, len(columns)))

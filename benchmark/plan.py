@@ -106,7 +106,9 @@ class _Builder:
         self.data = {"name": info.name, "version": info.version, "train": info.train_size, "test": info.test_size}
         self.model = config.model.model_dump()
 
-    def add(self, kind: str, label: str, spec: dict, needs: tuple[str, ...], images: float, cost: float, **tags: Any) -> str:
+    def add(
+        self, kind: str, label: str, spec: dict, needs: tuple[str, ...], images: float, cost: float, **tags: Any
+    ) -> str:
         unit = Unit(kind, label, spec, needs, int(images), float(cost), tags)
         self.units.append(unit)
         return unit.key
@@ -136,7 +138,9 @@ class _Builder:
             raise InputError("The configuration has no [vae_gan] section.")
         images = self.info.train_size * section.epochs
         spec = {"data": self.data, "vae_gan": section.model_dump(), "seed": 0}
-        return self.add("vae_gan", section.name, spec, (), images, images * 5 * (1 + section.discriminator_steps), seed=0)
+        return self.add(
+            "vae_gan", section.name, spec, (), images, images * 5 * (1 + section.discriminator_steps), seed=0
+        )
 
     def measure(self, network: Network, seed: int, model: str) -> None:
         tags = {"network": network, "seed": seed}
@@ -222,7 +226,8 @@ def build(config: Config, info: Info) -> Plan:
 
 def summary(plan: Plan) -> list[tuple[str, int, int]]:
     """`(kind, number of units, images trained on)` for each kind, in order."""
-    units, images = Counter(u.kind for u in plan.units), Counter()
+    units: Counter[str] = Counter(u.kind for u in plan.units)
+    images: Counter[str] = Counter()
     for unit in plan.units:
         images[unit.kind] += unit.images
     return [(kind, count, images[kind]) for kind, count in units.items()]

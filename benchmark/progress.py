@@ -89,7 +89,12 @@ class Display:
 
     def __enter__(self) -> "Display":
         if self.console.is_terminal:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[left]}"),
+            )
             self.bar = Progress(*columns, console=self.console, transient=True)
             self.bar.start()
             done = self.total - len(self.left)
@@ -126,7 +131,9 @@ class Display:
             self.bar.update(self.task, completed=done, description=self.stage, left=left)
         elif force or time.monotonic() - self.last_line >= self.every:
             left = self.estimate.text(list(self.left.values())) if self.left else "all done"
-            self.console.print(f"[{done}/{self.total}] {self.stage}, {left}", markup=False, highlight=False, soft_wrap=True)
+            self.console.print(
+                f"[{done}/{self.total}] {self.stage}, {left}", markup=False, highlight=False, soft_wrap=True
+            )
         else:
             return
         self.last_line = time.monotonic()

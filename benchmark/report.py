@@ -75,14 +75,20 @@ def read_results(out: Path) -> tuple[dict[str, pd.DataFrame], dict[str, dict[str
     try:
         sums = json.loads((folder / CHECKSUMS).read_text())
     except (OSError, ValueError):
-        raise InputError(f"No finished run in {out}: {folder / CHECKSUMS} is missing or damaged. Run the benchmark there.") from None
+        raise InputError(
+            f"No finished run in {out}: {folder / CHECKSUMS} is missing or damaged. Run the benchmark there."
+        ) from None
     contents = {}
     for name, digest in sums.items():
         path = folder / name
         contents[name] = path.read_bytes() if path.exists() else b""
         if hashlib.sha256(contents[name]).hexdigest() != digest:
             raise InputError(f"{path} is missing, cut short or altered. The same `run` writes it again from its units.")
-    found = {n.removesuffix(".parquet"): pd.read_parquet(io.BytesIO(c)) for n, c in contents.items() if n.endswith(".parquet")}
+    found = {
+        n.removesuffix(".parquet"): pd.read_parquet(io.BytesIO(c))
+        for n, c in contents.items()
+        if n.endswith(".parquet")
+    }
     pictures: dict[str, dict[str, np.ndarray]] = {}
     with np.load(io.BytesIO(contents[PICTURES]), allow_pickle=False) as file:
         for name in file.files:

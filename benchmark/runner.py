@@ -10,6 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from rich.console import Console
 
+import models
 from benchmark import config as configuration
 from benchmark import datasets
 from benchmark.config import Config
@@ -37,7 +38,9 @@ def locked(out: Path) -> Iterator[None]:
         lock = FileLock(out / LOCK, timeout=0)
         lock.acquire()
     except Timeout:
-        raise InputError(f"Another run is at work in {out}. Wait for it, or choose another folder with --out.") from None
+        raise InputError(
+            f"Another run is at work in {out}. Wait for it, or choose another folder with --out."
+        ) from None
     except OSError as error:
         raise InputError(f"The output folder {out} cannot be written ({error.strerror}).") from error
     try:
@@ -55,16 +58,31 @@ def _clear(out: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+def _limits(config: Config) -> dict[str, int | None]:
+    return {"train_limit": config.data.train_limit, "test_limit": config.data.test_limit}
+
+
 def plan(config: Config, data_dir: str | None) -> Plan:
     """The plan of a configuration, from the data's description alone."""
-    data = config.data
-    limits = {"train_limit": data.train_limit, "test_limit": data.test_limit}
-    return build(config, datasets.describe(data.name, data_dir=data_dir, **limits))
+    return build(config, datasets.describe(config.data.name, data_dir=data_dir, **_limits(config)))
 
 
-def run(
-    config: Config, out: Path, *, data_dir: str | None, fresh: bool, workers: int | None, console: Console
-) -> None:
+def _check_fit(work: Plan) -> None:
+    """Builds each network once: a model that does not fit the data is refused before anything is written.
+
+    Raises:
+        InputError: As the builders.
+    """
+    config, info = work.config, work.info
+    models.get(config.model.name)(info.shape, info.num_classes, seed=0, width=config.model.width)
+    if config.manifold and config.vae_gan:
+        section = config.vae_gan
+        models.get(section.name)(info.shape, seed=0, latent=section.latent, width=section.width)
+    if config.retraining and len(info.shape) != 3:
+        raise InputError(f"ROAR and KAR need images of shape (h, w, c). '{info.name}' has shape {info.shape}.")
+
+
+def run(config: Config, out: Path, *, data_dir: str | None, fresh: bool, workers: int | None, console: Console) -> None:
     """Runs what is not done, then writes results, leaderboard and figures.
 
     Args:
@@ -83,6 +101,11 @@ def run(
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     start = time.perf_counter()
+    from models import backend
+
+    backend.configure()
+    work = plan(config, data_dir)
+    _check_fit(work)
     with locked(out):
         if fresh:
             _clear(out)
@@ -92,12 +115,8 @@ def run(
 
         from benchmark import environment, executors, report
         from benchmark.units import Context
-        from models import backend
 
-        backend.configure()
-        limits = {"train_limit": config.data.train_limit, "test_limit": config.data.test_limit}
-        data = datasets.load(config.data.name, data_dir=data_dir, notice=say, **limits)
-        work = build(config, data.info)
+        data = datasets.load(config.data.name, data_dir=data_dir, notice=say, **_limits(config))
         write(stored, configuration.dumps(config))
         write(out / "environment.json", json.dumps(environment.collect(), indent=2, sort_keys=True) + "\n")
         store = Store(out, say)

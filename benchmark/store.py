@@ -12,8 +12,9 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,8 +36,8 @@ class Result(NamedTuple):
     """
 
     values: dict[str, Any]
-    arrays: dict[str, np.ndarray] = {}
-    models: dict[str, Any] = {}
+    arrays: Mapping[str, np.ndarray] = MappingProxyType({})
+    models: Mapping[str, Any] = MappingProxyType({})
 
 
 def _digest(content: bytes) -> str:

@@ -1,18 +1,20 @@
 """How figures look and how they are saved: the same everywhere, legible in print, colours safe for the colour-blind."""
 
 import io
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 
 mpl.use("Agg")
 
-import matplotlib.pyplot as plt  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 
-from benchmark.store import write  # noqa: E402
+from benchmark.store import write
 
 # Okabe and Ito's palette
 BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION = "#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00"
@@ -26,7 +28,7 @@ SERIES = {
     ("linf", "gradient"): (ORANGE, "D"),
 }
 
-_RC = {
+_RC: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 9,
     "axes.labelsize": 9,
@@ -51,12 +53,13 @@ def network_name(norm: str, epsilon: float, loss: str | None = None) -> str:
 
 
 @contextmanager
-def figure(rows: int, columns: int, width: float, height: float, *, caption: str = "", **options: object) -> Iterator:
+def figure(rows: int, columns: int, width: float, height: float, *, caption: str = "", **options: Any) -> Iterator:
     """A figure in the project's style with its axes as a 2-D array; closed at the end. Sizes in inches."""
     with mpl.rc_context(_RC):
-        made, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, **options)  # type: ignore[arg-type]
+        made, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, **options)
         if caption:
-            made.supxlabel(caption, fontsize=7, color="#555555", ha="center")
+            lines = textwrap.fill(caption, int(width * 17))  # about 17 characters of this size to the inch
+            made.supxlabel(lines, fontsize=7, color="#555555", ha="center")
         try:
             yield made, axes
         finally:

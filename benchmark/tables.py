@@ -41,7 +41,8 @@ def training(plan: Plan, store: Store) -> pd.DataFrame:
 def accuracy(plan: Plan, store: Store) -> pd.DataFrame:
     """Columns: ..., seed, measure (train, test, robust, noise), hits, examples, accuracy."""
     return pd.DataFrame(
-        columns | {"measure": m, "hits": values[m][0], "examples": values[m][1], "accuracy": values[m][0] / values[m][1]}
+        columns
+        | {"measure": m, "hits": values[m][0], "examples": values[m][1], "accuracy": values[m][0] / values[m][1]}
         for _, columns, values in _measured(plan, store, "accuracy")
         for m in ("train", "test", "robust", "noise")
     )
@@ -108,11 +109,13 @@ def _manifold_scores(rows: pd.DataFrame) -> Iterator[tuple[str, Estimate]]:
         if len(kept):
             yield f"manifold_{loss}_kept_distance", statistics.mean(kept.to_numpy())
         yield f"manifold_{loss}_excess", statistics.mean((adversarial - per_image["clean_distance"]).to_numpy())
-        yield f"manifold_{loss}_noise_excess", statistics.mean(
-            (per_image["noise_distance"] - per_image["clean_distance"]).to_numpy()
+        yield (
+            f"manifold_{loss}_noise_excess",
+            statistics.mean((per_image["noise_distance"] - per_image["clean_distance"]).to_numpy()),
         )
-        yield f"manifold_{loss}_excess_over_noise", statistics.mean(
-            (adversarial - per_image["noise_distance"]).to_numpy()
+        yield (
+            f"manifold_{loss}_excess_over_noise",
+            statistics.mean((adversarial - per_image["noise_distance"]).to_numpy()),
         )
 
 
@@ -129,6 +132,7 @@ def _retraining_scores(rows: pd.DataFrame, baseline: pd.DataFrame) -> Iterator[t
 
 def scores(plan: Plan, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Columns: network, norm, epsilon, strength, loss, score, value, low, high, n; an average over seeds."""
+
     def about(name: str, network: Network) -> pd.DataFrame:
         table = tables[name]
         return table[table["network"] == network.label] if len(table) else table

@@ -22,7 +22,7 @@ from benchmark.plan import BASELINE, UNTOUCHED, Plan, Unit
 from benchmark.store import Result, Store
 from benchmark.training import Mask, fit, predicted_classes
 from benchmark.vae_gan_training import fit_vae_gan
-from metrics import attributions, manifold, ranking
+from metrics import attributions, densities, manifold, ranking
 from models.vae_gan import VaeGan
 
 
@@ -94,9 +94,7 @@ class Context:
 
     def _random_ranks(self, repeat: int) -> tuple[np.ndarray, np.ndarray]:
         sets = (("train", self.data.x_train), ("test", self.data.x_test))
-        train, test = (
-            ranking.random_ranks(x.shape[:3], seed=derived_seed("random ranks", s, repeat)) for s, x in sets
-        )
+        train, test = (ranking.random_ranks(x.shape[:3], seed=derived_seed("random ranks", s, repeat)) for s, x in sets)
         return train, test
 
     def _attribution_ranks(self, source: str, attribution: str) -> tuple[np.ndarray, np.ndarray]:
@@ -146,7 +144,7 @@ def pca_error(x_train: np.ndarray, x_test: np.ndarray, components: int) -> float
     from sklearn.decomposition import PCA
 
     train, test = (v[:10_000].reshape(len(v[:10_000]), -1) / np.float32(255) for v in (x_train, x_test))
-    pca = PCA(min(components, min(train.shape)), svd_solver="covariance_eigh").fit(train)
+    pca = PCA(min(components, *train.shape), svd_solver="covariance_eigh").fit(train)
     return float(np.mean((test - pca.inverse_transform(pca.transform(test))) ** 2, dtype=np.float64))
 
 
@@ -188,7 +186,7 @@ def _manifold(spec: dict[str, Any], c: Context) -> Result:
         seed = derived_seed("posterior", name) if spec["sample_posterior"] else None
         distances[f"{name}_distance"] = manifold.manifold_distance(images, vae_gan, sample_seed=seed)
     clean_class, adversarial_class = predicted_classes(standard, x), predicted_classes(standard, x_adv)
-    kept = manifold.kept(clean_class, adversarial_class)
+    kept = densities.kept(clean_class, adversarial_class)
     changed = predicted_classes(model, x) != predicted_classes(model, x_adv)
     values = {"kept": int(kept.sum()), "examples": len(x), "fooled_own": int(changed.sum()),
               "mean_change": float(norms.mean())}  # fmt: skip

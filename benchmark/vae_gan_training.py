@@ -46,7 +46,7 @@ class VaeGanEpoch(NamedTuple):
     discriminator: float
 
 
-def _epoch(
+def _epoch(  # noqa: PLR0915  the step reads best in one piece
     vae_gan: VaeGan, batch_size: int, reconstruction_weight: float, discriminator_steps: int, betas: tuple[float, float]
 ) -> Callable:
     models = (vae_gan.encoder, vae_gan.decoder, vae_gan.discriminator)
@@ -84,9 +84,7 @@ def _epoch(
                 mean, log_variance, _ = encode(encoder.weights, encoder.other, images)
                 z = draw(mean, log_variance, backend.fold_in(k_key, 0))
                 prior = backend.normal(backend.fold_in(k_key, 1), (batch_size, latent))
-                fakes = [
-                    backend.stop_gradient(call(1, decoder.weights, decoder.other, code)[0]) for code in (z, prior)
-                ]
+                fakes = [backend.stop_gradient(call(1, decoder.weights, decoder.other, code)[0]) for code in (z, prior)]
 
                 def discriminator_loss(weights: Any, fakes: list = fakes, other: Any = discriminator.other) -> tuple:
                     real, other = call(2, weights, other, images)

@@ -25,9 +25,9 @@ def pareto_front(points: np.ndarray) -> np.ndarray:
         `(n,)` booleans.
     """
     points = np.asarray(points, float)
-    as_good = (points[None] >= points[:, None]).all(-1)
-    better = (points[None] > points[:, None]).any(-1)
-    return ~(as_good & better).any(axis=1) & ~np.isnan(points).any(axis=1)
+    as_good = np.all(points[None] >= points[:, None], axis=-1)
+    better = np.any(points[None] > points[:, None], axis=-1)
+    return ~np.any(as_good & better, axis=1) & ~np.any(np.isnan(points), axis=1)
 
 
 def on_front(entries: list[Entry], score: str) -> list[bool]:

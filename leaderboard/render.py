@@ -22,11 +22,11 @@ TITLES = {
 }
 
 NOTES = """\
-Order: by the leftmost ROAR or KAR column that every row has. Values carry 95 percent intervals; a missing interval means
-that nothing was repeated. **Pareto**: the interpretability scores in which no other row is at least as good in both the
-score and test accuracy. ROAR and KAR: area between the curve of the attribution and that of a random order of pixels,
-higher is better (GX: Gradient*Input, G: Gradient). Manifold excess: how much farther from the image manifold the
-network's adversarial examples lie than random noise of the same norm, paper units, lower is better. Radii in pixel
+Order: by the leftmost ROAR or KAR column that every row has. Values carry 95 percent intervals; a missing interval
+means that nothing was repeated. **Pareto**: the interpretability scores in which no other row is at least as good in
+both the score and test accuracy. ROAR and KAR: area between the curve of the attribution and that of a random order of
+pixels, higher is better (GX: Gradient*Input, G: Gradient). Manifold excess: how much farther from the image manifold
+the network's adversarial examples lie than random noise of the same norm, paper units, lower is better. Radii in pixel
 units ([0, 1]); the paper's are twice as large.
 """
 

@@ -22,7 +22,7 @@ from models.functional import State, batches, logits_of, pixels, program, state,
 
 
 def _loss_gradient(logits: Callable, x: Any) -> Any:
-    """d xent(f(x), c) / d(2x - 1), `(n, h, w, c)`."""
+    """The gradient d xent(f(x), c) / d(2x - 1), `(n, h, w, c)`."""
     label = backend.stop_gradient(ops.argmax(logits(x), axis=-1))
     _, gradient = backend.value_and_gradient(lambda z: ops.sum(xent(logits(z), label)), x)
     return gradient / 2.0

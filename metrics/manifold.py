@@ -5,23 +5,16 @@
 (paper units: twice the distance in pixel units). `encode` gives the posterior mean; the paper draws a sample, which is
 an option here.
 
-The paper compares networks by the distances of adversarial examples that changed the standard network's prediction,
-each panel scaled by the range of its clean images. Those kept sets differ between networks. So there is also the paired
-excess d(x_adv) - d(x), over all images, beside that of random noise of the same norm.
+How distances are compared between networks is in `densities`.
 
 Reference: arXiv 1903.11626, section 2.1.
 """
 
 import numpy as np
-from scipy import stats
 
 from models import backend
-from models.errors import InputError
 from models.functional import predict
 from models.vae_gan import VaeGan
-
-BANDWIDTH = 0.25
-"""Factor of the Gaussian KDE's bandwidth (times the sample's standard deviation), as in the paper."""
 
 
 def project(vae_gan: VaeGan, x: np.ndarray, *, sample_seed: int | None = None) -> np.ndarray:
@@ -61,33 +54,3 @@ def manifold_distance(x: np.ndarray, vae_gan: VaeGan, *, sample_seed: int | None
     """
     scaled = x / np.float32(255) if x.dtype == np.uint8 else x
     return distance(scaled, project(vae_gan, x, sample_seed=sample_seed))
-
-
-def kept(standard_clean: np.ndarray, standard_adversarial: np.ndarray) -> np.ndarray:
-    """Which adversarial examples the paper keeps: those that change the standard network's prediction.
-
-    Args:
-        standard_clean: The standard network's predicted classes of the clean images, `(n,)`.
-        standard_adversarial: Its predicted classes of the adversarial examples, `(n,)`.
-
-    Returns:
-        `(n,)` booleans.
-    """
-    return standard_clean != standard_adversarial
-
-
-def scaled(values: np.ndarray, clean: np.ndarray) -> np.ndarray:
-    """Distances with the clean images' minimum at 0 and their maximum at 1.
-
-    Raises:
-        InputError: All clean distances are equal.
-    """
-    low, high = float(np.min(clean)), float(np.max(clean))
-    if not high > low:
-        raise InputError("The clean images' distances must differ to scale by their range.")
-    return (values - low) / (high - low)
-
-
-def density(values: np.ndarray, grid: np.ndarray) -> np.ndarray:
-    """Gaussian kernel density estimate of `values` at the points of `grid`, bandwidth factor `BANDWIDTH`."""
-    return stats.gaussian_kde(values, bw_method=BANDWIDTH)(grid)

@@ -134,4 +134,3 @@ def correlation(x: np.ndarray, y: np.ndarray) -> Correlation:
         errors = (1 / np.sqrt(n - 3), np.sqrt((1 + spearman**2 / 2) / (n - 3)))
         ends = [_fisher(r, e) for r, e in zip((pearson, spearman), errors, strict=True)]
     return Correlation(n, pearson, *ends[0], spearman, *ends[1], float(line.slope), float(line.intercept))
-

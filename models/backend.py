@@ -15,10 +15,10 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
+import keras
+import numpy as np
 
-from models.errors import unknown  # noqa: E402
+from models.errors import unknown
 
 NAME: str = keras.backend.backend()
 _XLA_DEVICES = ("GPU", "TPU")
@@ -56,9 +56,7 @@ if NAME == "tensorflow":
             any_length: Where the compiler can (graph mode), let one program serve batches of any length.
         """
         xla = has_accelerator()
-        return tf.function(
-            function, autograph=False, jit_compile=xla or None, reduce_retracing=any_length and not xla
-        )
+        return tf.function(function, autograph=False, jit_compile=xla or None, reduce_retracing=any_length and not xla)
 
     def value_and_gradient(function: Callable, at: Any) -> tuple[Any, Any]:
         """`(function(at), its gradient at that point)` for a scalar `function` of a tensor or a list of tensors."""

@@ -53,14 +53,20 @@ def check_classifier(model: keras.Model, x: np.ndarray, num_classes: int) -> Non
     check_images(x)
     expected = tuple(x.shape[1:])
     received = model.input_shape
-    if not isinstance(received, tuple) or len(received) != x.ndim or any(
-        size not in (None, want) for size, want in zip(received[1:], expected, strict=False)
+    if (
+        not isinstance(received, tuple)
+        or len(received) != x.ndim
+        or any(size not in (None, want) for size, want in zip(received[1:], expected, strict=False))
     ):
-        raise InputError(f"The model must take inputs of shape (n, {', '.join(map(str, expected))}). It takes {received}.")
+        raise InputError(
+            f"The model must take inputs of shape (n, {', '.join(map(str, expected))}). It takes {received}."
+        )
     logits = model(np.asarray(x, np.float32), training=False)
     if not hasattr(logits, "shape") or tuple(logits.shape) != (len(x), num_classes):
         got = tuple(logits.shape) if hasattr(logits, "shape") else type(logits).__name__
-        raise InputError(f"The model must put out logits of shape (n, {num_classes}). It puts out {got} for n = {len(x)}.")
+        raise InputError(
+            f"The model must put out logits of shape (n, {num_classes}). It puts out {got} for n = {len(x)}."
+        )
     logits = keras.ops.convert_to_numpy(logits)
     if not np.isfinite(logits).all():
         raise InputError("The model must put out finite logits. It puts out NaN or infinity.")

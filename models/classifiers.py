@@ -28,7 +28,9 @@ def _classifier(
     for layer, state in zip(stack, states, strict=True):
         if hasattr(layer, "kernel_initializer"):
             layer.kernel_initializer = keras.initializers.GlorotUniform(seed=int(state >> 1))
-    return keras.Sequential([keras.Input(input_shape), layers.Rescaling(2.0, -1.0, name="rescaling"), *stack], name=name)
+    return keras.Sequential(
+        [keras.Input(input_shape), layers.Rescaling(2.0, -1.0, name="rescaling"), *stack], name=name
+    )
 
 
 def _image_shape(name: str, input_shape: tuple[int, ...], smallest: int) -> None:

@@ -92,9 +92,7 @@ def _check(name: str, input_shape: tuple[int, ...], fits: bool, expected: str) -
         raise InputError(f"`{name}` needs images of shape {expected}. Received {input_shape}.")
 
 
-def digits_vae_gan(
-    input_shape: tuple[int, ...], *, seed: int, latent: int = 10, width: float = 1.0
-) -> VaeGan:
+def digits_vae_gan(input_shape: tuple[int, ...], *, seed: int, latent: int = 10, width: float = 1.0) -> VaeGan:
     """A small VAE-GAN for images whose sides divide by 4, made for 8x8 digits (ours; not in the paper).
 
     Args:
@@ -136,9 +134,7 @@ def digits_vae_gan(
     )
 
 
-def mnist_vae_gan(
-    input_shape: tuple[int, ...], *, seed: int, latent: int = 10, width: float = 1.0
-) -> VaeGan:
+def mnist_vae_gan(input_shape: tuple[int, ...], *, seed: int, latent: int = 10, width: float = 1.0) -> VaeGan:
     """The paper's VAE-GAN for MNIST and Fashion-MNIST, 28x28 images. Arguments as for `digits_vae_gan`."""
     _check("mnist_vae_gan", input_shape, len(input_shape) == 3 and input_shape[:2] == (28, 28), "(28, 28, c)")
     channels = input_shape[-1]
@@ -170,9 +166,7 @@ def mnist_vae_gan(
     )
 
 
-def cifar_vae_gan(
-    input_shape: tuple[int, ...], *, seed: int, latent: int = 128, width: float = 1.0
-) -> VaeGan:
+def cifar_vae_gan(input_shape: tuple[int, ...], *, seed: int, latent: int = 128, width: float = 1.0) -> VaeGan:
     """The paper's VAE-GAN for CIFAR-10, for images whose sides divide by 8. Arguments as for `digits_vae_gan`.
 
     The discriminator is spectrally normalised (Miyato et al. 2018, arXiv 1802.05957).
@@ -191,7 +185,15 @@ def cifar_vae_gan(
         *_tanh_pixels(),
     ]
     discriminator: list[keras.Layer] = [layers.Rescaling(2.0, -1.0)]
-    for filters, size, strides in ((64, 3, 1), (64, 4, 2), (128, 3, 1), (128, 4, 2), (256, 3, 1), (256, 4, 2), (512, 3, 1)):
+    for filters, size, strides in (
+        (64, 3, 1),
+        (64, 4, 2),
+        (128, 3, 1),
+        (128, 4, 2),
+        (256, 3, 1),
+        (256, 4, 2),
+        (512, 3, 1),
+    ):
         discriminator += [layers.SpectralNormalization(_conv(u[filters], size, strides)), layers.LeakyReLU(0.1)]
     discriminator += [layers.Flatten(), layers.SpectralNormalization(layers.Dense(1))]
     convs = [_conv(u[64], 5), _conv(u[128], 5), _conv(u[256], 5)]

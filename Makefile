@@ -1,0 +1,56 @@
+# make benchmark   install what is needed and run the main job (the quick preset)
+# make test        install what is needed and run the tests
+# Both use uv where it is there and pip where it is not.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+export PYTHONUTF8 = 1
+
+.PHONY: benchmark test performance check lock clean
+
+benchmark: $(VENV)/.installed
+	$(BIN)/python run_benchmark.py
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest
+
+performance: $(VENV)/.installed-dev  # timings and memory; nothing else should run meanwhile
+	$(BIN)/python -m pytest tests/performance --benchmark-only --benchmark-disable-gc
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Bytecode is compiled now: the first import of TensorFlow would otherwise take twice as long.
+define install
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; $(PYTHON) is older. Name another: make PYTHON=python3.12" >&2; exit 2; }
+	@if command -v uv >/dev/null 2>&1; then \
+		test -x $(BIN)/python || uv venv --quiet --python $(PYTHON) $(VENV); \
+		uv pip install --quiet --compile-bytecode --python $(BIN)/python -r $(1); \
+	else \
+		test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(1); \
+	fi
+	@touch $@
+endef
+
+$(VENV)/.installed: requirements.txt
+	$(call install,requirements.txt)
+
+$(VENV)/.installed-dev: requirements-dev.txt
+	$(call install,requirements-dev.txt)
+	@touch $(VENV)/.installed
+
+lock:  # needs uv; exact versions for every platform, no addresses
+	uv pip compile pyproject.toml --extra cpu --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links \
+		--quiet --upgrade -o requirements.txt
+	uv pip compile pyproject.toml --extra cpu --extra dev --universal --python-version 3.11 --no-emit-index-url \
+		--no-emit-find-links --quiet -c requirements.txt -o requirements-dev.txt
+	uv pip compile pyproject.toml --extra cuda --universal --python-version 3.11 --no-emit-index-url \
+		--no-emit-find-links --quiet -o requirements-cuda.txt
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .benchmarks .hypothesis

@@ -1,0 +1,46 @@
+"""The paper's comparison of distances to the manifold: kept examples, common scale, densities.
+
+Kept are the adversarial examples that change the *standard* network's prediction; a panel is scaled by the range of its
+clean images' distances and drawn as a Gaussian kernel density estimate. The kept sets differ between networks, so the
+scores add the paired excess d(x_adv) - d(x) over all images, beside that of random noise of the same norm.
+
+Reference: arXiv 1903.11626, section 2.1.
+"""
+
+import numpy as np
+from scipy import stats
+
+from models.errors import InputError
+
+BANDWIDTH = 0.25
+"""Factor of the Gaussian KDE's bandwidth (times the sample's standard deviation), as in the paper."""
+
+
+def kept(standard_clean: np.ndarray, standard_adversarial: np.ndarray) -> np.ndarray:
+    """Which adversarial examples the paper keeps: those that change the standard network's prediction.
+
+    Args:
+        standard_clean: The standard network's predicted classes of the clean images, `(n,)`.
+        standard_adversarial: Its predicted classes of the adversarial examples, `(n,)`.
+
+    Returns:
+        `(n,)` booleans.
+    """
+    return standard_clean != standard_adversarial
+
+
+def scaled(values: np.ndarray, clean: np.ndarray) -> np.ndarray:
+    """Distances with the clean images' minimum at 0 and their maximum at 1.
+
+    Raises:
+        InputError: All clean distances are equal.
+    """
+    low, high = float(np.min(clean)), float(np.max(clean))
+    if not high > low:
+        raise InputError("The clean images' distances must differ to scale by their range.")
+    return (values - low) / (high - low)
+
+
+def density(values: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """Gaussian kernel density estimate of `values` at the points of `grid`, bandwidth factor `BANDWIDTH`."""
+    return stats.gaussian_kde(values, bw_method=BANDWIDTH)(grid)

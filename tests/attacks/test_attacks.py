@@ -1,0 +1,208 @@
+"""Attacks on networks whose optimum is known in closed form, and what every attack must keep to."""
+
+import itertools
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from attacks import ATTACKS, Attack, get, run
+from attacks.projections import l2_norm, project, steepest
+from models.errors import InputError
+from tests.conftest import linear_model
+
+RNG = np.random.default_rng(7)
+SHAPE = (6, 5, 2)
+D = int(np.prod(SHAPE))
+MIDDLE = RNG.uniform(0.4, 0.6, (8, *SHAPE)).astype(np.float32)  # far from the box's walls
+WEIGHTS = RNG.normal(size=(D, 2))
+LABELS = RNG.integers(0, 2, 8)
+
+
+def norm_of(delta: np.ndarray, norm: str) -> np.ndarray:
+    flat = delta.reshape(len(delta), -1)
+    return np.abs(flat).max(1) if norm == "linf" else np.linalg.norm(flat.astype(np.float64), axis=1)
+
+
+@pytest.fixture(scope="module")
+def linear() -> keras.Model:
+    return linear_model(WEIGHTS, np.zeros(2), SHAPE)
+
+
+def margin(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    logits = x.reshape(len(x), -1).astype(np.float64) @ WEIGHTS
+    return logits[np.arange(len(y)), 1 - y] - logits[np.arange(len(y)), y]
+
+
+@pytest.mark.parametrize(("name", "norm", "loss"), itertools.product(("fgsm", "pgd"), ("l2", "linf"), ("xent", "cw")))
+def test_linear_model_reaches_the_closed_form_optimum(linear, name, norm, loss):
+    """With two classes the margin rises by epsilon times the dual norm of w_other - w_y, whatever the loss."""
+    epsilon = 0.3 if norm == "l2" else 0.05
+    attack = Attack(name, norm, epsilon, loss=loss, steps=15, step_size=epsilon / 3)
+    x_adv = run(attack, linear, MIDDLE, LABELS)
+    difference = WEIGHTS[:, 1] - WEIGHTS[:, 0]
+    dual = np.abs(difference).sum() if norm == "linf" else np.linalg.norm(difference)
+    np.testing.assert_allclose(margin(x_adv, LABELS) - margin(MIDDLE, LABELS), epsilon * dual, rtol=2e-4)
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_step_longer_than_the_radius_reaches_the_optimum_too(linear, norm):
+    """The paper's L2 step is longer than its radii."""
+    attack = Attack("pgd", norm, 0.05, steps=3, step_size=1.0)
+    once = run(Attack("fgsm", norm, 0.05), linear, MIDDLE, LABELS)
+    np.testing.assert_allclose(run(attack, linear, MIDDLE, LABELS), once, atol=2e-6)
+
+
+def test_box_optimum_of_linf_in_closed_form(linear):
+    """Near the walls the Linf optimum moves every pixel as far as ball and box allow."""
+    x = RNG.uniform(0, 1, (8, *SHAPE)).astype(np.float32)
+    y = LABELS
+    sign = np.sign(WEIGHTS[:, 1] - WEIGHTS[:, 0]).reshape(SHAPE) * np.where(y == 0, 1, -1).reshape(-1, 1, 1, 1)
+    best = np.clip(x + 0.2 * sign, 0, 1)
+    attack = Attack("pgd", "linf", 0.2, steps=20, step_size=0.05)
+    np.testing.assert_allclose(run(attack, linear, x, y), best, atol=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["xent", "cw"])
+def test_confident_network_is_still_attacked(loss):
+    """Gradients far below 1e-6 have a direction. A floor under their norm would leave the image where it is."""
+    tiny = linear_model(WEIGHTS * 1e-12, np.zeros(2), SHAPE)
+    x_adv = run(Attack("pgd", "l2", 0.3, loss=loss, steps=10, step_size=0.1), tiny, MIDDLE, LABELS)
+    np.testing.assert_allclose(norm_of(x_adv - MIDDLE, "l2"), 0.3, rtol=1e-4)
+
+
+def test_zero_gradient_leaves_the_image_alone():
+    constant = linear_model(np.zeros((D, 2)), np.zeros(2), SHAPE)
+    for name in ("fgsm", "pgd"):
+        np.testing.assert_array_equal(run(Attack(name, "l2", 0.5, steps=3), constant, MIDDLE, LABELS), MIDDLE)
+
+
+CASES = [
+    Attack("fgsm", "l2", 0.7),
+    Attack("fgsm", "linf", 0.1, loss="cw"),
+    Attack("pgd", "l2", 0.7, steps=5, step_size=0.4),
+    Attack("pgd", "linf", 0.1, steps=5, step_size=0.05, loss="cw"),
+    Attack("pgd", "l2", 0.7, steps=3, step_size=0.4, random_start=True, restarts=3),
+    Attack("pgd", "linf", 0.1, steps=3, step_size=0.05, random_start=True, restarts=2),
+    Attack("noise", "l2", 0.7),
+    Attack("noise", "linf", 0.1),
+]
+
+
+def name_of(attack: Attack) -> str:
+    return f"{attack.name}-{attack.norm}-{attack.loss}-{attack.restarts}"
+
+
+@pytest.mark.parametrize("attack", CASES, ids=name_of)
+def test_every_attack_keeps_to_ball_and_box(attack, digits, digits_model):
+    x, y = digits.x_test[:50].copy(), digits.y_test[:50]
+    before = x.copy()
+    x_adv = run(attack, digits_model, x, y, seed=3)
+    clean = before / np.float32(255)
+    assert x_adv.dtype == np.float32
+    assert x_adv.shape == x.shape
+    assert x_adv.min() >= 0
+    assert x_adv.max() <= 1
+    assert norm_of(x_adv - clean, attack.norm).max() <= attack.epsilon * (1 + 1e-5)
+    assert (norm_of(x_adv - clean, attack.norm) > 0.5 * attack.epsilon).all()
+    np.testing.assert_array_equal(x, before)
+    np.testing.assert_array_equal(run(attack, digits_model, x, y, seed=3), x_adv)
+    if attack.random_start or attack.name == "noise":
+        assert not np.array_equal(run(attack, digits_model, x, y, seed=4), x_adv)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_radius_zero_changes_nothing(name, digits, digits_model):
+    for norm in ("l2", "linf"):
+        x = digits.x_test[:5]
+        x_adv = run(Attack(name, norm, 0.0, steps=2), digits_model, x, digits.y_test[:5])
+        np.testing.assert_allclose(x_adv, x / np.float32(255), atol=1e-7)
+
+
+def test_stronger_attacks_fool_more(digits, digits_model):
+    """Noise < FGSM <= PGD in the number of errors, and a larger radius makes more of them."""
+    x, y = digits.x_test, digits.y_test
+
+    def errors(attack: Attack) -> int:
+        from models.functional import predict
+
+        return int((predict(digits_model, run(attack, digits_model, x, y)).argmax(-1) != y).sum())
+
+    noise, fgsm = errors(Attack("noise", "l2", 0.5)), errors(Attack("fgsm", "l2", 0.5))
+    pgd = errors(Attack("pgd", "l2", 0.5, steps=20, step_size=0.1))
+    assert noise < fgsm <= pgd
+    assert errors(Attack("pgd", "l2", 0.25, steps=20, step_size=0.05)) < pgd
+    restarted = Attack("pgd", "l2", 0.5, steps=20, step_size=0.1, random_start=True, restarts=4)
+    single = Attack("pgd", "l2", 0.5, steps=20, step_size=0.1, random_start=True)
+    assert errors(restarted) >= errors(single)
+
+
+def test_noise_has_the_asked_norm_after_clipping(digits, digits_model):
+    """Half of all pixels lie on the wall of the box; the norm is met all the same, one radius an image."""
+    radii = np.linspace(0.1, 1.5, len(digits.x_test)).astype(np.float32)
+    noisy = run(Attack("noise", "l2", 1.0), digits_model, digits.x_test, digits.y_test, epsilon=radii)
+    np.testing.assert_allclose(norm_of(noisy - digits.x_test / np.float32(255), "l2"), radii, rtol=1e-4)
+
+
+def test_noise_that_the_box_cannot_hold_is_as_long_as_can_be():
+    corner = np.zeros((1, 2, 2, 1), np.float32)
+    model = linear_model(np.ones((4, 2)), np.zeros(2), (2, 2, 1))
+    noisy = run(Attack("noise", "l2", 10.0), model, corner, np.array([0]))
+    assert set(np.unique(noisy)) <= {0.0, 1.0}
+
+
+floats = st.floats(-3, 3, width=32)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(floats, min_size=6, max_size=6), st.floats(0, 2, width=32), st.sampled_from(["l2", "linf"]))
+def test_projection_is_the_nearest_point_of_the_ball(values, epsilon, norm):
+    delta = np.array(values, np.float32).reshape(1, 6)
+    projected = keras.ops.convert_to_numpy(project(delta, epsilon, norm))
+    size = norm_of(delta, norm)[0]
+    assert norm_of(projected, norm)[0] <= epsilon * (1 + 1e-5) + 1e-7
+    if size <= epsilon:
+        np.testing.assert_allclose(projected, delta, rtol=1e-6)
+    elif norm == "l2":
+        np.testing.assert_allclose(projected, delta * (epsilon / size), rtol=1e-4, atol=1e-6)
+    else:
+        np.testing.assert_array_equal(projected, np.clip(delta, -np.float32(epsilon), np.float32(epsilon)))
+
+
+def test_norm_and_direction_of_very_small_vectors():
+    tiny = np.array([[3e-30, 4e-30], [0.0, 0.0]], np.float32)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(l2_norm(tiny))[:, 0], [5e-30, 0], rtol=1e-5)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(steepest(tiny, "l2")), [[0.6, 0.8], [0, 0]], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "pdg"}, "Unknown attack 'pdg'. Did you mean 'pgd'?"),
+        ({"norm": "l3"}, "Unknown norm 'l3'"),
+        ({"loss": "ce"}, "Unknown attack loss 'ce'"),
+        ({"epsilon": -0.1}, "`epsilon` must be a number of at least 0, in pixel units. Received -0.1."),
+        ({"epsilon": float("nan")}, "`epsilon` must be a number of at least 0"),
+        ({"step_size": float("inf")}, "`step_size` must be a number of at least 0"),
+        ({"steps": 0}, "`steps` must be at least 1. Received 0."),
+        ({"restarts": 2}, "`restarts` above 1 needs `random_start`"),
+    ],
+)
+def test_bad_hyperparameters(arguments, message):
+    with pytest.raises(InputError) as error:
+        Attack(**({"name": "pgd", "norm": "l2", "epsilon": 0.1} | arguments))
+    assert message in str(error.value)
+
+
+def test_bad_arrays(linear):
+    attack = Attack("fgsm", "l2", 0.1)
+    with pytest.raises(InputError, match=r"`x` must lie in \[0, 1\]. Received values in .*; divide by 255 first"):
+        run(attack, linear, MIDDLE * 255, LABELS)
+    with pytest.raises(InputError, match=r"`y` must lie in \[0, 1\]"):
+        run(attack, linear, MIDDLE, LABELS + 1)
+    with pytest.raises(InputError, match="`epsilon` must be 8 numbers of at least 0"):
+        run(attack, linear, MIDDLE, LABELS, epsilon=np.full(8, -1.0))
+    with pytest.raises(InputError, match="Unknown attack"):
+        get("none")

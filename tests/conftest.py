@@ -1,0 +1,52 @@
+"""Shared by all tests: real TFDS data where it is, one process-wide configuration of the backend."""
+
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from benchmark import datasets
+from models import backend
+
+backend.configure()
+
+ROOT = Path(__file__).parent.parent
+SHARED = ROOT.parent / "shared" / "tfds"
+if "TFDS_DATA_DIR" not in os.environ and SHARED.is_dir():
+    os.environ["TFDS_DATA_DIR"] = str(SHARED)
+
+
+def has_tfds(name: str) -> bool:
+    return any((datasets.tfds_folder() / name).glob("*/dataset_info.json"))
+
+
+needs_tfds = pytest.mark.skipif(
+    not all(map(has_tfds, ("mnist", "fashion_mnist", "cifar10"))),
+    reason=f"MNIST, Fashion-MNIST and CIFAR-10 are not prepared in {datasets.tfds_folder()}",
+)
+
+
+@pytest.fixture(scope="session")
+def digits() -> datasets.Dataset:
+    return datasets.load("digits")
+
+
+@pytest.fixture(scope="session")
+def digits_model(digits):
+    """A digits classifier trained for a few epochs."""
+    import models
+    from benchmark.training import fit
+
+    model = models.get("digits_cnn")((8, 8, 1), 10, seed=1)
+    fit(model, digits.x_train, digits.y_train, seed=1, epochs=12)
+    return model
+
+
+def linear_model(weights: np.ndarray, bias: np.ndarray, shape: tuple[int, ...]) -> keras.Model:
+    """Logits = flatten(x) @ weights + bias: everything about it can be worked out by hand."""
+    layers = [keras.Input(shape), keras.layers.Flatten(), keras.layers.Dense(weights.shape[1])]
+    model = keras.Sequential(layers)
+    model.layers[-1].set_weights([weights.astype(np.float32), bias.astype(np.float32)])
+    return model
