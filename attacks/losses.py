@@ -9,7 +9,10 @@ from models.errors import unknown
 
 
 def xent(logits: Any, y: Any) -> Any:
-    """Cross-entropy at the label: log sum_j exp(z_j) - z_y.
+    """Cross-entropy at the label: log sum_j exp(z_j) - z_y = log(1 + sum_{j != y} exp(z_j - z_y)).
+
+    The second form is the one computed. Its gradient at z_y is the sum of the other probabilities; the usual form's is
+    p_y - 1, which float32 rounds away where the network is confident, and the direction of an attack with it.
 
     Args:
         logits: `(n, classes)`.
@@ -18,7 +21,9 @@ def xent(logits: Any, y: Any) -> Any:
     Returns:
         `(n,)`.
     """
-    return ops.sparse_categorical_crossentropy(y, logits, from_logits=True)
+    label = ops.one_hot(y, logits.shape[-1], dtype="float32")
+    at_label = ops.sum(label * logits, axis=-1, keepdims=True)
+    return ops.logsumexp(ops.where(label > 0, 0.0, logits - at_label), axis=-1)
 
 
 def cw(logits: Any, y: Any, confidence: float = 500.0) -> Any:

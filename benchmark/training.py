@@ -15,7 +15,6 @@ import numpy as np
 from keras import ops
 
 from attacks.attack import Attack
-from attacks.losses import xent
 from metrics.masking import masked, pixel_count
 from models import backend
 from models.checks import check_images, check_labels
@@ -128,7 +127,8 @@ def _epoch(batch_size: int, attack: Attack | None, with_mask: bool, model: keras
                 logits, after = model.stateless_call(
                     backend.unflatten(parameters, shapes), other, images, training=True
                 )[:2]
-                return ops.mean(xent(logits, labels)), (logits, after)
+                value = ops.mean(ops.sparse_categorical_crossentropy(labels, logits, from_logits=True))
+                return value, (logits, after)
 
             value, (logits, after), gradient = backend.value_aux_and_gradient(loss, vector)
             vector, adam = adam_step(vector, gradient, adam, learning_rate)
@@ -143,7 +143,7 @@ def _epoch(batch_size: int, attack: Attack | None, with_mask: bool, model: keras
     return epoch
 
 
-def fit(
+def train(
     model: keras.Model,
     x: np.ndarray,
     y: np.ndarray,
@@ -155,29 +155,13 @@ def fit(
     attack: Attack | None = None,
     mask: Mask | None = None,
     progress: Callable[[int, Epoch], None] | None = None,
-) -> Trained:
-    """Trains a freshly built classifier in place with Adam on cross-entropy.
+) -> tuple[State, list[Epoch]]:
+    """Trains from a model's present weights and leaves the model as it is.
 
-    Args:
-        model: The classifier at its initial weights: pixels in [0, 1] to logits.
-        x: Training images `(n, ...)`, uint8 or float32 in [0, 1].
-        y: Labels `(n,)`.
-        seed: Seed of the order of the batches and of what an attack draws. With the initial weights it fixes the
-            result.
-        epochs: Passes over the data, reshuffled every time (the paper never reshuffles).
-        batch_size: Examples a step. What is left over at an epoch's end waits for the next epoch's order.
-        learning_rate: Adam's.
-        attack: Replace every batch whole by its adversarial examples (adversarial training).
-        mask: Remove pixels from every image by rank (ROAR, KAR).
-        progress: Called after every epoch with its number, from 1, and its means.
+    Takes the arguments of `fit` and raises its errors; one model can serve many runs at once.
 
     Returns:
-        The same model, trained, and the history.
-
-    Raises:
-        InputError: Images outside [0, 1], labels that do not fit, ranks of another shape, a number out of range.
-
-    Reference: arXiv 1706.06083 for adversarial training; arXiv 1806.10758 for masked training.
+        The trained values of the model's variables, and the history.
     """
     check_images(x)
     check_labels(y, len(x), int(model.output_shape[-1]))
@@ -196,7 +180,6 @@ def fit(
     )
     values = state(model)
     vector = backend.flatten(values.trainable)
-    shapes = [tuple(v.shape) for v in model.trainable_variables]
     adam, other = adam_start(vector), values.other
     data = to_device(x), to_device(np.asarray(y, np.int32))
     fixed = (
@@ -213,7 +196,38 @@ def fit(
         history.append(Epoch(float(loss), float(accuracy)))
         if progress:
             progress(number, history[-1])
-    assign(model, State(backend.unflatten(vector, shapes), other))
+    shapes = [tuple(v.shape) for v in model.trainable_variables]
+    return State(backend.unflatten(vector, shapes), other), history
+
+
+def fit(model: keras.Model, x: np.ndarray, y: np.ndarray, **options: Any) -> Trained:
+    """Trains a freshly built classifier in place with Adam on cross-entropy.
+
+    Args:
+        model: The classifier at its initial weights: pixels in [0, 1] to logits.
+        x: Training images `(n, ...)`, uint8 or float32 in [0, 1].
+        y: Labels `(n,)`.
+        **options: As keywords:
+            seed: Seed of the order of the batches and of what an attack draws. With the initial weights it fixes the
+                result.
+            epochs: Passes over the data, reshuffled every time (the paper never reshuffles).
+            batch_size: Examples a step, 100 by default. What is left over at an epoch's end waits for the next
+                epoch's order.
+            learning_rate: Adam's, 1e-3 by default.
+            attack: An `Attack`: replace every batch whole by its adversarial examples (adversarial training).
+            mask: A `Mask`: remove pixels from every image by rank (ROAR, KAR).
+            progress: Called after every epoch with its number, from 1, and its means.
+
+    Returns:
+        The same model, trained, and the history.
+
+    Raises:
+        InputError: Images outside [0, 1], labels that do not fit, ranks of another shape, a number out of range.
+
+    Reference: arXiv 1706.06083 for adversarial training; arXiv 1806.10758 for masked training.
+    """
+    values, history = train(model, x, y, **options)
+    assign(model, values)
     return Trained(model, history)
 
 
@@ -225,13 +239,30 @@ def _masked_logits(model: keras.Model) -> Callable:
 
 
 def predicted_classes(
-    model: keras.Model, x: np.ndarray, *, mask: Mask | None = None, batch_size: int = 1000
+    model: keras.Model,
+    x: np.ndarray,
+    *,
+    mask: Mask | None = None,
+    values: State | None = None,
+    batch_size: int = 1000,
 ) -> np.ndarray:
-    """The predicted class of every image, `(n,)` int64, with pixels removed where a mask is given."""
+    """The predicted class of every image, with pixels removed where a mask is given.
+
+    Args:
+        model: The classifier.
+        x: `(n, ...)`, uint8 or float32 in [0, 1].
+        mask: Which pixels to remove, its ranks of these images.
+        values: Variables to use in place of the model's own, from `train`.
+        batch_size: Images at a time.
+
+    Returns:
+        `(n,)` int64.
+    """
+    values = values or state(model)
     if mask is None:
-        return predict(model, x, batch_size=batch_size).argmax(-1)
+        return predict(model, x, values=values, batch_size=batch_size).argmax(-1)
     run = program(model, ("masked logits",), _masked_logits)
-    values, arguments = state(model), mask.arguments()
+    arguments = mask.arguments()
     out = [
         run(values.trainable, values.other, to_device(x[part]), to_device(mask.ranks[part]), arguments)
         for part in batches(len(x), batch_size)

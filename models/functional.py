@@ -120,18 +120,19 @@ def _predict(model: keras.Model) -> Callable:
     return lambda trainable, other, x: logits_of(model, State(trainable, other))(pixels(x))
 
 
-def predict(model: keras.Model, x: np.ndarray, *, batch_size: int = 1000) -> np.ndarray:
+def predict(model: keras.Model, x: np.ndarray, *, values: State | None = None, batch_size: int = 1000) -> np.ndarray:
     """Outputs of a model for arrays.
 
     Args:
         model: A classifier (or any model with one input and one output).
         x: `(n, ...)`, uint8 or float32 in [0, 1].
+        values: Variables to use in place of the model's own.
         batch_size: Examples at a time; does not change the result beyond rounding.
 
     Returns:
         `(n, ...)` float32, for a classifier its logits.
     """
     run = program(model, ("predict",), _predict)
-    values = state(model)
+    values = values or state(model)
     out = [run(values.trainable, values.other, to_device(x[part])) for part in batches(len(x), batch_size)]
     return np.concatenate([ops.convert_to_numpy(o) for o in out])

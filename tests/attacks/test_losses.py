@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from attacks import losses
+from models import backend
 from models.errors import InputError
 
 Z = np.array([[2.0, 1.0, -1.0], [0.0, 3.0, 1.0], [-2.0, -1.0, -4.0]], np.float32)
@@ -20,6 +21,14 @@ def test_xent():
     np.testing.assert_allclose(value(losses.xent), expected, rtol=1e-6)
 
 
+def test_gradient_of_xent_at_a_confident_prediction():
+    """With margin 30 the other class has probability e^-30: the two components must be equal and opposite."""
+    logits = keras.ops.convert_to_tensor(np.array([[30.0, 0.0]], np.float32))
+    _, gradient = backend.value_and_gradient(lambda z: keras.ops.sum(losses.xent(z, np.array([0]))), logits)
+    expected = np.exp(-30.0) * np.array([[-1, 1]])
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(gradient), expected, rtol=1e-5)
+
+
 def test_cw_takes_the_best_of_the_other_classes_only():
     """Margins 2 - 1, 1 - 3, -4 - (-1): in the last row the best other logit is below the zero the 2019 code meets."""
     np.testing.assert_allclose(value(losses.cw), [-501, -498, -497], rtol=1e-6)
@@ -27,5 +36,5 @@ def test_cw_takes_the_best_of_the_other_classes_only():
 
 
 def test_unknown_loss():
-    with pytest.raises(InputError, match="Unknown attack loss 'xnt'. Did you mean 'xent'"):
+    with pytest.raises(InputError, match=r"Unknown attack loss 'xnt'\. Did you mean 'xent'"):
         losses.get("xnt")

@@ -1,0 +1,44 @@
+"""Attributions on a linear network, where the gradient is known."""
+
+import numpy as np
+import pytest
+
+from metrics import attributions
+from models.errors import InputError
+from tests.conftest import linear_model
+
+RNG = np.random.default_rng(3)
+WEIGHTS = RNG.normal(0, 0.3, (2 * 3 * 2, 3))
+X = RNG.uniform(0, 1, (5, 2, 3, 2)).astype(np.float32)
+
+
+def by_hand() -> np.ndarray:
+    """d xent(f(x), argmax f) / d(2x - 1) = W (p - onehot) / 2."""
+    logits = X.reshape(5, -1).astype(np.float64) @ WEIGHTS
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    p[np.arange(5), logits.argmax(1)] -= 1
+    return (p @ WEIGHTS.T / 2).reshape(X.shape)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("gradient", lambda g: np.abs(g).sum(-1)),
+        ("gradient_input", lambda g: np.abs((2 * X - 1) * g).sum(-1)),
+        ("log_likelihood_gradient", lambda g: -g.sum(-1)),
+    ],
+)
+def test_linear_network(name, expected):
+    model = linear_model(WEIGHTS, np.zeros(3), (2, 3, 2))
+    np.testing.assert_allclose(attributions.run(name, model, X, batch_size=2), expected(by_hand()), rtol=1e-4, atol=1e-6)
+
+
+def test_uint8_and_float_images_agree(digits, digits_model):
+    x = digits.x_test[:20]
+    as_float = attributions.run("gradient", digits_model, x / np.float32(255))
+    np.testing.assert_allclose(attributions.run("gradient", digits_model, x), as_float, rtol=1e-4, atol=1e-7)
+
+
+def test_unknown_name(digits, digits_model):
+    with pytest.raises(InputError, match=r"Unknown attribution 'gradients'\. Did you mean 'gradient'"):
+        attributions.run("gradients", digits_model, digits.x_test[:2])

@@ -1,0 +1,141 @@
+"""ROAR and KAR: the formulas by hand, and the measure itself on data whose informative pixels are known."""
+
+import keras
+import numpy as np
+import pytest
+
+from benchmark.training import Mask, predicted_classes, train
+from metrics import ranking, statistics
+from metrics.masking import masked, pixel_count
+from metrics.retraining import Curve, kar, roar, score, score_weights
+from models.errors import InputError
+
+FRACTIONS = (0.1, 0.3, 0.5, 0.7, 0.9)
+
+
+def test_score_by_hand():
+    """Differences .1, .2, .3, .4, .5 at the five fractions, zero at both ends: trapezoids of width .1, .2 x 4, .1."""
+    baseline = Curve("roar", np.array(FRACTIONS), np.full((2, 5), 0.6))
+    curve = Curve("roar", np.array(FRACTIONS), np.array([[0.4, 0.3, 0.2, 0.1, 0.0], [0.6, 0.5, 0.4, 0.3, 0.2]]))
+    area = 0.1 * 0.05 + 0.2 * (0.15 + 0.25 + 0.35 + 0.45) + 0.1 * 0.25
+    assert score(curve, baseline) == pytest.approx(area)
+    reversed_mode = [Curve("kar", c.fractions, c.accuracy) for c in (curve, baseline)]
+    assert score(*reversed_mode) == pytest.approx(-area)
+
+
+def test_weights_are_the_trapezoid_rule():
+    np.testing.assert_allclose(score_weights(np.array(FRACTIONS)), [0.15, 0.2, 0.2, 0.2, 0.15])
+    np.testing.assert_allclose(score_weights(np.array([0.5])), [0.5])
+
+
+def test_end_points():
+    accuracy = np.array([[0.5]])
+    x, y = Curve("roar", np.array([0.5]), accuracy).with_ends(untouched=0.9, chance=0.1)
+    np.testing.assert_allclose(x, [0, 0.5, 1])
+    np.testing.assert_allclose(y, [0.9, 0.5, 0.1])
+    np.testing.assert_allclose(Curve("kar", np.array([0.5]), accuracy).with_ends(0.9, 0.1)[1], [0.1, 0.5, 0.9])
+
+
+@pytest.mark.parametrize(
+    ("mode", "fractions", "shape", "message"),
+    [
+        ("roarr", FRACTIONS, (1, 5), r"Unknown mode 'roarr'\. Did you mean 'roar'"),
+        ("roar", (0.1, 1.0), (1, 2), "Fractions must increase within"),
+        ("roar", (0.5, 0.3), (1, 2), "Fractions must increase within"),
+        ("roar", (0.5,), (1, 2), r"`accuracy` must have shape \(repeats, 1\)"),
+    ],
+)
+def test_bad_curves(mode, fractions, shape, message):
+    with pytest.raises(InputError, match=message):
+        Curve(mode, np.array(fractions), np.zeros(shape))
+
+
+def test_curve_and_baseline_must_match():
+    a, b = (Curve(mode, np.array([0.5]), np.zeros((1, 1))) for mode in ("roar", "kar"))
+    with pytest.raises(InputError, match="same mode and fractions"):
+        score(a, b)
+
+
+def test_pixel_count():
+    assert [pixel_count(f, 64) for f in FRACTIONS] == [6, 19, 32, 45, 58]
+    for bad in (0, 1, -0.1, float("nan")):
+        with pytest.raises(InputError, match=r"must lie in \(0, 1\)"):
+            pixel_count(bad, 64)
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_masking_equals_plain_numpy_byte_by_byte(keep):
+    rng = np.random.default_rng(0)
+    x, ranks = rng.random((20, 7, 6, 3), np.float32), ranking.random_ranks((20, 7, 6), seed=1)
+    fill, count = np.array([0.1, 0.5, 0.7], np.float32), 13
+    expected = x.copy()
+    top = ranks < count
+    expected[~top if keep else top] = fill
+    found = keras.ops.convert_to_numpy(masked(x, ranks, np.int32(count), np.bool_(keep), fill))
+    assert found.tobytes() == expected.tobytes()
+    assert (found != x).any(-1).sum() == 20 * ((42 - count) if keep else count)
+
+
+# Data whose answer is known: 36 pixels of noise, of which the 9 informative ones lean to a pattern of the class.
+INFORMATIVE = np.zeros((6, 6), bool)
+INFORMATIVE[1:4, 2:5] = True
+
+
+@pytest.fixture(scope="module")
+def known():
+    rng = np.random.default_rng(5)
+    patterns = rng.choice([-1.0, 1.0], (4, 9))
+
+    def draw(n):
+        y = rng.integers(0, 4, n).astype(np.int32)
+        x = rng.uniform(0, 1, (n, 6, 6))
+        x[:, INFORMATIVE] = np.clip(0.5 + 0.25 * patterns[y] + rng.normal(0, 0.2, (n, 9)), 0, 1)
+        return (x * 255).astype(np.uint8)[..., None], y
+
+    return *draw(1500), *draw(1000)
+
+
+def order(which: str, n: int, seed: int) -> np.ndarray:
+    importance = {"right": INFORMATIVE, "reverse": ~INFORMATIVE, "random": np.zeros((6, 6))}[which]
+    return ranking.ranks(np.broadcast_to(importance, (n, 6, 6)).astype(np.float32), seed=seed)
+
+
+@pytest.fixture(scope="module")
+def known_scores(known):
+    import models
+
+    x, y, x_test, y_test = known
+    fill = x.mean(axis=(0, 1, 2)).astype(np.float32) / 255
+    built = {s: models.get("mlp")((6, 6, 1), 4, seed=s, width=0.5) for s in range(3)}
+
+    def curve(measure, which, seed):
+        train_ranks, test_ranks = order(which, len(x), seed), order(which, len(x_test), seed + 1)
+
+        def retrain(fraction, repeat):
+            mask = Mask(train_ranks, fraction, measure.__name__, fill)
+            values, _ = train(built[repeat], x, y, seed=repeat, epochs=12, mask=mask)
+            test = Mask(test_ranks, fraction, measure.__name__, fill)
+            return (predicted_classes(built[repeat], x_test, mask=test, values=values) == y_test).mean()
+
+        return measure(retrain, fractions=FRACTIONS, seeds=range(3))
+
+    found = {}
+    for measure in (roar, kar):
+        baseline = curve(measure, "random", 100)
+        for which in ("right", "reverse", "random"):
+            mine = curve(measure, which, 200)
+            estimate = statistics.area_difference(
+                [mine.accuracy], baseline.accuracy, score_weights(mine.fractions), sign=1 if measure is kar else -1
+            )
+            assert estimate.value == pytest.approx(score(mine, baseline))
+            found[measure.__name__, which] = estimate
+    return found
+
+
+@pytest.mark.parametrize("mode", ["roar", "kar"])
+def test_right_attribution_wins_reverse_loses_random_is_zero(known_scores, mode):
+    assert known_scores[mode, "right"].low > 0.1
+    assert known_scores[mode, "reverse"].high < -0.05
+    assert abs(known_scores[mode, "random"].value) < 0.02
+    random = known_scores[mode, "random"]
+    assert random.low - 0.01 <= 0 <= random.high + 0.01

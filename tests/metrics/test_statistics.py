@@ -1,0 +1,67 @@
+"""Estimates against values worked out by hand, and intervals against how often they hold the truth."""
+
+import numpy as np
+import pytest
+
+from metrics import statistics
+from models.errors import InputError
+
+WEIGHTS = np.array([0.15, 0.2, 0.2, 0.2, 0.15])
+
+
+def test_proportion_is_wilsons():
+    found = statistics.proportion(8, 10)
+    assert found.value == 0.8
+    assert (found.low, found.high) == pytest.approx((0.4901625, 0.9433178), abs=1e-6)
+
+
+def test_mean_is_students():
+    found = statistics.mean(np.array([1.0, 2.0, 3.0]))
+    assert (found.value, found.low, found.high) == pytest.approx((2, 2 - 2.484138, 2 + 2.484138), abs=1e-5)
+    assert np.isnan(statistics.mean(np.array([1.0])).low)
+
+
+def test_area_without_repeats_has_no_interval():
+    found = statistics.area_difference([np.full((1, 5), 0.5)], np.full((1, 5), 0.6), WEIGHTS, sign=-1)
+    assert found.value == pytest.approx(0.09)
+    assert np.isnan(found.low)
+
+
+@pytest.mark.parametrize("seeds", [1, 4])
+def test_area_interval_covers_the_truth(seeds):
+    """Three repeats with known noise, base models with known spread: the interval holds the truth as often as it says.
+
+    With so few values a percentile interval is known to be narrow; between 80 and 99 of 100 is asked for.
+    """
+    rng = np.random.default_rng(1)
+    truth, held = 0.9 * 0.1, 0
+    for trial in range(200):
+        curves = [0.5 + (0.03 * rng.normal() if seeds > 1 else 0) + 0.02 * rng.normal(size=(3, 5)) for _ in range(seeds)]
+        found = statistics.area_difference(
+            curves, 0.6 + 0.02 * rng.normal(size=(3, 5)), WEIGHTS, sign=-1, seed=trial
+        )
+        held += found.low <= truth <= found.high
+    assert 160 <= held <= 198
+
+
+def test_area_interval_is_the_same_each_time():
+    curves = [np.random.default_rng(0).random((3, 5))]
+    first = statistics.area_difference(curves, np.ones((2, 5)), WEIGHTS, sign=1)
+    assert first == statistics.area_difference(curves, np.ones((2, 5)), WEIGHTS, sign=1)
+    assert first.low < first.value < first.high
+
+
+def test_correlation_by_hand():
+    """x = 1..5, y = 1, 3, 2, 5, 4: Pearson and Spearman .8, slope .8, intercept .6."""
+    found = statistics.correlation(np.arange(1.0, 6), np.array([1.0, 3, 2, 5, 4]))
+    assert (found.pearson, found.spearman, found.slope, found.intercept) == pytest.approx((0.8, 0.8, 0.8, 0.6))
+    half = 1.959964 / np.sqrt(2)
+    assert found.pearson_low == pytest.approx(np.tanh(np.arctanh(0.8) - half), abs=1e-6)
+    assert found.spearman_high == pytest.approx(np.tanh(np.arctanh(0.8) + half * np.sqrt(1.32)), abs=1e-6)
+
+
+def test_correlation_where_there_is_none_to_take():
+    assert np.isnan(statistics.correlation(np.ones(5), np.arange(5)).pearson)
+    assert np.isnan(statistics.correlation(np.arange(3), np.array([0, 2, 1])).pearson_low)
+    with pytest.raises(InputError, match="two or more pairs"):
+        statistics.correlation(np.ones(1), np.ones(1))
