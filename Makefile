@@ -16,7 +16,7 @@ test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
 
 performance: $(VENV)/.installed-dev  # timings and memory; nothing else should run meanwhile
-	$(BIN)/python -m pytest tests/performance --benchmark-only --benchmark-disable-gc
+	$(BIN)/python -m pytest tests/performance -n 0 --benchmark-only --benchmark-disable-gc
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

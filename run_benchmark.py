@@ -128,18 +128,21 @@ def entry_point(arguments: list[str] | None = None) -> int:
     from models.errors import InputError
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    stopped = 130
     try:
         code = app(arguments, standalone_mode=False)
     except InputError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, typer.Abort):
-        print("\nStopped. The same command goes on from here.", file=sys.stderr, flush=True)
-        os._exit(130)  # units under way have nothing to save: a result is stored whole or not at all
+        code = stopped
     except TyperException as error:
         message = error.format_message() if hasattr(error, "format_message") else str(error)
         print(f"error: {' '.join(message.split())}", file=sys.stderr)
         return 2
+    if code == stopped:  # Typer's way to report Ctrl-C
+        print("\nStopped. The same command goes on from here.", file=sys.stderr, flush=True)
+        os._exit(stopped)  # units under way have nothing to save: a result is stored whole or not at all
     return code if isinstance(code, int) else 0
 
 

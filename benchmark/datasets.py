@@ -7,6 +7,7 @@ Every cached file carries its checksum; a damaged one is noticed and decoded aga
 import hashlib
 import json
 import os
+import re
 import socket
 import tempfile
 import urllib.parse
@@ -108,13 +109,18 @@ def cache_folder() -> Path:
 
 def _builder(name: str, data_dir: str | None) -> Any:
     """The TFDS builder, its data prepared (downloaded if need be)."""
+    os.environ.setdefault("NO_GCE_CHECK", "true")  # else TensorFlow asks the network whether it runs at Google
     import tensorflow_datasets as tfds
 
     folder = tfds_folder(data_dir)
+    names = tfds.list_builders(with_community_datasets=False)
+    base = re.split("[/:]", name, maxsplit=1)[0]
+    if base not in names and not (folder / base).is_dir():
+        raise unknown("dataset", name, (*EMBEDDED, *names))
     try:
         builder = tfds.builder(name, data_dir=folder, try_gcs=False)
-    except (tfds.core.DatasetNotFoundError, ValueError):
-        raise unknown("dataset", name, (*EMBEDDED, *tfds.list_builders())) from None
+    except (tfds.core.DatasetNotFoundError, ValueError) as error:
+        raise InputError(f"Data set '{name}' cannot be opened in {folder} ({_first_line(error)}).") from error
     if not builder.data_path.exists():
         try:
             _reachable(builder.url_infos)

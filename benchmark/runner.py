@@ -30,6 +30,7 @@ def locked(out: Path) -> Iterator[None]:
     Raises:
         InputError: Another process holds it, it cannot be written, or it holds something else than a run.
     """
+    existed = out.exists()
     try:
         out.mkdir(parents=True, exist_ok=True)
         inside = {path.name for path in out.iterdir()}
@@ -47,6 +48,9 @@ def locked(out: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+        if not existed and [path.name for path in out.iterdir()] == [LOCK]:  # refused before anything was written
+            (out / LOCK).unlink()
+            out.rmdir()
 
 
 def _clear(out: Path) -> None:
@@ -74,12 +78,12 @@ def _check_fit(work: Plan) -> None:
         InputError: As the builders.
     """
     config, info = work.config, work.info
+    if config.retraining and len(info.shape) != 3:
+        raise InputError(f"ROAR and KAR need images of shape (h, w, c). '{info.name}' has shape {info.shape}.")
     models.get(config.model.name)(info.shape, info.num_classes, seed=0, width=config.model.width)
     if config.manifold and config.vae_gan:
         section = config.vae_gan
         models.get(section.name)(info.shape, seed=0, latent=section.latent, width=section.width)
-    if config.retraining and len(info.shape) != 3:
-        raise InputError(f"ROAR and KAR need images of shape (h, w, c). '{info.name}' has shape {info.shape}.")
 
 
 def run(config: Config, out: Path, *, data_dir: str | None, fresh: bool, workers: int | None, console: Console) -> None:
@@ -101,12 +105,12 @@ def run(config: Config, out: Path, *, data_dir: str | None, fresh: bool, workers
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     start = time.perf_counter()
-    from models import backend
-
-    backend.configure()
     work = plan(config, data_dir)
-    _check_fit(work)
     with locked(out):
+        from models import backend
+
+        backend.configure()
+        _check_fit(work)
         if fresh:
             _clear(out)
         stored = out / "config.toml"

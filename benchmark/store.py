@@ -11,8 +11,10 @@ import io
 import json
 import os
 import re
+import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -48,6 +50,16 @@ def _body_digest(body: dict[str, Any]) -> str:
     return _digest(json.dumps(body, sort_keys=True).encode())
 
 
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Turns a disk's refusal into one line."""
+    try:
+        yield
+    except OSError as error:
+        why = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror
+        raise InputError(f"{path} cannot be written: {why}. What is stored already is kept.") from error
+
+
 def write(path: Path, content: bytes | str) -> None:
     """Writes a file whole or not at all: under another name, flushed to disk, then renamed.
 
@@ -55,7 +67,7 @@ def write(path: Path, content: bytes | str) -> None:
         InputError: The folder cannot be written, or the disk is full.
     """
     data = content.encode() if isinstance(content, str) else content
-    try:
+    with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix=path.suffix)
         try:
@@ -68,9 +80,6 @@ def write(path: Path, content: bytes | str) -> None:
         except BaseException:
             Path(scratch).unlink(missing_ok=True)
             raise
-    except OSError as error:
-        why = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror
-        raise InputError(f"{path} cannot be written: {why}. What is stored already is kept.") from error
 
 
 class Store:
@@ -108,10 +117,11 @@ class Store:
             np.savez_compressed(buffer, allow_pickle=False, **result.arrays)
             contents[self._path(unit, ".npz")] = buffer.getvalue()
         for name, model in result.models.items():
-            with KERAS_LOCK, tempfile.TemporaryDirectory() as scratch:
+            path = self.model_path(unit, name)
+            with _writing(path), KERAS_LOCK, tempfile.TemporaryDirectory(dir=self.root, prefix=".writing-") as scratch:
                 file = Path(scratch, "model.keras")
                 model.save(file)
-                contents[self._path(unit, f"{'' if name == 'model' else '-' + name}.keras")] = file.read_bytes()
+                contents[path] = file.read_bytes()
         for path, content in contents.items():
             write(path, content)
         body = {
@@ -179,4 +189,7 @@ class Store:
     def sweep(self) -> None:
         """Removes what a killed run was writing."""
         for left in self.root.rglob(".writing-*"):
-            left.unlink(missing_ok=True)
+            if left.is_dir():
+                shutil.rmtree(left)
+            else:
+                left.unlink(missing_ok=True)

@@ -65,9 +65,9 @@ def manifold(plan: Plan, store: Store) -> pd.DataFrame:
 def retrained(plan: Plan, store: Store) -> pd.DataFrame:
     """Columns: ..., seed (of the base model), attribution, mode, fraction, repeat, training_seed, hits, ..., accuracy.
 
-    The random baseline and the untouched images have no base model: their network is empty and their seed -1.
+    The random baseline and the untouched images have no base model: their network is `none` and their seed -1.
     """
-    nobody = {"network": "", "norm": "none", "epsilon": 0.0, "strength": 0.0, "loss": "none", "seed": -1}
+    nobody = {"network": "none", "norm": "none", "epsilon": 0.0, "strength": 0.0, "loss": "none", "seed": -1}
     return pd.DataFrame(
         (columns or nobody)
         | {k: unit.tags[k] for k in ("attribution", "mode", "fraction", "repeat")}

@@ -15,6 +15,8 @@ from keras import ops
 
 from models import backend
 
+_QUOTIENTS = np.arange(256, dtype=np.float32) / np.float32(255)
+
 
 class State(NamedTuple):
     """The numbers of a model: trainable and other variables, each a list of tensors."""
@@ -27,7 +29,7 @@ def state(model: keras.Model) -> State:
     """The present values of a model's variables."""
     # tensors, not variables: TensorFlow would compile a program anew for each variable it is given
     trainable, other = model.trainable_variables, model.non_trainable_variables
-    return State([ops.convert_to_tensor(v) for v in trainable], [ops.convert_to_tensor(v) for v in other])
+    return State([ops.copy(v.value) for v in trainable], [ops.copy(v.value) for v in other])
 
 
 def assign(model: keras.Model, values: State) -> None:
@@ -100,9 +102,12 @@ def program(
 
 
 def pixels(x: Any) -> Any:
-    """Traceable: images as float32 in [0, 1]; uint8 is divided by 255, floats stay as they are."""
+    """Traceable: images as float32 in [0, 1]; uint8 is divided by 255, floats stay as they are.
+
+    The quotients are looked up: a compiler turns a division by a constant into a product, which rounds differently.
+    """
     if keras.backend.standardize_dtype(x.dtype) == "uint8":
-        return ops.cast(x, "float32") / 255.0
+        return ops.take(_QUOTIENTS, ops.cast(x, "int32"))
     return ops.cast(x, "float32")
 
 

@@ -157,7 +157,11 @@ floats = st.floats(-3, 3, width=32, allow_subnormal=False)
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(floats, min_size=6, max_size=6), st.floats(0, 2, width=32, allow_subnormal=False), st.sampled_from(["l2", "linf"]))
+@given(
+    st.lists(floats, min_size=6, max_size=6),
+    st.floats(0, 2, width=32, allow_subnormal=False),
+    st.sampled_from(["l2", "linf"]),
+)
 def test_projection_is_the_nearest_point_of_the_ball(values, epsilon, norm):
     delta = np.array(values, np.float32).reshape(1, 6)
     projected = keras.ops.convert_to_numpy(project(delta, epsilon, norm))

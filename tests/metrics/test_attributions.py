@@ -30,7 +30,9 @@ def by_hand() -> np.ndarray:
 )
 def test_linear_network(name, expected):
     model = linear_model(WEIGHTS, np.zeros(3), (2, 3, 2))
-    np.testing.assert_allclose(attributions.run(name, model, X, batch_size=2), expected(by_hand()), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        attributions.run(name, model, X, batch_size=2), expected(by_hand()), rtol=1e-4, atol=1e-6
+    )
 
 
 def test_uint8_and_float_images_agree(digits, digits_model):

@@ -36,10 +36,10 @@ def test_area_interval_covers_the_truth(seeds):
     rng = np.random.default_rng(1)
     truth, held = 0.9 * 0.1, 0
     for trial in range(200):
-        curves = [0.5 + (0.03 * rng.normal() if seeds > 1 else 0) + 0.02 * rng.normal(size=(3, 5)) for _ in range(seeds)]
-        found = statistics.area_difference(
-            curves, 0.6 + 0.02 * rng.normal(size=(3, 5)), WEIGHTS, sign=-1, seed=trial
-        )
+        curves = [
+            0.5 + (0.03 * rng.normal() if seeds > 1 else 0) + 0.02 * rng.normal(size=(3, 5)) for _ in range(seeds)
+        ]
+        found = statistics.area_difference(curves, 0.6 + 0.02 * rng.normal(size=(3, 5)), WEIGHTS, sign=-1, seed=trial)
         held += found.low <= truth <= found.high
     assert 160 <= held <= 198
 

@@ -1,0 +1,118 @@
+"""Units run once, after what they need; a failure keeps what is done; the estimate is what it says."""
+
+import threading
+import time
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from benchmark import executors
+from benchmark.plan import Plan, Unit
+from benchmark.progress import Display, Estimate, duration
+from benchmark.store import Result, Store
+
+
+def unit(name: str, *needs: Unit, kind: str = "train", cost: float = 1) -> Unit:
+    return Unit(kind, name, {"name": name}, tuple(n.key for n in needs), 0, cost)
+
+
+A, B = unit("a"), unit("b")
+C = unit("c", A, B)
+D = unit("d", C)
+UNITS = (A, B, C, D)
+
+
+class Silent:
+    def __init__(self):
+        self.begun, self.ended = [], []
+
+    def started(self, unit):
+        self.begun.append(unit.label)
+
+    def finished(self, unit, seconds):
+        self.ended.append(unit.label)
+
+    def waiting(self):
+        pass
+
+
+def run(tmp_path, work, done=(), workers=2):
+    observer, store = Silent(), Store(tmp_path)
+    plan = Plan(None, None, (), UNITS)
+    try:
+        executors.run(plan, set(done), store, None, observer, workers=workers, work=work)
+    finally:
+        observer.stored = [u.label for u in UNITS if store.done(u)]
+    return observer
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_order(tmp_path, workers):
+    ended = []
+
+    def work(unit, _):
+        assert set(unit.needs) <= {u.key for u in UNITS if u.label in ended}
+        time.sleep(0.01)
+        ended.append(unit.label)
+        return Result({})
+
+    observer = run(tmp_path, work, workers=workers)
+    assert sorted(ended) == sorted(observer.ended) == observer.stored == list("abcd")
+
+
+def test_side_by_side(tmp_path):
+    together = threading.Barrier(2, timeout=10)
+
+    def work(unit, _):
+        if unit.label in "ab":
+            together.wait()
+        return Result({})
+
+    assert run(tmp_path, work).stored == list("abcd")
+
+
+def test_what_is_done_is_not_done_again(tmp_path):
+    assert run(tmp_path, lambda *_: Result({}), done=[A.key, B.key]).begun == ["c", "d"]
+
+
+def test_failure_keeps_what_is_done(tmp_path):
+    def work(unit, _):
+        if unit.label == "c":
+            raise ZeroDivisionError
+        return Result({})
+
+    with pytest.raises(ZeroDivisionError):
+        run(tmp_path, work)
+    store = Store(tmp_path)
+    assert [u.label for u in UNITS if store.done(u)] == ["a", "b"]
+
+
+def test_estimate_is_by_kind_and_says_what_it_does_not_know():
+    estimate = Estimate(workers=2)
+    assert estimate.text([A]) == "estimating the time"
+    estimate.add(unit("x", cost=10), 20.0)
+    ahead = [unit("y", cost=30), unit("z", kind="retrain", cost=5)]
+    assert estimate.left(ahead) == (30.0, False)
+    assert estimate.text(ahead) == "at least 30 s left"
+    estimate.add(unit("w", kind="retrain", cost=1), 4.0)
+    assert estimate.text(ahead) == "about 40 s left"
+
+
+def test_durations():
+    assert [duration(s) for s in (0.4, 59, 61, 7265)] == ["0 s", "59 s", "1 min 1 s", "2 h 1 min"]
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_display(tmp_path, terminal):
+    out = StringIO()
+    console = Console(file=out, force_terminal=terminal, width=100)
+    plan = Plan(None, None, (), UNITS)
+    with Display(plan, {A.key}, 2, console, every=0) as display:
+        executors.run(plan, {A.key}, Store(tmp_path), None, display, workers=1, work=lambda *_: Result({}))
+    text = out.getvalue()
+    assert "training base models" in text
+    if not terminal:
+        assert "\x1b" not in text
+        assert text.splitlines()[0].startswith("[1/4] training base models, estimating the time")
+        assert text.splitlines()[-1] == "[4/4] training base models, all done"

@@ -1,0 +1,71 @@
+"""Keys: the same for the same work, another when anything changes that the result depends on."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmark import config, datasets, plan
+
+TINY = Path(__file__).parent / "tiny.toml"
+INFO = datasets.Info("digits", "1.0.0", 300, 100, (8, 8, 1), 10)
+
+
+def build(*assignments: str, info: datasets.Info = INFO) -> plan.Plan:
+    return plan.build(config.resolve(None, TINY, list(assignments)), info)
+
+
+def keys(work: plan.Plan, kind: str) -> set[str]:
+    return {unit.key for unit in work.of(kind)}
+
+
+def test_units_of_the_tiny_plan():
+    """6 networks; each: 1 training, 1 accuracy, 1 pictures, 2 attack losses, 2 attributions x 2 modes x 2 x 2."""
+    work = build()
+    assert {kind: count for kind, count, _ in plan.summary(work)} == {
+        "train": 6, "vae_gan": 1, "accuracy": 6, "pictures": 6, "manifold": 12, "retrain": 6 * 16 + 8 + 2
+    }  # fmt: skip
+    assert len({unit.key for unit in work.units}) == len(work.units)
+    assert len({(unit.kind, unit.label) for unit in work.units}) == len(work.units)
+    assert next(work.of("train")).images == 900
+
+
+def test_every_unit_comes_after_what_it_needs():
+    seen: set[str] = set()
+    for unit in build().units:
+        assert seen.issuperset(unit.needs)
+        seen.add(unit.key)
+
+
+def test_same_configuration_same_keys_whatever_its_name():
+    assert [u.key for u in build().units] == [u.key for u in build("name=other", "scale=reduced").units]
+
+
+@pytest.mark.parametrize(
+    ("assignment", "changed", "kept"),
+    [
+        ("training.epochs=4", {"train", "accuracy", "manifold", "pictures"}, {"vae_gan"}),
+        ("vae_gan.epochs=4", {"vae_gan", "manifold"}, {"train", "accuracy", "pictures", "retrain"}),
+        ("evaluation.steps=4", {"accuracy"}, {"train", "vae_gan", "manifold", "pictures", "retrain"}),
+        ("retraining.epochs=4", {"retrain"}, {"train", "vae_gan", "manifold", "pictures", "accuracy"}),
+        ("model.width=1.0", {"train", "accuracy", "manifold", "pictures", "retrain"}, {"vae_gan"}),
+    ],
+)
+def test_a_change_reaches_what_depends_on_it_and_nothing_else(assignment, changed, kept):
+    before, after = build(), build(assignment)
+    assert all(not keys(before, kind) & keys(after, kind) for kind in changed)
+    assert all(keys(before, kind) == keys(after, kind) for kind in kept)
+
+
+def test_data_and_protocol_versions_are_part_of_every_key(monkeypatch):
+    before = {u.key for u in build().units}
+    other = datasets.Info("digits", "1.0.1", 300, 100, (8, 8, 1), 10)
+    assert not before & {u.key for u in build(info=other).units}
+    monkeypatch.setattr(plan, "PROTOCOL_VERSION", 99)
+    assert not before & {u.key for u in build().units}
+
+
+def test_larger_grids_repeats_and_seeds_keep_what_is_done():
+    before = {u.key for u in build().units}
+    for more in ("retraining.repeats=3", "grid.1.epsilons=[0.1, 0.2]", "seeds=2"):
+        after = {u.key for u in build(more).units}
+        assert before < after

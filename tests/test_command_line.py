@@ -1,0 +1,220 @@
+"""The command line as a user meets it: a whole run, killed runs, plots and the leaderboard."""
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.commands import COMMAND, TINY, call, run
+from tests.conftest import ROOT
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """A run that was never interrupted, with one unit at a time."""
+    out = tmp_path_factory.mktemp("runs") / "tiny"
+    done = run(out, "--workers", "1")
+    assert done.returncode == 0, done.stderr
+    assert "\x1b" not in done.stdout, "no colours and no cursor movement where the output is no terminal"
+    assert "137 units of work, 0 done before, 1 at a time" in done.stdout
+    return out
+
+
+def test_help_is_quick_and_lists_the_commands():
+    """The fastest of three: TensorFlow alone would take several seconds."""
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        text = call("--help").stdout
+        times.append(time.perf_counter() - start)
+    assert min(times) < 1
+    assert all(f" {name} " in text for name in ("run", "plan", "plots", "leaderboard", "doctor"))
+
+
+def test_a_run_leaves_what_it_should(finished):
+    assert (finished / "config.toml").read_text().startswith("version = 1\n")
+    environment = json.loads((finished / "environment.json").read_text())
+    assert environment["packages"]["keras"]
+    assert environment["devices"]
+    tables = ("training", "accuracy", "manifold", "manifold_model", "retraining", "scores", "correlations", "dataset")
+    for name in tables:
+        csv, parquet = (finished / "results" / f"{name}.{kind}" for kind in ("csv", "parquet"))
+        pd.testing.assert_frame_equal(pd.read_csv(csv), pd.read_parquet(parquet), check_dtype=False)
+    assert len(list((finished / "models").glob("*-seed-0-*.keras"))) == 6
+    figures = {p.name for p in (finished / "figures").iterdir()}
+    stems = {f"{m}_{loss}_{x}" for m in ("roar", "kar") for loss in ("xent", "cw") for x in ("accuracy", "strength")}
+    stems |= {f"curves_{m}_{loss}" for m in ("roar", "kar") for loss in ("xent", "cw")}
+    stems |= {"manifold_xent", "manifold_cw", "manifold_excess_xent", "manifold_excess_cw", "manifold_projections"}
+    stems |= {"loss_gradients", "adversarial_examples"}
+    assert figures == {f"{stem}.{kind}" for stem in stems for kind in ("png", "svg")}
+    assert len(list((finished / "leaderboard" / "entries").glob("*.json"))) == 6
+
+
+def test_scores_follow_from_the_rows(finished):
+    """ROAR of one network, worked out again from the retraining table: every repeat is there, with its seed."""
+    rows = pd.read_csv(finished / "results" / "retraining.csv")
+    assert set(rows["repeat"]) == {0, 1}
+    assert rows["training_seed"].nunique() == 2
+    np.testing.assert_allclose(rows["accuracy"], rows["hits"] / rows["examples"])
+
+    def mean(attribution: str, network: str, fraction: float) -> float:
+        member = (rows["attribution"] == attribution) & (rows["network"] == network) & (rows["mode"] == "roar")
+        found = rows[member & (rows["fraction"] == fraction)]
+        assert len(found) == 2
+        return found["accuracy"].mean()
+
+    network = "l2-0.6-cw"
+    difference = [mean("random", "none", f) - mean("gradient", network, f) for f in (0.3, 0.7)]
+    area = np.trapezoid([0, *difference, 0], [0, 0.3, 0.7, 1])
+    scores = pd.read_csv(finished / "results" / "scores.csv").set_index(["network", "score"])
+    assert scores.loc[(network, "roar_gradient"), "value"] == pytest.approx(area)
+
+
+def test_manifold_rows(finished):
+    rows = pd.read_csv(finished / "results" / "manifold.csv")
+    assert len(rows) == 6 * 2 * 100
+    assert (rows["change"] <= 1.5 * (1 + 1e-5)).all()
+    clean = rows.groupby("image")["clean_distance"].nunique()
+    assert (clean == 1).all(), "the clean distances are those of one manifold model, whatever the network"
+
+
+def test_killed_at_random_points_it_ends_with_the_same_bytes(finished, tmp_path):
+    """kill -9 four times, wherever it is; the last start runs to the end, with two units at a time."""
+    out = tmp_path / "killed"
+    command = [*COMMAND, "run", "--config", str(TINY), "--out", str(out), "--workers", "2"]
+    rng, done_before = random.Random(time.time_ns()), []
+    for _ in range(4):
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for line in process.stdout:  # the time of TensorFlow's import is not a point worth killing at
+            if "units of work" in line:
+                break
+        time.sleep(rng.uniform(0.5, 8))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        done_before.append(len(list(out.glob("units/*/*.json"))))
+    last = call(*command[2:])
+    assert last.returncode == 0, last.stderr
+    assert done_before == sorted(done_before)
+    assert f"{done_before[-1]} done before" in last.stdout
+    assert contents(out / "results") == contents(finished / "results")
+    assert contents(out / "leaderboard").keys() == contents(finished / "leaderboard").keys()
+    assert contents(out)["leaderboard/leaderboard.csv"] == contents(finished)["leaderboard/leaderboard.csv"]
+    assert not list(out.rglob(".writing-*"))
+
+
+def test_damaged_results_are_done_again(finished, tmp_path):
+    out = tmp_path / "damaged"
+    shutil.copytree(finished, out)
+    before = contents(out / "results")
+    unit = sorted(out.glob("units/retrain/*.json"))[3]
+    unit.write_bytes(unit.read_bytes()[:100])
+    model = next(out.glob("models/standard-*.keras"))
+    model.write_bytes(model.read_bytes()[:-10])
+    (out / "results" / "scores.csv").write_text("altered")
+    again = run(out)
+    assert again.returncode == 0, again.stderr
+    assert f"{unit.name} is cut short or altered; it is done again" in again.stdout
+    assert f"{model.name} is missing, cut short or altered; it is done again" in again.stdout
+    assert "137 units of work, 135 done before" in again.stdout
+    assert contents(out / "results") == before
+
+
+def test_plots_draws_the_same_figures_from_results_alone(finished, tmp_path):
+    out = tmp_path / "plots"
+    out.mkdir()
+    shutil.copytree(finished / "results", out / "results")
+    shutil.copy(finished / "config.toml", out)
+    done = call("plots", "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert contents(out / "figures") == contents(finished / "figures")
+
+
+def test_plots_notices_altered_results(finished, tmp_path):
+    out = tmp_path / "altered"
+    shutil.copytree(finished, out)
+    path = out / "results" / "scores.parquet"
+    path.write_bytes(path.read_bytes()[:-1])
+    done = call("plots", "--out", out)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert (
+        done.stderr
+        == f"error: {path} is missing, cut short or altered. The same `run` writes it again from its units.\n"
+    )
+
+
+def test_leaderboard_from_entries(finished, tmp_path):
+    out = tmp_path / "board"
+    shutil.copytree(finished / "leaderboard" / "entries", out / "leaderboard" / "entries")
+    assert call("leaderboard", "--out", out).returncode == 0
+    assert contents(out / "leaderboard") == contents(finished / "leaderboard")
+
+
+def test_plan_runs_nothing(finished, tmp_path):
+    out = tmp_path / "none"
+    fresh = call("plan", "--config", TINY, "--out", out)
+    assert not out.exists()
+    lines = fresh.stdout.splitlines()
+    assert lines[-1].startswith("all          137 units, 0 done, 69,900 images trained on; 6 networks")
+    assert sum(" retrain " in line and " 600 " in line for line in lines) == 106
+    done = call("plan", "--config", TINY, "--out", finished)
+    assert "137 units, 137 done" in done.stdout
+
+
+def test_second_run_in_one_folder_stops(tmp_path):
+    out = tmp_path / "shared"
+    first = subprocess.Popen(
+        [*COMMAND, "run", "--config", str(TINY), "--out", str(out)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        for line in first.stdout:
+            if "units of work" in line:
+                break
+        second = run(out)
+        assert second.returncode == 2
+        assert second.stderr == (
+            f"error: Another run is at work in {out}. Wait for it, or choose another folder with --out.\n"
+        )
+    finally:
+        first.kill()
+        first.communicate()
+
+
+def test_control_c_keeps_what_is_done(tmp_path):
+    out = tmp_path / "stopped"
+    process = subprocess.Popen(
+        [*COMMAND, "run", "--config", str(TINY), "--out", str(out)],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    for line in process.stdout:
+        if "units of work" in line:
+            break
+    time.sleep(4)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert stderr.strip().splitlines()[-1] == "Stopped. The same command goes on from here."
+
+
+def test_fresh_begins_anew_and_touches_nothing_else(finished, tmp_path):
+    out = tmp_path / "fresh"
+    shutil.copytree(finished, out)
+    (out / "notes.txt").write_text("mine")
+    smaller = ("retraining.repeats=1", "retraining.modes=['roar']", "grid=[]", "manifold.losses=['xent']")
+    done = run(out, "--fresh", *(word for s in smaller for word in ("--set", s)))
+    assert done.returncode == 0, done.stderr
+    assert ", 0 done before" in done.stdout
+    assert (out / "notes.txt").read_text() == "mine"
+    assert set(pd.read_csv(out / "results" / "retraining.csv")["repeat"]) == {0}
+    entry = json.loads(next((out / "leaderboard" / "entries").glob("*.json")).read_text())
+    assert entry["scores"]["roar_gradient"]["low"] is None, "nothing was repeated: there is no interval"
