@@ -6,6 +6,7 @@ takes an Adam step. The host hears back once an epoch. Seed, learning rate, radi
 program, so an architecture compiles once for each kind of training.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -28,13 +29,13 @@ class Mask(NamedTuple):
     """Which pixels are removed from images.
 
     Attributes:
-        ranks: `(n, h, w)` uint16, one order an image, 0 the most important pixel.
+        ranks: `(n, h, w)` uint16, one order an image, 0 the most important pixel; an array or a tensor.
         fraction: Share of the pixels that is removed (`"roar"`) or kept (`"kar"`), in (0, 1).
         mode: `"roar"` or `"kar"`.
         fill: `(c,)` float32: what a removed pixel becomes, in [0, 1].
     """
 
-    ranks: np.ndarray
+    ranks: Any
     fraction: float
     mode: str
     fill: np.ndarray
@@ -47,7 +48,7 @@ class Mask(NamedTuple):
         """
         if self.mode not in ("roar", "kar"):
             raise unknown("mode", self.mode, ("roar", "kar"))
-        count = pixel_count(self.fraction, int(np.prod(self.ranks.shape[1:])))
+        count = pixel_count(self.fraction, math.prod(self.ranks.shape[1:]))
         return (
             to_device(np.asarray(count, np.int32)),
             to_device(np.asarray(self.mode == "kar")),
@@ -145,7 +146,7 @@ def _epoch(batch_size: int, attack: Attack | None, with_mask: bool, model: keras
 
 def train(
     model: keras.Model,
-    x: np.ndarray,
+    x: Any,
     y: np.ndarray,
     *,
     seed: int,
@@ -168,8 +169,8 @@ def train(
     for name, value in (("epochs", epochs), ("batch_size", batch_size)):
         if value < 1:
             raise InputError(f"`{name}` must be at least 1. Received {value}.")
-    if mask is not None and mask.ranks.shape != x.shape[:3]:
-        raise InputError(f"`mask.ranks` must have shape {x.shape[:3]}. Received {mask.ranks.shape}.")
+    if mask is not None and tuple(mask.ranks.shape) != tuple(x.shape[:3]):
+        raise InputError(f"`mask.ranks` must have shape {tuple(x.shape[:3])}. Received {tuple(mask.ranks.shape)}.")
     batch_size = min(batch_size, len(x))
     static = attack.static() if attack else None
     run = program(
@@ -200,12 +201,12 @@ def train(
     return State(backend.unflatten(vector, shapes), other), history
 
 
-def fit(model: keras.Model, x: np.ndarray, y: np.ndarray, **options: Any) -> Trained:
+def fit(model: keras.Model, x: Any, y: np.ndarray, **options: Any) -> Trained:
     """Trains a freshly built classifier in place with Adam on cross-entropy.
 
     Args:
         model: The classifier at its initial weights: pixels in [0, 1] to logits.
-        x: Training images `(n, ...)`, uint8 or float32 in [0, 1].
+        x: Training images `(n, ...)`, uint8 or float32 in [0, 1]; an array, or a tensor that several runs share.
         y: Labels `(n,)`.
         **options: As keywords:
             seed: Seed of the order of the batches and of what an attack draws. With the initial weights it fixes the

@@ -8,7 +8,7 @@ import functools
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 import keras
@@ -23,6 +23,7 @@ from benchmark.store import Result, Store
 from benchmark.training import Mask, fit, predicted_classes, train
 from benchmark.vae_gan_training import fit_vae_gan
 from metrics import attributions, densities, manifold, ranking
+from models.functional import to_device
 from models.vae_gan import VaeGan
 
 
@@ -71,6 +72,11 @@ class Context:
         self._models = _Shared(8)
         self._ranks = _Shared(3)
 
+    @functools.cached_property
+    def x_train(self) -> Any:
+        """The training images on the device: one copy for all units."""
+        return to_device(self.data.x_train)
+
     def build(self, spec: dict[str, Any], seed: int) -> keras.Model:
         """A classifier at its initial weights, from a `model` specification."""
         info = self.data.info
@@ -90,24 +96,27 @@ class Context:
 
         return self._models.get((key, name), load)
 
-    def ranks(self, source: str | None, attribution: str, repeat: int) -> tuple[np.ndarray, np.ndarray]:
-        """Ranks of the training and the test images by an attribution of a base model, or at random."""
+    def ranks(self, source: str | None, attribution: str, repeat: int) -> tuple[Any, np.ndarray]:
+        """Ranks of the training (on the device) and the test images by an attribution of a base model, or at random."""
+
+        def make() -> tuple[Any, np.ndarray]:
+            train = self._rank("train", self.data.x_train, source, attribution, repeat)
+            test = self._rank("test", self.data.x_test, source, attribution, repeat)
+            # piece by piece to the device: there is never a whole copy on the host beside the one there
+            return keras.ops.concatenate([to_device(piece) for piece in train]), np.concatenate(list(test))
+
+        return self._ranks.get((source, attribution) if source else (BASELINE, repeat), make)
+
+    def _rank(
+        self, split: str, x: np.ndarray, source: str | None, attribution: str, repeat: int
+    ) -> Iterator[np.ndarray]:
+        n, h, w = x.shape[:3]
+        shape = (n, h, w)
         if source is None:
-            return self._ranks.get((BASELINE, repeat), lambda: self._random_ranks(repeat))
-        return self._ranks.get((source, attribution), lambda: self._attribution_ranks(source, attribution))
-
-    def _random_ranks(self, repeat: int) -> tuple[np.ndarray, np.ndarray]:
-        sets = (("train", self.data.x_train), ("test", self.data.x_test))
-        train, test = (ranking.random_ranks(x.shape[:3], seed=derived_seed("random ranks", s, repeat)) for s, x in sets)
-        return train, test
-
-    def _attribution_ranks(self, source: str, attribution: str) -> tuple[np.ndarray, np.ndarray]:
-        sets = (("train", self.data.x_train), ("test", self.data.x_test))
-        train, test = (
-            ranking.ranks(attributions.run(attribution, self.model(source), x), seed=derived_seed("ties", s))
-            for s, x in sets
-        )
-        return train, test
+            seed = derived_seed("random ranks", split, repeat)
+            return ranking.pieces(lambda part: ranking.indifferent(part, shape), shape, seed=seed)
+        model, seed = self.model(source), derived_seed("ties", split)
+        return ranking.pieces(lambda part: attributions.run(attribution, model, x[part]), shape, seed=seed)
 
     @functools.cached_property
     def fill(self) -> np.ndarray:
@@ -119,7 +128,7 @@ def _train(spec: dict[str, Any], c: Context) -> Result:
     seed = derived_seed("train", spec["seed"])
     model = c.build(spec["model"], seed)
     attack = Attack(**spec["attack"]) if spec["attack"] else None
-    trained = fit(model, c.data.x_train, c.data.y_train, seed=seed, attack=attack, **spec["training"])
+    trained = fit(model, c.x_train, c.data.y_train, seed=seed, attack=attack, **spec["training"])
     return Result({"history": [epoch._asdict() for epoch in trained.history]}, models={"model": trained.model})
 
 
@@ -129,7 +138,7 @@ def _vae_gan(spec: dict[str, Any], c: Context) -> Result:
     shape = {k: section.pop(k) for k in ("latent", "width")}
     with models.KERAS_LOCK:
         vae_gan = models.get(section.pop("name"))(c.data.info.shape, seed=seed, **shape)
-    history = fit_vae_gan(vae_gan, c.data.x_train, seed=seed, **section)
+    history = fit_vae_gan(vae_gan, c.x_train, seed=seed, **section)
     x = c.data.x_test / np.float32(255)
     projection = manifold.project(vae_gan, c.data.x_test)
     shown = slice(0, 8)
@@ -226,7 +235,7 @@ def _retrain(spec: dict[str, Any], c: Context) -> Result:
         ranks = c.ranks(spec["source"], spec["attribution"], spec["repeat"])
         train_mask, test_mask = (Mask(r, spec["fraction"], spec["mode"], c.fill) for r in ranks)
     model = c.initial(spec["model"], seed)
-    values, _ = train(model, c.data.x_train, c.data.y_train, seed=seed, mask=train_mask, **spec["training"])
+    values, _ = train(model, c.x_train, c.data.y_train, seed=seed, mask=train_mask, **spec["training"])
     right = predicted_classes(model, c.data.x_test, mask=test_mask, values=values) == c.data.y_test
     return Result({"hits": int(right.sum()), "examples": len(right), "seed": seed})
 

@@ -138,7 +138,7 @@ def _epoch(  # noqa: PLR0915  the step reads best in one piece
 
 def fit_vae_gan(
     vae_gan: VaeGan,
-    x: np.ndarray,
+    x: Any,
     *,
     seed: int,
     epochs: int,

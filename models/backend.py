@@ -58,6 +58,10 @@ if NAME == "tensorflow":
         xla = has_accelerator()
         return tf.function(function, autograph=False, jit_compile=xla or None, reduce_retracing=any_length and not xla)
 
+    def to_device(x: np.ndarray) -> Any:
+        """An array as a tensor on the device, its type kept."""
+        return tf.identity(x)  # convert_to_tensor would keep a second copy for as long as the tensor lives
+
     def value_and_gradient(function: Callable, at: Any) -> tuple[Any, Any]:
         """`(function(at), its gradient at that point)` for a scalar `function` of a tensor or a list of tensors."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -117,6 +121,10 @@ elif NAME == "jax":
     def jit(function: Callable, *, any_length: bool = False) -> Callable:
         """Compiles a function of tensors; one program for each set of argument shapes."""
         return jax.jit(function)
+
+    def to_device(x: np.ndarray) -> Any:
+        """An array as a tensor on the device, its type kept."""
+        return jnp.asarray(x)
 
     def value_and_gradient(function: Callable, at: Any) -> tuple[Any, Any]:
         """`(function(at), its gradient at that point)` for a scalar `function` of a tensor or a list of tensors."""

@@ -1,17 +1,21 @@
 """What a classifier and its images must be; each check names what was expected and what came."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
 from models.errors import InputError
 
 
-def check_images(x: np.ndarray) -> None:
+def check_images(x: Any) -> None:
     """Checks images given from outside.
 
     Raises:
         InputError: `x` is not an array of floats in [0, 1] or of uint8, or has no examples, or holds NaN.
     """
+    if keras.ops.is_tensor(x) and keras.backend.standardize_dtype(x.dtype) == "uint8":
+        return  # any uint8 is an image, and need not leave the device to be looked at
     x = np.asarray(x)
     if x.ndim < 2 or not len(x):
         raise InputError(f"`x` must be an array of at least one example, shape (n, ...). Received shape {x.shape}.")

@@ -111,9 +111,9 @@ def pixels(x: Any) -> Any:
     return ops.cast(x, "float32")
 
 
-def to_device(x: np.ndarray) -> Any:
-    """An array as a tensor on the device, its type kept."""
-    return ops.convert_to_tensor(np.ascontiguousarray(x))
+def to_device(x: Any) -> Any:
+    """An array as a tensor on the device, its type kept; a tensor is there already."""
+    return x if ops.is_tensor(x) else backend.to_device(np.ascontiguousarray(x))
 
 
 def batches(n: int, batch_size: int) -> list[slice]:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from metrics import ranking
 from metrics.ranking import random_ranks, ranks
 from models.errors import InputError
 
@@ -13,9 +14,10 @@ def test_order_of_importance():
     assert ranks(values, seed=0).dtype == np.uint16
 
 
-def test_every_image_is_a_permutation_whatever_the_chunk():
+def test_every_image_is_a_permutation_in_the_order_of_its_values(monkeypatch):
+    monkeypatch.setattr(ranking, "CHUNK", 7)
     values = np.random.default_rng(0).integers(0, 3, (50, 5, 4)).astype(np.float32)
-    found = ranks(values, seed=4, chunk=7)
+    found = ranks(values, seed=4)
     np.testing.assert_array_equal(np.sort(found.reshape(50, 20)), np.tile(np.arange(20), (50, 1)))
     np.testing.assert_array_equal(found, ranks(values, seed=4))
     in_order = np.take_along_axis(values.reshape(50, 20), np.argsort(found.reshape(50, 20)), axis=1)

@@ -1,0 +1,106 @@
+"""Figures on tiny results: they are drawn, the same bytes each time, and say what they leave out."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmark import config, figures, pictures
+from metrics import statistics
+from tests.commands import TINY
+
+CONFIG = config.resolve(None, TINY, [])
+RNG = np.random.default_rng(0)
+
+
+def network(norm: str, epsilon: float) -> dict:
+    label = "standard" if norm == "none" else f"{norm}-{epsilon:g}-xent"
+    return {"network": label, "norm": norm, "epsilon": epsilon, "strength": epsilon,
+            "loss": "none" if norm == "none" else "xent"}  # fmt: skip
+
+
+NETWORKS = [network("none", 0), network("l2", 0.5), network("l2", 1.0), network("linf", 1.0)]
+
+
+@pytest.fixture(scope="module")
+def tables() -> dict[str, pd.DataFrame]:
+    rows = []
+    for number, one in enumerate(NETWORKS):
+        values = {"test_accuracy": 0.9 - 0.1 * number}
+        values |= {f"{m}_{a}": 0.1 * number for m in ("roar", "kar") for a in ("gradient", "gradient_input")}
+        values |= {"manifold_xent_excess": 1.0 - 0.1 * number, "manifold_xent_noise_excess": 1.5}
+        rows += [one | {"score": k, "value": v, "low": v - 0.02, "high": v + 0.02, "n": 4} for k, v in values.items()]
+    scores = pd.DataFrame(rows)
+    r = statistics.correlation(np.arange(4.0), np.array([0.0, 1, 2, 4]))._asdict()
+    correlations = pd.DataFrame(
+        {"score": f"roar_{a}", "against": "test_accuracy", "norm": n, "loss": "xent"} | r
+        for a in ("gradient", "gradient_input") for n in ("l2", "linf")
+    )  # fmt: skip
+    nobody = {"network": "none", "norm": "none", "epsilon": 0.0, "strength": 0.0, "loss": "none", "seed": -1}
+    about = [(nobody, "random")] + [(n | {"seed": 0}, a) for n in NETWORKS for a in ("gradient", "gradient_input")]
+    retraining = [
+        base | {"attribution": a, "mode": "roar", "fraction": f, "repeat": r, "accuracy": 1 - f + 0.02 * r}
+        for base, a in about for f in (0.3, 0.7) for r in (0, 1)
+    ]  # fmt: skip
+    retraining.append(nobody | {"attribution": "none", "mode": "none", "fraction": 0, "repeat": 0, "accuracy": 0.95})
+    manifold = pd.DataFrame(
+        one | {"attack_loss": "xent", "image": i, "kept": i < (5 if one["epsilon"] == 0.5 else 40),
+               "clean_distance": 1 + i / 40, "adversarial_distance": 2 + RNG.random()}
+        for one in NETWORKS for i in range(40)
+    )  # fmt: skip
+    dataset = pd.DataFrame({"measure": ["classes"], "value": [10]})
+    return {"scores": scores, "correlations": correlations, "retraining": pd.DataFrame(retraining),
+            "manifold": manifold, "dataset": dataset}  # fmt: skip
+
+
+def twice(tmp_path, draw) -> dict[str, bytes]:
+    """Draws into two folders; the bytes must agree."""
+    found = []
+    for name in ("one", "two"):
+        paths = draw(tmp_path / name)
+        assert {p.suffix for p in paths} == {".png", ".svg"}
+        found.append({p.suffix: p.read_bytes() for p in paths})
+    assert found[0] == found[1]
+    return found[0]
+
+
+def test_tradeoff(tmp_path, tables):
+    drawn = twice(tmp_path, lambda f: figures.tradeoff(f, CONFIG, tables, "roar", "xent", "test_accuracy"))
+    assert drawn[".png"].startswith(b"\x89PNG")
+
+
+def test_curves(tmp_path, tables):
+    twice(tmp_path, lambda f: figures.curves(f, CONFIG, tables, "roar", "xent"))
+
+
+def test_manifold_densities_need_thirty_examples(tmp_path, tables, monkeypatch):
+    """The network with five kept examples gets a line in the legend and no curve."""
+    asked = []
+    real = figures.densities.density
+    monkeypatch.setattr(figures.densities, "density", lambda v, g: asked.append(len(v)) or real(v, g))
+    figures.manifold_distances(tmp_path, CONFIG, tables["manifold"], "xent")
+    assert 5 not in asked
+    assert asked.count(40) == 6  # test data and the standard network in two panels, and two other networks
+
+
+def test_manifold_excess(tmp_path, tables):
+    twice(tmp_path, lambda f: figures.manifold_excess(f, CONFIG, tables, "xent"))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures(tmp_path, channels):
+    shape = (2, 6, 6, channels)
+    one = {"images": RNG.random(shape), "maps": RNG.normal(size=shape[:3]), "labels": np.array([1, 2]),
+           "predicted": np.array([1, 2]), "adversarial": RNG.random(shape),
+           "adversarial_predicted": np.array([3, 4])}  # fmt: skip
+    found = {n["network"]: one for n in NETWORKS}
+    twice(tmp_path / "a", lambda f: pictures.loss_gradients(f, CONFIG, found))
+    twice(tmp_path / "b", lambda f: pictures.adversarial_examples(f, CONFIG, found))
+    arrays = {"images": one["images"], "projections": one["adversarial"]}
+    twice(tmp_path / "c", lambda f: pictures.projections(f, CONFIG, arrays))
+
+
+def test_strongest_network_of_a_norm():
+    labels = ["standard", "l2-0.5-xent", "l2-0.5-cw", "l2-0.05-xent", "linf-0.1-cw"]
+    assert pictures.strongest(labels, "l2") == "l2-0.5-xent"
+    assert pictures.strongest(labels, "linf") == "linf-0.1-cw"
+    assert pictures.strongest(["standard"], "l2") is None
