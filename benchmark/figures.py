@@ -192,5 +192,5 @@ def manifold_excess(folder: Path, config: Config, tables: dict[str, pd.DataFrame
             axis.set_title(f"training attack loss {loss}", loc="left")
             axis.axhline(0, color="#888888", lw=0.8, zorder=0)
         made.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
-        axes[0, 0].set_ylabel("excess distance d(x') - d(x), paper units")
+        axes[0, 0].set_ylabel("d(x') - d(x), paper units")
         return style.save(made, folder, f"manifold_excess_{attack_loss}")

@@ -36,7 +36,7 @@ def test_pareto_front_by_hand():
 def test_front_and_order_of_entries():
     assert on_front(FOUR, "roar_gradient_input") == [True, True, False, True]
     assert [e.id for e in ordered(FOUR)] == ["b", "c", "a", "s"]
-    assert [e.id for e in ordered([*FOUR, made("n", 0.99, None)])][0] == "n", "without a common score, by accuracy"
+    assert next(e.id for e in ordered([*FOUR, made("n", 0.99, None)])) == "n", "without a common score, by accuracy"
 
 
 def test_markdown():
@@ -54,7 +54,8 @@ def test_entries_of_other_data_or_protocol_never_share_a_table():
     later = made("p", 0.5, 0.5).model_copy(update={"protocol_version": 2})
     text = render.markdown([*FOUR, other, later])
     assert text.count("| training ") == 3
-    assert text.count("ROAR GX |") == 3 + 2 + 1 + 1  # three headers; two of FOUR and both others lead their tables
+    rows = [section.count("\n| ") - 1 for section in text.split("\n## ")[1:]]  # without the header
+    assert rows == [4, 1, 1]
 
 
 def test_csv_has_full_precision():
