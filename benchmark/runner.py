@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 from filelock import FileLock, Timeout
 from rich.console import Console
 
@@ -77,10 +78,13 @@ def _check_fit(work: Plan) -> None:
     Raises:
         InputError: As the builders.
     """
+    from models.checks import check_classifier
+
     config, info = work.config, work.info
     if config.retraining and len(info.shape) != 3:
         raise InputError(f"ROAR and KAR need images of shape (h, w, c). '{info.name}' has shape {info.shape}.")
-    models.get(config.model.name)(info.shape, info.num_classes, seed=0, width=config.model.width)
+    model = models.get(config.model.name)(info.shape, info.num_classes, seed=0, width=config.model.width)
+    check_classifier(model, np.zeros((2, *info.shape), np.float32), info.num_classes)
     if config.manifold and config.vae_gan:
         section = config.vae_gan
         models.get(section.name)(info.shape, seed=0, latent=section.latent, width=section.width)
