@@ -21,6 +21,8 @@ from models.errors import InputError
 
 CHECKSUMS = "checksums.json"
 PICTURES = "pictures.npz"
+STEMS = ("roar_", "kar_", "curves_", "manifold_", "loss_gradients", "adversarial_examples")
+"""How the names of our figures begin."""
 
 
 def _pictures(plan: Plan, store: Store) -> dict[str, np.ndarray]:
@@ -55,13 +57,16 @@ def write_results(plan: Plan, store: Store) -> dict[str, pd.DataFrame]:
     np.savez_compressed(buffer, allow_pickle=False, **_pictures(plan, store))
     contents[PICTURES] = buffer.getvalue()
     folder = store.root / "results"
+    try:
+        before = set(json.loads((folder / CHECKSUMS).read_text()))
+    except (OSError, ValueError):
+        before = set()
     for name, content in contents.items():
         write(folder / name, content)
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     write(folder / CHECKSUMS, json.dumps(sums, sort_keys=True, indent=1) + "\n")
-    for stale in folder.iterdir():
-        if stale.name not in {*contents, CHECKSUMS}:
-            stale.unlink()
+    for stale in before - set(contents):  # of an earlier configuration of this run; a user's own files stay
+        (folder / stale).unlink(missing_ok=True)
     return tables
 
 
@@ -201,11 +206,19 @@ def draw(out: Path, notice: Callable[[str], None] = lambda _: None) -> list[Path
         drawn += pictures.loss_gradients(folder, config, images)
         if "adversarial" in images["standard"]:
             drawn += pictures.adversarial_examples(folder, config, images)
-    chance = 1 / figures.config_classes(tables)
-    test = scores[scores["score"] == "test_accuracy"]
-    for row in test[test["value"] < chance + 0.05].itertuples():
-        notice(f"warning: {row.network} did not learn (test accuracy {row.value:.3f}, chance {chance:.3f})")
+    for path in list(folder.glob("*")):
+        if path not in drawn and path.name.startswith(STEMS) and path.suffix in (".png", ".svg"):
+            path.unlink()  # of an earlier configuration of this run
+    _warn_of_chance(tables, figures.config_classes(tables), notice)
     return drawn
+
+
+def _warn_of_chance(tables: dict[str, pd.DataFrame], classes: int, notice: Callable[[str], None]) -> None:
+    """Says which networks did not learn: strong adversaries can make training fail altogether."""
+    scores = tables["scores"]
+    for row in scores[scores["score"] == "test_accuracy"].itertuples():
+        if row.value < 1 / classes + 0.05:
+            notice(f"warning: {row.network} did not learn (test accuracy {row.value:.3f}, chance {1 / classes:.3f})")
 
 
 def costs(plan: Plan, store: Store) -> dict[str, Any]:

@@ -206,6 +206,20 @@ def test_control_c_keeps_what_is_done(tmp_path):
     assert stderr.strip().splitlines()[-1] == "Stopped. The same command goes on from here."
 
 
+def test_another_configuration_in_the_same_folder(finished, tmp_path):
+    """What both need is kept; tables and figures that the new one does not have are gone, a user's own file is not."""
+    out = tmp_path / "other"
+    shutil.copytree(finished, out)
+    (out / "results" / "notes.txt").write_text("mine")
+    done = run(out, *(word for s in ("manifold.losses=['xent']", "retraining.modes=['roar']") for word in ("--set", s)))
+    assert done.returncode == 0, done.stderr
+    assert "holds a run of another configuration" in done.stdout
+    assert "79 units of work, 79 done before" in done.stdout
+    assert (out / "results" / "notes.txt").exists()
+    assert not list((out / "figures").glob("kar_*"))
+    assert set(pd.read_csv(out / "results" / "manifold.csv")["attack_loss"]) == {"xent"}
+
+
 def test_fresh_begins_anew_and_touches_nothing_else(finished, tmp_path):
     out = tmp_path / "fresh"
     shutil.copytree(finished, out)
