@@ -51,7 +51,7 @@ def tradeoff(
                 & (correlations["norm"] == norm) & (correlations["loss"] == loss)
             ]  # fmt: skip
             label = f"{style.NORM_NAMES[norm]} {style.ATTRIBUTION_NAMES[attribution]}"
-            if len(row):
+            if len(row) and np.isfinite(row["pearson"].iloc[0]):
                 r = row.iloc[0]
                 label += f"  r = {r['pearson']:+.2f}, ρ = {r['spearman']:+.2f}"
                 ends = np.array([x.min(), x.max()])

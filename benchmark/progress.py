@@ -46,24 +46,28 @@ class Estimate:
         self.seconds[unit.kind] += seconds
 
     def left(self, units: list[Unit]) -> tuple[float, bool] | None:
-        """Seconds for these units and whether every kind among them has been measured; None before the first."""
+        """Seconds for these units and whether every kind among them has been measured; None before the first.
+
+        A kind that has not been measured is taken to go at the pace of all that has.
+        """
         if not self.cost:
             return None
+        pace = sum(self.seconds.values()) / max(sum(self.cost.values()), 1e-9)
         total, known = 0.0, True
         for unit in units:
             if unit.kind in self.cost:
                 total += unit.cost * self.seconds[unit.kind] / max(self.cost[unit.kind], 1e-9)
             else:
-                known = False
+                total, known = total + unit.cost * pace, False
         return total / self.workers, known
 
     def text(self, units: list[Unit]) -> str:
-        """The estimate in words; `at least` while a kind of unit is still ahead that none has been seen of."""
+        """The estimate in words; `roughly` while a kind of unit is still ahead that none has been seen of."""
         found = self.left(units)
         if found is None:
             return "estimating the time"
         seconds, known = found
-        return f"{'about' if known else 'at least'} {duration(seconds)} left"
+        return f"{'about' if known else 'roughly'} {duration(seconds)} left"
 
 
 class Display:

@@ -112,7 +112,8 @@ def correlation(x: np.ndarray, y: np.ndarray) -> Correlation:
     """Correlations of paired values.
 
     Intervals by Fisher's transform, with standard error 1 / sqrt(n - 3) for Pearson and sqrt((1 + r^2 / 2) / (n - 3))
-    for Spearman (Bonett and Wright 2000); NaN below four pairs. All is NaN where a variable does not vary.
+    for Spearman (Bonett and Wright 2000); NaN below four pairs. All is NaN where a variable does not vary, and for two
+    pairs, which lie on a line whatever they are.
 
     Args:
         x: `(n,)`.
@@ -125,7 +126,7 @@ def correlation(x: np.ndarray, y: np.ndarray) -> Correlation:
     if x.shape != y.shape or x.ndim != 1 or len(x) < 2:
         raise InputError(f"`x` and `y` must be two or more pairs. Received shapes {x.shape} and {y.shape}.")
     n, nan = len(x), float("nan")
-    if np.ptp(x) == 0 or np.ptp(y) == 0:
+    if n < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return Correlation(n, *[nan] * 8)
     line = stats.linregress(x, y)
     pearson, spearman = float(line.rvalue), float(stats.spearmanr(x, y).statistic)

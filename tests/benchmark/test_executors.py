@@ -93,8 +93,8 @@ def test_estimate_is_by_kind_and_says_what_it_does_not_know():
     assert estimate.text([A]) == "estimating the time"
     estimate.add(unit("x", cost=10), 20.0)
     ahead = [unit("y", cost=30), unit("z", kind="retrain", cost=5)]
-    assert estimate.left(ahead) == (30.0, False)
-    assert estimate.text(ahead) == "at least 30 s left"
+    assert estimate.left(ahead) == (35.0, False)  # 2 s for each of 35 units of cost, two at a time
+    assert estimate.text(ahead) == "roughly 35 s left"
     estimate.add(unit("w", kind="retrain", cost=1), 4.0)
     assert estimate.text(ahead) == "about 40 s left"
 

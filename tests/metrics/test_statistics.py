@@ -62,6 +62,7 @@ def test_correlation_by_hand():
 
 def test_correlation_where_there_is_none_to_take():
     assert np.isnan(statistics.correlation(np.ones(5), np.arange(5)).pearson)
+    assert np.isnan(statistics.correlation(np.arange(2), np.arange(2)).pearson), "two points are always on a line"
     assert np.isnan(statistics.correlation(np.arange(3), np.array([0, 2, 1])).pearson_low)
     with pytest.raises(InputError, match="two or more pairs"):
         statistics.correlation(np.ones(1), np.ones(1))
