@@ -17,10 +17,12 @@ from benchmark import datasets
 from benchmark.config import Config
 from benchmark.plan import Plan, build
 from benchmark.progress import Display, duration
-from benchmark.store import Store, write
+from benchmark.store import WRITING, Store, write
 from models.errors import InputError
 
-OWN = ("units", "models", "results", "figures", "leaderboard", "config.toml", "environment.json")
+OWN = ("units", "models", "results", "figures", "leaderboard", "environment.json", "config.toml")
+"""What a run writes. Its configuration, which marks the folder as a run's, is the last to be removed."""
+
 LOCK = ".lock"
 
 
@@ -34,8 +36,8 @@ def locked(out: Path) -> Iterator[None]:
     existed = out.exists()
     try:
         out.mkdir(parents=True, exist_ok=True)
-        inside = {path.name for path in out.iterdir()}
-        if inside - {LOCK} and "config.toml" not in inside:
+        inside = {path.name for path in out.iterdir() if not path.name.startswith((LOCK, WRITING))}
+        if inside and "config.toml" not in inside:
             raise InputError(f"{out} is not empty and holds no run (no config.toml). Choose another folder with --out.")
         lock = FileLock(out / LOCK, timeout=0)
         lock.acquire()

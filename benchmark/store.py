@@ -26,6 +26,8 @@ from models import KERAS_LOCK
 from models.errors import InputError
 
 FORMAT = 1
+WRITING = ".writing-"
+"""How the name begins of what is being written; what a killed run leaves of it is nobody's."""
 
 
 class Result(NamedTuple):
@@ -69,7 +71,7 @@ def write(path: Path, content: bytes | str) -> None:
     data = content.encode() if isinstance(content, str) else content
     with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix=path.suffix)
+        handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=WRITING, suffix=path.suffix)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
@@ -118,7 +120,7 @@ class Store:
             contents[self._path(unit, ".npz")] = buffer.getvalue()
         for name, model in result.models.items():
             path = self.model_path(unit, name)
-            with _writing(path), KERAS_LOCK, tempfile.TemporaryDirectory(dir=self.root, prefix=".writing-") as scratch:
+            with _writing(path), KERAS_LOCK, tempfile.TemporaryDirectory(dir=self.root, prefix=WRITING) as scratch:
                 file = Path(scratch, "model.keras")
                 model.save(file)
                 contents[path] = file.read_bytes()
@@ -188,7 +190,7 @@ class Store:
 
     def sweep(self) -> None:
         """Removes what a killed run was writing."""
-        for left in self.root.rglob(".writing-*"):
+        for left in self.root.rglob(f"{WRITING}*"):
             if left.is_dir():
                 shutil.rmtree(left)
             else:
