@@ -80,7 +80,7 @@ class Grid(_Section):
     norm: str
     epsilons: Annotated[list[Annotated[float, Field(gt=0, allow_inf_nan=False)]], Field(min_length=1)]
     losses: Annotated[list[str], Field(min_length=1)] = ["xent"]
-    measures: list[Literal["manifold", "retraining"]] = ["manifold", "retraining"]
+    measures: list[Literal["manifold", "retraining", "tilt"]] = ["manifold", "retraining", "tilt"]
 
     _norm = field_validator("norm")(_known("norm", NORMS))
 
@@ -165,6 +165,18 @@ class Retraining(_Section):
         return value
 
 
+class Tilt(_Section):
+    """The L2 attack on one class of two-dimensional data, whose mean direction shows a boundary's tilt."""
+
+    epsilon: Positive
+    steps: Count = 40
+    step_size: Positive = 1.0
+    loss: str = "xent"
+    attacked_class: Annotated[int, Field(ge=0)] = 1
+
+    _loss = field_validator("loss")(_known("attack loss", LOSSES))
+
+
 class Config(_Section):
     """A whole benchmark run. The same configuration and seed give the same results on the same machine."""
 
@@ -182,6 +194,7 @@ class Config(_Section):
     vae_gan: VaeGanSection | None = None
     manifold: Manifold | None = None
     retraining: Retraining | None = None
+    tilt: Tilt | None = None
     pictures: Annotated[int, Field(ge=0)] = 3
 
     @model_validator(mode="after")

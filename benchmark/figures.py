@@ -13,7 +13,6 @@ from metrics import densities, retraining
 
 AGAINST = {"test_accuracy": "test accuracy", "strength": "attack strength (radius / largest radius)"}
 MODE_NAMES = {"roar": "ROAR", "kar": "KAR"}
-SMALLEST_KDE = 30
 
 
 def _caption(config: Config, networks: int) -> str:
@@ -150,7 +149,7 @@ def manifold_distances(folder: Path, config: Config, rows: pd.DataFrame, attack_
             high = max(float(np.percentile(values, 99.5)) for _, values, _, _ in scaled)
             grid = np.linspace(-0.1, high + 0.1, 400)
             for name, values, colour, dash in scaled:
-                if len(values) < SMALLEST_KDE or np.ptp(values) == 0:
+                if len(values) < densities.SMALLEST or np.ptp(values) == 0:
                     axis.plot([], [], dash, color=colour, label=f"{name}: {len(values)} examples, too few")
                     continue
                 axis.plot(

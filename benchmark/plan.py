@@ -6,7 +6,7 @@ is stored under a key need not be done again, whoever asks for it.
 
 Kinds: `train` (a base model), `vae_gan` (the manifold model), `accuracy` (clean, robust and under noise), `manifold`
 (distances of one network's adversarial examples), `pictures` (gradient maps and adversarial examples to look at),
-`retrain` (one network of a ROAR or KAR curve).
+`retrain` (one network of a ROAR or KAR curve), `tilt` (a boundary's angle, for data in the plane).
 """
 
 import hashlib
@@ -23,6 +23,8 @@ from models.errors import InputError
 
 BASELINE = "random"
 UNTOUCHED = "none"
+SHOWN = 10
+"""Reconstructions and samples of the manifold model that are kept to look at."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class Plan:
 
 def networks(config: Config) -> dict[Network, set[str]]:
     """The networks of the grids and what is measured on each; the standard network, with all measures, first."""
-    found: dict[Network, set[str]] = {Network(): {"manifold", "retraining"}}
+    found: dict[Network, set[str]] = {Network(): {"manifold", "retraining", "tilt"}}
     for grid in config.grid:
         for loss in grid.losses:
             for epsilon in grid.epsilons:
@@ -137,7 +139,7 @@ class _Builder:
         if section is None:
             raise InputError("The configuration has no [vae_gan] section.")
         images = self.info.train_size * section.epochs
-        spec = {"data": self.data, "vae_gan": section.model_dump(), "seed": 0}
+        spec = {"data": self.data, "vae_gan": section.model_dump(), "seed": 0, "shown": SHOWN}
         return self.add(
             "vae_gan", section.name, spec, (), images, images * 5 * (1 + section.discriminator_steps), seed=0
         )
@@ -172,6 +174,15 @@ class _Builder:
         spec = {"data": self.data, "model": model, "images": self.config.pictures, "attack": attack}
         label = f"{network.label} seed {seed}"
         self.add("pictures", label, spec, (model,), 0, self.config.pictures * 100, network=network, seed=seed)
+
+    def tilt(self, network: Network, seed: int, model: str) -> None:
+        section = self.config.tilt
+        if section is None:
+            return
+        attack = {"name": "pgd", "norm": "l2"} | section.model_dump(exclude={"attacked_class"})
+        spec = {"data": self.data, "model": model, "attack": attack, "class": section.attacked_class}
+        cost = self.info.test_size * section.steps / self.info.num_classes
+        self.add("tilt", f"{network.label} seed {seed}", spec, (model,), 0, cost, network=network, seed=seed)
 
     def retrain(self, model: str | None, attribution: str, tags: dict[str, Any]) -> None:
         """The retrainings of one attribution of one base model, or of the random baseline, or on untouched images."""
@@ -214,6 +225,9 @@ def build(config: Config, info: Info) -> Plan:
     for (network, seed), model in models.items():
         if "manifold" in measured[network]:
             b.manifold(network, seed, model, models[Network(), seed], vae_gan)
+    for (network, seed), model in models.items():
+        if "tilt" in measured[network]:
+            b.tilt(network, seed, model)
     if config.retraining:
         b.retrain(None, UNTOUCHED, {})
         b.retrain(None, BASELINE, {})

@@ -15,6 +15,7 @@ STAGES = {
     "manifold": "measuring manifold distances",
     "pictures": "drawing gradients",
     "retrain": "retraining for ROAR and KAR",
+    "tilt": "measuring the tilt of boundaries",
 }
 
 

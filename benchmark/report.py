@@ -21,7 +21,9 @@ from models.errors import InputError
 
 CHECKSUMS = "checksums.json"
 PICTURES = "pictures.npz"
-STEMS = ("roar_", "kar_", "curves_", "manifold_", "loss_gradients", "adversarial_examples")
+PLANE = "plane "
+"""How the names of the toy's arrays begin."""
+STEMS = ("roar_", "kar_", "curves_", "manifold_", "loss_gradients", "adversarial_examples", "boundary_tilting")
 """How the names of our figures begin."""
 
 
@@ -31,6 +33,9 @@ def _pictures(plan: Plan, store: Store) -> dict[str, np.ndarray]:
     for unit in plan.of("pictures", seed=0):
         for name, array in store.arrays(unit).items():
             out[f"{unit.tags['network'].label}/{name}"] = array
+    for unit in plan.of("tilt", seed=0):
+        for name, array in store.arrays(unit).items():
+            out[f"{PLANE}{unit.tags['network'].label}/{name}"] = array
     for unit in plan.of("vae_gan"):
         for name, array in store.arrays(unit).items():
             out[f"manifold model/{name}"] = array
@@ -46,8 +51,6 @@ def write_results(plan: Plan, store: Store) -> dict[str, pd.DataFrame]:
         The tables by name.
     """
     tables = result_tables.build(plan, store)
-    facts = {"classes": plan.info.num_classes, "train_images": plan.info.train_size, "test_images": plan.info.test_size}
-    tables["dataset"] = pd.DataFrame({"measure": list(facts), "value": list(facts.values())})
     contents: dict[str, bytes] = {}
     for name, table in tables.items():
         if not table.empty:
@@ -180,7 +183,7 @@ def draw(out: Path, notice: Callable[[str], None] = lambda _: None) -> list[Path
     Raises:
         InputError: There is no finished run, or a result file is damaged.
     """
-    from benchmark import figures, pictures
+    from benchmark import figures, pictures, plane
 
     tables, images = read_results(out)
     config = configuration.load(out / "config.toml")
@@ -199,6 +202,9 @@ def draw(out: Path, notice: Callable[[str], None] = lambda _: None) -> list[Path
         for attack_loss in tables["manifold"]["attack_loss"].unique():
             drawn += figures.manifold_distances(folder, config, tables["manifold"], attack_loss)
             drawn += figures.manifold_excess(folder, config, tables, attack_loss)
+    in_plane = {label.removeprefix(PLANE): images.pop(label) for label in list(images) if label.startswith(PLANE)}
+    if in_plane:
+        drawn += plane.boundary_tilting(folder, config, tables, in_plane)
     manifold_model = images.pop("manifold model", None)
     if manifold_model:
         drawn += pictures.projections(folder, config, manifold_model)
@@ -209,16 +215,9 @@ def draw(out: Path, notice: Callable[[str], None] = lambda _: None) -> list[Path
     for path in list(folder.glob("*")):
         if path not in drawn and path.name.startswith(STEMS) and path.suffix in (".png", ".svg"):
             path.unlink()  # of an earlier configuration of this run
-    _warn_of_chance(tables, figures.config_classes(tables), notice)
+    for remark in tables.get("remarks", pd.DataFrame()).itertuples():
+        notice(f"note: {remark.network}: {remark.text}" if remark.network else f"note: {remark.text}")
     return drawn
-
-
-def _warn_of_chance(tables: dict[str, pd.DataFrame], classes: int, notice: Callable[[str], None]) -> None:
-    """Says which networks did not learn: strong adversaries can make training fail altogether."""
-    scores = tables["scores"]
-    for row in scores[scores["score"] == "test_accuracy"].itertuples():
-        if row.value < 1 / classes + 0.05:
-            notice(f"warning: {row.network} did not learn (test accuracy {row.value:.3f}, chance {1 / classes:.3f})")
 
 
 def costs(plan: Plan, store: Store) -> dict[str, Any]:

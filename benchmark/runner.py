@@ -85,6 +85,13 @@ def _check_fit(work: Plan) -> None:
     config, info = work.config, work.info
     if config.retraining and len(info.shape) != 3:
         raise InputError(f"ROAR and KAR need images of shape (h, w, c). '{info.name}' has shape {info.shape}.")
+    if config.tilt and (info.shape != (2,) or info.num_classes != 2):
+        raise InputError(
+            f"[tilt] needs two classes in the plane, examples of shape (2,). '{info.name}' has "
+            f"{info.num_classes} classes of shape {info.shape}."
+        )
+    if config.tilt and config.tilt.attacked_class >= info.num_classes:
+        raise InputError(f"tilt.attacked_class must be 0 or 1. Received {config.tilt.attacked_class}.")
     model = models.get(config.model.name)(info.shape, info.num_classes, seed=0, width=config.model.width)
     check_classifier(model, np.zeros((2, *info.shape), np.float32), info.num_classes)
     if config.manifold and config.vae_gan:

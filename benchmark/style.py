@@ -77,6 +77,11 @@ def save(made: Figure, folder: Path, name: str) -> list[Path]:
     return paths
 
 
+def two_colours(first: str, second: str) -> mpl.colors.Colormap:
+    """A colour map of two colours."""
+    return mpl.colors.ListedColormap([first, second])
+
+
 def gradient_colours(count: int, norm: str) -> list:
     """Colours for networks of rising strength, light to dark, blue for L2 and red for Linf."""
     colours = mpl.colormaps["Blues" if norm == "l2" else "Oranges"]

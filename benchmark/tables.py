@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmark import remarks
 from benchmark.plan import BASELINE, UNTOUCHED, Network, Plan, Unit, strengths
 from benchmark.store import Store
 from metrics import retraining, statistics
@@ -39,10 +40,14 @@ def training(plan: Plan, store: Store) -> pd.DataFrame:
 
 
 def accuracy(plan: Plan, store: Store) -> pd.DataFrame:
-    """Columns: ..., seed, measure (train, test, robust, noise), hits, examples, accuracy."""
+    """Columns: ..., seed, measure (train, test, robust, noise), hits, examples, accuracy, change.
+
+    `change` is the attack's mean norm, in pixel units, for robust accuracy.
+    """
     return pd.DataFrame(
         columns
         | {"measure": m, "hits": values[m][0], "examples": values[m][1], "accuracy": values[m][0] / values[m][1]}
+        | {"change": values["mean_change"] if m == "robust" else np.nan}
         for _, columns, values in _measured(plan, store, "accuracy")
         for m in ("train", "test", "robust", "noise")
     )
@@ -82,6 +87,14 @@ def manifold_model(plan: Plan, store: Store) -> pd.DataFrame:
     names = ("mean_squared_error", "pca_mean_squared_error", "variance")
     return pd.DataFrame(
         {"measure": name, "value": values[name]} for _, _, values in _measured(plan, store, "vae_gan") for name in names
+    )
+
+
+def tilt(plan: Plan, store: Store) -> pd.DataFrame:
+    """Columns: ..., seed, angle (degrees), fooled, examples, mean_change (L2, pixel units)."""
+    names = ("angle", "fooled", "examples", "mean_change")
+    return pd.DataFrame(
+        columns | {name: values[name] for name in names} for _, columns, values in _measured(plan, store, "tilt")
     )
 
 
@@ -141,6 +154,9 @@ def scores(plan: Plan, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     for network in plan.networks:
         columns = _of(plan, network)
         found = [*_accuracy_scores(about("accuracy", network)), *_manifold_scores(about("manifold", network))]
+        tilts = about("tilt", network)
+        if len(tilts):
+            found.append(("tilt", statistics.mean(tilts["angle"].to_numpy())))
         table = tables["retraining"]
         if len(table):
             baseline = table[table["attribution"] == BASELINE]
@@ -184,8 +200,12 @@ def build(plan: Plan, store: Store) -> dict[str, pd.DataFrame]:
         "accuracy": accuracy(plan, store),
         "manifold": manifold(plan, store),
         "manifold_model": manifold_model(plan, store),
+        "tilt": tilt(plan, store),
         "retraining": retrained(plan, store),
     }
     tables["scores"] = scores(plan, tables)
     tables["correlations"] = correlations(tables["scores"])
+    facts = {"classes": plan.info.num_classes, "train_images": plan.info.train_size, "test_images": plan.info.test_size}
+    tables["dataset"] = pd.DataFrame({"measure": list(facts), "value": list(facts.values())})
+    tables["remarks"] = remarks.build(plan.config, tables)
     return tables

@@ -23,7 +23,8 @@ from benchmark.store import Result, Store
 from benchmark.training import Mask, fit, predicted_classes, train
 from benchmark.vae_gan_training import fit_vae_gan
 from metrics import attributions, densities, manifold, ranking
-from models.functional import to_device
+from metrics.tilt import tilt
+from models.functional import predict, to_device
 from models.vae_gan import VaeGan
 
 
@@ -141,14 +142,16 @@ def _vae_gan(spec: dict[str, Any], c: Context) -> Result:
     history = fit_vae_gan(vae_gan, c.x_train, seed=seed, **section)
     x = c.data.x_test / np.float32(255)
     projection = manifold.project(vae_gan, c.data.x_test)
-    shown = slice(0, 8)
+    shown = slice(0, spec["shown"])
+    codes = np.random.default_rng(derived_seed("prior samples")).standard_normal((spec["shown"], vae_gan.latent))
     values = {
         "history": [epoch._asdict() for epoch in history],
         "mean_squared_error": float(np.mean((x - projection) ** 2, dtype=np.float64)),
         "pca_mean_squared_error": pca_error(c.data.x_train, c.data.x_test, vae_gan.latent),
         "variance": float(np.mean((x - np.mean(x, axis=0, dtype=np.float64)) ** 2, dtype=np.float64)),
     }
-    arrays = {"images": x[shown], "projections": projection[shown]}
+    samples = predict(vae_gan.decoder, codes.astype(np.float32))
+    arrays = {"images": x[shown], "projections": projection[shown], "samples": samples}
     return Result(values, arrays, {"encoder": vae_gan.encoder, "decoder": vae_gan.decoder})
 
 
@@ -240,6 +243,29 @@ def _retrain(spec: dict[str, Any], c: Context) -> Result:
     return Result({"hits": int(right.sum()), "examples": len(right), "seed": seed})
 
 
+DECISION_GRID = 161
+"""Points a side at which decision regions in the plane are kept."""
+
+
+def _tilt(spec: dict[str, Any], c: Context) -> Result:
+    model = c.model(spec["model"])
+    own = c.data.y_test == spec["class"]
+    x, y = np.ascontiguousarray(c.data.x_test[own]), c.data.y_test[own]
+    x_adv = run_attack(Attack(**spec["attack"]), model, x, y, seed=derived_seed("tilt"))
+    means = np.array([c.data.x_train[c.data.y_train == k].mean(0) for k in range(2)], np.float64)
+    side = np.linspace(0, 1, DECISION_GRID, dtype=np.float32)
+    plane = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
+    values = {
+        "angle": tilt(x, x_adv, means[1] - means[0]),
+        "mean_change": float(np.linalg.norm(x_adv.astype(np.float64) - x, axis=1).mean()),
+        "fooled": int((predicted_classes(model, x_adv) != y).sum()),
+        "examples": len(x),
+    }
+    regions = predicted_classes(model, plane).reshape(DECISION_GRID, DECISION_GRID).astype(np.uint8)
+    arrays = {"x": x, "x_adv": x_adv, "others": c.data.x_test[~own], "class_means": means, "regions": regions}
+    return Result(values, arrays)
+
+
 KINDS: dict[str, Callable[[dict[str, Any], Context], Result]] = {
     "train": _train,
     "vae_gan": _vae_gan,
@@ -247,6 +273,7 @@ KINDS: dict[str, Callable[[dict[str, Any], Context], Result]] = {
     "manifold": _manifold,
     "pictures": _pictures,
     "retrain": _retrain,
+    "tilt": _tilt,
 }
 
 

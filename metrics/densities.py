@@ -15,6 +15,9 @@ from models.errors import InputError
 BANDWIDTH = 0.25
 """Factor of the Gaussian KDE's bandwidth (times the sample's standard deviation), as in the paper."""
 
+SMALLEST = 30
+"""No density is estimated from fewer values."""
+
 
 def kept(standard_clean: np.ndarray, standard_adversarial: np.ndarray) -> np.ndarray:
     """Which adversarial examples the paper keeps: those that change the standard network's prediction.
