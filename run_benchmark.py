@@ -104,6 +104,21 @@ def plots(out: RunFolder = Path("runs/quick")) -> None:
 
 
 @app.command()
+def paper(
+    out: Annotated[list[Path], typer.Option(help="The folder of a finished run; several may follow.")],
+    more: Annotated[list[Path] | None, typer.Argument(metavar="[DIR]...", help="Further folders.")] = None,
+    report: Annotated[Path, typer.Option(help="The file to write; figures and tables go beside it.")] = Path(
+        "runs/paper/paper.md"
+    ),
+) -> None:
+    """Compare finished runs with every claim of the paper: one report, with figures. Trains nothing."""
+    from benchmark.paper import document
+
+    for path in document.write_report([*out, *(more or [])], report, lambda text: print(text, file=sys.stderr)):
+        print(path)
+
+
+@app.command()
 def leaderboard(out: RunFolder = Path("runs/quick")) -> None:
     """Write the leaderboard's tables again from its entries, as Markdown and CSV."""
     from benchmark import report

@@ -29,8 +29,8 @@ def boundary_tilting(folder: Path, config: Config, tables: dict[str, pd.DataFram
     colours = (style.BLUE, style.ORANGE)
     caption = (
         f"{config.data.name}, {config.scale} scale, {config.model.name}; L2 attack of radius {2 * radius:g} on class "
-        f"{attacked} (axes and radii in paper units, [-1, 1]); arrows from the class mean to the attacked mean; dashed: "
-        f"line through the class means; drawn: seed 0; angles: mean of {config.seeds} seeds with 95 % interval"
+        f"{attacked} (axes and radii in paper units, [-1, 1]); arrows from the class mean to the attacked mean; "
+        f"dashed: line through the class means; drawn: seed 0; angles: mean of {config.seeds} seeds with 95 % interval"
     )
     columns = min(4, len(plane) + 1)
     lines = -(-(len(plane) + 1) // columns)

@@ -2,8 +2,9 @@
 
 import hashlib
 import io
+import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -170,12 +171,40 @@ def render_leaderboard(out: Path) -> list[Path]:
     return paths
 
 
-def draw(out: Path, notice: Callable[[str], None] = lambda _: None) -> list[Path]:
+def _drawings(folder: Path, config: Config, tables: dict[str, pd.DataFrame], images: dict) -> Iterator[list[Path]]:
+    """Each figure in turn, drawn when it is asked for."""
+    from benchmark import figures, pictures, plane
+
+    losses = sorted(set(tables["scores"]["loss"]) - {"none"}, reverse=True)
+    if "retraining" in tables:
+        modes = tables["retraining"].loc[lambda t: t["mode"] != "none", "mode"].unique()
+        for mode, loss in itertools.product(modes, losses or ["none"]):
+            yield figures.curves(folder, config, tables, mode, loss)
+            for against in figures.AGAINST if losses else ():
+                yield figures.tradeoff(folder, config, tables, mode, loss, against)
+    if "manifold" in tables:
+        for attack_loss in tables["manifold"]["attack_loss"].unique():
+            yield figures.manifold_distances(folder, config, tables["manifold"], attack_loss)
+            yield figures.manifold_excess(folder, config, tables, attack_loss)
+    in_plane = {label.removeprefix(PLANE): images.pop(label) for label in list(images) if label.startswith(PLANE)}
+    if in_plane:
+        yield plane.boundary_tilting(folder, config, tables, in_plane)
+    manifold_model = images.pop("manifold model", None)
+    if manifold_model:
+        yield pictures.projections(folder, config, manifold_model)
+    if images:
+        yield pictures.loss_gradients(folder, config, images)
+        if "adversarial" in images["standard"]:
+            yield pictures.adversarial_examples(folder, config, images)
+
+
+def draw(out: Path, notice: Callable[[str], None] = lambda _: None, *, folder: Path | None = None) -> list[Path]:
     """Draws every figure of a run from `config.toml` and `results/` alone.
 
     Args:
         out: The run's folder.
-        notice: Told what is not drawn, and why.
+        notice: Told what a reader of the figures must know (`remarks`).
+        folder: Where the figures go; `figures` in the run's folder where not given.
 
     Returns:
         The files written.
@@ -183,35 +212,10 @@ def draw(out: Path, notice: Callable[[str], None] = lambda _: None) -> list[Path
     Raises:
         InputError: There is no finished run, or a result file is damaged.
     """
-    from benchmark import figures, pictures, plane
-
     tables, images = read_results(out)
     config = configuration.load(out / "config.toml")
-    folder = out / "figures"
-    drawn: list[Path] = []
-    scores = tables["scores"]
-    losses = sorted(set(scores["loss"]) - {"none"}, reverse=True)
-    if "retraining" in tables:
-        for mode in tables["retraining"].loc[lambda t: t["mode"] != "none", "mode"].unique():
-            for loss in losses:
-                for against in figures.AGAINST:
-                    drawn += figures.tradeoff(folder, config, tables, mode, loss, against)
-            for loss in losses or ["none"]:
-                drawn += figures.curves(folder, config, tables, mode, loss)
-    if "manifold" in tables:
-        for attack_loss in tables["manifold"]["attack_loss"].unique():
-            drawn += figures.manifold_distances(folder, config, tables["manifold"], attack_loss)
-            drawn += figures.manifold_excess(folder, config, tables, attack_loss)
-    in_plane = {label.removeprefix(PLANE): images.pop(label) for label in list(images) if label.startswith(PLANE)}
-    if in_plane:
-        drawn += plane.boundary_tilting(folder, config, tables, in_plane)
-    manifold_model = images.pop("manifold model", None)
-    if manifold_model:
-        drawn += pictures.projections(folder, config, manifold_model)
-    if images:
-        drawn += pictures.loss_gradients(folder, config, images)
-        if "adversarial" in images["standard"]:
-            drawn += pictures.adversarial_examples(folder, config, images)
+    folder = folder or out / "figures"
+    drawn = [path for paths in _drawings(folder, config, tables, images) for path in paths]
     for path in list(folder.glob("*")):
         if path not in drawn and path.name.startswith(STEMS) and path.suffix in (".png", ".svg"):
             path.unlink()  # of an earlier configuration of this run

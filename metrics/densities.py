@@ -8,8 +8,9 @@ Reference: arXiv 1903.11626, section 2.1.
 """
 
 import numpy as np
-from scipy import stats
+from scipy import ndimage, stats
 
+from metrics.statistics import RESAMPLES, TAILS, Estimate
 from models.errors import InputError
 
 BANDWIDTH = 0.25
@@ -47,3 +48,35 @@ def scaled(values: np.ndarray, clean: np.ndarray) -> np.ndarray:
 def density(values: np.ndarray, grid: np.ndarray) -> np.ndarray:
     """Gaussian kernel density estimate of `values` at the points of `grid`, bandwidth factor `BANDWIDTH`."""
     return stats.gaussian_kde(values, bw_method=BANDWIDTH)(grid)
+
+
+_BINS = 1024
+
+
+def _peak(values: np.ndarray) -> float:
+    """Where the density is highest: a histogram of narrow bins, smoothed by the KDE's kernel."""
+    width = BANDWIDTH * float(np.std(values, ddof=1))
+    counts, edges = np.histogram(values, _BINS, (values.min() - 3 * width, values.max() + 3 * width))
+    bin_width = edges[1] - edges[0]
+    smooth = ndimage.gaussian_filter1d(counts.astype(float), width / bin_width, mode="constant", truncate=6)
+    return float(edges[np.argmax(smooth)] + bin_width / 2)
+
+
+def peak(values: np.ndarray, *, resamples: int = RESAMPLES // 8, seed: int = 0) -> Estimate:
+    """The place of the highest density (`density`, to about a thousandth of the range), with a bootstrap interval.
+
+    Args:
+        values: `(n,)`, at least `SMALLEST`, not all equal.
+        resamples: Number of bootstrap samples.
+        seed: Seed of the resampling.
+
+    Raises:
+        InputError: Too few values, or all are equal.
+    """
+    values = np.asarray(values, float)
+    if len(values) < SMALLEST or np.ptp(values) == 0:
+        raise InputError(f"A density needs {SMALLEST} or more values that differ. Received {len(values)}.")
+    rng = np.random.default_rng(seed)
+    samples = (values[rng.integers(len(values), size=len(values))] for _ in range(resamples))
+    low, high = np.percentile([_peak(s) for s in samples if np.ptp(s)], TAILS)
+    return Estimate(_peak(values), float(low), float(high), len(values))

@@ -12,7 +12,8 @@ from models.errors import InputError
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
-_TAILS = (50 * (1 - CONFIDENCE), 100 - 50 * (1 - CONFIDENCE))
+TAILS = (50 * (1 - CONFIDENCE), 100 - 50 * (1 - CONFIDENCE))
+"""Percentiles between which an interval lies."""
 
 
 class Estimate(NamedTuple):
@@ -38,6 +39,16 @@ def mean(values: np.ndarray) -> Estimate:
         return Estimate(centre, float("nan"), float("nan"), n)
     half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, n - 1) * np.std(values, ddof=1) / np.sqrt(n))
     return Estimate(centre, centre - half, centre + half, n)
+
+
+def difference(first: np.ndarray, second: np.ndarray) -> Estimate:
+    """mean(first) - mean(second) of two independent samples with Welch's interval; n is the smaller sample's size."""
+    first, second = np.asarray(first, float), np.asarray(second, float)
+    value, n = float(first.mean() - second.mean()), min(len(first), len(second))
+    if n < 2 or (np.ptp(first) == 0 and np.ptp(second) == 0):
+        return Estimate(value, float("nan"), float("nan"), n)
+    interval = stats.ttest_ind(first, second, equal_var=False).confidence_interval(CONFIDENCE)
+    return Estimate(value, float(interval.low), float(interval.high), n)
 
 
 def _resampled_means(accuracy: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -83,7 +94,7 @@ def area_difference(
         resampled = resampled - areas[:, None] + wide[:, None]
         resampled = np.take_along_axis(resampled, rng.integers(len(curves), size=resampled.shape), axis=0)
     difference = sign * (resampled.mean(axis=0) - _resampled_means(baseline, rng) @ weights)
-    low, high = np.percentile(difference, _TAILS)
+    low, high = np.percentile(difference, TAILS)
     return Estimate(float(value), float(low), float(high), n)
 
 
