@@ -67,8 +67,10 @@ def plan(
     out: Out = None,
     assignments: Set = [],  # noqa: B006  Typer copies it
     data_dir: DataDir = None,
+    probe: Annotated[bool, typer.Option(help="Measure a few batches and estimate the time on this device.")] = True,
+    workers: Annotated[int | None, typer.Option(min=1, help="Units at a time; one a core by default.")] = None,
 ) -> None:
-    """List every unit of work, which are done, and how many images each trains on. Runs nothing."""
+    """List every unit of work, which are done, what each trains on, and what is left to do in time on this device."""
     from benchmark import config as configuration
     from benchmark import plan as plans
     from benchmark import runner
@@ -91,7 +93,13 @@ def plan(
         f"{'all':9} {len(work.units):>6,} units, {len(done):,} done, {total:,} images trained on; "
         f"{len(work.networks)} networks, {resolved.seeds} base-model seed(s)"
     )
-    print("\n".join(lines))
+    print("\n".join(lines), flush=True)
+    left = [unit for unit in work.units if unit.key not in done]
+    if probe and left:
+        from benchmark import probe as probes
+
+        print("measuring the pace of this device ...", file=sys.stderr, flush=True)
+        print(probes.report(work, left, workers))
 
 
 @app.command()

@@ -20,13 +20,15 @@ STAGES = {
 
 
 def duration(seconds: float) -> str:
-    """As `45 s`, `3 min 20 s`, `2 h 5 min`."""
+    """As `45 s`, `3 min 20 s`, `2 h 5 min`, `12 d 3 h`."""
     seconds = round(seconds)
     if seconds < 60:
         return f"{seconds} s"
     if seconds < 3600:
         return f"{seconds // 60} min {seconds % 60} s"
-    return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+    if seconds < 2 * 86400:
+        return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+    return f"{seconds // 86400} d {seconds % 86400 // 3600} h"
 
 
 class Estimate:
