@@ -12,16 +12,27 @@ from benchmark.tables import curve, untouched_accuracy
 from metrics import densities, retraining
 
 AGAINST = {"test_accuracy": "test accuracy", "strength": "attack strength (radius / largest radius)"}
+ENDS = ("low", "high")
+MANY = 8
+"""Curves in a panel beyond which only the first, the middle and the last stand in the legend."""
+
 MODE_NAMES = {"roar": "ROAR", "kar": "KAR"}
-
-
-def _caption(config: Config, networks: int) -> str:
-    seeds = f"{config.seeds} base-model seed" + ("s" if config.seeds > 1 else "")
-    return f"{config.data.name}, {config.scale} scale, {config.model.name}, {networks} networks, {seeds}"
 
 
 def _repeats(config: Config) -> str:
     return f", {config.retraining.repeats} retrainings a point" if config.retraining else ""
+
+
+def _limits(wide: pd.DataFrame, mode: str, against: str) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Axis limits that hold every series of a mode, whatever the training loss: figures side by side share them."""
+    names = [f"{mode}_{a}" for a in style.ATTRIBUTION_NAMES if f"{mode}_{a}" in wide]
+    measured = wide[wide[names].notna().any(axis=1)]
+    ends = []
+    for values in (measured[against].to_numpy(float), measured[[*names, *(f"{n} {e}" for n in names for e in ENDS)]]):
+        low, high = np.nanmin(values), np.nanmax(values)
+        margin = 0.06 * (high - low) or 0.01
+        ends.append((float(low - margin), float(high + margin)))
+    return ends[0], ends[1]
 
 
 def tradeoff(
@@ -31,8 +42,10 @@ def tradeoff(
     scores, correlations = tables["scores"], tables["correlations"]
     wide = scores.pivot(index="network", columns="score", values="value")
     meta = scores.drop_duplicates("network").set_index("network")[["norm", "loss", "strength"]]
+    for end in ENDS:
+        wide = wide.join(scores.pivot(index="network", columns="score", values=end).add_suffix(f" {end}"))
     wide = wide.join(meta)
-    caption = _caption(config, len(wide)) + _repeats(config) + "; bars: 95 % bootstrap intervals"
+    caption = style.caption(config, len(wide)) + _repeats(config) + "; bars: 95 % bootstrap intervals"
     with style.figure(1, 1, 5.6, 4.2, caption=caption) as (made, axes):
         axis = axes[0, 0]
         for (norm, attribution), (colour, marker) in style.SERIES.items():
@@ -41,10 +54,8 @@ def tradeoff(
             if name not in wide or not (wide["norm"] == norm).any():
                 continue
             part = wide[member & wide[name].notna()]
-            found = scores[(scores["score"] == name) & scores["network"].isin(part.index)].set_index("network")
-            found = found.reindex(part.index)
             x, y = part[against].to_numpy(float), part[name].to_numpy(float)
-            errors = np.abs(np.stack([y - found["low"], found["high"] - y]))
+            errors = np.abs(np.stack([y - part[f"{name} low"], part[f"{name} high"] - y]))
             row = correlations[
                 (correlations["score"] == name) & (correlations["against"] == against)
                 & (correlations["norm"] == norm) & (correlations["loss"] == loss)
@@ -59,6 +70,8 @@ def tradeoff(
                 x, y, errors, fmt=marker, color=colour, ms=5, lw=0.8, alpha=0.9, mec="white", mew=0.5, label=label
             )
         axis.axhline(0, color="#888888", lw=0.8, zorder=0)
+        across, up = _limits(wide, mode, against)
+        axis.set(xlim=across, ylim=up)
         axis.set_xlabel(AGAINST[against])
         axis.set_ylabel(f"{MODE_NAMES[mode]} score")
         title = f"{MODE_NAMES[mode]} against {AGAINST[against].split(' (')[0]}, training attack loss {loss}"
@@ -74,7 +87,7 @@ def curves(folder: Path, config: Config, tables: dict[str, pd.DataFrame], mode: 
     untouched = untouched_accuracy(tables["retraining"])
     attributions = [a for a in style.ATTRIBUTION_NAMES if (rows["attribution"] == a).any()]
     norms = [n for n in ("l2", "linf") if (rows["norm"] == n).any()] or ["none"]
-    caption = _caption(config, tables["scores"]["network"].nunique()) + _repeats(config) + "; bands: all repeats"
+    caption = style.caption(config, tables["scores"]["network"].nunique()) + _repeats(config) + "; bands: all repeats"
     size = (len(attributions), len(norms), 3.6 * len(norms) + 1.2, 2.7 * len(attributions) + 0.5)
     with style.figure(*size, caption=caption, sharex=True, sharey=True) as (made, axes):
         for i, attribution in enumerate(attributions):
@@ -86,9 +99,11 @@ def curves(folder: Path, config: Config, tables: dict[str, pd.DataFrame], mode: 
                 groups = [(name, part) for name, part in rows[member].groupby(["epsilon", "norm"])]
                 colours = style.gradient_colours(len(groups) - 1, norm)
                 drawn = [("random", rows[rows["attribution"] == BASELINE], "#888888", "--")]
+                named = {0, 1, len(groups) // 2, len(groups) - 1} if len(groups) > MANY else set(range(len(groups)))
                 for k, ((epsilon, own), part) in enumerate(groups):
                     colour = style.BLACK if own == "none" else colours[k - 1]
-                    drawn.append((style.network_name(own, epsilon), part, colour, "-"))
+                    name = style.network_name(own, epsilon) if k in named else "_"  # which keeps it out of the legend
+                    drawn.append((name, part, colour, "-"))
                 for name, part, colour, dash in drawn:
                     accuracy = np.concatenate([curve(one) for _, one in part.groupby("seed")])
                     fractions = np.sort(part["fraction"].unique())
@@ -123,7 +138,7 @@ def manifold_distances(folder: Path, config: Config, rows: pd.DataFrame, attack_
     lines = -(-len(panels) // columns)
     kept = config.manifold.epsilon if config.manifold else 0
     caption = (
-        _caption(config, rows["network"].nunique())
+        style.caption(config, rows["network"].nunique())
         + f"; adversarial examples: L2 radius {kept:g} (pixel units), loss {attack_loss}"
     )
     standard = rows[rows["norm"] == "none"]
@@ -173,7 +188,7 @@ def manifold_excess(folder: Path, config: Config, tables: dict[str, pd.DataFrame
     """How much farther from the manifold adversarial examples lie than their images; noise of the same norm beside."""
     scores = tables["scores"]
     losses = sorted(set(scores["loss"]) - {"none"}) or ["none"]
-    caption = _caption(config, scores["network"].nunique()) + "; 95 % intervals over test images"
+    caption = style.caption(config, scores["network"].nunique()) + "; 95 % intervals over test images"
     width = 4.4 * len(losses)
     with style.figure(1, len(losses), width, 3.4, caption=caption, sharey=True) as (made, axes):
         for axis, loss in zip(axes[0], losses, strict=True):

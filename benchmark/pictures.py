@@ -56,7 +56,11 @@ def loss_gradients(folder: Path, config: Config, pictures: Pictures) -> list[Pat
     labels = list(pictures)
     rows = ["standard", *(s for n in ("linf", "l2") if (s := strongest(labels, n)))]
     images = pictures["standard"]["images"]
-    caption = f"{config.data.name}, {config.scale} scale: gradient of the predicted label's log-likelihood"
+    caption = (
+        style.caption(config, len(labels))
+        + f", seed 0 shown: gradient of the predicted label's log-likelihood, clipped at its {CLIP[0]:g} and "
+        f"{CLIP[1]:g} percentiles"
+    )
     with style.figure(len(rows) + 1, len(images), 1.5 * len(images) + 0.5, 1.5 * (len(rows) + 1), caption=caption) as (
         made,
         axes,
@@ -79,7 +83,7 @@ def adversarial_examples(folder: Path, config: Config, pictures: Pictures) -> li
     radius = config.manifold.epsilon if config.manifold else 0
     loss = config.manifold.losses[0] if config.manifold else ""
     caption = (
-        f"{config.data.name}, {config.scale} scale: L2 radius {radius:g} (pixel units), loss {loss}; "
+        style.caption(config, len(labels)) + f", seed 0 shown: L2 radius {radius:g} (pixel units), loss {loss}; "
         "titles: class predicted by that network"
     )
     per_line = 14
@@ -102,14 +106,20 @@ def adversarial_examples(folder: Path, config: Config, pictures: Pictures) -> li
 
 
 def projections(folder: Path, config: Config, arrays: dict[str, np.ndarray]) -> list[Path]:
-    """Test images and their projections on the manifold model."""
-    images, projected = arrays["images"], arrays["projections"]
-    caption = f"{config.data.name}, {config.scale} scale: test images and their projections by the manifold model"
-    with style.figure(2, len(images), 0.95 * len(images) + 0.5, 2.4, caption=caption) as (made, axes):
+    """Test images, their projections on the manifold model, and what it decodes from draws of the prior."""
+    names = {"images": "image", "projections": "projection", "samples": "sample"}
+    rows = {title: arrays[name] for name, title in names.items() if name in arrays}
+    columns = len(arrays["images"])
+    section = config.vae_gan
+    trained = f"{section.name}, width {section.width:g}, {section.epochs} epochs" if section else ""
+    caption = (
+        f"{config.data.name}, {config.scale} scale: test images, their projections by the manifold model, and samples "
+        f"of its prior (not of the images above them); {trained}"
+    )
+    with style.figure(len(rows), columns, 0.95 * columns + 0.5, 3.5, caption=caption) as (made, axes):
         _bare(axes)
-        for j in range(len(images)):
-            _image(axes[0, j], images[j])
-            _image(axes[1, j], projected[j])
-        axes[0, 0].set_ylabel("image", fontsize=8)
-        axes[1, 0].set_ylabel("projection", fontsize=8)
+        for line, (name, images) in zip(axes, rows.items(), strict=True):
+            line[0].set_ylabel(name, fontsize=8)
+            for axis, image in zip(line, images, strict=True):
+                _image(axis, image)
         return style.save(made, folder, "manifold_projections")

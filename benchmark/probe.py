@@ -47,12 +47,12 @@ class Pace(NamedTuple):
     workers: int
 
 
-def _seconds(work: Callable[[Callable], Any], workers: int) -> float:
+def _seconds(work: Callable[..., Any], workers: int) -> float:
     """Seconds of one epoch: the median of those after the first, which compiles; all workers at once."""
 
     def one(_: int) -> list[float]:
         times = [time.perf_counter()]
-        work(lambda *_: times.append(time.perf_counter()))
+        work(progress=lambda *_: times.append(time.perf_counter()))
         return np.diff(times).tolist()[1:]
 
     with ThreadPoolExecutor(workers) as pool:
@@ -70,11 +70,8 @@ def _vae_gan_pace(plan: Plan, x: Any) -> float:
     found = 0.0
     for images in (FEW, len(x)):
         options |= {"epochs": 2, "batch_size": min(section.batch_size, images)}
-
-        train_it = functools.partial(fit_vae_gan, vae_gan, x[:images], seed=0, **options)
-        found = (
-            _seconds(lambda progress, run=train_it: run(progress=progress), 1) / images
-        )  # there is one in a plan; the others work beside it
+        # there is one in a plan; the others work beside it
+        found = _seconds(functools.partial(fit_vae_gan, vae_gan, x[:images], seed=0, **options), 1) / images
         if found * len(x) > LONG:
             break
     return found
@@ -96,14 +93,10 @@ def measure(plan: Plan, workers: int) -> Pace:
     model = models.get(config.model.name)(info.shape, info.num_classes, seed=0, width=config.model.width)
     attack = Attack("pgd", "l2", 0.1, steps=ATTACK_STEPS, step_size=0.1)
 
-    def standard(progress: Callable) -> None:
-        train(model, x, y, seed=0, epochs=3, batch_size=batch, progress=progress)
-
-    def adversarial(progress: Callable) -> None:
-        train(model, x, y, seed=0, epochs=3, batch_size=batch, attack=attack, progress=progress)
-
-    plain = _seconds(standard, workers) / images
-    step = max(_seconds(adversarial, workers) / images - plain, 0.0) / ATTACK_STEPS
+    options: dict[str, Any] = {"seed": 0, "epochs": 3, "batch_size": batch}
+    plain = _seconds(functools.partial(train, model, x, y, **options), workers) / images
+    attacked = _seconds(functools.partial(train, model, x, y, attack=attack, **options), workers) / images
+    step = max(attacked - plain, 0.0) / ATTACK_STEPS
     pace = _vae_gan_pace(plan, x) if config.manifold and config.vae_gan else 0.0
     return Pace(plain, step, pace, workers)
 

@@ -14,6 +14,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from benchmark.config import Config
 from benchmark.store import write
 
 # Okabe and Ito's palette
@@ -43,6 +44,12 @@ _RC: dict[Any, Any] = {
     "svg.hashsalt": "robust-interpretability-benchmark",
     "savefig.dpi": 160,
 }
+
+
+def caption(config: Config, networks: int) -> str:
+    """What every figure says of itself: data, scale, model, numbers of networks and base-model seeds."""
+    seeds = f"{config.seeds} base-model seed" + ("s" if config.seeds > 1 else "")
+    return f"{config.data.name}, {config.scale} scale, {config.model.name}, {networks} networks, {seeds}"
 
 
 def network_name(norm: str, epsilon: float, loss: str | None = None) -> str:
