@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -39,7 +40,7 @@ def test_help_is_quick_and_lists_the_commands():
         text = call("--help").stdout
         times.append(time.perf_counter() - start)
     assert min(times) < 1
-    assert all(f" {name} " in text for name in ("run", "plan", "plots", "leaderboard", "doctor"))
+    assert all(f" {name} " in text for name in ("run", "plan", "plots", "paper", "leaderboard", "doctor"))
 
 
 def test_a_run_leaves_what_it_should(finished):
@@ -162,13 +163,36 @@ def test_leaderboard_from_entries(finished, tmp_path):
 
 def test_plan_runs_nothing(finished, tmp_path):
     out = tmp_path / "none"
-    fresh = call("plan", "--config", TINY, "--out", out)
+    fresh = call("plan", "--config", TINY, "--out", out, "--no-probe")
     assert not out.exists()
     lines = fresh.stdout.splitlines()
     assert lines[-1].startswith("all          137 units, 0 done, 69,900 images trained on; 6 networks")
     assert sum(" retrain " in line and " 600 " in line for line in lines) == 106
     done = call("plan", "--config", TINY, "--out", finished)
     assert "137 units, 137 done" in done.stdout
+    assert "images/s" not in done.stdout  # nothing is left to estimate
+
+
+def test_plan_estimates_the_time_on_this_device(tmp_path):
+    done = call("plan", "--config", TINY, "--out", tmp_path / "none")
+    assert done.returncode == 0, done.stderr
+    estimate, measured = done.stdout.splitlines()[-2:]
+    assert re.match(r"about .* on CPU:0.*, \d+ at a time", estimate)
+    assert re.match(r"measured: [\d,]+ images/s in training, [\d,]+ .* attack step, [\d,]+ .* VAE-GAN", measured)
+    assert not (tmp_path / "none").exists()
+
+
+def test_report_of_the_paper_on_another_data_set(finished, tmp_path):
+    """Digits are not in the paper: no claim is judged, and the run's own numbers stand apart."""
+    target = tmp_path / "paper.md"
+    done = call("paper", "--out", finished, "--report", target)
+    assert done.returncode == 0, done.stderr
+    judged = pd.read_csv(target.with_suffix(".csv"), keep_default_na=False)
+    assert set(judged["direction"]) | set(judged["size"]) == {"not run", "-"}
+    text = target.read_text(encoding="utf-8")
+    assert "## Not in the paper" in text
+    assert "mean squared error" in text
+    assert {p.name for p in (tmp_path / "tiny").glob("*.png")} == {p.name for p in (finished / "figures").glob("*.png")}
 
 
 def test_second_run_in_one_folder_stops(tmp_path):

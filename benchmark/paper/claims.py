@@ -89,12 +89,16 @@ def written(estimate: Estimate | tuple[float, float, float], digits: int = 3) ->
 
 def _row(run: Run, network: str, score: str) -> pd.Series | None:
     rows = run.table("scores")
+    if rows.empty:
+        return None
     found = rows[(rows["network"] == network) & (rows["score"] == score)]
     return found.iloc[0] if len(found) else None
 
 
 def _strongest(run: Run, norm: str, loss: str) -> str | None:
     rows = run.table("scores")
+    if rows.empty:
+        return None
     mine = rows[(rows["norm"] == norm) & (rows["loss"] == loss)]
     return mine.loc[mine["epsilon"].idxmax(), "network"] if len(mine) else None
 
@@ -108,8 +112,8 @@ def correlations(runs: list[Run]) -> Iterator[Claim]:
         for series, pair in tree[mode][against][loss].items():
             norm, short = series.split("_")
             found = None
-            if run is not None:
-                rows = run.table("correlations")
+            rows = run.table("correlations") if run else pd.DataFrame()
+            if len(rows):
                 found = rows[
                     (rows["score"] == f"{mode}_{SHORT[short]}") & (rows["against"] == against)
                     & (rows["norm"] == norm) & (rows["loss"] == loss)

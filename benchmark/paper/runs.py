@@ -55,7 +55,8 @@ class Run:
         own, all_of_them = self.of_the_paper(measure)
         if own:
             return f"paper, {own} of {all_of_them} networks"
-        return f"{self.config.scale}, {self.measures(measure)} networks"
+        name = "altered from the paper's" if self.config.scale == "paper" else self.config.scale
+        return f"{name}, {self.measures(measure)} networks"
 
 
 def read(folders: list[Path]) -> list[Run]:
