@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark import config, figures, pictures
+from benchmark import config, figures, pictures, plane
 from metrics import statistics
 from tests.commands import TINY
 
@@ -95,7 +95,7 @@ def test_pictures(tmp_path, channels):
     found = {n["network"]: one for n in NETWORKS}
     twice(tmp_path / "a", lambda f: pictures.loss_gradients(f, CONFIG, found))
     twice(tmp_path / "b", lambda f: pictures.adversarial_examples(f, CONFIG, found))
-    arrays = {"images": one["images"], "projections": one["adversarial"]}
+    arrays = {"images": one["images"], "projections": one["adversarial"], "samples": one["adversarial"]}
     twice(tmp_path / "c", lambda f: pictures.projections(f, CONFIG, arrays))
 
 
@@ -104,3 +104,57 @@ def test_strongest_network_of_a_norm():
     assert pictures.strongest(labels, "l2") == "l2-0.5-xent"
     assert pictures.strongest(labels, "linf") == "linf-0.1-cw"
     assert pictures.strongest(["standard"], "l2") is None
+
+
+def limits(monkeypatch, tmp_path, tables, loss: str) -> tuple:
+    """The axis limits with which a trade-off figure is saved."""
+    seen = []
+    real = figures.style.save
+    monkeypatch.setattr(
+        figures.style, "save", lambda made, *rest: seen.append((made.axes[0].get_xlim(), made.axes[0].get_ylim()))
+        or real(made, *rest),
+    )  # fmt: skip
+    figures.tradeoff(tmp_path, CONFIG, tables, "roar", loss, "test_accuracy")
+    return seen[0]
+
+
+def test_figures_of_two_training_losses_share_their_axes(tmp_path, tables, monkeypatch):
+    """A cw network far outside the others widens both figures alike."""
+    far = network("l2", 2.0) | {"network": "l2-2-cw", "loss": "cw"}
+    values = {"test_accuracy": 0.2, "roar_gradient": 3.0, "roar_gradient_input": 0.5}
+    more = pd.DataFrame(far | {"score": k, "value": v, "low": v - 1, "high": v + 1, "n": 4} for k, v in values.items())
+    wider = tables | {"scores": pd.concat([tables["scores"], more], ignore_index=True)}
+    xent, cw = (limits(monkeypatch, tmp_path, wider, loss) for loss in ("xent", "cw"))
+    assert xent == cw
+    assert xent[0][0] < 0.2 < 0.9 < xent[0][1]
+    assert xent[1][0] < -0.5 < 4.0 < xent[1][1]
+    assert limits(monkeypatch, tmp_path, tables, "xent")[1][1] < 1
+
+
+def test_a_long_grid_names_only_some_of_its_curves(tmp_path, tables, monkeypatch):
+    labels = []
+    real = figures.style.save
+    monkeypatch.setattr(
+        figures.style, "save",
+        lambda made, *rest: labels.extend(x.get_text() for x in made.axes[0].get_legend().get_texts())
+        or real(made, *rest),
+    )  # fmt: skip
+    one = tables["retraining"].query("norm == 'l2' and epsilon == 0.5")
+    many = [one.assign(epsilon=e, network=f"l2-{e:g}-xent") for e in np.arange(1, 21) / 20]
+    rows = pd.concat([tables["retraining"].query("norm != 'l2'"), *many], ignore_index=True)
+    figures.curves(tmp_path, CONFIG, tables | {"retraining": rows}, "roar", "xent")
+    assert labels == ["random", "standard", "L2 0.05", "L2 0.5", "L2 1"]
+
+
+def test_boundary_tilting(tmp_path):
+    toy = config.resolve("paper-toy", None, [])
+    labels = ["standard", "l2-0.125-xent", "l2-0.25-xent"]
+    scores = pd.DataFrame(
+        {"network": label, "norm": "none" if e == 0 else "l2", "epsilon": e, "score": "tilt", "value": 30 - 80 * e,
+         "low": 20.0, "high": 40.0}
+        for label, e in zip(labels, (0, 0.125, 0.25), strict=True)
+    )  # fmt: skip
+    x = RNG.random((50, 2)) / 4
+    arrays = {"x": x, "x_adv": x + 0.4, "others": x + 0.6, "class_means": np.array([[0.7, 0.7], [0.1, 0.1]]),
+              "regions": np.tri(9, dtype=np.uint8)}  # fmt: skip
+    twice(tmp_path, lambda f: plane.boundary_tilting(f, toy, {"scores": scores}, dict.fromkeys(labels, arrays)))
