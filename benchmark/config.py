@@ -146,6 +146,8 @@ class Retraining(_Section):
     fractions: Annotated[list[Fraction], Field(min_length=1)] = [0.1, 0.3, 0.5, 0.7, 0.9]
     repeats: Count = 3
     epochs: Count
+    content: Literal["image", "mask"] = "image"
+    """What the retrained networks see: masked images or, as a control, the masks alone (kept white, removed black)."""
 
     @field_validator("attributions")
     @classmethod

@@ -20,7 +20,10 @@ MODE_NAMES = {"roar": "ROAR", "kar": "KAR"}
 
 
 def _repeats(config: Config) -> str:
-    return f", {config.retraining.repeats} retrainings a point" if config.retraining else ""
+    if not config.retraining:
+        return ""
+    control = " on the masks alone" if config.retraining.content == "mask" else ""
+    return f", {config.retraining.repeats} retrainings a point{control}"
 
 
 def _limits(wide: pd.DataFrame, mode: str, against: str) -> tuple[tuple[float, float], tuple[float, float]]:

@@ -196,6 +196,8 @@ class _Builder:
             for repeat in range(section.repeats):
                 spec = {"data": self.data, "model": self.model, "training": training, "source": model,
                         "attribution": attribution, "mode": mode, "fraction": fraction, "repeat": repeat}  # fmt: skip
+                if section.content != "image":
+                    spec["content"] = section.content
                 own = tags | {"attribution": attribution, "mode": mode, "fraction": fraction, "repeat": repeat}
                 name = f"{tags['network'].label} seed {tags['seed']} " if model else ""
                 label = f"{name}{attribution} {mode} {fraction:g} repeat {repeat}"

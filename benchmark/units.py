@@ -78,6 +78,11 @@ class Context:
         """The training images on the device: one copy for all units."""
         return to_device(self.data.x_train)
 
+    @functools.cached_property
+    def white(self) -> Any:
+        """White images on the device, as many as for training: masked, they are the masks alone."""
+        return to_device(np.full_like(self.data.x_train, 255))
+
     def build(self, spec: dict[str, Any], seed: int) -> keras.Model:
         """A classifier at its initial weights, from a `model` specification."""
         info = self.data.info
@@ -234,12 +239,15 @@ def _pictures(spec: dict[str, Any], c: Context) -> Result:
 def _retrain(spec: dict[str, Any], c: Context) -> Result:
     seed = derived_seed("retrain", spec["repeat"])
     train_mask = test_mask = None
+    x_train, x_test, fill = c.x_train, c.data.x_test, c.fill
+    if spec.get("content") == "mask":
+        x_train, x_test, fill = c.white, np.full_like(x_test, 255), np.zeros_like(fill)
     if spec["attribution"] != UNTOUCHED:
         ranks = c.ranks(spec["source"], spec["attribution"], spec["repeat"])
-        train_mask, test_mask = (Mask(r, spec["fraction"], spec["mode"], c.fill) for r in ranks)
+        train_mask, test_mask = (Mask(r, spec["fraction"], spec["mode"], fill) for r in ranks)
     model = c.initial(spec["model"], seed)
-    values, _ = train(model, c.x_train, c.data.y_train, seed=seed, mask=train_mask, **spec["training"])
-    right = predicted_classes(model, c.data.x_test, mask=test_mask, values=values) == c.data.y_test
+    values, _ = train(model, x_train, c.data.y_train, seed=seed, mask=train_mask, **spec["training"])
+    right = predicted_classes(model, x_test, mask=test_mask, values=values) == c.data.y_test
     return Result({"hits": int(right.sum()), "examples": len(right), "seed": seed})
 
 
