@@ -88,6 +88,12 @@ def plan(
     for kind, count, images in plans.summary(work):
         finished = sum(unit.key in done for unit in work.of(kind))
         lines.append(f"{kind:9} {count:>6,} units, {finished:,} done, {images:,} images trained on")
+    if masked := [unit for unit in work.of("retrain") if "network" in unit.tags]:
+        measured = len({unit.tags["network"] for unit in masked})
+        others = sum(1 for _ in work.of("retrain")) - len(masked)
+        lines.append(
+            f"          {len(masked):,} retrainings of {measured} networks' ROAR and KAR, {others} for comparison"
+        )
     total = sum(unit.images for unit in work.units)
     lines.append(
         f"{'all':9} {len(work.units):>6,} units, {len(done):,} done, {total:,} images trained on; "

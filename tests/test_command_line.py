@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from tests.commands import COMMAND, TINY, call, run
-from tests.conftest import ROOT
+from tests.conftest import ROOT, needs_tfds
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -168,9 +168,16 @@ def test_plan_runs_nothing(finished, tmp_path):
     lines = fresh.stdout.splitlines()
     assert lines[-1].startswith("all          137 units, 0 done, 69,900 images trained on; 6 networks")
     assert sum(" retrain " in line and " 600 " in line for line in lines) == 106
+    assert "96 retrainings of 6 networks' ROAR and KAR, 10 for comparison" in fresh.stdout
     done = call("plan", "--config", TINY, "--out", finished)
     assert "137 units, 137 done" in done.stdout
     assert "images/s" not in done.stdout  # nothing is left to estimate
+
+
+@needs_tfds
+def test_plan_shows_the_size_of_the_paper_s_experiment():
+    done = call("plan", "--preset", "paper-cifar10", "--no-probe")
+    assert "4,860 retrainings of 81 networks' ROAR and KAR, 33 for comparison" in done.stdout
 
 
 def test_plan_estimates_the_time_on_this_device(tmp_path):
