@@ -14,6 +14,9 @@ Pictures = dict[str, dict[str, np.ndarray]]
 CLIP = (0.5, 99.5)
 """Percentiles at which a gradient map is clipped, as in the paper."""
 
+LONGEST = 14
+"""Columns of adversarial examples beside each other before a new line is begun."""
+
 
 def _image(axis: Any, image: np.ndarray) -> None:
     if image.shape[-1] == 3:
@@ -86,9 +89,9 @@ def adversarial_examples(folder: Path, config: Config, pictures: Pictures) -> li
         style.caption(config, len(labels)) + f", seed 0 shown: L2 radius {radius:g} (pixel units), loss {loss}; "
         "titles: class predicted by that network"
     )
-    per_line = 14
-    lines = -(-len(columns) // per_line)
-    size = (len(images) * lines, min(per_line, len(columns)))
+    lines = -(-len(columns) // LONGEST)
+    per_line = -(-len(columns) // lines)
+    size = (len(images) * lines, per_line)
     with style.figure(*size, 0.95 * size[1] + 0.3, 1.2 * size[0] + 0.4, caption=caption) as (made, axes):
         _bare(axes)
         for number, label in enumerate(columns):

@@ -219,8 +219,11 @@ def draw(out: Path, notice: Callable[[str], None] = lambda _: None, *, folder: P
     for path in list(folder.glob("*")):
         if path not in drawn and path.name.startswith(STEMS) and path.suffix in (".png", ".svg"):
             path.unlink()  # of an earlier configuration of this run
-    for remark in tables.get("remarks", pd.DataFrame()).itertuples():
-        notice(f"note: {remark.network}: {remark.text}" if remark.network else f"note: {remark.text}")
+    remarks = tables.get("remarks", pd.DataFrame(columns=["kind"]))
+    for kind, part in remarks.groupby("kind", sort=False):
+        first = part.iloc[0]
+        more = f" (and {len(part) - 1} more of this kind in results/remarks.csv)" if len(part) > 1 else ""
+        notice(f"note: {kind}: {first['network']}{': ' if first['network'] else ''}{first['text']}{more}")
     return drawn
 
 

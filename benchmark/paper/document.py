@@ -75,6 +75,10 @@ COPIED = (
 """Tables that go beside the report; the distances of single images stay with the run."""
 
 
+LISTED = 3
+"""Remarks of one kind beyond which they are folded."""
+
+
 def _markdown(table: list[list[Any]], headers: list[str]) -> str:
     return tabulate(table, headers, tablefmt="github", disable_numparse=True)
 
@@ -147,7 +151,10 @@ def _remarks(found: list[Run]) -> Iterator[str]:
             continue
         for kind, part in table.groupby("kind", sort=False):
             lines = [f"`{r.network}`: {r.text}" if r.network else r.text for r in part.itertuples()]
-            yield f"*{kind}* ({len(lines)})\n\n" + "\n".join(f"- {line}" for line in lines) + "\n"
+            listed = "\n".join(f"- {line}" for line in lines)
+            if len(lines) > LISTED:
+                listed = f"<details><summary>all {len(lines)}</summary>\n\n{listed}\n\n</details>"
+            yield f"**{kind}** ({len(lines)})\n\n{listed}\n"
 
 
 def _elsewhere(found: list[Run], judged_run: Run | None) -> str:
@@ -181,7 +188,7 @@ def text(found: list[Run], judged: pd.DataFrame, drawn: dict[str, list[Path]], t
     """The report as Markdown."""
     command = f"python run_benchmark.py paper --out {' '.join(r.folder.name for r in found)} --report {target.name}"
     cifar = runs.best(found, "cifar10", "retraining")
-    own, all_of_them = cifar.of_the_paper("retraining") if cifar else (0, 81)
+    own, all_of_them = cifar.of_the_paper("retraining") if cifar else (0, len(runs.papers("cifar10", "retraining")))
     parts = [
         "# The paper's claims beside our numbers\n",
         "Kim, Seo and Jeon, *Bridging Adversarial Robustness and Gradient Interpretability* (2019, "

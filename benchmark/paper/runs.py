@@ -7,7 +7,7 @@ import pandas as pd
 
 from benchmark import config as configuration
 from benchmark.config import Config
-from benchmark.plan import networks
+from benchmark.plan import Network, networks
 from benchmark.report import read_results
 from models.errors import InputError
 
@@ -15,6 +15,12 @@ PRESETS = {
     "mnist": "paper-mnist", "fashion_mnist": "paper-fashion-mnist", "cifar10": "paper-cifar10", "gaussians": "paper-toy"
 }  # fmt: skip
 """The preset that holds the paper's experiments on each data set."""
+
+
+def papers(data: str, measure: str) -> set[Network]:
+    """The networks of the paper's experiment with a measure on a data set."""
+    preset = configuration.resolve(PRESETS[data], None, [])
+    return {network for network, measured in networks(preset).items() if measure in measured}
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,7 @@ class Run:
         if self.config.data.name not in PRESETS:
             return 0, 0
         preset = configuration.resolve(PRESETS[self.config.data.name], None, [])
-        theirs = {network for network, measured in networks(preset).items() if measure in measured}
+        theirs = papers(self.config.data.name, measure)
         sections = ("data", "model", "training", "adversary", measure)
         same = all(getattr(self.config, s) == getattr(preset, s) for s in sections)
         if measure == "manifold":
