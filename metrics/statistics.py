@@ -119,11 +119,20 @@ def _fisher(r: float, standard_error: float) -> tuple[float, float]:
     return float(np.tanh(np.arctanh(r) - half)), float(np.tanh(np.arctanh(r) + half))
 
 
+def _spearman_interval(rho: float, n: int) -> tuple[float, float]:
+    """Bonett and Wright's interval; a perfect order, where it has no width, counts as half a swap of neighbours off."""
+    most = 1 - 6 / (n**3 - n)
+    inside = float(np.clip(rho, -most, most))
+    low, high = _fisher(inside, float(np.sqrt((1 + inside**2 / 2) / (n - 3))))
+    return (-1.0 if rho < -most else low), (1.0 if rho > most else high)
+
+
 def correlation(x: np.ndarray, y: np.ndarray) -> Correlation:
     """Correlations of paired values.
 
     Intervals by Fisher's transform, with standard error 1 / sqrt(n - 3) for Pearson and sqrt((1 + r^2 / 2) / (n - 3))
-    for Spearman (Bonett and Wright 2000); NaN below four pairs. All is NaN where a variable does not vary, and for two
+    for Spearman (Bonett and Wright 2000; a perfect order counts as half a swap of neighbours off, as few pairs easily
+    come in perfect order by chance); NaN below four pairs. All is NaN where a variable does not vary, and for two
     pairs, which lie on a line whatever they are.
 
     Args:
@@ -143,6 +152,5 @@ def correlation(x: np.ndarray, y: np.ndarray) -> Correlation:
     pearson, spearman = float(line.rvalue), float(stats.spearmanr(x, y).statistic)
     ends = [(nan, nan), (nan, nan)]
     if n > 3:
-        errors = (1 / np.sqrt(n - 3), np.sqrt((1 + spearman**2 / 2) / (n - 3)))
-        ends = [_fisher(r, e) for r, e in zip((pearson, spearman), errors, strict=True)]
+        ends = [_fisher(pearson, 1 / np.sqrt(n - 3)), _spearman_interval(spearman, n)]
     return Correlation(n, pearson, *ends[0], spearman, *ends[1], float(line.slope), float(line.intercept))

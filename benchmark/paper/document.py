@@ -94,7 +94,8 @@ def _runs_table(found: list[Run]) -> str:
         where = f"{about['backend']}, {', '.join(about['devices'])}, {about['processors']} processors"
         minutes = sum(about.get("seconds_of_work", {}).values()) / 60
         measured = [m for m in ("manifold", "retraining", "tilt") if run.measures(m)]
-        paper = ", ".join("{1} of {2} ({0})".format(m, *run.of_the_paper(m)) for m in measured)
+        of_the_paper = {m: run.of_the_paper(m) for m in measured}
+        paper = ", ".join(f"{own} of {theirs} ({m})" for m, (own, theirs) in of_the_paper.items() if theirs)
         networks = run.table("scores")["network"].nunique()
         rows.append([run.config.name, run.config.data.name, run.config.scale, run.config.model.name, networks,
                      run.config.seeds, paper, where, f"{minutes:.0f}"])  # fmt: skip

@@ -20,6 +20,8 @@ PRESETS = {
 def papers(data: str, measure: str) -> set[Network]:
     """The networks of the paper's experiment with a measure on a data set."""
     preset = configuration.resolve(PRESETS[data], None, [])
+    if getattr(preset, measure) is None:
+        return set()
     return {network for network, measured in networks(preset).items() if measure in measured}
 
 

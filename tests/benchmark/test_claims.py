@@ -211,6 +211,8 @@ def test_only_networks_trained_as_the_paper_s_count_as_such():
     assert made_up("paper-cifar10", "vae_gan.epochs=1", retraining=table).of_the_paper("retraining") == (81, 81)
     assert made_up("paper-cifar10", "vae_gan.epochs=1", manifold=table).of_the_paper("manifold") == (0, 13)
     assert made_up("quick", retraining=table).of_the_paper("retraining") == (0, 0)
+    fashion = made_up("reduced-fashion-mnist", retraining=table)
+    assert fashion.of_the_paper("retraining") == (0, 0)  # ROAR and KAR are on CIFAR-10 alone
 
 
 def test_the_run_with_most_of_the_paper_s_networks_is_judged():

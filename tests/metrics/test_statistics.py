@@ -1,5 +1,7 @@
 """Estimates against values worked out by hand, and intervals against how often they hold the truth."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -66,3 +68,21 @@ def test_correlation_where_there_is_none_to_take():
     assert np.isnan(statistics.correlation(np.arange(3), np.array([0, 2, 1])).pearson_low)
     with pytest.raises(InputError, match="two or more pairs"):
         statistics.correlation(np.ones(1), np.ones(1))
+
+
+@pytest.mark.parametrize("n", [4, 5, 6, 8])
+def test_a_perfect_order_of_few_pairs_is_not_certain(n):
+    """It excludes zero where 2 of n! orders are fewer than 5 percent: from five pairs on, as the exact test does."""
+    x = np.arange(n)
+    rising, falling = statistics.correlation(x, x**3), statistics.correlation(x, -(x**3))
+    assert rising.spearman_high == 1
+    assert -1 < rising.spearman_low < 1
+    assert (rising.spearman_low > 0) == (2 / math.factorial(n) < 0.05)
+    assert (falling.spearman_low, falling.spearman_high) == pytest.approx((-1, -rising.spearman_low))
+
+
+def test_perfect_order_by_hand():
+    """Five pairs: half a swap of neighbours off 1 is .95; standard error sqrt((1 + .95^2 / 2) / 2)."""
+    found = statistics.correlation(np.arange(5), np.arange(5) ** 2)
+    half = 1.959964 * np.sqrt((1 + 0.95**2 / 2) / 2)
+    assert found.spearman_low == pytest.approx(np.tanh(np.arctanh(0.95) - half), abs=1e-6)
