@@ -5,18 +5,26 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo -n)
 export PYTHONUTF8 = 1
 
-.PHONY: benchmark test performance check lock clean
+.PHONY: benchmark test chromium performance check lock clean
 
 benchmark: $(VENV)/.installed
 	$(BIN)/python run_benchmark.py
 
-test: $(VENV)/.installed-dev
+test: $(VENV)/.installed-dev chromium
 	$(BIN)/python -m pytest
 
 performance: $(VENV)/.installed-dev  # timings and memory; nothing else should run meanwhile
 	$(BIN)/python -m pytest tests/performance -n 0 --benchmark-only --benchmark-disable-gc
+
+chromium:  # the leaderboard's page is tested in a real browser
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || { \
+		echo "installing Chromium for the tests of the leaderboard's page"; \
+		command -v apt-get >/dev/null && $(SUDO) apt-get -qq update && \
+		$(SUDO) apt-get -qq install -y --no-install-recommends chromium >/dev/null; } || \
+		echo "Chromium is missing: install it, or the tests of the leaderboard's page fail" >&2
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

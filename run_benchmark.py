@@ -7,9 +7,12 @@ Without a subcommand it runs the `quick` preset.
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from benchmark.submission import Evaluated
 
 app = typer.Typer(
     help="Is a robust image classifier also an interpretable one? Without a command: run the quick preset.",
@@ -25,6 +28,11 @@ ConfigFile = Annotated[
 Set = Annotated[list[str], typer.Option("--set", help="key=value, as training.epochs=10; may be repeated.")]
 Out = Annotated[Path | None, typer.Option(help="The run's folder; runs/PRESET by default.")]
 RunFolder = Annotated[Path, typer.Option("--out", help="The folder of a finished run.")]
+BoardFolder = Annotated[Path, typer.Option("--board", help="The board's folder.")]
+BOARD = Path("leaderboard")
+ModelFile = Annotated[Path, typer.Argument(metavar="MODEL.keras", help="A trained Keras classifier.")]
+TrackName = Annotated[str, typer.Option(help="A track: digits, mnist-reduced, cifar10-reduced, cifar10, ...")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Units at a time; one a core by default.")]
 DataDir = Annotated[str | None, typer.Option(help="The TFDS folder; else TFDS_DATA_DIR, else TFDS's own default.")]
 
 
@@ -47,7 +55,7 @@ def run(
     assignments: Set = [],  # noqa: B006  Typer copies it
     data_dir: DataDir = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Remove what the folder holds and begin anew.")] = False,
-    workers: Annotated[int | None, typer.Option(min=1, help="Units at a time; one a core by default.")] = None,
+    workers: Workers = None,
 ) -> None:
     """Train the grid, measure, write results, leaderboard and figures. Stopped, it goes on where it was."""
     from rich.console import Console
@@ -68,7 +76,7 @@ def plan(
     assignments: Set = [],  # noqa: B006  Typer copies it
     data_dir: DataDir = None,
     probe: Annotated[bool, typer.Option(help="Measure a few batches and estimate the time on this device.")] = True,
-    workers: Annotated[int | None, typer.Option(min=1, help="Units at a time; one a core by default.")] = None,
+    workers: Workers = None,
 ) -> None:
     """List every unit of work, which are done, what each trains on, and what is left to do in time on this device."""
     from benchmark import config as configuration
@@ -109,11 +117,23 @@ def plan(
 
 
 @app.command()
-def plots(out: RunFolder = Path("runs/quick")) -> None:
+def plots(
+    out: RunFolder = Path("runs/quick"),
+    leaderboard: Annotated[
+        bool, typer.Option("--leaderboard", help="The board's trade-off figures, from its entries alone.")
+    ] = False,
+    board: BoardFolder = BOARD,
+) -> None:
     """Draw every figure again from stored results. Trains nothing."""
-    from benchmark import report
+    if leaderboard:
+        from benchmark import board_figures
 
-    for path in report.draw(out, lambda text: print(text, file=sys.stderr)):
+        drawn = board_figures.draw(board)
+    else:
+        from benchmark import report
+
+        drawn = report.draw(out, lambda text: print(text, file=sys.stderr))
+    for path in drawn:
         print(path)
 
 
@@ -132,12 +152,93 @@ def paper(
         print(path)
 
 
-@app.command()
-def leaderboard(out: RunFolder = Path("runs/quick")) -> None:
-    """Write the leaderboard's tables again from its entries, as Markdown and CSV."""
-    from benchmark import report
+def _show(evaluated: "Evaluated") -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
-    for path in report.render_leaderboard(out):
+    from benchmark import submission
+    from leaderboard.flags import MEANINGS
+
+    table = Table("score", "value [95 %]", "against the trade-off", box=None, pad_edge=False)
+    for row in submission.verdict(evaluated):
+        table.add_row(*map(Text, row))
+    console = Console()
+    console.print(table, soft_wrap=True)
+    for flag in evaluated.entry.flags:
+        evidence = ", ".join(f"{name} {value}" for name, value in flag.evidence.items())
+        meaning = MEANINGS[flag.name]
+        print(f"flag: {meaning.title} ({evidence}): raised when {meaning.raised_when}; it means that {meaning.means}")
+
+
+@app.command()
+def submit(
+    model: ModelFile,
+    track: TrackName,
+    card: Annotated[Path, typer.Option(help="The model's card, a TOML file; see docs/submitting.md.")],
+    board: BoardFolder = BOARD,
+    data_dir: DataDir = None,
+    workers: Workers = None,
+) -> None:
+    """Check a model, measure it as its track says, and put it on the board. Stopped, it goes on where it was."""
+    from rich.console import Console
+
+    from benchmark import submission
+
+    _show(submission.submit(model, track, card, board=board, data_dir=data_dir, workers=workers, console=Console()))
+    print(f"board: {board / 'LEADERBOARD.md'}, {board / 'index.html'}")
+
+
+@app.command()
+def evaluate(
+    model: ModelFile,
+    track: TrackName,
+    card: Annotated[Path | None, typer.Option(help="The model's card; may be left out.")] = None,
+    board: BoardFolder = BOARD,
+    data_dir: DataDir = None,
+    workers: Workers = None,
+) -> None:
+    """The same as `submit`, with nothing added to the board."""
+    from rich.console import Console
+
+    from benchmark import submission
+
+    _show(submission.evaluate(model, track, card, board=board, data_dir=data_dir, workers=workers, console=Console()))
+
+
+@app.command()
+def reference(track: TrackName, board: BoardFolder = BOARD, data_dir: DataDir = None, workers: Workers = None) -> None:
+    """Train and measure a track's reference grid, in the folder of its preset, and put its networks on the board."""
+    from rich.console import Console
+
+    from benchmark import submission
+
+    submission.reference(track, board=board, data_dir=data_dir, workers=workers, console=Console())
+
+
+@app.command()
+def leaderboard(
+    out: Annotated[Path | None, typer.Option(help="A run's folder: its own board instead of the leaderboard.")] = None,
+    board: BoardFolder = BOARD,
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing: validate entries, scores and everything rendered.")
+    ] = False,
+) -> None:
+    """Render the board again from its entries: Markdown, CSV, Parquet, the page, the schema."""
+    from leaderboard.board import Board
+
+    folder = board if out is None else out / "leaderboard"
+    if not (folder / "entries").is_dir():
+        from models.errors import InputError
+
+        raise InputError(f"No leaderboard entries in {folder}. Run the benchmark there first.")
+    if check:
+        from benchmark import submission
+
+        submission.raise_on(submission.check(folder, run=out is not None))
+        print(f"{folder}: {len(Board(folder).entries())} entries; all is as it should be")
+        return
+    for path in Board(folder).render():
         print(path)
 
 

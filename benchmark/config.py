@@ -1,6 +1,5 @@
 """The configuration of a benchmark run, validated. Presets are TOML files in `presets/`."""
 
-import difflib
 import itertools
 import tomllib
 from pathlib import Path
@@ -13,6 +12,7 @@ from attacks import LOSSES, NORMS
 from metrics import ATTRIBUTIONS, MODES
 from models import CLASSIFIERS, VAE_GANS
 from models.errors import InputError, unknown
+from models.validation import one_line
 
 CONFIG_VERSION = 1
 PROTOCOL_VERSION = 1
@@ -106,6 +106,31 @@ class Evaluation(_Section):
     _loss = field_validator("loss")(_known("attack loss", LOSSES))
 
 
+class Robustness(_Section):
+    """Accuracy under several attacks at rising radii, with controls: what the flags of an entry rest on.
+
+    At each radius of each norm: FGSM, PGD with each loss (steps of 2.5 radius / steps), noise of the same norm, and
+    examples made on the standard network (transfer). Radii in pixel units.
+    """
+
+    steps: Count = 20
+    losses: Annotated[list[str], Field(min_length=1)] = ["xent", "cw"]
+    l2: list[Positive] = []
+    linf: list[Positive] = []
+
+    @field_validator("losses")
+    @classmethod
+    def _losses(cls, value: list[str]) -> list[str]:
+        return [_known("attack loss", LOSSES)(v) for v in value]
+
+    @field_validator("l2", "linf")
+    @classmethod
+    def _rising(cls, value: list[float]) -> list[float]:
+        if any(b <= a for a, b in itertools.pairwise(value)):
+            raise ValueError(f"radii must increase, received {value}")
+        return value
+
+
 class VaeGanSection(_Section):
     """The manifold model and its training."""
 
@@ -193,6 +218,7 @@ class Config(_Section):
     adversary: Adversary = Adversary()
     grid: list[Grid] = []
     evaluation: Evaluation
+    robustness: Robustness | None = None
     vae_gan: VaeGanSection | None = None
     manifold: Manifold | None = None
     retraining: Retraining | None = None
@@ -253,29 +279,6 @@ def _place(at: Any, part: str, path: str) -> str | int:
     raise InputError(f"'{path}' cannot be set: '{part}' is no part of the value there.")
 
 
-def _one_line(error: ValidationError) -> InputError:
-    """The first thing pydantic found wrong, with the close match for an unknown key."""
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        section: Any = Config
-        for part in first["loc"][:-1]:
-            if isinstance(part, str):
-                annotation = section.model_fields[part].annotation
-                section = next(
-                    t for t in (annotation, *getattr(annotation, "__args__", ())) if isinstance(t, type(BaseModel))
-                )
-        known = list(section.model_fields)
-        close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
-        hint = f" Did you mean '{close[0]}'?" if close else f" Known: {', '.join(known)}."
-        return InputError(f"Unknown key '{where}' in the configuration.{hint}")
-    cause = first.get("ctx", {}).get("error")
-    message = str(cause) if cause else f"{first['msg']}. Received {first['input']!r}"
-    if first["type"] == "missing":
-        message = "This key is missing"
-    return InputError(f"{where or 'configuration'}: {' '.join(message.split()).rstrip('.')}.")
-
-
 def parse(raw: dict[str, Any]) -> Config:
     """A configuration from nested dictionaries.
 
@@ -288,7 +291,7 @@ def parse(raw: dict[str, Any]) -> Config:
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
-        raise _one_line(error) from None
+        raise one_line(error, Config, "the configuration") from None
 
 
 def resolve(preset: str | None, file: Path | None, assignments: list[str]) -> Config:

@@ -57,6 +57,14 @@ class Dataset:
     x_test: np.ndarray
     y_test: np.ndarray
 
+    def sha256(self) -> str:
+        """Hash of images and labels, shapes and types included."""
+        digest = hashlib.sha256()
+        for array in (self.x_train, self.y_train, self.x_test, self.y_test):
+            digest.update(f"{array.dtype.str} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
     def channel_means(self) -> np.ndarray:
         """The training set's mean of each channel, `(c,)` float32 in [0, 1]."""
         mean = self.x_train.mean(axis=tuple(range(self.x_train.ndim - 1)), dtype=np.float64)

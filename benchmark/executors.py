@@ -5,9 +5,13 @@ A thread a core: TensorFlow leaves Python's lock while a program runs, and uses 
 """
 
 import os
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from types import FrameType
 from typing import Protocol
 
 from benchmark import environment
@@ -28,6 +32,35 @@ class Observer(Protocol):
 
     def waiting(self) -> None:
         """Called several times a second."""
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], None]]:
+    """Remembers Ctrl-C: what it raises is lost where it strikes inside a destructor or a library that clears errors.
+
+    Yields:
+        A check that raises `KeyboardInterrupt` where one was pressed.
+    """
+    pressed = threading.Event()
+
+    def remember(_: int, frame: FrameType | None) -> None:
+        pressed.set()
+        raise KeyboardInterrupt
+
+    def check() -> None:
+        if pressed.is_set():
+            raise KeyboardInterrupt
+
+    ours = threading.current_thread() is threading.main_thread() and (
+        signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
+    if ours:
+        signal.signal(signal.SIGINT, remember)
+    try:
+        yield check
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def default_workers() -> int:
@@ -75,25 +108,27 @@ def run(
     running: dict[Future, Unit] = {}
     failure: BaseException | None = None
     try:
-        while running or (left and failure is None):
-            if failure is None:
-                at = 0
-                while len(running) < limit and at < len(left):
-                    if finished.issuperset(left[at].needs):
-                        unit = left.pop(at)
-                        observer.started(unit)
-                        running[pool.submit(perform_and_store, unit)] = unit
+        with _interruptible() as check_interrupt:
+            while running or (left and failure is None):
+                check_interrupt()
+                if failure is None:
+                    at = 0
+                    while len(running) < limit and at < len(left):
+                        if finished.issuperset(left[at].needs):
+                            unit = left.pop(at)
+                            observer.started(unit)
+                            running[pool.submit(perform_and_store, unit)] = unit
+                        else:
+                            at += 1
+                ended, _ = wait(running, timeout=0.25, return_when=FIRST_COMPLETED)
+                for future in ended:
+                    unit = running.pop(future)
+                    if error := future.exception():
+                        failure = failure or error
                     else:
-                        at += 1
-            ended, _ = wait(running, timeout=0.25, return_when=FIRST_COMPLETED)
-            for future in ended:
-                unit = running.pop(future)
-                if error := future.exception():
-                    failure = failure or error
-                else:
-                    finished.add(unit.key)
-                    observer.finished(unit, future.result())
-            observer.waiting()
+                        finished.add(unit.key)
+                        observer.finished(unit, future.result())
+                observer.waiting()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
     if failure is not None:

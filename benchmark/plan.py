@@ -6,7 +6,8 @@ is stored under a key need not be done again, whoever asks for it.
 
 Kinds: `train` (a base model), `vae_gan` (the manifold model), `accuracy` (clean, robust and under noise), `manifold`
 (distances of one network's adversarial examples), `pictures` (gradient maps and adversarial examples to look at),
-`retrain` (one network of a ROAR or KAR curve), `tilt` (a boundary's angle, for data in the plane).
+`retrain` (one network of a ROAR or KAR curve), `tilt` (a boundary's angle, for data in the plane), `robustness`
+(several attacks at rising radii, with controls), `submitted` (a model from outside, stored when it is let in).
 """
 
 import hashlib
@@ -29,15 +30,18 @@ SHOWN = 10
 
 @dataclass(frozen=True)
 class Network:
-    """A way of training: the standard one, or against an adversary. `epsilon` in pixel units."""
+    """A way of training: the standard one, against an adversary (`epsilon` in pixel units), or a model from outside."""
 
     norm: str | None = None
     epsilon: float = 0.0
     loss: str | None = None
+    name: str | None = None
 
     @property
     def label(self) -> str:
-        """`standard`, or as `l2-0.8-xent`."""
+        """`standard`, as `l2-0.8-xent`, or the name of a model from outside."""
+        if self.name is not None:
+            return self.name
         return "standard" if self.norm is None else f"{self.norm}-{self.epsilon:g}-{self.loss}"
 
 
@@ -151,6 +155,20 @@ class _Builder:
         n = self.info.train_size + self.info.test_size * (2 + evaluation["steps"])
         self.add("accuracy", label, {"data": self.data, "model": model, "attack": evaluation}, (model,), 0, n, **tags)
 
+    def robustness(self, network: Network, seed: int, model: str, standard: str) -> None:
+        section = self.config.robustness
+        if section is None:
+            return
+        source = standard if standard != model else None  # a network's own examples are PGD's once more
+        radii = {norm: list(getattr(section, norm)) for norm in NORMS if getattr(section, norm)}
+        spec = {"data": self.data, "model": model, "source": source, "radii": radii, "steps": section.steps,
+                "losses": section.losses}  # fmt: skip
+        passes = section.steps * (len(section.losses) + (source is not None)) + 4
+        cost = self.info.test_size * sum(map(len, radii.values())) * passes
+        needs = (model,) if source is None else (model, source)
+        label = f"{network.label} seed {seed}"
+        self.add("robustness", label, spec, needs, 0, cost, network=network, seed=seed)
+
     def manifold(self, network: Network, seed: int, model: str, standard: str, vae_gan: str) -> None:
         section = self.config.manifold
         if section is None:
@@ -221,6 +239,8 @@ def build(config: Config, info: Info) -> Plan:
     vae_gan = b.vae_gan() if config.manifold else ""
     for (network, seed), model in models.items():
         b.measure(network, seed, model)
+    for (network, seed), model in models.items():
+        b.robustness(network, seed, model, models[Network(), seed])
     if config.pictures and len(info.shape) == 3:
         for (network, seed), model in models.items():
             b.pictures(network, seed, model)
@@ -238,6 +258,38 @@ def build(config: Config, info: Info) -> Plan:
                 for attribution in config.retraining.attributions:
                     b.retrain(model, attribution, {"network": network, "seed": seed})
     return Plan(config, info, tuple(measured), tuple(b.units))
+
+
+SUBMISSION = Network(name="submission")
+"""What the tables call a model from outside."""
+
+
+def submission(config: Config, info: Info, sha256: str) -> Plan:
+    """The plan that measures one model from outside as `build` would measure a network of the grid.
+
+    What it shares with a run of the same configuration (standard network, manifold model, random baseline) has the
+    same keys there.
+
+    Args:
+        config: The configuration; its grid is not trained.
+        info: The data set's description.
+        sha256: The model's hash. The model must be stored, as the unit of kind `submitted`, before the plan is run.
+    """
+    b = _Builder(config, info)
+    standard = b.train(Network(), 0)
+    vae_gan = b.vae_gan() if config.manifold else ""
+    model = b.add("submitted", SUBMISSION.label, {"sha256": sha256}, (), 0, 0, network=SUBMISSION, seed=0)
+    b.measure(SUBMISSION, 0, model)
+    b.robustness(SUBMISSION, 0, model, standard)
+    if config.pictures:
+        b.pictures(SUBMISSION, 0, model)
+    b.manifold(SUBMISSION, 0, model, standard, vae_gan)
+    if config.retraining:
+        b.retrain(None, UNTOUCHED, {})
+        b.retrain(None, BASELINE, {})
+        for attribution in config.retraining.attributions:
+            b.retrain(model, attribution, {"network": SUBMISSION, "seed": 0})
+    return Plan(config, info, (SUBMISSION,), tuple(b.units))
 
 
 def summary(plan: Plan) -> list[tuple[str, int, int]]:

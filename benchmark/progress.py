@@ -16,6 +16,8 @@ STAGES = {
     "pictures": "drawing gradients",
     "retrain": "retraining for ROAR and KAR",
     "tilt": "measuring the tilt of boundaries",
+    "robustness": "attacking at rising radii",
+    "submitted": "letting the model in",
 }
 
 

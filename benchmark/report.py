@@ -12,13 +12,15 @@ import numpy as np
 import pandas as pd
 
 from benchmark import config as configuration
+from benchmark import evaluation, tracks
 from benchmark import tables as result_tables
-from benchmark.config import PROTOCOL_VERSION, Config
-from benchmark.plan import Network, Plan
-from benchmark.store import Store, write
-from leaderboard import entry as entries
-from leaderboard import render
+from benchmark.config import Config
+from benchmark.datasets import Dataset
+from benchmark.plan import Plan
+from benchmark.store import Store
+from leaderboard.board import Board
 from models.errors import InputError
+from models.files import write
 
 CHECKSUMS = "checksums.json"
 PICTURES = "pictures.npz"
@@ -106,69 +108,11 @@ def read_results(out: Path) -> tuple[dict[str, pd.DataFrame], dict[str, dict[str
     return found, pictures
 
 
-def _robustness(config: Config) -> str:
-    attack = config.evaluation
-    norm = {"l2": "L2", "linf": "Linf"}[attack.norm]
-    steps = f", {attack.steps} steps" if attack.name == "pgd" else ""
-    return f"{attack.name.upper()} {norm} {attack.epsilon:g} (pixel units){steps}, loss {attack.loss}"
-
-
-def _entry(plan: Plan, store: Store, network: Network, scores: pd.DataFrame) -> entries.Entry:
-    config, info = plan.config, plan.info
-    units = list(plan.of("train", network=network))
-    bodies = [store.body(unit) for unit in units]
-    name = f"{info.name}-{config.scale}-{config.model.name}-{network.label}".replace("/", "_")
-
-    def number(value: float) -> float | None:
-        return None if np.isnan(value) else float(value)
-
-    rows = scores[scores["network"] == network.label]
-    return entries.Entry(
-        id=name,
-        scale=config.scale,
-        protocol_version=PROTOCOL_VERSION,
-        data=entries.DataSet(
-            name=info.name, version=info.version, train_images=info.train_size, test_images=info.test_size
-        ),
-        model=config.model.name + (f", width {config.model.width:g}" if config.model.width != 1 else ""),
-        adversary=entries.Adversary(norm=network.norm, epsilon=network.epsilon, loss=network.loss),  # type: ignore[arg-type]
-        seeds=config.seeds,
-        robustness=_robustness(config),
-        scores={
-            r.score: entries.Score(value=float(r.value), low=number(r.low), high=number(r.high), n=int(r.n))
-            for r in rows.itertuples()
-        },
-        model_sha256=[digest for body in bodies for digest in body["files"].values()],
-        environment=bodies[0]["environment"],
-    )
-
-
-def write_leaderboard(plan: Plan, store: Store, scores: pd.DataFrame) -> None:
-    """Writes one JSON an entry, and the table, to `leaderboard/`."""
-    folder = store.root / "leaderboard"
-    written = set()
-    for network in plan.networks:
-        entry = _entry(plan, store, network, scores)
-        write(folder / "entries" / f"{entry.id}.json", entries.dumps(entry))
-        written.add(f"{entry.id}.json")
-    for stale in (folder / "entries").glob("*.json"):
-        if stale.name not in written:
-            stale.unlink()
-    render_leaderboard(store.root)
-
-
-def render_leaderboard(out: Path) -> list[Path]:
-    """Writes `LEADERBOARD.md` and `leaderboard.csv` from the entries of a run.
-
-    Raises:
-        InputError: There are no entries, or one does not fit the schema.
-    """
-    folder = out / "leaderboard"
-    found = entries.read(folder / "entries")
-    paths = [folder / "LEADERBOARD.md", folder / "leaderboard.csv"]
-    for path, text in zip(paths, (render.markdown(found), render.table(found)), strict=True):
-        write(path, text)
-    return paths
+def write_leaderboard(plan: Plan, store: Store, tables: dict[str, pd.DataFrame], data: Dataset) -> list[Path]:
+    """Writes a run's own board to `leaderboard/`: one entry a network, not verified, and what is rendered from them."""
+    track = tracks.record(plan.config.name, plan.config, data)
+    entries = evaluation.grid_entries(plan, store, tables, track=track, verified=False)
+    return Board(store.root / "leaderboard").put(entries, only=True)
 
 
 def _drawings(folder: Path, config: Config, tables: dict[str, pd.DataFrame], images: dict) -> Iterator[list[Path]]:

@@ -3,7 +3,7 @@
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,8 +17,9 @@ from benchmark import datasets
 from benchmark.config import Config
 from benchmark.plan import Plan, build
 from benchmark.progress import Display, duration
-from benchmark.store import WRITING, Store, write
+from benchmark.store import Store
 from models.errors import InputError
+from models.files import WRITING, write
 
 OWN = ("units", "models", "results", "figures", "leaderboard", "environment.json", "config.toml")
 """What a run writes. Its configuration, which marks the folder as a run's, is the last to be removed."""
@@ -27,8 +28,12 @@ LOCK = ".lock"
 
 
 @contextmanager
-def locked(out: Path) -> Iterator[None]:
+def locked(out: Path, *, wait: Callable[[str], None] | None = None) -> Iterator[None]:
     """Holds a run's folder for this process, the folder made if need be. A killed process holds nothing.
+
+    Args:
+        out: The folder.
+        wait: Wait for another process that holds it, after telling so in a line; without it, refuse.
 
     Raises:
         InputError: Another process holds it, it cannot be written, or it holds something else than a run.
@@ -40,7 +45,13 @@ def locked(out: Path) -> Iterator[None]:
         if inside and "config.toml" not in inside:
             raise InputError(f"{out} is not empty and holds no run (no config.toml). Choose another folder with --out.")
         lock = FileLock(out / LOCK, timeout=0)
-        lock.acquire()
+        try:
+            lock.acquire()
+        except Timeout:
+            if wait is None:
+                raise
+            wait(f"waiting for another process at work in {out}")
+            lock.acquire(timeout=-1)
     except Timeout:
         raise InputError(
             f"Another run is at work in {out}. Wait for it, or choose another folder with --out."
@@ -146,7 +157,7 @@ def run(config: Config, out: Path, *, data_dir: str | None, fresh: bool, workers
             executors.run(work, done, store, context, display, workers=count)
         say("writing results, leaderboard and figures")
         tables = report.write_results(work, store)
-        report.write_leaderboard(work, store, tables["scores"])
+        report.write_leaderboard(work, store, tables, data)
         report.draw(out, say)
         record = environment.collect() | {"seconds_of_work": report.costs(work, store)}
         write(out / "environment.json", json.dumps(record, indent=2, sort_keys=True) + "\n")

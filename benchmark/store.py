@@ -5,16 +5,13 @@ checksums. Those are written first, the JSON last, each under another name and t
 result's. It carries its own checksum.
 """
 
-import errno
 import hashlib
 import io
 import json
-import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -24,10 +21,9 @@ import numpy as np
 from benchmark.plan import Unit
 from models import KERAS_LOCK
 from models.errors import InputError
+from models.files import WRITING, write, writing
 
 FORMAT = 1
-WRITING = ".writing-"
-"""How the name begins of what is being written; what a killed run leaves of it is nobody's."""
 
 
 class Result(NamedTuple):
@@ -50,38 +46,6 @@ def _digest(content: bytes) -> str:
 
 def _body_digest(body: dict[str, Any]) -> str:
     return _digest(json.dumps(body, sort_keys=True).encode())
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Turns a disk's refusal into one line."""
-    try:
-        yield
-    except OSError as error:
-        why = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror
-        raise InputError(f"{path} cannot be written: {why}. What is stored already is kept.") from error
-
-
-def write(path: Path, content: bytes | str) -> None:
-    """Writes a file whole or not at all: under another name, flushed to disk, then renamed.
-
-    Raises:
-        InputError: The folder cannot be written, or the disk is full.
-    """
-    data = content.encode() if isinstance(content, str) else content
-    with _writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=WRITING, suffix=path.suffix)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(scratch, 0o644)
-            os.replace(scratch, path)
-        except BaseException:
-            Path(scratch).unlink(missing_ok=True)
-            raise
 
 
 class Store:
@@ -120,7 +84,7 @@ class Store:
             contents[self._path(unit, ".npz")] = buffer.getvalue()
         for name, model in result.models.items():
             path = self.model_path(unit, name)
-            with _writing(path), KERAS_LOCK, tempfile.TemporaryDirectory(dir=self.root, prefix=WRITING) as scratch:
+            with writing(path), KERAS_LOCK, tempfile.TemporaryDirectory(dir=self.root, prefix=WRITING) as scratch:
                 file = Path(scratch, "model.keras")
                 model.save(file)
                 contents[path] = file.read_bytes()

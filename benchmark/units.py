@@ -17,6 +17,7 @@ import numpy as np
 import models
 from attacks.attack import Attack
 from attacks.attack import run as run_attack
+from benchmark import robust_evaluation
 from benchmark.datasets import Dataset
 from benchmark.plan import BASELINE, UNTOUCHED, Plan, Unit
 from benchmark.store import Result, Store
@@ -214,6 +215,14 @@ def _manifold(spec: dict[str, Any], c: Context) -> Result:
     return Result(values, distances | {"kept": kept, "change": norms})
 
 
+def _robustness(spec: dict[str, Any], c: Context) -> Result:
+    source = c.model(spec["source"]) if spec["source"] else None
+    options = {name: spec[name] for name in ("radii", "steps", "losses")}
+    seed = derived_seed("robustness")
+    model, data = c.model(spec["model"]), c.data
+    return Result(robust_evaluation.evaluate(model, data.x_test, data.y_test, source=source, seed=seed, **options))
+
+
 def shown_images(y: np.ndarray, count: int) -> np.ndarray:
     """Indices of the first `count` test images of different classes, while classes last."""
     _, first = np.unique(y, return_index=True)
@@ -282,6 +291,7 @@ KINDS: dict[str, Callable[[dict[str, Any], Context], Result]] = {
     "pictures": _pictures,
     "retrain": _retrain,
     "tilt": _tilt,
+    "robustness": _robustness,
 }
 
 

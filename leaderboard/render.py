@@ -1,13 +1,15 @@
-"""Entries as tables, byte for byte the same from the same entries."""
+"""Entries as Markdown, CSV and Parquet, byte for byte the same from the same entries."""
 
-import csv
 import io
-import itertools
+import math
+import re
 
+import pandas as pd
 from tabulate import tabulate
 
 from leaderboard.entry import Entry, Score
-from leaderboard.ranking import INTERPRETABILITY, on_front, ordered
+from leaderboard.flags import MEANINGS
+from leaderboard.tradeoff import INTERPRETABILITY, Headline, headlines, line, tables
 
 TITLES = {
     "test_accuracy": "test accuracy",
@@ -22,88 +24,146 @@ TITLES = {
 }
 
 NOTES = """\
-Order: by the leftmost ROAR or KAR column that every row has. Values carry 95 percent intervals; a missing interval
-means that nothing was repeated. **Pareto**: the interpretability scores in which no other row is at least as good in
-both the score and test accuracy. ROAR and KAR: area between the curve of the attribution and that of a random order of
-pixels, higher is better (GX: Gradient*Input, G: Gradient). Manifold excess: how much farther from the image manifold
-the network's adversarial examples lie than random noise of the same norm, paper units, lower is better. Radii in pixel
-units ([0, 1]); the paper's are twice as large.
+**Does it beat the trade-off?** Under each score, *advantage* is the score minus what the track's reference grid has at
+the same test accuracy (least squares over the grid's networks, the network itself left out), signed so that more is
+better, with its 95 percent prediction interval: above zero means beyond the grid's own scatter. *Rank*: one more than
+the number of entries whose interval lies wholly above; entries that cannot be told apart share one. *Pareto*: scores in
+which no entry is at least as good in score and accuracy and better in one. A star (*) marks an accuracy outside the
+grid's: the line is extended there.
+
+ROAR and KAR: area between the curve of the attribution and that of a random order of pixels, higher is better (GX:
+Gradient\\*Input, G: Gradient). Manifold excess: how much farther from the image manifold the network's adversarial
+examples lie than random noise of the same norm, paper units, lower is better. Radii in pixel units ([0, 1]); the
+paper's are twice as large. Brackets are 95 percent intervals. Each entry's file has all its numbers.
 """
 
-
-def _groups(entries: list[Entry]) -> list[list[Entry]]:
-    """Entries that may be compared: the same data, version of the protocol, scale, model and robustness attack."""
-
-    def key(entry: Entry) -> tuple:
-        data = entry.data
-        return (data.name, data.version, data.train_images, data.test_images, entry.protocol_version, entry.scale,
-                entry.model, entry.robustness)  # fmt: skip
-
-    return [list(group) for _, group in itertools.groupby(sorted(entries, key=key), key=key)]
+_MARKUP = re.compile(r"([\\`*_{}\[\]()#+!|<>~&$:@^=-])")
 
 
-def _cell(score: Score | None) -> str:
+def escaped(text: str) -> str:
+    """Text from outside, harmless in Markdown and in the HTML made of it: every mark of either is escaped."""
+    printable = "".join(c if c.isprintable() else " " for c in text)
+    return _MARKUP.sub(r"\\\1", printable).replace("\\<", "&lt;").replace("\\>", "&gt;").replace("\\&", "&amp;")
+
+
+def training(entry: Entry) -> str:
+    """How a model was trained, as its card says: `standard`, or as `L2 0.5, xent`."""
+    stated = entry.card.training
+    if stated.norm == "none":
+        return "standard"
+    return f"{ {'l2': 'L2', 'linf': 'Linf'}[stated.norm] } {stated.epsilon:g}, {stated.loss}"
+
+
+def cell(score: Score | None) -> str:
+    """A score with its interval, three decimals; nothing where there is no score."""
     if score is None:
         return ""
     interval = "" if score.low is None or score.high is None else f" [{score.low:.3f}, {score.high:.3f}]"
     return f"{score.value:.3f}{interval}"
 
 
-def _training(entry: Entry) -> str:
-    adversary = entry.adversary
-    if adversary.norm is None:
-        return "standard"
-    return f"{ {'l2': 'L2', 'linf': 'Linf'}[adversary.norm] } {adversary.epsilon:g}, {adversary.loss}"
+def _advantage(found: Headline) -> str:
+    if math.isnan(found.advantage):
+        return ""
+    star = "*" if found.extrapolated else ""
+    return f"{found.advantage:+.3f}{star} [{found.low:+.3f}, {found.high:+.3f}]"
+
+
+def measured(rows: list[Entry]) -> list[str]:
+    """The interpretability scores that any entry of a table has."""
+    return [s for s in INTERPRETABILITY if any(s in e.scores for e in rows)]
+
+
+def _table(rows: list[Entry]) -> str:
+    scores = measured(rows)
+    found = {s: headlines(rows, s) for s in scores}
+    plain = [s for s in TITLES if s not in scores and any(s in e.scores for e in rows)]
+    body = []
+    for entry in rows:
+        own = [found[s][entry.id] for s in scores]
+        pareto = ", ".join(TITLES[s] for s, headline in zip(scores, own, strict=True) if headline.pareto)
+        cells = [cell(entry.scores.get(s)) for s in plain]
+        for score, headline in zip(scores, own, strict=True):
+            cells += [cell(entry.scores.get(score)), _advantage(headline)]
+        flags = ", ".join(MEANINGS[flag.name].title for flag in entry.flags)
+        rank = own[0].rank if own and own[0].rank else ""
+        body.append([rank, escaped(entry.card.name), escaped(training(entry)), *cells, pareto, flags])
+    headers = ["rank", "model", "training", *(TITLES[s] for s in plain)]
+    for score in scores:
+        headers += [TITLES[score], "advantage"]
+    return tabulate(body, [*headers, "Pareto", "flags"], tablefmt="github", disable_numparse=True) + "\n"
+
+
+def summary(rows: list[Entry]) -> str:
+    """What a table is about, in a paragraph."""
+    track = rows[0].track
+    data = track.data
+    references = sum(e.role == "reference" for e in rows)
+    scores = measured(rows)
+    reference = line(rows, scores[0]) if scores else None
+    fitted = (
+        f"the line of {TITLES[scores[0]]} explains {reference.r_squared:.0%} of its variance"
+        if reference
+        else "too few for a line"
+    )
+    others = len(rows) - references
+    return (
+        f"{data.name} {data.version}, {data.train_images:,} training and {data.test_images:,} test images, "
+        f"{track.scale} scale, protocol version {track.protocol_version}. Retrained: {track.retrained}. "
+        f"Robust accuracy: {track.robustness}. {references} networks of the reference grid ({fitted}), "
+        f"{others} submission{'' if others == 1 else 's'}."
+    )
 
 
 def markdown(entries: list[Entry]) -> str:
     """The leaderboard as Markdown: one table for each group of comparable entries."""
     parts = ["# Leaderboard\n"]
-    for group in _groups(entries):
-        first = group[0]
-        rows = ordered(group)
-        scores = [s for s in TITLES if any(s in e.scores for e in rows)]
-        fronts = {s: on_front(rows, s) for s in INTERPRETABILITY if any(s in e.scores for e in rows)}
-        table = []
-        for number, entry in enumerate(rows):
-            pareto = ", ".join(TITLES[s] for s, front in fronts.items() if front[number])
-            cells = [_cell(entry.scores.get(s)) for s in scores]
-            table.append([number + 1, _training(entry), entry.seeds, *cells, pareto])
-        seeds = "" if first.seeds == 1 else "s"
-        parts.append(
-            f"## {first.data.name} {first.data.version}, {first.scale} scale\n\n"
-            f"{first.model}, {first.data.train_images:,} training and {first.data.test_images:,} test images, "
-            f"{first.seeds} base-model seed{seeds}, protocol version {first.protocol_version}. "
-            f"Robust accuracy: {first.robustness}.\n"
-        )
-        headers = ["", "training", "seeds", *(TITLES[s] for s in scores), "Pareto"]
-        parts.append(tabulate(table, headers, tablefmt="github", disable_numparse=True) + "\n")
+    for rows in tables(entries):
+        track = rows[0].track
+        parts += [f"## {track.name}, protocol version {track.protocol_version}\n", summary(rows) + "\n", _table(rows)]
     return "\n".join([*parts, NOTES])
 
 
-def table(entries: list[Entry]) -> str:
-    """The leaderboard as CSV: a row an entry, three columns a score, full precision."""
-    names = sorted({s for e in entries for s in e.scores})
-    fields = ["id", "data", "data_version", "train_images", "test_images", "scale", "protocol_version", "model", "norm",
-              "epsilon", "loss", "seeds"]  # fmt: skip
-    for name in names:
-        fields += [name, f"{name}_low", f"{name}_high", f"{name}_n"]
-    fields += [f"pareto_{s}" for s in INTERPRETABILITY if s in names]
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, fields, restval="", lineterminator="\n")
-    writer.writeheader()
-    for group in _groups(entries):
-        rows = ordered(group)
-        fronts = {s: on_front(rows, s) for s in INTERPRETABILITY if s in names}
-        for number, entry in enumerate(rows):
+def frame(entries: list[Entry]) -> pd.DataFrame:
+    """The leaderboard as one tidy row an entry: card, scores (value, low, high, n, seeds), headlines, flags."""
+    found = []
+    for rows in tables(entries):
+        standing = {s: headlines(rows, s) for s in measured(rows)}
+        for entry in rows:
+            track, card = entry.track, entry.card
             row: dict[str, object] = {
-                "id": entry.id, "data": entry.data.name, "data_version": entry.data.version,
-                "train_images": entry.data.train_images, "test_images": entry.data.test_images, "scale": entry.scale,
-                "protocol_version": entry.protocol_version, "model": entry.model, "norm": entry.adversary.norm,
-                "epsilon": entry.adversary.epsilon, "loss": entry.adversary.loss, "seeds": entry.seeds,
+                "track": track.name, "protocol_version": track.protocol_version, "id": entry.id, "role": entry.role,
+                "verified": entry.verified, "name": card.name, "authors": "; ".join(card.authors), "link": card.link,
+                "licence": card.licence, "norm": card.training.norm, "epsilon": card.training.epsilon,
+                "loss": card.training.loss, "extra_data": card.training.extra_data, "data": track.data.name,
+                "data_version": track.data.version, "parameters": entry.model.parameters,
+                "flags": "; ".join(flag.name for flag in entry.flags),
             }  # fmt: skip
-            for name, score in entry.scores.items():
-                row |= {name: score.value, f"{name}_low": score.low, f"{name}_high": score.high, f"{name}_n": score.n}
-            row |= {f"pareto_{s}": front[number] for s, front in fronts.items()}
-            writer.writerow(row)
+            for name in sorted(entry.scores):
+                score = entry.scores[name]
+                row |= {name: score.value, f"{name}_low": score.low, f"{name}_high": score.high}
+                row |= {f"{name}_n": score.n, f"{name}_seeds": score.seeds}
+            for name, standings in standing.items():
+                own = standings[entry.id]
+                row |= {f"{name}_advantage": own.advantage, f"{name}_advantage_low": own.low}
+                row |= {f"{name}_advantage_high": own.high, f"{name}_extrapolated": own.extrapolated}
+                row |= {f"{name}_rank": own.rank or None, f"{name}_pareto": own.pareto}
+            found.append(row)
+    # whole numbers stay whole where some entries have none
+    return pd.DataFrame(found).convert_dtypes(convert_string=False, convert_floating=False)
+
+
+def csv(entries: list[Entry]) -> str:
+    """The leaderboard as CSV, full precision. Text that a spreadsheet would take for a formula is quoted by a mark."""
+    table = frame(entries)
+    for column in ("name", "authors", "licence", "loss", "extra_data"):
+        if column in table:
+            table[column] = table[column].map(lambda text: f"'{text}" if text.startswith(tuple("=+-@\t\r")) else text)
+    return table.to_csv(index=False, lineterminator="\n")
+
+
+def parquet(entries: list[Entry]) -> bytes:
+    """The leaderboard as Parquet; the columns of the CSV."""
+    buffer = io.BytesIO()
+    frame(entries).to_parquet(buffer, index=False)
     return buffer.getvalue()

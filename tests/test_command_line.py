@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from leaderboard.board import Board
+from leaderboard.entry import seal
 from tests.commands import COMMAND, TINY, call, run
 from tests.conftest import ROOT, needs_tfds
 
@@ -29,7 +31,7 @@ def finished(tmp_path_factory) -> Path:
     done = run(out, "--workers", "1")
     assert done.returncode == 0, done.stderr
     assert "\x1b" not in done.stdout, "no colours and no cursor movement where the output is no terminal"
-    assert "137 units of work, 0 done before, 1 at a time" in done.stdout
+    assert "143 units of work, 0 done before, 1 at a time" in done.stdout
     return out
 
 
@@ -45,7 +47,20 @@ def test_help_is_quick_and_lists_the_commands():
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(times) < 1
-    assert all(f" {name} " in text for name in ("run", "plan", "plots", "paper", "leaderboard", "doctor"))
+    assert all(
+        f" {name} " in text
+        for name in (
+            "run",
+            "plan",
+            "submit",
+            "evaluate",
+            "reference",
+            "plots",
+            "paper",
+            "leaderboard",
+            "doctor",
+        )
+    )
 
 
 def test_a_run_leaves_what_it_should(finished):
@@ -64,7 +79,7 @@ def test_a_run_leaves_what_it_should(finished):
     stems |= {"manifold_xent", "manifold_cw", "manifold_excess_xent", "manifold_excess_cw", "manifold_projections"}
     stems |= {"loss_gradients", "adversarial_examples"}
     assert figures == {f"{stem}.{kind}" for stem in stems for kind in ("png", "svg")}
-    assert len(list((finished / "leaderboard" / "entries").glob("*.json"))) == 6
+    assert len(list((finished / "leaderboard" / "entries" / "tiny").glob("*.json"))) == 6
 
 
 def test_scores_follow_from_the_rows(finished):
@@ -132,7 +147,7 @@ def test_damaged_results_are_done_again(finished, tmp_path):
     assert again.returncode == 0, again.stderr
     assert f"{unit.name} is cut short or altered; it is done again" in again.stdout
     assert f"{model.name} is missing, cut short or altered; it is done again" in again.stdout
-    assert "137 units of work, 135 done before" in again.stdout
+    assert "143 units of work, 141 done before" in again.stdout
     assert contents(out / "results") == before
 
 
@@ -164,6 +179,35 @@ def test_leaderboard_from_entries(finished, tmp_path):
     shutil.copytree(finished / "leaderboard" / "entries", out / "leaderboard" / "entries")
     assert call("leaderboard", "--out", out).returncode == 0
     assert contents(out / "leaderboard") == contents(finished / "leaderboard")
+    done = call("leaderboard", "--out", out, "--check")
+    assert (done.returncode, done.stdout) == (0, f"{out / 'leaderboard'}: 6 entries; all is as it should be\n")
+
+
+def test_entries_hold_the_scores_of_the_run_and_are_not_verified(finished):
+    scores = pd.read_csv(finished / "results" / "scores.csv")
+    found = {e.id: e for e in Board(finished / "leaderboard").entries()}
+    assert set(found) == {f"reference-{network}" for network in scores["network"]}
+    for row in scores.itertuples():
+        score = found[f"reference-{row.network}"].scores[row.score]
+        assert (score.value, score.low, score.high, score.n) == pytest.approx((row.value, row.low, row.high, row.n))
+    assert not any(e.verified for e in found.values())
+    assert {len(e.curves) for e in found.values()} == {4}
+    assert {len(e.attacks) for e in found.values()} == {3 * 4, 3 * 3}, "nothing is transferred to the standard network"
+
+
+def test_an_entry_that_no_curve_supports_is_found(finished, tmp_path):
+    """Sealed anew after a change, the entry is whole, and its score still does not follow from its curves."""
+    board = Board(tmp_path / "leaderboard")
+    entries = Board(finished / "leaderboard").entries()
+    scores = entries[0].scores
+    better = scores["roar_gradient"].model_copy(update={"value": scores["roar_gradient"].high})
+    forged = seal(entries[0].model_copy(update={"scores": scores | {"roar_gradient": better}}))
+    board.put([forged, *entries[1:]])
+    done = call("leaderboard", "--out", tmp_path, "--check")
+    assert done.returncode == 2
+    assert "roar_gradient is said to be" in done.stderr
+    call("leaderboard", "--board", board.root)
+    assert "(and " in call("leaderboard", "--board", board.root, "--check").stderr, "not verified, and of no track"
 
 
 def test_plan_runs_nothing(finished, tmp_path):
@@ -171,11 +215,11 @@ def test_plan_runs_nothing(finished, tmp_path):
     fresh = call("plan", "--config", TINY, "--out", out, "--no-probe")
     assert not out.exists()
     lines = fresh.stdout.splitlines()
-    assert lines[-1].startswith("all          137 units, 0 done, 69,900 images trained on; 6 networks")
+    assert lines[-1].startswith("all          143 units, 0 done, 69,900 images trained on; 6 networks")
     assert sum(" retrain " in line and " 600 " in line for line in lines) == 106
     assert "96 retrainings of 6 networks' ROAR and KAR, 10 for comparison" in fresh.stdout
     done = call("plan", "--config", TINY, "--out", finished)
-    assert "137 units, 137 done" in done.stdout
+    assert "143 units, 143 done" in done.stdout
     assert "images/s" not in done.stdout  # nothing is left to estimate
 
 
@@ -250,7 +294,7 @@ def test_another_configuration_in_the_same_folder(finished, tmp_path):
     done = run(out, *(word for s in ("manifold.losses=['xent']", "retraining.modes=['roar']") for word in ("--set", s)))
     assert done.returncode == 0, done.stderr
     assert "holds a run of another configuration" in done.stdout
-    assert "79 units of work, 79 done before" in done.stdout
+    assert "85 units of work, 85 done before" in done.stdout
     assert (out / "results" / "notes.txt").exists()
     assert not list((out / "figures").glob("kar_*"))
     assert set(pd.read_csv(out / "results" / "manifold.csv")["attack_loss"]) == {"xent"}
@@ -266,5 +310,5 @@ def test_fresh_begins_anew_and_touches_nothing_else(finished, tmp_path):
     assert ", 0 done before" in done.stdout
     assert (out / "notes.txt").read_text() == "mine"
     assert set(pd.read_csv(out / "results" / "retraining.csv")["repeat"]) == {0}
-    entry = json.loads(next((out / "leaderboard" / "entries").glob("*.json")).read_text())
+    entry = json.loads(next((out / "leaderboard" / "entries" / "tiny").glob("*.json")).read_text())
     assert entry["scores"]["roar_gradient"]["low"] is None, "nothing was repeated: there is no interval"

@@ -19,6 +19,7 @@ MISTAKES = [
     (["run", "--workers", "0"], "Invalid value for '--workers'"),
     (["plots", "--out", "/nonexistent"], "No finished run in /nonexistent"),
     (["leaderboard", "--out", "/nonexistent"], "No leaderboard entries in /nonexistent"),
+    (["reference", "--track", "mnits"], "Unknown track 'mnits'. Did you mean 'mnist'?"),
 ]
 SLOW_MISTAKES = [
     (["--set", "data.name=digts"], "Unknown dataset 'digts'. Did you mean 'digits'?"),

@@ -12,8 +12,8 @@ from benchmark import report as run_report
 from benchmark.paper import claims, runs
 from benchmark.paper.claims import NO, NONE, NOT_RUN, UNCLEAR, YES, written
 from benchmark.paper.runs import Run
-from benchmark.store import write
 from metrics import statistics
+from models.files import write
 
 TITLES = {
     "correlations": "Correlations of ROAR and KAR (section 3.3)",

@@ -1,5 +1,7 @@
 """Units run once, after what they need; a failure keeps what is done; the estimate is what it says."""
 
+import os
+import signal
 import threading
 import time
 from io import StringIO
@@ -116,3 +118,26 @@ def test_display(tmp_path, terminal):
         assert "\x1b" not in text
         assert text.splitlines()[0].startswith("[1/4] training base models, estimating the time")
         assert text.splitlines()[-1] == "[4/4] training base models, all done"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_ctrl_c_that_strikes_inside_a_destructor_is_not_lost(tmp_path):
+    """Python ignores what a destructor raises, KeyboardInterrupt included."""
+
+    class Pressing:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)
+
+    class Observer(Silent):
+        def started(self, unit):
+            super().started(unit)
+            if unit is A:
+                Pressing()
+
+    observer = Observer()
+    plan = Plan(None, None, (), UNITS)
+    with pytest.raises(KeyboardInterrupt):
+        executors.run(plan, set(), Store(tmp_path), None, observer, workers=1, work=lambda *_: Result({}))
+    assert observer.begun == ["a"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

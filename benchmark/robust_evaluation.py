@@ -1,0 +1,156 @@
+"""One model under several attacks at rising radii, with the controls that show whether the attacks can be believed.
+
+What comes out are counts; `flags` reads warnings from them.
+"""
+
+import itertools
+from typing import Any
+
+import keras
+import numpy as np
+
+from attacks.attack import Attack
+from attacks.attack import run as run_attack
+from benchmark.training import predicted_classes
+from metrics import attributions
+from models.functional import predict
+
+STEP = 2.5
+"""PGD's path in radii: steps of STEP radius / steps, so that every point of the ball can be reached and left again."""
+
+
+def attacks_at(norm: str, epsilon: float, *, steps: int, losses: list[str]) -> list[Attack]:
+    """The gradient attacks of one radius (pixel units): FGSM, then PGD with each loss."""
+    step_size = STEP * epsilon / steps
+    pgd = [Attack("pgd", norm, epsilon, loss=loss, steps=steps, step_size=step_size) for loss in losses]
+    return [Attack("fgsm", norm, epsilon), *pgd]
+
+
+def evaluate(
+    model: keras.Model,
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    radii: dict[str, list[float]],
+    steps: int,
+    losses: list[str],
+    source: keras.Model | None,
+    seed: int,
+) -> dict[str, Any]:
+    """Accuracy under every attack at every radius, and the evidence for gradients that mislead.
+
+    Args:
+        model: The classifier.
+        x: Test images `(n, ...)`, uint8 or floats in [0, 1].
+        y: Labels `(n,)`.
+        radii: Rising radii in pixel units, by norm.
+        steps: PGD's steps.
+        losses: PGD's losses.
+        source: The network on which transferred examples are made; None leaves transfer out.
+        seed: Seed of the noise.
+
+    Returns:
+        JSON values: `examples`; `clean` (hits); `attacks`, one row an attack with `hits`; `unseen`, for each norm and
+        radius how many images the gradient attacks left right that noise, or transfer, made wrong; `zero_gradients`
+        (images whose loss gradient is zero everywhere); `pass_difference` (largest difference of logits between two
+        passes); `largest_logit` (in size); `outputs_in_unit_interval`.
+    """
+    logits = predict(model, x)
+    again = predict(model, x)
+    clean = logits.argmax(-1) == y
+    rows: list[dict[str, Any]] = []
+    unseen: list[dict[str, Any]] = []
+
+    def right(attack: Attack, on: keras.Model, name: str) -> np.ndarray:
+        found = predicted_classes(model, run_attack(attack, on, x, y, seed=seed)) == y
+        uses = attack.name != "noise"
+        rows.append(
+            {"attack": name, "norm": attack.norm, "epsilon": attack.epsilon, "loss": attack.loss if uses else None,
+             "steps": {"pgd": attack.steps, "fgsm": 1}.get(attack.name, 0), "hits": int(found.sum())}
+        )  # fmt: skip
+        return found
+
+    for norm, epsilons in radii.items():
+        for epsilon in epsilons:
+            gradient_attacks = attacks_at(norm, epsilon, steps=steps, losses=losses)
+            standing = clean & np.all([right(a, model, a.name) for a in gradient_attacks], axis=0)
+            controls = {"noise": right(Attack("noise", norm, epsilon), model, "noise")}
+            if source is not None:
+                controls["transfer"] = right(gradient_attacks[1], source, "transfer")
+            unseen += [
+                {"norm": norm, "epsilon": epsilon, "by": name, "images": int((standing & ~found).sum())}
+                for name, found in controls.items()
+            ]
+    flat = attributions.run("log_likelihood_gradient", model, x).reshape(len(x), -1)
+    return {
+        "examples": len(x),
+        "clean": int(clean.sum()),
+        "attacks": rows,
+        "unseen": unseen,
+        "zero_gradients": int((~flat.any(axis=1)).sum()),
+        "pass_difference": float(np.abs(logits - again).max()),
+        "largest_logit": float(np.abs(logits).max()),
+        "outputs_in_unit_interval": bool((logits >= 0).all() and (logits <= 1).all()),
+    }
+
+
+UNSEEN, RISE, ZERO, PASSES = 0.01, 0.01, 0.01, 1e-3
+"""Thresholds of the flags: shares of the images; and of the largest logit."""
+
+
+def _rises(values: dict[str, Any], chance: float) -> dict[str, Any] | None:
+    """Evidence that accuracy does not fall with the radius: the worst pair of radii, None where it falls."""
+    n = values["examples"]
+    strongest: dict[str, dict[float, int]] = {}
+    for row in values["attacks"]:
+        if row["attack"] in ("fgsm", "pgd"):
+            hits = strongest.setdefault(row["norm"], {})
+            hits[row["epsilon"]] = min(row["hits"], hits.get(row["epsilon"], n))
+    found = []
+    for norm, hits in strongest.items():
+        radii = sorted(hits)
+        for small, large in itertools.pairwise(radii):
+            found.append((hits[large] - hits[small] > RISE * n, hits[large] - hits[small], norm, small, large))
+        if len(radii) > 1:
+            small, large = radii[0], radii[-1]
+            stuck = hits[large] >= hits[small] > chance * n
+            found.append((stuck, hits[large] - hits[small], norm, small, large))
+    raised = max((pair for pair in found if pair[0]), key=lambda pair: pair[1], default=None)
+    if raised is None:
+        return None
+    _, _, norm, small, large = raised
+    hits = strongest[norm]
+    return {"norm": norm, "small_epsilon": small, "large_epsilon": large, "accuracy_at_small": hits[small] / n,
+            "accuracy_at_large": hits[large] / n, "chance": chance}  # fmt: skip
+
+
+def flags(values: dict[str, Any], num_classes: int) -> list[tuple[str, dict[str, Any]]]:
+    """Warnings with their evidence, from what `evaluate` returns; what each means is in `leaderboard.flags`.
+
+    Args:
+        values: From `evaluate`.
+        num_classes: The number of classes, for chance.
+
+    Returns:
+        `(name, evidence)` pairs.
+    """
+    n, raised = values["examples"], []
+    for name, by in (("noise_beats_gradient", "noise"), ("black_box_beats_gradient", "transfer")):
+        rows = [row for row in values["unseen"] if row["by"] == by]
+        worst = max(rows, key=lambda row: row["images"], default=None)
+        if worst and worst["images"] > UNSEEN * n:
+            evidence = {k: worst[k] for k in ("norm", "epsilon", "images")} | {
+                "examples": n,
+                "share": worst["images"] / n,
+            }
+            raised.append((name, evidence))
+    if rising := _rises(values, 1 / num_classes):
+        raised.append(("accuracy_does_not_fall", rising))
+    if values["zero_gradients"] > ZERO * n:
+        raised.append(("zero_gradients", {"images": values["zero_gradients"], "examples": n,
+                                          "share": values["zero_gradients"] / n}))  # fmt: skip
+    if values["pass_difference"] > PASSES * values["largest_logit"]:
+        raised.append(("non_deterministic", {k: values[k] for k in ("pass_difference", "largest_logit")}))
+    if values["outputs_in_unit_interval"]:
+        raised.append(("probabilities", {"examples": n, "largest_logit": values["largest_logit"]}))
+    return raised

@@ -1,0 +1,116 @@
+"""A card: who made a model and how it was trained, as its authors say. Validated; nothing in it is measured."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from models.errors import InputError
+from models.validation import one_line
+
+MAX_CARD_BYTES = 20_000
+_INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
+"""Control characters, marks that reverse or hide text, line separators."""
+
+
+class Part(BaseModel):
+    """What a card and an entry are made of: no unknown keys, nothing changed after validation, numbers are finite."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _plain(value: str) -> str:
+    found = _INVISIBLE.search(value)
+    if found:
+        raise ValueError(f"holds the control character U+{ord(found[0]):04X}; write plain text on one line")
+    if value != value.strip() or not value:
+        raise ValueError("must be text without spaces at its ends")
+    return value
+
+
+class Training(Part):
+    """How the model was trained, as its authors say. Radius in pixel units, [0, 1]."""
+
+    norm: Literal["none", "l2", "linf"]
+    epsilon: Annotated[float, Field(ge=0, le=100)] = 0.0
+    loss: Annotated[str, Field(max_length=60)]
+    extra_data: Annotated[str, Field(max_length=200)] = "none"
+
+    _plain = field_validator("loss", "extra_data")(_plain)
+
+    @model_validator(mode="after")
+    def _together(self) -> "Training":
+        if (self.norm == "none") != (self.epsilon == 0):
+            raise ValueError(
+                "an adversary has a norm and a radius above 0; standard training has norm 'none' and no radius"
+            )
+        return self
+
+
+class Card(Part):
+    """A model's card.
+
+    Attributes:
+        name: What the board calls the model.
+        authors: Their names.
+        link: A paper, a repository or a home page; http or https.
+        licence: The weights' licence, as an SPDX identifier where there is one.
+        description: In a few sentences.
+        training: How it was trained.
+    """
+
+    name: Annotated[str, Field(max_length=80)]
+    authors: Annotated[list[Annotated[str, Field(max_length=80)]], Field(min_length=1, max_length=30)]
+    link: (
+        Annotated[str, Field(max_length=300, pattern=r"^https?://[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?(/[!-~]*)?$")]
+        | None
+    ) = None
+    licence: Annotated[str, Field(max_length=60)]
+    description: Annotated[str, Field(max_length=1000)]
+    training: Training
+
+    _plain = field_validator("name", "licence", "description")(_plain)
+
+    @field_validator("authors")
+    @classmethod
+    def _authors(cls, value: list[str]) -> list[str]:
+        return [_plain(author) for author in value]
+
+
+def parse(raw: dict[str, Any]) -> Card:
+    """A card from nested dictionaries.
+
+    Raises:
+        InputError: An unknown key, with the close match; a value that does not fit.
+    """
+    try:
+        return Card.model_validate(raw)
+    except ValidationError as error:
+        raise one_line(error, Card, "the card") from None
+
+
+def read(path: Path) -> Card:
+    """A card from a TOML file.
+
+    Raises:
+        InputError: As `parse`; the file cannot be read, is larger than 20 kB, or is no TOML.
+    """
+    try:
+        content = path.read_bytes()[: MAX_CARD_BYTES + 1]
+    except OSError as error:
+        raise InputError(f"The card {path} cannot be read ({error.strerror}).") from error
+    if len(content) > MAX_CARD_BYTES:
+        raise InputError(f"The card {path} is larger than {MAX_CARD_BYTES:,} bytes.")
+    try:
+        return parse(tomllib.loads(content.decode()))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"The card {path} is not valid TOML ({error}).") from error
+
+
+def anonymous(path: Path) -> Card:
+    """The card of a model evaluated without one: its file's name, and nothing said of its training."""
+    name = _INVISIBLE.sub("", path.stem).strip()[:80].strip() or "model"
+    training = Training(norm="none", loss="not stated", extra_data="not stated")
+    return Card(name=name, authors=["not stated"], licence="not stated", description="No card.", training=training)

@@ -1,0 +1,199 @@
+"""Does a model beat the trade-off? Its score against what the reference grid has at the same accuracy; ranks; fronts.
+
+The reference grid's networks give a line by least squares, score = intercept + slope * test accuracy. An entry's
+*advantage* is its score minus the line at its own accuracy, with the sign that makes more better. The interval is the
+95 percent prediction interval of the line (Student's t, n - 2 degrees of freedom): where a further network of the grid
+would fall. So an advantage whose interval lies above zero is more than the grid's own scatter. A network of the grid is
+left out of the line it is compared with.
+
+Ranks: one more than the number of entries whose interval lies wholly above. Entries that cannot be told apart share
+one.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from leaderboard.entry import Entry
+
+HIGHER, LOWER = 1, -1
+INTERPRETABILITY = {
+    "roar_gradient_input": HIGHER,
+    "roar_gradient": HIGHER,
+    "kar_gradient_input": HIGHER,
+    "kar_gradient": HIGHER,
+    "manifold_xent_excess_over_noise": LOWER,
+    "manifold_cw_excess_over_noise": LOWER,
+}
+"""Scores that say how interpretable a network's gradients are, and which way is better; the first leads the table."""
+
+ACCURACY = "test_accuracy"
+FEWEST = 4
+"""Networks of the grid without which there is no line: with three, the t interval has one degree of freedom."""
+CONFIDENCE = 0.95
+
+
+class Line(NamedTuple):
+    """A least-squares line, with what its prediction interval needs.
+
+    Attributes:
+        slope: Score per unit of accuracy.
+        intercept: Score at accuracy 0.
+        n: Networks it rests on.
+        scatter: Standard deviation of the residuals, n - 2 degrees of freedom.
+        centre: Mean accuracy.
+        spread: Sum of squared deviations of the accuracies.
+        least: The lowest accuracy among them.
+        most: The highest.
+        r_squared: Share of the scores' variance that the line explains.
+    """
+
+    slope: float
+    intercept: float
+    n: int
+    scatter: float
+    centre: float
+    spread: float
+    least: float
+    most: float
+    r_squared: float
+
+    def at(self, accuracy: float) -> float:
+        """The score the line has at an accuracy."""
+        return self.intercept + self.slope * accuracy
+
+    def half_width(self, accuracy: float) -> float:
+        """Half the width of the prediction interval at an accuracy."""
+        error = self.scatter * math.sqrt(1 + 1 / self.n + (accuracy - self.centre) ** 2 / self.spread)
+        return float(stats.t.ppf(0.5 + CONFIDENCE / 2, self.n - 2)) * error
+
+
+class Headline(NamedTuple):
+    """How an entry stands against the trade-off in one score.
+
+    Attributes:
+        advantage: Score minus the line's, signed so that more is better; NaN without a line.
+        low: Lower end of its interval.
+        high: Upper end.
+        extrapolated: Whether the entry's accuracy lies outside that of the grid.
+        rank: From 1; shared where intervals overlap. 0 where the entry has no such score.
+        pareto: Whether no entry of the table is at least as good in score and accuracy and better in one.
+    """
+
+    advantage: float
+    low: float
+    high: float
+    extrapolated: bool
+    rank: int
+    pareto: bool
+
+    @property
+    def beats(self) -> bool:
+        """Whether it beats the trade-off beyond the grid's scatter."""
+        return self.low > 0
+
+
+def line(entries: list[Entry], score: str, *, without: str = "") -> Line | None:
+    """The line through a table's reference networks; None where there are too few, or all are equally accurate.
+
+    Args:
+        entries: Entries of one table.
+        score: The score.
+        without: An entry's id that is left out.
+    """
+    points = [(e.value(ACCURACY), e.value(score)) for e in entries if e.role == "reference" and e.id != without]
+    x, y = np.array([p for p in points if not any(map(math.isnan, p))], float).reshape(-1, 2).T
+    if len(x) < FEWEST or np.ptp(x) == 0:
+        return None
+    centre, spread = float(x.mean()), float(np.sum((x - x.mean()) ** 2))
+    slope = float(np.sum((x - centre) * (y - y.mean())) / spread)
+    intercept = float(y.mean()) - slope * centre
+    residual = float(np.sum((y - intercept - slope * x) ** 2))
+    total = float(np.sum((y - y.mean()) ** 2))
+    scatter = math.sqrt(residual / (len(x) - 2))
+    r_squared = 1 - residual / total if total else math.nan
+    return Line(slope, intercept, len(x), scatter, centre, spread, float(x.min()), float(x.max()), r_squared)
+
+
+def pareto_front(points: np.ndarray) -> np.ndarray:
+    """Which points no other point beats: at least as good in every measure and better in one.
+
+    Args:
+        points: `(n, measures)`, higher is better. A point with NaN is never on the front.
+
+    Returns:
+        `(n,)` booleans.
+    """
+    points = np.asarray(points, float)
+    as_good = np.all(points[None] >= points[:, None], axis=-1)
+    better = np.any(points[None] > points[:, None], axis=-1)
+    return ~np.any(as_good & better, axis=1) & ~np.any(np.isnan(points), axis=1)
+
+
+def _against_line(entries: list[Entry], entry: Entry, score: str) -> tuple[float, float, float, bool]:
+    found = line(entries, score, without=entry.id if entry.role == "reference" else "")
+    accuracy, value = entry.value(ACCURACY), entry.value(score)
+    if found is None or math.isnan(accuracy) or math.isnan(value):
+        return math.nan, math.nan, math.nan, False
+    advantage, half = INTERPRETABILITY[score] * (value - found.at(accuracy)), found.half_width(accuracy)
+    return advantage, advantage - half, advantage + half, not found.least <= accuracy <= found.most
+
+
+def _own_interval(entry: Entry, score: str) -> tuple[float, float]:
+    found = entry.scores[score]
+    ends = (found.value, found.value) if found.low is None or found.high is None else (found.low, found.high)
+    low, high = sorted(INTERPRETABILITY[score] * end for end in ends)
+    return low, high
+
+
+def headlines(entries: list[Entry], score: str) -> dict[str, Headline]:
+    """How each entry of a table stands in a score, by id.
+
+    Ranks go by the advantage; where there is no line, by the score's own interval.
+
+    Args:
+        entries: Entries of one table.
+        score: A key of `INTERPRETABILITY`.
+    """
+    points = np.array([[e.value(ACCURACY), INTERPRETABILITY[score] * e.value(score)] for e in entries])
+    fronts = pareto_front(points)
+    against = {e.id: _against_line(entries, e, score) for e in entries}
+    have = [e for e in entries if score in e.scores]
+    lined = bool(have) and not any(math.isnan(against[e.id][0]) for e in have)
+    ends = {e.id: against[e.id][1:3] if lined else _own_interval(e, score) for e in have}
+    ranks = {name: 1 + sum(other[0] > high for other in ends.values()) for name, (_, high) in ends.items()}
+    return {
+        e.id: Headline(*against[e.id], rank=ranks.get(e.id, 0), pareto=bool(front))
+        for e, front in zip(entries, fronts, strict=True)
+    }
+
+
+def lead(entries: list[Entry]) -> str:
+    """The first interpretability score that every entry of a table has; test accuracy where there is none."""
+    return next((s for s in INTERPRETABILITY if all(s in e.scores for e in entries)), ACCURACY)
+
+
+def ordered(entries: list[Entry]) -> list[Entry]:
+    """Entries of one table: by rank in the leading score, then by advantage, score, accuracy and id."""
+    score = lead(entries)
+    if score == ACCURACY:
+        return sorted(entries, key=lambda e: (-e.value(ACCURACY), e.id))
+    found, sign = headlines(entries, score), INTERPRETABILITY[score]
+
+    def key(entry: Entry) -> tuple:
+        own = found[entry.id]
+        advantage = 0.0 if math.isnan(own.advantage) else own.advantage
+        return (own.rank, -advantage, -sign * entry.value(score), -entry.value(ACCURACY), entry.id)
+
+    return sorted(entries, key=key)
+
+
+def tables(entries: list[Entry]) -> list[list[Entry]]:
+    """Entries that may be compared: the same track in everything it fixes, protocol version included; in order."""
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault(entry.track.model_dump_json(), []).append(entry)
+    order = sorted(groups, key=lambda k: (groups[k][0].track.name, -groups[k][0].track.protocol_version, k))
+    return [ordered(groups[key]) for key in order]

@@ -1,0 +1,124 @@
+"""From measurements to an entry: curves and scores agree, ids, pictures, tracks."""
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmark import config as configuration
+from benchmark import datasets, evaluation, tracks
+from benchmark.plan import SUBMISSION, Network, build, submission
+from leaderboard import entry as entries
+from leaderboard.card import Card, Training
+from models.errors import InputError
+from tests.leaderboard.made import made
+
+FRACTIONS = [0.25, 0.75]
+
+
+def curve(mode: str, own: float, random: float) -> entries.Curve:
+    return entries.Curve(attribution="gradient", mode=mode, fractions=FRACTIONS, untouched=0.95,
+                         accuracy=[[[own, own], [own, own]]], random=[[random, random]] * 2)  # fmt: skip
+
+
+@pytest.mark.parametrize(("mode", "own", "random"), [("roar", 0.5, 0.7), ("kar", 0.9, 0.7)])
+def test_a_score_follows_from_its_curve(mode, own, random):
+    """Two flat curves 0.2 apart: trapezoids of 1/8 + 1/2 + 1/8 of it."""
+    assert evaluation.curve_score(curve(mode, own, random)).value == pytest.approx(0.2 * 0.75)
+
+
+def entry_with(score: float) -> entries.Entry:
+    one = curve("roar", 0.5, 0.7)
+    found = evaluation.curve_score(one)
+    said = entries.Score(value=score, low=found.low, high=max(found.high, score), n=4, seeds=2)
+    scores = made("a", 0.9).scores | {"roar_gradient": said}
+    hits = entries.Score(value=0.5, low=0.4, high=0.6, n=10, seeds=1)
+    scores |= dict.fromkeys(("test_accuracy", "robust_accuracy"), hits)
+    return entries.seal(made("a", 0.9).model_copy(update={"scores": scores, "curves": [one], "attacks": []}))
+
+
+def test_recheck_believes_scores_that_follow():
+    assert evaluation.recheck(entry_with(evaluation.curve_score(curve("roar", 0.5, 0.7)).value)) is None
+
+
+def test_recheck_finds_scores_that_do_not():
+    assert "roar_gradient is said to be 0.25; its curves give 0.15" in evaluation.recheck(entry_with(0.25))
+    honest = entry_with(0.15)
+    half = entries.Score(value=0.55, low=0.4, high=0.6, n=10, seeds=1)
+    wrong = honest.model_copy(update={"scores": honest.scores | {"test_accuracy": half}})
+    assert "no whole number of 10 images" in evaluation.recheck(wrong)
+    bare = honest.model_copy(update={"curves": []})
+    assert evaluation.recheck(bare) == "it has ROAR or KAR scores without curves"
+    missing = honest.model_copy(update={"scores": {k: v for k, v in honest.scores.items() if k != "roar_gradient"}})
+    assert "roar_gradient is said to be absent" in evaluation.recheck(missing)
+
+
+def test_ids():
+    training = Training(norm="none", loss="xent")
+    card = Card(name="My CNN, v2", authors=["A"], licence="MIT", description="x", training=training)
+    assert evaluation.submission_id(card, "ab" * 32) == "my-cnn-v2-abababab"
+    assert evaluation.submission_id(card.model_copy(update={"name": "模型"}), "ab" * 32) == "model-abababab"
+    posing = card.model_copy(update={"name": "reference l2"})
+    assert evaluation.submission_id(posing, "ab" * 32) == "model-reference-l2-abababab"
+    assert evaluation.reference_id(Network("l2", 0.5, "xent")) == "reference-l2-0.5-xent"
+
+
+def test_pictures_are_png_at_their_own_size():
+    signed = np.zeros((8, 6), np.float32)
+    signed[2, 3] = 1.0
+    with Image.open(io.BytesIO(base64.b64decode(evaluation.png(signed)))) as image:
+        pixels = np.array(image)
+    assert pixels.shape == (8, 6, 3)
+    assert tuple(pixels[2, 3]) == (255, 0, 0), "what speaks for the class is red"
+    assert tuple(pixels[0, 0]) == (255, 254, 254)
+    grey = np.full((4, 4, 1), 0.2, np.float32)
+    with Image.open(io.BytesIO(base64.b64decode(evaluation.png(grey)))) as image:
+        assert np.array(image).tolist() == [[51] * 4] * 4
+
+
+@pytest.mark.parametrize("name", tracks.TRACKS)
+def test_every_track_has_all_that_a_submission_is_measured_by(name):
+    config = tracks.get(name).config
+    assert config.retraining
+    assert config.manifold
+    assert config.vae_gan
+    assert config.robustness
+    assert config.robustness.l2
+    assert config.robustness.linf
+    assert len(config.grid) >= 2, "the reference grid"
+    assert all({"manifold", "retraining"} <= set(grid.measures) for grid in config.grid)
+
+
+def test_unknown_track():
+    with pytest.raises(InputError, match=r"Unknown track 'cifar'\. Did you mean 'cifar10'"):
+        tracks.get("cifar")
+
+
+def test_the_digest_covers_what_scores_depend_on_and_nothing_else(digits):
+    config = tracks.get("digits").config
+
+    def digest(**change) -> str:
+        return tracks.record("digits", config.model_copy(update=change), digits).digest
+
+    assert digest() == digest(description="other", pictures=1)
+    assert digest() != digest(retraining=config.retraining.model_copy(update={"epochs": 13}))
+    assert digest() != digest(grid=config.grid[:1])
+    assert digest() != digest(robustness=config.robustness.model_copy(update={"steps": 21}))
+
+
+def test_a_submission_shares_what_it_can_with_a_run_of_the_grid():
+    config = configuration.resolve("quick", None, [])
+    info = datasets.describe("digits")
+    grid, own = build(config, info), submission(config, info, "0" * 64)
+    shared = {u.key for u in grid.units} & {u.key for u in own.units}
+    kinds = sorted({u.kind for u in own.units if u.key in shared})
+    assert kinds == ["retrain", "train", "vae_gan"]
+    own_units = [u for u in own.units if u.tags.get("network") == SUBMISSION]
+    standard = [u for u in grid.units if u.tags.get("network") == Network()]
+    assert sorted(u.kind for u in own_units if u.kind != "submitted") == sorted(
+        u.kind for u in standard if u.kind != "train"
+    ), "a submission is measured as a network of the grid is"
+    other = submission(config, info, "1" * 64)
+    assert not {u.key for u in own_units} & {u.key for u in other.units}

@@ -1,0 +1,203 @@
+"""The board: rendered from entries alone, the same bytes every time; the old one or the new one, never half."""
+
+import csv
+import errno
+import io
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from leaderboard import render
+from leaderboard.board import LOCK, PENDING, Board, rendered
+from models.errors import InputError
+from tests.conftest import ROOT
+from tests.leaderboard.made import grid, made, track
+
+ROWS = [*grid(), made("a", 0.95, 0.2, flags=["zero_gradients"]), made("b", 0.9)]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Everything a reader sees: all but the lock."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != LOCK}
+
+
+@pytest.fixture
+def board(tmp_path) -> Board:
+    made_board = Board(tmp_path / "board")
+    made_board.put(ROWS)
+    return made_board
+
+
+def test_markdown_has_one_row_an_entry_in_order():
+    text = render.markdown(ROWS)
+    rows = [[c.strip() for c in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| ")]
+    header, body = rows[0], rows[1:]
+    assert header[:3] == ["rank", "model", "training"]
+    assert sorted(row[1] for row in body) == sorted(render.escaped(e.card.name) for e in ROWS)
+    named = {row[1]: dict(zip(header, row, strict=True)) for row in body}
+    assert named["Model a"]["test accuracy"] == "0.950 [0.940, 0.960]"
+    assert named["Model a"]["flags"] == "zero gradients"
+    assert render.markdown(list(reversed(ROWS))) == text
+
+
+def test_markdown_keeps_protocol_versions_apart():
+    later = [made("c", 0.9, 0.1, on=track(protocol=2))]
+    text = render.markdown([*ROWS, *later])
+    assert text.index("## digits, protocol version 2") < text.index("## digits, protocol version 1")
+    assert text.count("| model") == 2
+
+
+@pytest.mark.parametrize("text", ["a|b", "<script>", "[x](javascript:1)", "`x`", "&lt;", "a\nb", "![x](y)"])
+def test_text_from_outside_is_harmless_in_markdown(text):
+    escaped = render.escaped(text)
+    assert not set("<\n") & set(escaped)
+    for mark in "|[]()`!":
+        assert escaped.count(mark) == escaped.count(f"\\{mark}")
+
+
+def test_csv_and_parquet_have_full_precision():
+    third = made("t", 1 / 3, 0.1)
+    row = next(csv.DictReader(io.StringIO(render.csv([third]))))
+    assert float(row["test_accuracy"]) == 1 / 3
+    assert row["roar_gradient_input_n"] == "10"
+    table = pd.read_parquet(io.BytesIO(render.parquet([third])))
+    assert table["test_accuracy"][0] == 1 / 3
+    assert table["roar_gradient_input_n"][0] == 10
+    assert list(table.columns) == list(row)
+
+
+def test_a_formula_in_a_name_is_no_formula_in_a_spreadsheet():
+    card = made("x", 0.9).card.model_copy(update={"name": "=1+1"})
+    row = next(csv.DictReader(io.StringIO(render.csv([made("x", 0.9, card=card)]))))
+    assert row["name"] == "'=1+1"
+
+
+def test_the_same_entries_give_the_same_bytes(board, tmp_path):
+    other = Board(tmp_path / "other")
+    for entry in reversed(ROWS):
+        other.put([entry])
+    assert contents(board.root) == contents(other.root)
+    assert rendered(board.entries()) == {n: c for n, c in contents(board.root).items() if not n.startswith("entries/")}
+
+
+def test_check_finds_every_change(board):
+    assert board.check() == []
+    for name in [n for n in contents(board.root) if not n.startswith("entries/")]:
+        path = board.root / name
+        before = path.read_bytes()
+        path.write_bytes(before + b" ")
+        assert str(path) in board.check()[0] or name.endswith(".parquet")
+        path.unlink()
+        assert str(path) in board.check()[0]
+        path.write_bytes(before)
+    entry = board.root / "entries" / "digits" / "a.json"
+    entry.write_text(entry.read_text().replace('"value": 0.95', '"value": 0.955'))
+    assert board.check() == [
+        "Entry digits/a.json was changed after it was measured: its digest is not that of its content."
+    ]
+
+
+def test_an_altered_parquet_file_is_found(board):
+    path = board.root / "leaderboard.parquet"
+    table = pd.read_parquet(path)
+    table.loc[0, "test_accuracy"] = 1.0
+    table.to_parquet(path, index=False)
+    assert len(board.check()) == 1
+
+
+def test_a_broken_entry_leaves_the_board_alone(board):
+    path = board.root / "entries" / "digits" / "a.json"
+    path.write_text("{")
+    before = contents(board.root)
+    with pytest.raises(InputError, match=r"digits/a\.json does not fit the schema"):
+        board.put([made("new", 0.9)])
+    assert contents(board.root) == before
+
+
+def test_only_leaves_no_other_entry(board):
+    (board.root / "entries" / "digits" / "broken.json").write_text("{")
+    board.put([made("new", 0.9)], only=True)
+    assert [e.id for e in board.entries()] == ["new"]
+    assert board.check() == []
+
+
+def test_killed_at_any_point_it_is_the_old_board_or_the_new_one(tmp_path):
+    command = [sys.executable, "-m", "tests.leaderboard.killed", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    points = int(done.stdout)
+    assert points > 20
+    old, new = contents(tmp_path / "start"), contents(tmp_path / "done")
+    assert old != new
+    outcomes = []
+    for point in range(points):
+        board = Board(tmp_path / f"killed-{point}")
+        found = {e.id: e for e in board.entries()}["new"].value("test_accuracy")
+        assert board.check() == [], f"killed at {point}"
+        board.render()  # the next change clears away what was never committed
+        assert contents(board.root) == (new if found == 0.95 else old)
+        outcomes.append(found == 0.95)
+    assert outcomes == sorted(outcomes), "from some point on it is the new one"
+    assert {True, False} == set(outcomes)
+
+
+def test_a_full_disk_leaves_the_old_board(board, monkeypatch):
+    before, calls = contents(board.root), [0]
+    real = os.fsync
+
+    def full(handle):
+        calls[0] += 1
+        if calls[0] == 4:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match="the disk is full"):
+        board.put([made("new", 0.9)])
+    assert contents(board.root) == before
+    monkeypatch.setattr(os, "fsync", real)
+    board.put([made("new", 0.9)])
+    assert board.check() == []
+
+
+def _put(root: Path, name: str) -> None:
+    Board(root).put([made(name, 0.9, 0.1)])
+
+
+def test_two_at_once_are_both_on_the_board(board):
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=_put, args=(board.root, f"at-once-{i}")) for i in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 4
+    assert {f"at-once-{i}" for i in range(4)} <= {e.id for e in board.entries()}
+    assert board.check() == []
+
+
+def test_other_files_in_the_folder_stay(board):
+    own = board.root / "mine.txt"
+    own.write_text("mine")
+    board.put([made("new", 0.9)], only=True)
+    assert own.read_text() == "mine"
+    assert not (board.root / PENDING).exists()
+
+
+def test_a_folder_that_cannot_be_written(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        Board(blocked / "board").put(ROWS)
+
+
+def test_everything_is_rendered_from_the_entries_alone(board, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(board.root / "entries", copy / "entries")
+    Board(copy).render()
+    assert contents(copy) == contents(board.root)

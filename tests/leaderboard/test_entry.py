@@ -1,0 +1,135 @@
+"""The schema of an entry and of a card: what is refused, and that numbers are numbers."""
+
+import json
+
+import pytest
+
+from leaderboard import card as cards
+from leaderboard import entry as entries
+from leaderboard.flags import MEANINGS
+from models.errors import InputError
+from tests.leaderboard.made import made
+
+CARD = """
+name = "My CNN"
+authors = ["A. Author", "B. Author"]
+link = "https://example.org/paper"
+licence = "MIT"
+description = "A small CNN."
+[training]
+norm = "l2"
+epsilon = 0.4
+loss = "xent"
+"""
+
+
+def changed(old: str, new: str) -> str:
+    assert old in CARD
+    return CARD.replace(old, new)
+
+
+@pytest.fixture
+def read(tmp_path):
+    def from_text(text: str) -> cards.Card:
+        path = tmp_path / "card.toml"
+        path.write_text(text, encoding="utf-8")
+        return cards.read(path)
+
+    return from_text
+
+
+def test_a_card(read):
+    card = read(CARD)
+    assert (card.name, card.training.epsilon, card.training.extra_data) == ("My CNN", 0.4, "none")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (changed("licence", "lisence"), "Unknown key 'lisence' in the card. Did you mean 'licence'?"),
+        (changed("epsilon", "epsilom"), "Unknown key 'training.epsilom' in the card. Did you mean 'epsilon'?"),
+        (changed('licence = "MIT"\n', ""), "licence: This key is missing."),
+        (changed("https://example.org/paper", "javascript:alert(1)"), "link: String should match pattern"),
+        (changed("https://example.org/paper", "https://a.org/<x"), None),
+        (changed("https://example.org/paper", "https://a.org/a b"), "link: String should match pattern"),
+        (changed("My CNN", "x" * 81), "name: String should have at most 80 characters"),
+        (changed("My CNN", "\u202ecod.exe"), "name: holds the control character U+202E"),
+        (changed("My CNN", "a\\nb"), "name: holds the control character U+000A"),
+        (changed("My CNN", " "), "name: must be text without spaces at its ends."),
+        (changed('"l2"', '"l3"'), "training.norm: Input should be 'none', 'l2' or 'linf'"),
+        (changed("0.4", "inf"), "training.epsilon: Input should be"),
+        (changed("0.4", "0"), "training: an adversary has a norm and a radius above 0"),
+        (changed("0.4", "-1"), "training.epsilon: Input should be greater than or equal to 0"),
+        (changed('["A. Author", "B. Author"]', "[]"), "authors: List should have at least 1 item"),
+        ("name = ", "is not valid TOML"),
+        ("#" * 30_000, "is larger than 20,000 bytes."),
+    ],
+)
+def test_mistakes_in_a_card_are_one_line(read, text, message):
+    if message is None:
+        assert read(text).link.endswith("<x"), "harmless where it is escaped, which the page's tests show"
+        return
+    with pytest.raises(InputError) as caught:
+        read(text)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
+def test_no_card(tmp_path):
+    with pytest.raises(InputError, match="cannot be read"):
+        cards.read(tmp_path / "none.toml")
+    assert cards.anonymous(tmp_path / "net\u202e.keras").name == "net"
+
+
+def raw(**change) -> dict:
+    return json.loads(entries.dumps(made("a", 0.9, 0.1, flags=["zero_gradients"]))) | change
+
+
+def test_round_trip():
+    one = made("a", 0.9, 0.1, manifold=-0.5, flags=["zero_gradients"])
+    assert entries.loads(entries.dumps(one).encode(), "it") == one
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"extra": 1}, "Unknown key 'extra' in the schema"),
+        ({"schema_version": 1}, "schema_version"),
+        ({"id": "../x"}, "id: String should match pattern"),
+        ({"verified": "yes, really"}, "verified: Input should be a valid boolean"),
+        ({"scores": {"test_accuracy": {"value": "0.9", "n": 1, "seeds": 1}}}, "value: Input should be a valid number"),
+        ({"scores": {"test_accuracy": {"value": 0.9, "n": 1.5, "seeds": 1}}}, "n: Input should be a valid integer"),
+        ({"scores": {"a": {"value": 0.9, "low": 0.95, "high": 1, "n": 1, "seeds": 1}}}, "lies outside its interval"),
+        ({"scores": {"a": {"value": 0.9, "low": 0.8, "n": 1, "seeds": 1}}}, "an interval has two ends"),
+        ({"scores": {"a": {"value": 1e999, "n": 1, "seeds": 1}}}, "finite number"),
+        ({"seconds": 0.5}, "was changed after it was measured"),
+        ({"flags": []}, "was changed after it was measured"),
+    ],
+)
+def test_what_does_not_fit_the_schema_is_refused(change, message):
+    with pytest.raises(InputError, match="Entry x/a") as caught:
+        entries.loads(json.dumps(raw(**change)).encode(), "Entry x/a")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_entry_must_lie_where_it_says(tmp_path):
+    one = made("a", 0.9, 0.1)
+    (tmp_path / "digits").mkdir()
+    (tmp_path / "digits" / "a.json").write_text(entries.dumps(one))
+    assert entries.read(tmp_path) == [one]
+    (tmp_path / "digits" / "b.json").write_text(entries.dumps(one))
+    with pytest.raises(InputError, match=r"Entry digits/b\.json says it is digits/a"):
+        entries.read(tmp_path)
+
+
+def test_every_flag_has_a_meaning():
+    names = entries.Flag.model_fields["name"].annotation.__args__
+    assert set(names) == set(MEANINGS)
+
+
+def test_the_schema_names_every_part():
+    schema = entries.schema()
+    assert schema["additionalProperties"] is False
+    assert {"card", "scores", "flags", "environment", "track"} <= set(schema["required"])

@@ -1,0 +1,212 @@
+"""The newcomer's path, word for word from docs/submitting.md, in a copy of the project; then what can go wrong."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from leaderboard.board import Board
+from tests.conftest import ROOT
+
+DOCUMENT = ROOT / "docs" / "submitting.md"
+UNITS = re.compile(r"(\d+) units of work, (\d+) done before")
+
+
+def blocks() -> dict[str, str]:
+    """The section's fenced blocks by language."""
+    section = DOCUMENT.read_text().split("## From nothing to an entry, on digits")[1].split("\n## ")[0]
+    found = re.findall(r"```(\w+)\n(.*?)```", section, re.DOTALL)
+    assert [language for language, _ in found] == ["python", "toml", "bash"]
+    return dict(found)
+
+
+class Clone:
+    """A copy of the project, as a user has it after a clone, and its commands."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        unwanted = shutil.ignore_patterns(".git", ".venv", "runs", "results", "__pycache__", ".*_cache", ".hypothesis")
+        shutil.copytree(ROOT, root, ignore=unwanted)
+        self.environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+    def start(self, command: str) -> subprocess.Popen:
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen(["bash", "-ec", command], cwd=self.root, env=self.environment, **pipes)
+
+    def call(self, command: str) -> subprocess.CompletedProcess:
+        process = self.start(command)
+        out, error = process.communicate()
+        return subprocess.CompletedProcess(command, process.returncode, out, error)
+
+    def model(self, name: str, last: str = "layers.Dense(10)") -> None:
+        """An untrained model, quickly made; every call gives other weights."""
+        done = self.call(
+            f'python -c "import keras; layers = keras.layers; keras.Sequential([keras.Input((8, 8, 1)), '
+            f"layers.Flatten(), layers.Dense(16, activation='relu'), {last}]).save('{name}.keras')\""
+        )
+        assert done.returncode == 0, done.stderr
+
+    def board(self) -> dict[str, bytes]:
+        root = self.root / "leaderboard"
+        return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file() and p.name != ".lock"}
+
+    def entries(self) -> dict[str, object]:
+        return {e.id: e for e in Board(self.root / "leaderboard").entries() if e.role == "submission"}
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory) -> Clone:
+    made = Clone(tmp_path_factory.mktemp("newcomer") / "project")
+    texts = blocks()
+    (made.root / "train.py").write_text(texts["python"])
+    (made.root / "card.toml").write_text(texts["toml"])
+    made.before = set(made.entries())
+    start = time.monotonic()
+    made.done = made.call(texts["bash"])
+    made.seconds = time.monotonic() - start
+    assert made.done.returncode == 0, made.done.stderr
+    return made
+
+
+def test_ten_lines_of_code():
+    assert len(blocks()["python"].strip().splitlines()) <= 10
+
+
+def test_the_document_s_lines_put_a_model_on_the_board(clone):
+    assert clone.seconds < 300
+    (name,) = set(clone.entries()) - clone.before
+    entry = clone.entries()[name]
+    assert name.startswith("my-cnn-")
+    assert entry.verified
+    assert entry.card.authors == ["A. Newcomer"]
+    assert entry.value("test_accuracy") > 0.9
+    assert entry.scores["test_accuracy"].n == 597
+    assert {"roar_gradient", "kar_gradient_input", "manifold_xent_excess_over_noise"} <= set(entry.scores)
+    assert all(score.low is not None for score in entry.scores.values())
+    assert len(entry.pictures) == 3
+    assert len(entry.attacks) == 8 * 5
+    assert entry.environment.packages["keras"]
+    root = clone.root / "leaderboard"
+    for rendered in ("LEADERBOARD.md", "index.html", "leaderboard.csv"):
+        assert "My CNN" in (root / rendered).read_text()
+    assert "rank" in clone.done.stdout
+    assert re.search(
+        r"\[\+?-?[0-9.]+, \+?-?[0-9.]+\] (within it|beats the trade-off|falls short of it)", clone.done.stdout
+    )
+
+
+def test_the_board_is_in_order_afterwards(clone):
+    done = clone.call("python run_benchmark.py leaderboard --check")
+    assert done.returncode == 0, done.stderr
+    assert "all is as it should be" in done.stdout
+
+
+def test_the_same_model_again_is_one_entry_and_measures_nothing(clone):
+    done = clone.call(blocks()["bash"].splitlines()[-1])
+    assert done.returncode == 0, done.stderr
+    total, before = map(int, UNITS.search(done.stdout).groups())
+    assert total == before
+    assert len(set(clone.entries()) - clone.before) == 1
+
+
+def test_evaluate_leaves_the_board_alone(clone):
+    before = clone.board()
+    done = clone.call("python run_benchmark.py evaluate my_cnn.keras --track digits")
+    assert done.returncode == 0, done.stderr
+    assert clone.board() == before
+    (path,) = (clone.root / "runs" / "quick" / "evaluations").glob("*.json")
+    entry = json.loads(path.read_text())
+    assert entry["verified"] is False
+
+
+def test_killed_in_the_middle_it_goes_on_and_the_board_is_whole(clone):
+    clone.model("killed")
+    before, command = clone.board(), "exec python run_benchmark.py submit killed.keras --track digits --card card.toml"
+    process = clone.start(command)
+    for line in process.stdout:
+        if "retraining" in line:
+            break
+    time.sleep(2)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert clone.board() == before
+    done = clone.call(command)
+    assert done.returncode == 0, done.stderr
+    total, kept = map(int, UNITS.search(done.stdout).groups())
+    shared = 1 + 1 + 20 + 2 + 1  # standard network, manifold model, random masks, untouched images, the model itself
+    assert shared < kept < total
+    assert clone.call("python run_benchmark.py leaderboard --check").returncode == 0
+
+
+def test_two_at_once_are_both_on_the_board(clone):
+    names = ("one", "two")
+    for name in names:
+        clone.model(name)
+    command = "python run_benchmark.py submit {}.keras --track digits --card card.toml"
+    before = set(clone.entries())
+    running = [clone.start(command.format(name)) for name in names]
+    finished = [process.communicate() for process in running]
+    assert [process.returncode for process in running] == [0, 0], finished
+    assert any("waiting for another process at work in runs/quick" in out for out, _ in finished)
+    assert len(set(clone.entries()) - before) == 2
+    assert clone.call("python run_benchmark.py leaderboard --check").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("last", "message"),
+    [
+        ("layers.Dense(10, activation='softmax')", "It puts out probabilities: remove the last softmax."),
+        ("layers.Dense(9)", "(n, 10)"),
+        ("layers.Lambda(lambda x: x[:, :10])", "Lambda"),
+    ],
+)
+def test_what_is_refused_is_one_line_and_leaves_the_board_alone(clone, last, message):
+    clone.model("refused", last)
+    before = clone.board()
+    done = clone.call("python run_benchmark.py submit refused.keras --track digits --card card.toml")
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert clone.board() == before
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("submit my_cnn.keras --track digit --card card.toml", "Unknown track 'digit'. Did you mean 'digits'?"),
+        ("submit my_cnn.keras --track digits --card none.toml", "The card none.toml cannot be read"),
+        ("submit none.keras --track digits --card card.toml", "none.keras"),
+        ("submit https://example.org/a.keras --track digits --card card.toml", "address"),
+        ("submit my_cnn.keras --track digits", "--card"),
+        ("evaluate train.py --track digits", "train.py"),
+        ("plots --leaderboard --board none", "No leaderboard entries in none."),
+        ("leaderboard --board none", "No leaderboard entries in none."),
+    ],
+)
+def test_mistakes_are_one_line(clone, command, message):
+    done = clone.call(f"python run_benchmark.py {command}")
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (clone.root / "none").exists()
+
+
+def test_plots_of_the_board_need_the_entries_alone(clone, tmp_path):
+    shutil.copytree(clone.root / "leaderboard" / "entries", tmp_path / "entries")
+    done = clone.call(f"python run_benchmark.py plots --leaderboard --board {tmp_path}")
+    assert done.returncode == 0, done.stderr
+    drawn = {Path(line).name for line in done.stdout.splitlines()}
+    assert {"digits_v1_roar_gradient.png", "digits_v1_manifold_xent_excess_over_noise.svg"} <= drawn
+    before = {p.name: p.read_bytes() for p in (tmp_path / "figures").iterdir()}
+    assert set(before) == drawn
+    (tmp_path / "figures" / "gone_v1_roar_gradient.png").write_bytes(b"")
+    clone.call(f"python run_benchmark.py plots --leaderboard --board {tmp_path}")
+    assert {p.name: p.read_bytes() for p in (tmp_path / "figures").iterdir()} == before
