@@ -163,8 +163,7 @@ def _show(evaluated: "Evaluated") -> None:
     table = Table("score", "value [95 %]", "against the trade-off", box=None, pad_edge=False)
     for row in submission.verdict(evaluated):
         table.add_row(*map(Text, row))
-    console = Console()
-    console.print(table, soft_wrap=True)
+    (Console() if sys.stdout.isatty() else Console(width=200)).print(table)
     for flag in evaluated.entry.flags:
         evidence = ", ".join(f"{name} {value}" for name, value in flag.evidence.items())
         meaning = MEANINGS[flag.name]

@@ -90,7 +90,7 @@ def measure(
         say(f"{track.name}: {len(work.units)} units of work, {len(done)} done before, {count} at a time")
         with Display(work, done, count, console) as display:
             for unit in work.units:  # what was measured here before gives the estimate its pace
-                if unit.key in done:
+                if unit.key in done and unit.cost:
                     display.estimate.add(unit, store.body(unit)["seconds"])
             executors.run(work, done, store, Context(work, store, data), display, workers=count)
         return evaluation.entry(

@@ -1,8 +1,334 @@
-"""Placeholder while the page is being written: the page itself replaces this file."""
+"""The leaderboard as one HTML file that asks nothing of any other address, the same bytes from the same entries.
 
-from leaderboard.entry import Entry
+The file holds the page's style and scripts and four vendored libraries. What submitters wrote is escaped where it is
+put (HTML by Jinja, JSON by `_json`), loses its control characters, and is isolated from the text around it, so its
+direction cannot reorder the page. A Content-Security-Policy admits the page's own scripts by their hashes and nothing
+else. Without JavaScript every table, number and picture is there.
+"""
+
+import base64
+import hashlib
+import json
+import math
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from leaderboard.entry import Attacked, Curve, Entry, Score
+from leaderboard.flags import MEANINGS
+from leaderboard.render import TITLES, measured, summary, training
+from leaderboard.tradeoff import ACCURACY, FEWEST, INTERPRETABILITY, Headline, Line, headlines, lead, line, tables
+
+FOLDER = Path(__file__).parent / "page"
+LIBRARIES = ("jquery.min.js", "dataTables.min.js", "d3.min.js", "plot.umd.min.js")
+SCRIPTS = ("scatter.js", "board.js")
+ROBUST = "robust_accuracy"
+MISSING = "–"
+STEPS = 49
+"""Points at which the reference line and its band are drawn."""
+
+Made = dict[str, Any]
+
+
+def shown(text: str, length: int = 2000) -> str:
+    """Text from outside without control characters and marks that reverse or hide text, cut to a length."""
+    plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return plain if len(plain) <= length else plain[: length - 1] + "…"
+
+
+def short(text: str) -> str:
+    """As `shown`, short enough for a label, and isolated by Unicode's marks where HTML's cannot be."""
+    return f"\N{FIRST STRONG ISOLATE}{shown(text, 80)}\N{POP DIRECTIONAL ISOLATE}"
+
+
+def number(value: float, form: str = ".3f") -> str:
+    """A number with a true minus sign; a dash where there is none."""
+    if math.isnan(value):
+        return MISSING
+    return format(value, form).replace("-", "\N{MINUS SIGN}")
+
+
+def between(low: float | None, high: float | None, form: str = ".3f") -> str:
+    """An interval in brackets; nothing where there is none."""
+    if low is None or high is None or math.isnan(low) or math.isnan(high):
+        return ""
+    return f"[{number(low, form)}, {number(high, form)}]"
+
+
+def _slug(text: str, taken: set[str]) -> str:
+    base = re.sub(r"[^A-Za-z0-9._-]+", "-", text)[:120] or "entry"
+    name, n = base, 1
+    while name in taken:
+        n += 1
+        name = f"{base}-{n}"
+    taken.add(name)
+    return name
+
+
+def _json(value: object) -> Markup:
+    """JSON for a `<script>` element: ASCII, and no character that HTML gives a meaning."""
+    text = json.dumps(value, allow_nan=False, ensure_ascii=True, separators=(",", ":"))
+    return Markup(text.replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026"))
+
+
+def _rounded(*values: float | None) -> list[float | None]:
+    return [None if v is None or math.isnan(v) else float(f"{v:.5g}") for v in values]
+
+
+def _three(score: Score | None) -> list[float | None] | None:
+    return None if score is None else _rounded(score.value, score.low, score.high)
+
+
+def _cell(score: Score | None) -> Made:
+    if score is None:
+        return {"text": MISSING, "interval": "", "order": ""}
+    return {
+        "text": number(score.value),
+        "interval": between(score.low, score.high),
+        "order": repr(round(score.value, 9)),
+        "n": score.n,
+        "seeds": score.seeds,
+    }
+
+
+def _standing(found: Headline | None) -> Made:
+    if found is None or math.isnan(found.advantage):
+        return {"text": MISSING, "interval": "", "order": "", "star": False, "beats": False}
+    return {
+        "text": number(found.advantage, "+.3f"),
+        "interval": between(found.low, found.high, "+.3f"),
+        "order": repr(round(found.advantage, 9)),
+        "star": found.extrapolated,
+        "beats": found.beats,
+    }
+
+
+def _attacks(attacked: list[Attacked]) -> list[Made]:
+    """Small tables, one a norm: a row for each attack, a column for each radius."""
+    out = []
+    for norm in dict.fromkeys(a.norm for a in attacked):
+        own = [a for a in attacked if a.norm == norm]
+        radii = sorted({a.epsilon for a in own})
+        rows: dict[str, dict[float, Made]] = {}
+        for a in own:
+            words = {
+                "fgsm": "FGSM",
+                "pgd": "PGD",
+                "noise": "random noise",
+                "transfer": "transfer from the standard net",
+            }
+            parts = [words[a.attack], a.loss or "", f"{a.steps} steps" if a.steps > 1 else ""]
+            rows.setdefault(", ".join(p for p in parts if p), {})[a.epsilon] = _cell(a.accuracy)
+        body = [{"name": name, "cells": [cells.get(r, _cell(None)) for r in radii]} for name, cells in rows.items()]
+        out.append({"norm": {"l2": "L2", "linf": "L∞"}[norm], "radii": [f"{r:g}" for r in radii], "rows": body})
+    return out
+
+
+def _curves(curves: list[Curve]) -> list[Made]:
+    """Curves that share axes, fractions and the random order: each line with its mean, lowest and highest repeat."""
+    groups: dict[str, list[Curve]] = {}
+    for curve in curves:
+        groups.setdefault(repr((curve.mode, curve.fractions, curve.random, curve.untouched)), []).append(curve)
+    out = []
+    for group in groups.values():
+        first = group[0]
+        names = {"gradient": "Gradient", "gradient_input": "Gradient × Input"}
+        lines = [(names[c.attribution], [row for seed in c.accuracy for row in seed]) for c in group]
+        drawn = []
+        for name, repeats in [*lines, ("random order", first.random)]:
+            values = np.array(repeats)
+            ends = values.mean(0), values.min(0), values.max(0)
+            drawn.append({"name": name, "repeats": len(values), "values": [_rounded(*v) for v in np.transpose(ends)]})
+        out.append({"mode": first.mode, "f": _rounded(*first.fractions), "untouched": first.untouched, "lines": drawn})
+    return out
+
+
+def _entry(entry: Entry, standings: dict[str, dict[str, Headline]], ids: set[str], pictures: dict[str, str]) -> Made:
+    """What the template needs of one entry."""
+    card, track = entry.card, entry.track
+    own = {s: found[entry.id] for s, found in standings.items()}
+    names = [s for s in TITLES if s in entry.scores] + sorted(s for s in entry.scores if s not in TITLES)
+    link = card.link or ""
+    return {
+        "id": _slug(f"{track.name}-v{track.protocol_version}-{entry.id}", ids),
+        "entry": entry,
+        "name": shown(card.name, 200),
+        "heading": shown(card.name, 1000),
+        "label": short(card.name),
+        "authors": [shown(author, 200) for author in card.authors[:50]],
+        "link": link if re.fullmatch(r"https?://[!-~]+", link) and len(link) <= 2000 else "",
+        "licence": shown(card.licence, 200),
+        "description": shown(card.description),
+        "training": shown(training(entry), 200),
+        "extra_data": shown(card.training.extra_data, 300),
+        "test": _cell(entry.scores.get(ACCURACY)),
+        "robust": _cell(entry.scores.get(ROBUST)),
+        "scores": [
+            {"key": s, "value": _cell(entry.scores.get(s)), "standing": _standing(own[s]), "pareto": own[s].pareto}
+            for s in standings
+        ],
+        "rank": next(iter(own.values())).rank if own else 0,
+        "pareto": [TITLES[s] for s in standings if own[s].pareto],
+        "beats": [TITLES[s] for s in standings if own[s].beats],
+        "all_scores": [
+            {"title": TITLES.get(s, s.replace("_", " ")), "value": _cell(entry.scores[s]),
+             "standing": _standing(own.get(s)), "rank": own[s].rank if s in own else 0,
+             "better": {1: "higher", -1: "lower"}.get(INTERPRETABILITY.get(s, 0), "")}
+            for s in names
+        ],
+        "flags": [
+            {"meaning": MEANINGS[flag.name],
+             "evidence": [(k.replace("_", " "), shown(str(v), 200)) for k, v in flag.evidence.items()]}
+            for flag in entry.flags
+        ],
+        "attacks": _attacks(entry.attacks),
+        "curves": _curves(entry.curves),
+        "pictures": [
+            {"label": p.label, "predicted": p.predicted, "gradient": p.gradient,
+             "image": pictures.setdefault(p.image, f"im{len(pictures)}")}
+            for p in entry.pictures if _is_png(p.image) and _is_png(p.gradient)
+        ],
+    }  # fmt: skip
+
+
+def _is_png(text: str) -> bool:
+    return re.fullmatch(r"iVBORw0KGgo[A-Za-z0-9+/]+={0,2}", text) is not None
+
+
+def _verdict(rows: list[Made], entries: list[Entry], score: str, found: dict[str, Headline]) -> Made:
+    """Which submissions of a table beat the trade-off in a score, in words."""
+    own = [(row, found[row["entry"].id]) for row in rows if row["entry"].role == "submission"]
+    have = [(row, h) for row, h in own if score in row["entry"].scores]
+    references = sum(e.role == "reference" and score in e.scores for e in entries)
+    title, lined = TITLES[score], line(entries, score) is not None
+    groups = {"beat it": [], "cannot be told from it": [], "fall short of it": [], "not compared": []}  # type: dict[str, list[Made]]
+    for row, h in own:
+        known = not math.isnan(h.advantage)
+        where = "not compared" if not known else "beat it" if h.beats else "fall short of it" if h.high < 0 else ""
+        groups[where or "cannot be told from it"].append({"row": row, "standing": _standing(h)})
+    n, beating = len(have), len(groups["beat it"])
+    if not own:
+        state, text = "open", "No submission has been measured yet."
+    elif not n:
+        state, text = "open", f"No submission has a score in {title}."
+    elif not lined:
+        state = "open"
+        text = (
+            f"Cannot be said: a reference line needs at least {FEWEST} networks of the reference grid with different "
+            f"test accuracies, and there {'is' if references == 1 else 'are'} {references}."
+        )
+    elif beating:
+        state = "yes"
+        text = f"{beating} of {n} submission{'s' * (n != 1)} {'do' if beating != 1 else 'does'}."
+    else:
+        state = "no"
+        text = "The one submission does not." if n == 1 else f"None of the {n} submissions does."
+    return {"state": state, "text": text, "title": title, "groups": [(k, v) for k, v in groups.items() if v and lined]}
+
+
+def _drawn_line(found: Line | None, accuracies: list[float]) -> Made | None:
+    """The reference line and its band over all accuracies of a table, with the grid's own range."""
+    if found is None:
+        return None
+    x = np.linspace(min(accuracies), max(accuracies), STEPS)
+    x = np.unique(np.concatenate([x, [found.least, found.most]]))
+    points = [_rounded(v, found.at(v), found.at(v) - found.half_width(v), found.at(v) + found.half_width(v)) for v in x]
+    return {"points": points, "least": _rounded(found.least)[0], "most": _rounded(found.most)[0], "n": found.n}
+
+
+def _table(entries: list[Entry], ids: set[str], pictures: dict[str, str]) -> Made:
+    """What the template and the scripts need of one table."""
+    track = entries[0].track
+    scores = measured(entries)
+    leading = lead(entries)
+    scores.sort(key=lambda s: s != leading)  # ranks are those of the first
+    standings = {s: headlines(entries, s) for s in scores}
+    anchor = _slug(f"{track.name}-v{track.protocol_version}", ids)
+    rows = [_entry(entry, standings, ids, pictures) for entry in entries]
+    accuracies = [v for e in entries if not math.isnan(v := e.value(ACCURACY))]
+    points = [
+        {
+            "id": row["id"], "name": row["label"], "role": e.role, "training": row["training"],
+            "flags": [flag["meaning"].title for flag in row["flags"]], "norm": e.card.training.norm,
+            "test": _three(e.scores.get(ACCURACY)), "robust": _three(e.scores.get(ROBUST)),
+            "scores": [_three(e.scores.get(s)) for s in scores],
+            "advantages": [_rounded(*standings[s][e.id][:3]) for s in scores],
+            "pareto": [standings[s][e.id].pareto for s in scores],
+        }
+        for row, e in zip(rows, entries, strict=True)
+    ]  # fmt: skip
+    described = [
+        {"title": TITLES[s], "better": INTERPRETABILITY[s], "line": _drawn_line(line(entries, s), accuracies)}
+        for s in scores
+    ]
+    verdicts = [_verdict(rows, entries, s, standings[s]) for s in scores]
+    return {
+        "anchor": anchor,
+        "track": track,
+        "summary": summary(entries),
+        "titles": [(s, TITLES[s], "higher" if INTERPRETABILITY[s] > 0 else "lower") for s in scores],
+        "rows": rows,
+        "submissions": [row for row in rows if row["entry"].role == "submission"],
+        "references": [row for row in rows if row["entry"].role == "reference"],
+        "verdicts": verdicts,
+        "lined": any(d["line"] for d in described),
+        "compared": sum(len(items) for v in verdicts for name, items in v["groups"] if name != "not compared"),
+        "data": {"anchor": anchor, "scores": described, "points": points},
+    }
+
+
+def _inlined(name: str) -> str:
+    """A script's text, safe within `<script>`: no end of the element, no start of a comment, no carriage return."""
+    text = (FOLDER / name).read_text(encoding="utf-8").replace("\r\n", "\n").strip()
+    return re.sub(r"<(?=/script|!--)", r"\\x3c", text, flags=re.IGNORECASE)
+
+
+@cache
+def _assets() -> Made:
+    scripts = [_inlined(f"vendor/{name}") for name in LIBRARIES] + [_inlined(name) for name in SCRIPTS]
+    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts]
+    own = " ".join(f"'sha256-{h}'" for h in hashes)
+    policy = (
+        f"default-src 'none'; script-src {own}; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+        "form-action 'none'"
+    )
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(number=number, missing=MISSING, fewest=FEWEST)
+    style = (FOLDER / "style.css").read_text(encoding="utf-8").strip()
+    return {
+        "template": environment.get_template("page.html.jinja"),
+        "scripts": [Markup(text) for text in scripts],
+        "style": Markup(style),
+        "policy": policy,
+    }
 
 
 def page(entries: list[Entry]) -> str:
-    """The page of the entries."""
-    return f"{len(entries)} entries\n"
+    """The leaderboard as one HTML file.
+
+    Args:
+        entries: All entries; those that may not be compared get tables of their own.
+    """
+    ids: set[str] = {"top", "question", "reading", "main", "data"}
+    pictures: dict[str, str] = {}
+    found = [_table(rows, ids, pictures) for rows in tables(entries)]
+    curves = {row["id"]: row["curves"] for table in found for row in table["rows"] if row["curves"]}
+    assets = _assets()
+    return assets["template"].render(
+        tables=found,
+        pictures=pictures,
+        data=_json({"tables": [table["data"] for table in found], "curves": curves}),
+        compared=sum(table["compared"] for table in found),
+        **{k: assets[k] for k in ("scripts", "style", "policy")},
+    ).strip() + "\n"  # fmt: skip

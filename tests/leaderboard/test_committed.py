@@ -1,0 +1,46 @@
+"""The board in this repository: whole, rendered from its entries, and of the tracks as they are now."""
+
+import jsonschema
+import pytest
+
+from benchmark import datasets, submission, tracks
+from benchmark.config import PROTOCOL_VERSION
+from benchmark.plan import networks
+from leaderboard import entry as entries
+from leaderboard.board import Board
+from tests.conftest import ROOT, needs_tfds
+
+BOARD = ROOT / "leaderboard"
+MEASURED = ("digits", "mnist-reduced", "fashion-mnist-reduced", "cifar10-reduced")
+
+
+@pytest.fixture(scope="module")
+def found() -> list[entries.Entry]:
+    return Board(BOARD).entries()
+
+
+def test_the_board_is_as_it_should_be():
+    assert submission.check(BOARD) == []
+
+
+def test_entries_fit_the_exported_schema(found):
+    """Read by another program's validator, as someone else would read them."""
+    validator = jsonschema.Draft202012Validator(entries.schema())
+    for entry in found:
+        validator.validate(entry.model_dump())
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_every_network_of_a_reference_grid_is_there(found, name):
+    grid = {f"reference-{network.label}" for network in networks(tracks.get(name).config)}
+    assert {e.id for e in found if e.track.name == name and e.role == "reference"} == grid
+
+
+@needs_tfds
+@pytest.mark.parametrize("name", MEASURED)
+def test_entries_are_of_the_track_as_it_is(found, name):
+    """A change of a preset that a track rests on needs a new version of the protocol, and entries measured under it."""
+    config = tracks.get(name).config
+    limits = {"train_limit": config.data.train_limit, "test_limit": config.data.test_limit}
+    record = tracks.record(name, config, datasets.load(config.data.name, **limits))
+    assert {e.track for e in found if e.track.name == name and e.track.protocol_version == PROTOCOL_VERSION} == {record}
