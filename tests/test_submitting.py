@@ -164,7 +164,7 @@ def test_two_at_once_are_both_on_the_board(clone):
     ("last", "message"),
     [
         ("layers.Dense(10, activation='softmax')", "It puts out probabilities: remove the last softmax."),
-        ("layers.Dense(9)", "(n, 10)"),
+        ("layers.Dense(9)", "puts out shape (9,) for one image, not (10,) logits."),
         ("layers.Lambda(lambda x: x[:, :10])", "Lambda"),
     ],
 )

@@ -29,6 +29,11 @@ const Draw = (() => {
     return [low - margin, high + margin];
   }
 
+  /** Plot names its marks' groups, which have no role that could bear a name. */
+  function unnamed(svg) {
+    for (const group of svg.querySelectorAll("g[aria-label]")) group.removeAttribute("aria-label");
+  }
+
   /** Names beside the points of submissions, where there is room that no other point or name takes. */
   function tags(svg, spots, width) {
     const taken = spots.map((s) => [s.x - 8, s.y - 8, s.x + 8, s.y + 8]);
@@ -90,6 +95,7 @@ const Draw = (() => {
     });
     box.querySelector("svg")?.remove();
     box.prepend(svg);
+    unnamed(svg);
     svg.setAttribute("role", "group");
     svg.setAttribute("aria-label", `${score.title} against ${axis} accuracy, ${points.length} models`);
     for (const [name, from] of [["across", whiskers], ["upright", bars]]) {
@@ -133,6 +139,7 @@ const Draw = (() => {
           Plot.line(points, { x: "0", y: "1", stroke: colours[name], strokeWidth: 2, strokeDasharray: dashes[name] }),
         ]),
       });
+      unnamed(svg);
       svg.setAttribute("role", "img");
       svg.setAttribute("aria-label", `${curve.mode.toUpperCase()} curves; their numbers are in the table below.`);
       const figure = document.createElement("figure"), title = document.createElement("figcaption");

@@ -72,7 +72,7 @@ def check_path(path: str | Path) -> Path:
         Refused: It is an address, a folder, a device, a file of another format, or not there.
     """
     text = os.fspath(path)
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text) or text.startswith(("hf:", "kaggle:", "gs:", "s3:")):
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text) or text.startswith(("hf:", "kaggle:", "gs:", "s3:")):
         raise Refused(f"{shown(text)} is an address; give a .keras file on this machine.")
     if "\0" in text:
         raise Refused(f"{shown(text)} is not a file name.")

@@ -1,0 +1,60 @@
+"""Boards to look at: as large as a full one, and written by someone who means harm."""
+
+from leaderboard import entry as entries
+from leaderboard.card import Card, Training
+from leaderboard.entry import Entry
+from tests.leaderboard.made import grid, made, track
+
+HARM = "window.harmed = true"
+LONG = "N" * 10_000
+
+
+def board() -> list[Entry]:
+    """Two tracks: one with a grid and submissions above and below its line, one too small for a line."""
+    small = track("mnist-reduced")
+    rows = [
+        *grid(),
+        made("above", 0.95, 0.2, manifold=-0.9),
+        made("below", 0.955, -0.1, norm="linf", flags=["zero_gradients"]),
+    ]
+    rows += [made("plain", 0.9, norm="none", epsilon=0), *grid(small, 3), made("alone", 0.9, 0.1, on=small)]
+    return rows
+
+
+def large() -> list[Entry]:
+    """Sixty entries in four tracks."""
+    names = ("digits", "mnist-reduced", "fashion-mnist-reduced", "cifar10-reduced")
+    return [
+        e
+        for name in names
+        for e in [*grid(track(name), 12), *(made(f"s{i}", 0.9, 0.05 * i, on=track(name)) for i in range(3))]
+    ]
+
+
+def hostile() -> list[Entry]:
+    """Cards that validation would refuse, as if it had not been there."""
+    training = Training.model_construct(
+        norm="l2", epsilon=0.4, loss=f"<img src=x onerror='{HARM}'>", extra_data="</script>"
+    )
+    names = {
+        "script": f"<script>{HARM}</script>",
+        "attribute": f'"><img src=x onerror="{HARM}">\'',
+        "template": "{{ 7 * 7 }} {% raw %} ${7*7} </title></script><!--",
+        "direction": "\u202eevil\u202d \u2066hidden\u2069 \u200f\u2028",
+        "long": LONG,
+    }
+    cards = {
+        key: Card.model_construct(
+            name=name, authors=[name, "B"], link=f"javascript:{HARM}", licence=name, description=name, training=training
+        )
+        for key, name in names.items()
+    }
+    links = {"quote": 'https://example.org/"onmouseover="' + HARM, "data": f"data:text/html,<script>{HARM}</script>"}
+    for key, link in links.items():
+        cards[key] = Card.model_construct(
+            name=key, authors=["A"], link=link, licence="MIT", description="x", training=training
+        )
+    return [
+        *grid(),
+        *(entries.seal(made(key, 0.9, 0.1).model_copy(update={"card": card})) for key, card in cards.items()),
+    ]
