@@ -29,6 +29,9 @@ LIBRARIES = ("jquery.min.js", "dataTables.min.js", "d3.min.js", "plot.umd.min.js
 SCRIPTS = ("scatter.js", "board.js")
 ROBUST = "robust_accuracy"
 MISSING = "–"
+MOST_BYTES = 2_000_000
+"""Of the whole page. Where it would have more, reference networks are shown without attacks, pictures and curves."""
+PLACES = ("above the line", "within its scatter", "below the line")
 STEPS = 49
 """Points at which the reference line and its band are drawn."""
 
@@ -50,7 +53,8 @@ def number(value: float, form: str = ".3f") -> str:
     """A number with a true minus sign; a dash where there is none."""
     if math.isnan(value):
         return MISSING
-    return format(value, form).replace("-", "\N{MINUS SIGN}")
+    text = format(value, form)
+    return text.lstrip("+-") if float(text) == 0 else text.replace("-", "\N{MINUS SIGN}")
 
 
 def between(low: float | None, high: float | None, form: str = ".3f") -> str:
@@ -141,15 +145,18 @@ def _curves(curves: list[Curve]) -> list[Made]:
         lines = [(names[c.attribution], [row for seed in c.accuracy for row in seed]) for c in group]
         drawn = []
         for name, repeats in [*lines, ("random order", first.random)]:
-            values = np.array(repeats)
-            ends = values.mean(0), values.min(0), values.max(0)
-            drawn.append({"name": name, "repeats": len(values), "values": [_rounded(*v) for v in np.transpose(ends)]})
+            ends = np.stack([np.mean(repeats, 0), np.min(repeats, 0), np.max(repeats, 0)], axis=1)
+            drawn.append({"name": name, "repeats": len(repeats), "values": [_rounded(*v) for v in ends]})
         out.append({"mode": first.mode, "f": _rounded(*first.fractions), "untouched": first.untouched, "lines": drawn})
     return out
 
 
-def _entry(entry: Entry, standings: dict[str, dict[str, Headline]], ids: set[str], pictures: dict[str, str]) -> Made:
+def _entry(
+    entry: Entry, standings: dict[str, dict[str, Headline]], ids: set[str], pictures: dict[str, str], brief: bool
+) -> Made:
     """What the template needs of one entry."""
+    if brief := brief and entry.role == "reference":
+        entry = entry.model_copy(update={"attacks": [], "pictures": [], "curves": []})
     card, track = entry.card, entry.track
     own = {s: found[entry.id] for s, found in standings.items()}
     names = [s for s in TITLES if s in entry.scores] + sorted(s for s in entry.scores if s not in TITLES)
@@ -157,6 +164,7 @@ def _entry(entry: Entry, standings: dict[str, dict[str, Headline]], ids: set[str
     return {
         "id": _slug(f"{track.name}-v{track.protocol_version}-{entry.id}", ids),
         "entry": entry,
+        "brief": brief,
         "name": shown(card.name, 200),
         "heading": shown(card.name, 1000),
         "label": short(card.name),
@@ -206,28 +214,24 @@ def _verdict(rows: list[Made], entries: list[Entry], score: str, found: dict[str
     have = [(row, h) for row, h in own if score in row["entry"].scores]
     references = sum(e.role == "reference" and score in e.scores for e in entries)
     title, lined = TITLES[score], line(entries, score) is not None
-    groups = {"beat it": [], "cannot be told from it": [], "fall short of it": [], "not compared": []}  # type: dict[str, list[Made]]
+    groups: Made = {name: [] for name in (*PLACES, "not compared")}
     for row, h in own:
-        known = not math.isnan(h.advantage)
-        where = "not compared" if not known else "beat it" if h.beats else "fall short of it" if h.high < 0 else ""
-        groups[where or "cannot be told from it"].append({"row": row, "standing": _standing(h)})
-    n, beating = len(have), len(groups["beat it"])
+        where = "not compared" if math.isnan(h.advantage) else PLACES[0 if h.beats else 2 if h.high < 0 else 1]
+        groups[where].append({"row": row, "standing": _standing(h)})
+    n, beating, state = len(have), len(groups[PLACES[0]]), "open"
     if not own:
-        state, text = "open", "No submission has been measured yet."
+        text = "No submission has been measured yet."
     elif not n:
-        state, text = "open", f"No submission has a score in {title}."
+        text = f"No submission has a score in {title}."
     elif not lined:
-        state = "open"
         text = (
             f"Cannot be said: a reference line needs at least {FEWEST} networks of the reference grid with different "
             f"test accuracies, and there {'is' if references == 1 else 'are'} {references}."
         )
     elif beating:
-        state = "yes"
-        text = f"{beating} of {n} submission{'s' * (n != 1)} {'do' if beating != 1 else 'does'}."
+        state, text = "yes", f"{beating} of {n} submission{'s' * (n != 1)} {'do' if beating != 1 else 'does'}."
     else:
-        state = "no"
-        text = "The one submission does not." if n == 1 else f"None of the {n} submissions does."
+        state, text = "no", "The one submission does not." if n == 1 else f"None of the {n} submissions does."
     return {"state": state, "text": text, "title": title, "groups": [(k, v) for k, v in groups.items() if v and lined]}
 
 
@@ -238,10 +242,16 @@ def _drawn_line(found: Line | None, accuracies: list[float]) -> Made | None:
     x = np.linspace(min(accuracies), max(accuracies), STEPS)
     x = np.unique(np.concatenate([x, [found.least, found.most]]))
     points = [_rounded(v, found.at(v), found.at(v) - found.half_width(v), found.at(v) + found.half_width(v)) for v in x]
-    return {"points": points, "least": _rounded(found.least)[0], "most": _rounded(found.most)[0], "n": found.n}
+    return {
+        "points": points,
+        "least": _rounded(found.least)[0],
+        "most": _rounded(found.most)[0],
+        "n": found.n,
+        "explained": _rounded(found.r_squared)[0],
+    }
 
 
-def _table(entries: list[Entry], ids: set[str], pictures: dict[str, str]) -> Made:
+def _table(entries: list[Entry], ids: set[str], pictures: dict[str, str], brief: bool) -> Made:
     """What the template and the scripts need of one table."""
     track = entries[0].track
     scores = measured(entries)
@@ -249,7 +259,7 @@ def _table(entries: list[Entry], ids: set[str], pictures: dict[str, str]) -> Mad
     scores.sort(key=lambda s: s != leading)  # ranks are those of the first
     standings = {s: headlines(entries, s) for s in scores}
     anchor = _slug(f"{track.name}-v{track.protocol_version}", ids)
-    rows = [_entry(entry, standings, ids, pictures) for entry in entries]
+    rows = [_entry(entry, standings, ids, pictures, brief) for entry in entries]
     accuracies = [v for e in entries if not math.isnan(v := e.value(ACCURACY))]
     points = [
         {
@@ -266,7 +276,8 @@ def _table(entries: list[Entry], ids: set[str], pictures: dict[str, str]) -> Mad
         {"title": TITLES[s], "better": INTERPRETABILITY[s], "line": _drawn_line(line(entries, s), accuracies)}
         for s in scores
     ]
-    verdicts = [_verdict(rows, entries, s, standings[s]) for s in scores]
+    submitted = any(e.role == "submission" for e in entries)
+    verdicts = [_verdict(rows, entries, s, standings[s]) for s in (scores if submitted else scores[:1])]
     return {
         "anchor": anchor,
         "track": track,
@@ -320,9 +331,14 @@ def page(entries: list[Entry]) -> str:
     Args:
         entries: All entries; those that may not be compared get tables of their own.
     """
+    whole = _page(entries, brief=False)
+    return whole if len(whole.encode()) < MOST_BYTES else _page(entries, brief=True)
+
+
+def _page(entries: list[Entry], *, brief: bool) -> str:
     ids: set[str] = {"top", "question", "reading", "main", "data"}
     pictures: dict[str, str] = {}
-    found = [_table(rows, ids, pictures) for rows in tables(entries)]
+    found = [_table(rows, ids, pictures, brief) for rows in tables(entries)]
     curves = {row["id"]: row["curves"] for table in found for row in table["rows"] if row["curves"]}
     assets = _assets()
     return assets["template"].render(

@@ -139,7 +139,10 @@
       this.spots = spots.sort((p, q) => p.x - q.x || p.y - q.y);
       const test = this.x.value === "test", score = this.data.scores[this.y.value];
       for (const item of this.scatter.querySelectorAll(".over-test")) item.hidden = !test;
-      const line = test && score.line ? ` A reference line rests on ${score.line.n} networks.` : "";
+      const explained = score.line && score.line.explained !== null ? `, explains ${Math.round(100 * score.line.explained)} percent of their variance` : "";
+      const fitted = score.line ? `${score.line.n} networks${explained}` : "";
+      const line = test && score.line ? ` The reference line, through ${fitted}.` : "";
+      for (const item of this.scatter.querySelectorAll(".fitted")) item.textContent = fitted ? ` (through ${fitted})` : " (too few networks for this score)";
       this.scatter.querySelector(".described").textContent =
         `A scatter of ${score.title}, where ${score.better > 0 ? "higher" : "lower"} is better, over ${this.x.value} accuracy: ${spots.length} models.${line}`;
       this.tip.hidden = true;

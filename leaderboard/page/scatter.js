@@ -2,8 +2,9 @@
 /* Draws with Observable Plot: one scatter a table, and the retraining curves. `Draw` is used by board.js. */
 const Draw = (() => {
   const minus = (text) => text.replace("-", "−");
-  const fixed = (value) => (value === null ? "–" : minus(value.toFixed(3)));
-  const signed = (value) => (value < 0 ? "" : "+") + fixed(value);
+  const plain = (text) => (Number(text) === 0 ? "0.000" : minus(text));
+  const fixed = (value) => (value === null ? "–" : plain(value.toFixed(3)));
+  const signed = (value) => (value >= 0.0005 ? "+" : "") + fixed(value);
   const bracket = ([, low, high], form = fixed) => (low === null ? "" : ` [${form(low)}, ${form(high)}]`);
   const measure = (three, form = fixed) => (three ? form(three[0]) + bracket(three, form) : "not measured");
   const STYLE = { fontSize: "12px", fontFamily: "inherit" };
@@ -37,12 +38,12 @@ const Draw = (() => {
   /** Names beside the points of submissions, where there is room that no other point or name takes. */
   function tags(svg, spots, width) {
     const taken = spots.map((s) => [s.x - 8, s.y - 8, s.x + 8, s.y + 8]);
-    const layer = d3.select(svg).append("g").attr("aria-hidden", "true");
+    const layer = d3.select(svg).append("g").attr("aria-hidden", "true").attr("text-anchor", "start");
     for (const spot of spots.filter((s) => s.point.role === "submission")) {
       const name = spot.point.name.slice(1, -1);
       const node = layer.append("text").attr("class", "tag").text(name.length > 28 ? `${name.slice(0, 27)}…` : name);
       const size = node.node().getComputedTextLength();
-      const places = [[10, 4], [-10 - size, 4], [-size / 2, -12], [-size / 2, 20]];
+      const places = [[8, -7], [8, 15], [-8 - size, -7], [-8 - size, 15], [-size / 2, -14], [-size / 2, 23]];
       const free = places.map(([dx, dy]) => [spot.x + dx, spot.y + dy]).find(([x, y]) => x > 48 && x + size < width &&
         !taken.some((box) => x < box[2] && x + size > box[0] && y - 11 < box[3] && y + 3 > box[1]));
       if (!free) {
@@ -67,8 +68,10 @@ const Draw = (() => {
     const width = Math.max(280, Math.min(960, box.clientWidth));
     const line = axis === "test" && score.line;
     const xs = domain(points.map((d) => d.a));
-    const ys = domain(points.map((d) => d.b).concat(line ? [line.points.map((p) => p[1])] : []));
     const inside = line ? line.points.filter((p) => p[0] >= line.least && p[0] <= line.most) : [];
+    const own = domain([...points.map((d) => d.b), ...(line ? line.points.map((p) => [p[1]]) : [])]), room = own[1] - own[0];
+    const near = (v) => Math.max(own[0] - room, Math.min(own[1] + room, v));  // a wide band is cut, and leaves points room
+    const ys = domain([own, ...inside.map((p) => [near(p[2]), near(p[3])])]);
     const front = points.filter((d) => axis === "test" && d.point.pareto[y]).sort((p, q) => p.a[0] - q.a[0]);
     const kind = (d) => (d.point.role === "submission" ? " of-submission" : "");
     const whiskers = points.filter((d) => d.a[1] !== null), bars = points.filter((d) => d.b[1] !== null);
@@ -84,7 +87,7 @@ const Draw = (() => {
       Plot.link(whiskers, { x1: (d) => d.a[1], x2: (d) => d.a[2], y1: (d) => d.b[0], y2: (d) => d.b[0], ...tie, className: "across" }),
       Plot.link(bars, { x1: (d) => d.a[0], x2: (d) => d.a[0], y1: (d) => d.b[1], y2: (d) => d.b[2], ...tie, className: "upright" }),
       Plot.dot(points, { x: (d) => d.a[0], y: (d) => d.b[0], r: (d) => (d.point.role === "submission" ? 7 : 4.5), sort: null,
-        symbol: (d) => (d.point.role === "submission" ? "diamond" : "circle"), className: "points" }),
+        symbol: (d) => (d.point.role === "submission" ? "diamond2" : "circle"), className: "points" }),
     ];
     const svg = Plot.plot({
       width, height: Math.round(Math.max(300, Math.min(480, width * 0.58))), style: STYLE, marks: marks.filter(Boolean),

@@ -21,9 +21,10 @@ def board() -> list[Entry]:
     return rows
 
 
-def large() -> list[Entry]:
-    """Sixty entries in four tracks."""
-    names = ("digits", "mnist-reduced", "fashion-mnist-reduced", "cifar10-reduced")
+def large(tracks: int = 4) -> list[Entry]:
+    """Fifteen entries a track."""
+    names = ("digits", "mnist-reduced", "fashion-mnist-reduced", "cifar10-reduced", *(f"more-{i}" for i in range(8)))
+    names = names[:tracks]
     return [
         e
         for name in names

@@ -9,6 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, sync_playwright
 
 from leaderboard.page import page as page_of
+from leaderboard.tradeoff import line
 from tests.leaderboard.many import board, hostile
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -182,6 +183,9 @@ def test_another_score_is_drawn(open_page):
     )
     assert before != after
     assert len(after) == 7, "the models that have the score"
+    fitted = line(board()[:6], "manifold_xent_excess_over_noise")
+    explained = f"(through 6 networks, explains {fitted.r_squared:.0%} of their variance)".replace("%", " percent")
+    assert explained in scatter.locator(".legend").inner_text()
     scatter.locator("[data-axis=x]").select_option("robust")
     assert "robust accuracy" in scatter.locator(".plot").inner_text()
 

@@ -8,6 +8,7 @@ from leaderboard import card as cards
 from leaderboard import entry as entries
 from leaderboard.flags import MEANINGS
 from models.errors import InputError
+from tests.conftest import ROOT
 from tests.leaderboard.made import made
 
 CARD = """
@@ -127,6 +128,9 @@ def test_an_entry_must_lie_where_it_says(tmp_path):
 def test_every_flag_has_a_meaning():
     names = entries.Flag.model_fields["name"].annotation.__args__
     assert set(names) == set(MEANINGS)
+    document = (ROOT / "docs" / "submitting.md").read_text()
+    for meaning in MEANINGS.values():
+        assert f"| {meaning.title} | {meaning.raised_when} | {meaning.means} |" in document
 
 
 def test_the_schema_names_every_part():

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from leaderboard.page import FOLDER, page
+from leaderboard.page import FOLDER, number, page
 from leaderboard.tradeoff import headlines
 from tests.leaderboard.made import grid, made, track
 from tests.leaderboard.many import HARM, board, hostile, large
@@ -45,7 +45,18 @@ def text() -> str:
 
 
 def test_one_file_under_two_megabytes():
-    assert len(page(large()).encode()) < 2_000_000
+    whole = page(large())
+    assert len(whole.encode()) < 2_000_000
+    assert whole.count("<img") == 60 * 3
+    assert "too large" not in whole
+
+
+def test_a_large_board_keeps_its_numbers_and_leaves_details_of_references_to_their_files():
+    shortened = page(large(12))
+    assert len(shortened.encode()) < 2_000_000
+    assert shortened.count("too large to show them") == 12 * 12
+    assert shortened.count("<article") == shortened.count('<tr id="row') == 12 * 15
+    assert shortened.count("<img") == 12 * 3 * 3, "submissions keep everything"
 
 
 def test_the_same_entries_give_the_same_bytes(text):
@@ -88,6 +99,10 @@ def test_numbers_are_those_of_the_entries(text):
     own = headlines([e for e in board() if e.track.name == "digits"], "roar_gradient_input")
     for form in (f"{own['above'].advantage:+.3f}", f"[{own['above'].low:+.3f}, {own['above'].high:+.3f}]", "0.950"):
         assert form.replace("-", "\N{MINUS SIGN}") in text
+
+
+def test_zero_has_no_sign():
+    assert [number(v, "+.3f") for v in (-0.0004, 0.0, -0.0005001, 0.1)] == ["0.000", "0.000", "−0.001", "+0.100"]
 
 
 def test_the_question_is_answered_in_words(text):
