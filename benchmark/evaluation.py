@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmark import robust_evaluation, tables
+from benchmark import flags as warning_flags
+from benchmark import tables
 from benchmark.config import Config
 from benchmark.plan import BASELINE, Network, Plan, Unit
 from benchmark.store import Store
@@ -187,7 +188,7 @@ def entry(
     models = [u for u in own if u.kind in ("train", "submitted")]
     robust = next((u for u in own if u.kind == "robustness" and u.tags["seed"] == 0), None)
     values = bodies[robust.key]["values"] if robust else None
-    flags = robust_evaluation.flags(values, plan.info.num_classes) if values else []
+    flags = warning_flags.flags(values, plan.info.num_classes) if values else []
     return entries.seal(
         entries.Entry(
             id=name,

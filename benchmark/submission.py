@@ -60,12 +60,14 @@ def measure(
     Raises:
         InputError: The file is refused; the data cannot be had; the folder cannot be written.
     """
-    from models import backend, untrusted
+    from models import untrusted
+
+    untrusted.check_path(path)  # before TensorFlow is imported, which takes seconds
+    from models import backend
 
     say = _sayer(console)
     config = track.config
     limits = {"train_limit": config.data.train_limit, "test_limit": config.data.test_limit}
-    untrusted.check_path(path)
     backend.configure()
     data = datasets.load(config.data.name, data_dir=data_dir, notice=say, **limits)
     say(f"checking {path.name}")

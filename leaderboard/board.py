@@ -138,7 +138,8 @@ class Board:
         """
         with self._locked():
             old = {} if only else {self._place(e): e for e in entries.read(self.root / ENTRIES)}
-            added = {self._place(e): e for e in new}
+            # as they will be read: the order of keys, too, must be the file's
+            added = {self._place(e): entries.loads(entries.dumps(e).encode(), self._place(e)) for e in new}
             everything = old | added
             files = rendered([everything[name] for name in sorted(everything)])
             there = {str(path.relative_to(self.root)) for path in (self.root / ENTRIES).rglob("*.json")}

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from benchmark import robust_evaluation
-from benchmark.robust_evaluation import evaluate, flags
+from benchmark.flags import flags
+from benchmark.robust_evaluation import evaluate
 from tests.conftest import linear_model
 
 SHAPE = (2, 2, 1)
