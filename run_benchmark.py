@@ -254,20 +254,20 @@ def entry_point(arguments: list[str] | None = None) -> int:
     """Runs the command line; a user's mistake is one line on stderr and exit code 2."""
     from typer.exceptions import TyperException
 
-    from models.errors import InputError
+    from models.errors import InputError, printable
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     stopped = 130
     try:
         code = app(arguments, standalone_mode=False)
     except InputError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {printable(' '.join(str(error).split()))}", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, typer.Abort):
         code = stopped
     except TyperException as error:
         message = error.format_message() if hasattr(error, "format_message") else str(error)
-        print(f"error: {' '.join(message.split())}", file=sys.stderr)
+        print(f"error: {printable(' '.join(message.split()))}", file=sys.stderr)
         return 2
     if code == stopped:  # Typer's way to report Ctrl-C
         print("\nStopped. The same command goes on from here.", file=sys.stderr, flush=True)

@@ -238,7 +238,7 @@ def submission_id(card: Card, sha256: str) -> str:
     slug = re.sub(r"[^a-z0-9]+", "-", card.name.lower()).strip("-")[:40].strip("-")
     if not slug or slug.startswith("reference"):
         slug = f"model-{slug}".strip("-")
-    return f"{slug}-{sha256[:8]}"
+    return f"{slug}-{sha256[:16]}"
 
 
 def grid_entries(

@@ -18,7 +18,7 @@ def _rises(values: dict[str, Any], chance: float) -> dict[str, Any] | None:
     found = []
     for norm, hits in strongest.items():
         radii = sorted(hits)
-        for small, large in itertools.pairwise(radii):
+        for small, large in itertools.combinations(radii, 2):
             found.append((hits[large] - hits[small] > RISE * n, hits[large] - hits[small], norm, small, large))
         if len(radii) > 1:
             small, large = radii[0], radii[-1]

@@ -2,11 +2,13 @@
 
 import time
 from collections import defaultdict
+from collections.abc import Callable
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from benchmark.plan import Plan, Unit
+from models.errors import printable
 
 STAGES = {
     "train": "training base models",
@@ -31,6 +33,11 @@ def duration(seconds: float) -> str:
     if seconds < 2 * 86400:
         return f"{seconds // 3600} h {seconds % 3600 // 60} min"
     return f"{seconds // 86400} d {seconds % 86400 // 3600} h"
+
+
+def sayer(console: Console) -> Callable[[str], None]:
+    """What prints a line as it is, whatever file names in it hold."""
+    return lambda text: console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
 
 class Estimate:

@@ -16,7 +16,7 @@ from benchmark import config as configuration
 from benchmark import datasets
 from benchmark.config import Config
 from benchmark.plan import Plan, build
-from benchmark.progress import Display, duration
+from benchmark.progress import Display, duration, sayer
 from benchmark.store import Store
 from models.errors import InputError
 from models.files import WRITING, write
@@ -124,11 +124,7 @@ def run(config: Config, out: Path, *, data_dir: str | None, fresh: bool, workers
     Raises:
         InputError: The folder is in use, cannot be written or is full; the data cannot be had.
     """
-
-    def say(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    start = time.perf_counter()
+    say, start = sayer(console), time.perf_counter()
     work = plan(config, data_dir)
     with locked(out):
         from models import backend

@@ -3,7 +3,6 @@
 import json
 import math
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +11,7 @@ from rich.console import Console
 
 from benchmark import config as configuration
 from benchmark import datasets, evaluation, plan, runner, tables, tracks
-from benchmark.progress import Display, duration
+from benchmark.progress import Display, duration, sayer
 from benchmark.store import Result, Store
 from benchmark.tracks import Track
 from leaderboard import card as cards
@@ -26,18 +25,12 @@ from models.files import write
 PROBED = 64
 """Test images on which a submitted model is tried before it is let in."""
 
-Say = Callable[[str], None]
-
 
 class Evaluated(NamedTuple):
     """A measured entry and the comparable entries of the board, itself among them."""
 
     entry: Entry
     rows: list[Entry]
-
-
-def _sayer(console: Console) -> Say:
-    return lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def measure(
@@ -65,7 +58,7 @@ def measure(
     untrusted.check_path(path)  # before TensorFlow is imported, which takes seconds
     from models import backend
 
-    say = _sayer(console)
+    say = sayer(console)
     config = track.config
     limits = {"train_limit": config.data.train_limit, "test_limit": config.data.test_limit}
     backend.configure()
@@ -131,7 +124,7 @@ def evaluate(
     entry = measure(path, track, card, verified=False, data_dir=data_dir, workers=workers, console=console)
     place = track.folder / "evaluations" / f"{entry.id}.json"
     write(place, json.dumps(entry.model_dump(), indent=1, sort_keys=True) + "\n")
-    _sayer(console)(f"done in {duration(time.perf_counter() - start)}: {place}; the board is as it was")
+    sayer(console)(f"done in {duration(time.perf_counter() - start)}: {place}; the board is as it was")
     return Evaluated(entry, _comparable(entry, there))
 
 
@@ -146,7 +139,7 @@ def submit(
     console: Console,
 ) -> Evaluated:
     """Measures a model and puts it on the board, in place of an entry with the same id. Raises as `measure`."""
-    card, track, say = cards.read(card_path), tracks.get(track_name), _sayer(console)
+    card, track, say = cards.read(card_path), tracks.get(track_name), sayer(console)
     standing = Board(board, say)
     standing.entries()  # a board that is not whole is refused before the work
     start = time.perf_counter()
@@ -164,7 +157,7 @@ def reference(
     Raises:
         InputError: As `runner.run` and `Board.put`.
     """
-    track, say = tracks.get(track_name), _sayer(console)
+    track, say = tracks.get(track_name), sayer(console)
     config = track.config
     runner.run(config, track.folder, data_dir=data_dir, fresh=False, workers=workers, console=console)
     limits = {"train_limit": config.data.train_limit, "test_limit": config.data.test_limit}

@@ -9,6 +9,7 @@ apart.
 import io
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -30,19 +31,22 @@ PENDING = ".pending"
 LOCK = ".lock"
 GONE = "gone.json"
 """In a staged change: the files it removes."""
+_ENTRY = re.compile(rf"{ENTRIES}/[^/.][^/]*/[^/.][^/]*\.json")
 
 Contents = dict[str, bytes]
+RENDERED = ("LEADERBOARD.md", "leaderboard.csv", "leaderboard.parquet", "index.html", "entry.schema.json")
 
 
 def rendered(found: list[Entry]) -> Contents:
     """Every file that follows from the entries, by its path in the board's folder."""
-    return {
-        "LEADERBOARD.md": render.markdown(found).encode(),
-        "leaderboard.csv": render.csv(found).encode(),
-        "leaderboard.parquet": render.parquet(found),
-        "index.html": page(found).encode(),
-        "entry.schema.json": (json.dumps(entries.schema(), indent=1, sort_keys=True) + "\n").encode(),
-    }
+    made = (
+        render.markdown(found).encode(),
+        render.csv(found).encode(),
+        render.parquet(found),
+        page(found).encode(),
+        (json.dumps(entries.schema(), indent=1, sort_keys=True) + "\n").encode(),
+    )
+    return dict(zip(RENDERED, made, strict=True))
 
 
 def _same(name: str, stored: bytes, fresh: bytes) -> bool:
@@ -87,19 +91,45 @@ class Board:
         pending = self.root / PENDING
         with writing(self.root):
             if pending.is_dir():
-                gone = pending / GONE
-                for path in sorted(p for p in pending.rglob("*") if p.is_file() and p != gone):
-                    target = self.root / path.relative_to(pending)
+                staged, gone = self._staged()
+                for name in staged:
+                    target = self.root / name
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    os.replace(path, target)
-                for name in json.loads(gone.read_text()) if gone.exists() else []:  # it goes when all else is done
+                    os.replace(pending / name, target)
+                for name in gone:  # the list goes when all else is done
                     (self.root / name).unlink(missing_ok=True)
                 shutil.rmtree(pending)
             for left in self.root.glob(f"{WRITING}*"):
                 shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
 
+    def _staged(self) -> tuple[list[str], list[str]]:
+        """What a committed change writes and removes.
+
+        Raises:
+            InputError: It names what no change of a board does; whoever sent the folder made it by hand.
+        """
+        pending = self.root / PENDING
+        inside = [path for path in pending.rglob("*") if path.is_symlink() or not path.is_dir()]
+        staged = sorted(str(path.relative_to(pending)) for path in inside if path != pending / GONE)
+        listed = pending / GONE
+        try:
+            gone = json.loads(listed.read_text()) if listed.exists() else []
+        except ValueError:
+            gone = [GONE]
+        sound = (
+            not pending.is_symlink()
+            and not any(path.is_symlink() for path in inside)
+            and all(name in RENDERED or _ENTRY.fullmatch(name) for name in staged)
+            and isinstance(gone, list)
+            and all(isinstance(name, str) and _ENTRY.fullmatch(name) for name in gone)
+        )
+        if not sound:
+            raise InputError(f"{pending} is no change that this program left half-done. Look at it, and remove it.")
+        return staged, gone
+
     def _commit(self, contents: Contents, gone: list[str]) -> None:
-        staged = Path(tempfile.mkdtemp(dir=self.root, prefix=WRITING))
+        with writing(self.root):
+            staged = Path(tempfile.mkdtemp(dir=self.root, prefix=WRITING))
         try:
             for name, content in contents.items():
                 write(staged / name, content)
@@ -134,10 +164,13 @@ class Board:
             The rendered files.
 
         Raises:
-            InputError: The board cannot be written, or an entry on it is not whole. The board is then the old one.
+            InputError: The board cannot be written, an entry on it is not whole, or a submission would replace
+                another model. The board is then the old one.
         """
         with self._locked():
             old = {} if only else {self._place(e): e for e in entries.read(self.root / ENTRIES)}
+            for entry in new:
+                self._check_replaced(old.get(self._place(entry)), entry)
             # as they will be read: the order of keys, too, must be the file's
             added = {self._place(e): entries.loads(entries.dumps(e).encode(), self._place(e)) for e in new}
             everything = old | added
@@ -151,8 +184,24 @@ class Board:
         """Renders everything again from the entries. Returns the rendered files. Raises as `put`."""
         return self.put([])
 
+    def _check_replaced(self, old: Entry | None, new: Entry) -> None:
+        """Refuses another model under the same id, and tells of another card."""
+        if old is None or old.role == new.role == "reference":  # a grid trained anew
+            return
+        if old.model.sha256 != new.model.sha256:
+            raise InputError(
+                f"The board has another model with the id {new.track.name}/{new.id}. Name this one otherwise."
+            )
+        if old.card != new.card:
+            by = ", ".join(old.card.authors)
+            self.notice(f"the same model was on the board as '{old.card.name}' by {by}; this entry replaces it")
+
     def check(self) -> list[str]:
         """What is wrong with the board: entries that are not whole, rendered files that differ from a fresh render."""
+        wrong = self._differences()
+        return self._differences() if wrong else wrong  # once more: another process may have changed it meanwhile
+
+    def _differences(self) -> list[str]:
         try:
             found = self.entries()
         except InputError as error:
@@ -166,4 +215,4 @@ class Board:
 
     @staticmethod
     def _place(entry: Entry) -> str:
-        return f"{ENTRIES}/{entry.track.name}/{entry.id}.json"
+        return f"{ENTRIES}/{entries.place(entry)}"

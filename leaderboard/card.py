@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from models.errors import InputError
+from models.files import read_most
 from models.validation import one_line
 
 MAX_CARD_BYTES = 20_000
@@ -98,7 +99,7 @@ def read(path: Path) -> Card:
         InputError: As `parse`; the file cannot be read, is larger than 20 kB, or is no TOML.
     """
     try:
-        content = path.read_bytes()[: MAX_CARD_BYTES + 1]
+        content = read_most(path, MAX_CARD_BYTES + 1)
     except OSError as error:
         raise InputError(f"The card {path} cannot be read ({error.strerror}).") from error
     if len(content) > MAX_CARD_BYTES:
@@ -111,6 +112,7 @@ def read(path: Path) -> Card:
 
 def anonymous(path: Path) -> Card:
     """The card of a model evaluated without one: its file's name, and nothing said of its training."""
-    name = _INVISIBLE.sub("", path.stem).strip()[:80].strip() or "model"
+    stem = "".join(c for c in path.stem if c.isprintable())
+    name = _INVISIBLE.sub("", stem).strip()[:80].strip() or "model"
     training = Training(norm="none", loss="not stated", extra_data="not stated")
     return Card(name=name, authors=["not stated"], licence="not stated", description="No card.", training=training)

@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from leaderboard.card import Card, Part
 from models.errors import InputError
+from models.files import read_most
 from models.validation import one_line
 
 SCHEMA_VERSION = 2
@@ -239,8 +240,13 @@ def loads(content: bytes, what: str) -> Entry:
     return entry
 
 
+def place(entry: Entry) -> str:
+    """Where an entry lies among a board's: `<track>/<id>-v<protocol version>.json`, each version's table kept."""
+    return f"{entry.track.name}/{entry.id}-v{entry.track.protocol_version}.json"
+
+
 def read(folder: Path) -> list[Entry]:
-    """All entries below a folder, `<track>/<id>.json`, by track and id.
+    """All entries below a folder, each at its `place`, by track and file name.
 
     Raises:
         InputError: One does not fit the schema, was changed, or lies where its name does not belong.
@@ -248,9 +254,9 @@ def read(folder: Path) -> list[Entry]:
     entries = []
     for path in sorted(folder.glob("*/*.json")):
         what = f"Entry {path.parent.name}/{path.name}"
-        entry = loads(path.read_bytes(), what)
-        if (path.parent.name, path.stem) != (entry.track.name, entry.id):
-            raise InputError(f"{what} says it is {entry.track.name}/{entry.id}: it lies in the wrong place.")
+        entry = loads(read_most(path, MAX_ENTRY_BYTES + 1), what)
+        if f"{path.parent.name}/{path.name}" != place(entry):
+            raise InputError(f"{what} says it is {place(entry)}: it lies in the wrong place.")
         entries.append(entry)
     return entries
 

@@ -6,31 +6,26 @@ direction cannot reorder the page. A Content-Security-Policy admits the page's o
 else. Without JavaScript every table, number and picture is there.
 """
 
-import base64
-import hashlib
+import bisect
 import json
 import math
 import re
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from leaderboard.entry import Attacked, Curve, Entry, Score
+from leaderboard.assets import assets
+from leaderboard.entry import Attacked, Curve, Entry, Score, place
 from leaderboard.flags import MEANINGS
 from leaderboard.render import TITLES, measured, summary, training
 from leaderboard.tradeoff import ACCURACY, FEWEST, INTERPRETABILITY, Headline, Line, headlines, lead, line, tables
 
-FOLDER = Path(__file__).parent / "page"
-LIBRARIES = ("jquery.min.js", "dataTables.min.js", "d3.min.js", "plot.umd.min.js")
-SCRIPTS = ("scatter.js", "board.js")
 ROBUST = "robust_accuracy"
 MISSING = "–"
 MOST_BYTES = 2_000_000
-"""Of the whole page. Where it would have more, reference networks are shown without attacks, pictures and curves."""
+"""Of the whole page. Where it would have more, as many entries as need be are shown without attacks, pictures and
+curves: reference networks first, from the end of the last table."""
 PLACES = ("above the line", "within its scatter", "below the line")
 STEPS = 49
 """Points at which the reference line and its band are drawn."""
@@ -155,7 +150,7 @@ def _entry(
     entry: Entry, standings: dict[str, dict[str, Headline]], ids: set[str], pictures: dict[str, str], brief: bool
 ) -> Made:
     """What the template needs of one entry."""
-    if brief := brief and entry.role == "reference":
+    if brief:
         entry = entry.model_copy(update={"attacks": [], "pictures": [], "curves": []})
     card, track = entry.card, entry.track
     own = {s: found[entry.id] for s, found in standings.items()}
@@ -251,15 +246,15 @@ def _drawn_line(found: Line | None, accuracies: list[float]) -> Made | None:
     }
 
 
-def _table(entries: list[Entry], ids: set[str], pictures: dict[str, str], brief: bool) -> Made:
-    """What the template and the scripts need of one table."""
+def _table(entries: list[Entry], ids: set[str], pictures: dict[str, str], brief: set[str]) -> Made:
+    """What the template and the scripts need of one table; `brief` has the places of entries to be shortened."""
     track = entries[0].track
     scores = measured(entries)
     leading = lead(entries)
     scores.sort(key=lambda s: s != leading)  # ranks are those of the first
     standings = {s: headlines(entries, s) for s in scores}
     anchor = _slug(f"{track.name}-v{track.protocol_version}", ids)
-    rows = [_entry(entry, standings, ids, pictures, brief) for entry in entries]
+    rows = [_entry(entry, standings, ids, pictures, place(entry) in brief) for entry in entries]
     accuracies = [v for e in entries if not math.isnan(v := e.value(ACCURACY))]
     points = [
         {
@@ -293,58 +288,34 @@ def _table(entries: list[Entry], ids: set[str], pictures: dict[str, str], brief:
     }
 
 
-def _inlined(name: str) -> str:
-    """A script's text, safe within `<script>`: no end of the element, no start of a comment, no carriage return."""
-    text = (FOLDER / name).read_text(encoding="utf-8").replace("\r\n", "\n").strip()
-    return re.sub(r"<(?=/script|!--)", r"\\x3c", text, flags=re.IGNORECASE)
-
-
-@cache
-def _assets() -> Made:
-    scripts = [_inlined(f"vendor/{name}") for name in LIBRARIES] + [_inlined(name) for name in SCRIPTS]
-    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts]
-    own = " ".join(f"'sha256-{h}'" for h in hashes)
-    policy = (
-        f"default-src 'none'; script-src {own}; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
-        "form-action 'none'"
-    )
-    environment = Environment(
-        loader=FileSystemLoader(FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(number=number, missing=MISSING, fewest=FEWEST)
-    style = (FOLDER / "style.css").read_text(encoding="utf-8").strip()
-    return {
-        "template": environment.get_template("page.html.jinja"),
-        "scripts": [Markup(text) for text in scripts],
-        "style": Markup(style),
-        "policy": policy,
-    }
-
-
 def page(entries: list[Entry]) -> str:
     """The leaderboard as one HTML file.
 
     Args:
         entries: All entries; those that may not be compared get tables of their own.
     """
-    whole = _page(entries, brief=False)
-    return whole if len(whole.encode()) < MOST_BYTES else _page(entries, brief=True)
+    found = tables(entries)
+    order = sorted((e for rows in reversed(found) for e in reversed(rows)), key=lambda e: e.role == "submission")
+
+    def shortened(count: int) -> str:
+        return _page(found, {place(e) for e in order[:count]})
+
+    def fits(count: int) -> bool:
+        return len(shortened(count).encode()) < MOST_BYTES
+
+    return shortened(0 if fits(0) else bisect.bisect_left(range(len(order)), True, key=fits))
 
 
-def _page(entries: list[Entry], *, brief: bool) -> str:
+def _page(board: list[list[Entry]], brief: set[str]) -> str:
     ids: set[str] = {"top", "question", "reading", "main", "data"}
     pictures: dict[str, str] = {}
-    found = [_table(rows, ids, pictures, brief) for rows in tables(entries)]
+    found = [_table(rows, ids, pictures, brief) for rows in board]
     curves = {row["id"]: row["curves"] for table in found for row in table["rows"] if row["curves"]}
-    assets = _assets()
-    return assets["template"].render(
+    fixed = assets(number=number, missing=MISSING, fewest=FEWEST)
+    return fixed["template"].render(
         tables=found,
         pictures=pictures,
         data=_json({"tables": [table["data"] for table in found], "curves": curves}),
         compared=sum(table["compared"] for table in found),
-        **{k: assets[k] for k in ("scripts", "style", "policy")},
+        **{k: fixed[k] for k in ("scripts", "style", "policy")},
     ).strip() + "\n"  # fmt: skip

@@ -5,11 +5,14 @@ import math
 import re
 
 import pandas as pd
+import tabulate as tabulation
 from tabulate import tabulate
 
 from leaderboard.entry import Entry, Score
 from leaderboard.flags import MEANINGS
 from leaderboard.tradeoff import INTERPRETABILITY, Headline, headlines, line, tables
+
+tabulation.WIDE_CHARS_MODE = False  # else the padding, so the bytes, would depend on whether wcwidth is installed
 
 TITLES = {
     "test_accuracy": "test accuracy",
@@ -27,9 +30,9 @@ NOTES = """\
 **Does it beat the trade-off?** Under each score, *advantage* is the score minus what the track's reference grid has at
 the same test accuracy (least squares over the grid's networks, the network itself left out), signed so that more is
 better, with its 95 percent prediction interval: above zero means beyond the grid's own scatter. *Rank*: one more than
-the number of entries whose interval lies wholly above; entries that cannot be told apart share one. *Pareto*: scores in
-which no entry is at least as good in score and accuracy and better in one. A star (*) marks an accuracy outside the
-grid's: the line is extended there.
+the number of entries whose interval lies wholly above. Entries of one rank cannot be told apart; some of different
+ranks cannot either. *Pareto*: scores in which no entry is at least as good in score and accuracy and better in one. A
+star (*) marks an accuracy outside the grid's: the line is extended there.
 
 ROAR and KAR: area between the curve of the attribution and that of a random order of pixels, higher is better (GX:
 Gradient\\*Input, G: Gradient). Manifold excess: how much farther from the image manifold the network's adversarial
@@ -37,13 +40,15 @@ examples lie than random noise of the same norm, paper units, lower is better. R
 paper's are twice as large. Brackets are 95 percent intervals. Each entry's file has all its numbers.
 """
 
-_MARKUP = re.compile(r"([\\`*_{}\[\]()#+!|<>~&$:@^=-])")
+_MARKUP = re.compile(r"[\\`*_{}\[\]()#+!|<>~&$:@^=-]|(?<=[wW])\.")
+"""Marks, and the dot of `www.`, which some readers make a link of by itself, as they do with addresses around an @."""
+_INSTEAD = {"<": "&lt;", ">": "&gt;", "&": "&amp;", "@": "<!-- -->\\@"}
 
 
 def escaped(text: str) -> str:
     """Text from outside, harmless in Markdown and in the HTML made of it: every mark of either is escaped."""
     printable = "".join(c if c.isprintable() else " " for c in text)
-    return _MARKUP.sub(r"\\\1", printable).replace("\\<", "&lt;").replace("\\>", "&gt;").replace("\\&", "&amp;")
+    return _MARKUP.sub(lambda mark: _INSTEAD.get(mark[0], f"\\{mark[0]}"), printable)
 
 
 def training(entry: Entry) -> str:
@@ -153,12 +158,16 @@ def frame(entries: list[Entry]) -> pd.DataFrame:
     return pd.DataFrame(found).convert_dtypes(convert_string=False, convert_floating=False)
 
 
+_FORMULA = re.compile(r"(^|[;,\t])(\s*)(?=[=+\-@＝＋－＠\t\r])")
+"""Where a spreadsheet would begin a formula, whatever separates its cells."""
+
+
 def csv(entries: list[Entry]) -> str:
-    """The leaderboard as CSV, full precision. Text that a spreadsheet would take for a formula is quoted by a mark."""
+    """The leaderboard as CSV, full precision. Text that a spreadsheet would take for a formula gets a mark."""
     table = frame(entries)
-    for column in ("name", "authors", "licence", "loss", "extra_data"):
+    for column in ("name", "authors", "link", "licence", "loss", "extra_data"):
         if column in table:
-            table[column] = table[column].map(lambda text: f"'{text}" if text.startswith(tuple("=+-@\t\r")) else text)
+            table[column] = table[column].map(lambda text: _FORMULA.sub(r"\1\2'", text), na_action="ignore")
     return table.to_csv(index=False, lineterminator="\n")
 
 

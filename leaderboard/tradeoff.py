@@ -6,8 +6,8 @@ The reference grid's networks give a line by least squares, score = intercept + 
 would fall. So an advantage whose interval lies above zero is more than the grid's own scatter. A network of the grid is
 left out of the line it is compared with.
 
-Ranks: one more than the number of entries whose interval lies wholly above. Entries that cannot be told apart share
-one.
+Ranks: one more than the number of entries whose interval lies wholly above. Entries of one rank cannot be told apart;
+overlap is not transitive, so some of different ranks cannot either.
 """
 
 import math

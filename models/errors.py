@@ -8,6 +8,11 @@ class InputError(ValueError):
     """A mistake in what the user gave. The command line prints it on one line and exits with 2."""
 
 
+def printable(text: str) -> str:
+    """Text on which a terminal does nothing: what is not printable, escape sequences above all, is spelt out."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def unknown(kind: str, name: object, choices: Iterable[str]) -> InputError:
     """Builds the error for a name that is not among `choices`, with the closest match.
 

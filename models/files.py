@@ -27,6 +27,18 @@ def writing(path: Path) -> Iterator[None]:
         raise InputError(f"{path} cannot be written: {why}. What is stored already is kept.") from error
 
 
+def read_most(path: Path, size: int) -> bytes:
+    """The first `size` bytes of a file, or all where it has fewer.
+
+    Raises:
+        OSError: It cannot be read, or is no regular file.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "not a regular file")
+    with path.open("rb") as file:
+        return file.read(size)
+
+
 def write(path: Path, content: bytes | str) -> None:
     """Writes a file whole or not at all: under another name, flushed to disk, then renamed.
 

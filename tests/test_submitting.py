@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -197,6 +198,36 @@ def test_mistakes_are_one_line(clone, command, message):
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (clone.root / "none").exists()
+
+
+ESCAPE = "\x1b]0;harm\x07"
+
+
+def test_a_file_name_moves_no_terminal(clone):
+    names = f"a{ESCAPE}.keras", f"none{ESCAPE}.toml"
+    shutil.copy(clone.root / "my_cnn.keras", clone.root / names[0])
+    model, card = map(shlex.quote, names)
+    done = clone.call(f"python run_benchmark.py evaluate {model} --track digits")
+    assert done.returncode == 0, done.stderr
+    refused = clone.call(f"python run_benchmark.py submit {model} --track digits --card {card}")
+    assert refused.returncode == 2
+    for text in (done.stdout, done.stderr, refused.stdout, refused.stderr):
+        assert "\x1b" not in text
+    assert r"\x1b]0;harm" in done.stdout
+    assert r"\x1b]0;harm" in refused.stderr
+
+
+def test_a_file_name_that_is_no_text(clone):
+    shutil.copy(clone.root / "my_cnn.keras", clone.root / os.fsdecode(b"ab\xff.keras"))
+    done = clone.call(r"python run_benchmark.py evaluate $'ab\xff.keras' --track digits")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_card_of_thirty_gigabytes_is_one_line(clone):
+    with (clone.root / "large.toml").open("wb") as file:
+        file.truncate(30 << 30)
+    done = clone.call("python run_benchmark.py submit my_cnn.keras --track digits --card large.toml")
+    assert (done.returncode, done.stderr) == (2, "error: The card large.toml is larger than 20,000 bytes.\n")
 
 
 def test_plots_of_the_board_need_the_entries_alone(clone, tmp_path):

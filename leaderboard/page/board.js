@@ -33,7 +33,7 @@
   /* A link into a collapsed section opens it. */
   function targets() {
     const open = () => {
-      const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+      const target = [...document.querySelectorAll("[id]")].find((node) => `#${node.id}` === location.hash);
       const details = target && target.querySelector(":scope > details");
       if (details) details.open = true;
     };

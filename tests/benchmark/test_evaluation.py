@@ -58,10 +58,10 @@ def test_recheck_finds_scores_that_do_not():
 def test_ids():
     training = Training(norm="none", loss="xent")
     card = Card(name="My CNN, v2", authors=["A"], licence="MIT", description="x", training=training)
-    assert evaluation.submission_id(card, "ab" * 32) == "my-cnn-v2-abababab"
-    assert evaluation.submission_id(card.model_copy(update={"name": "模型"}), "ab" * 32) == "model-abababab"
+    assert evaluation.submission_id(card, "ab" * 32) == "my-cnn-v2-abababababababab"
+    assert evaluation.submission_id(card.model_copy(update={"name": "模型"}), "ab" * 32) == "model-abababababababab"
     posing = card.model_copy(update={"name": "reference l2"})
-    assert evaluation.submission_id(posing, "ab" * 32) == "model-reference-l2-abababab"
+    assert evaluation.submission_id(posing, "ab" * 32) == "model-reference-l2-abababababababab"
     assert evaluation.reference_id(Network("l2", 0.5, "xent")) == "reference-l2-0.5-xent"
 
 

@@ -110,6 +110,13 @@ def test_a_rise_with_the_radius_is_flagged_with_the_pair():
     assert (evidence["small_epsilon"], evidence["large_epsilon"]) == (0.2, 0.4)
     rows[2]["hits"] = 40
     assert flags(values, 10) == [], "equal is no rise"
+    values["examples"], small = 200, [row["hits"] for row in rows]
+    rows.insert(2, rows[1] | {"epsilon": 0.3, "hits": 42})
+    rows[3]["hits"] = 44
+    assert flags(values, 10)[0][1]["large_epsilon"] == 0.4, "two rises of one percent are one of two"
+    values["examples"], _ = 100, rows.pop(2)
+    for row, hits in zip(rows, small, strict=True):
+        row["hits"] = hits
     rows[1]["hits"] = rows[2]["hits"] = 50
     assert flags(values, 10)[0][1]["large_epsilon"] == 0.4, "no gain from the smallest radius to the largest"
     assert flags(values, 2) == [], "at chance there is nothing to lose"

@@ -5,6 +5,7 @@ import errno
 import io
 import multiprocessing
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,9 +13,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from cmarkgfm import github_flavored_markdown_to_html
 
+from leaderboard import entry as entries
 from leaderboard import render
 from leaderboard.board import LOCK, PENDING, Board, rendered
+from leaderboard.entry import Model
 from models.errors import InputError
 from tests.conftest import ROOT
 from tests.leaderboard.made import grid, made, track
@@ -53,12 +57,29 @@ def test_markdown_keeps_protocol_versions_apart():
     assert text.count("| model") == 2
 
 
-@pytest.mark.parametrize("text", ["a|b", "<script>", "[x](javascript:1)", "`x`", "&lt;", "a\nb", "![x](y)"])
+@pytest.mark.parametrize("text", ["a|b", "<script>", "[x](javascript:1)", "`x`", "&lt;", "a\nb", "![x](y)", "\\<b>"])
 def test_text_from_outside_is_harmless_in_markdown(text):
     escaped = render.escaped(text)
     assert not set("<\n") & set(escaped)
     for mark in "|[]()`!":
         assert escaped.count(mark) == escaped.count(f"\\{mark}")
+
+
+@pytest.mark.parametrize(
+    "text", ["www.evil.example", "see www.evil.example", "a@b.example", "xmpp:a@b.c", "http://a.b"]
+)
+def test_no_address_in_a_name_becomes_a_link(text):
+    page = github_flavored_markdown_to_html(f"| model |\n| --- |\n| {render.escaped(text)} |\n")
+    assert "<a" not in page
+    assert text in re.sub("<[^>]*>", "", page)
+    assert "<a" in github_flavored_markdown_to_html(text), "unescaped, it would be one"
+
+
+def test_wide_characters_take_the_same_bytes_whatever_is_installed():
+    card = made("x", 0.9).card.model_copy(update={"name": "模型一号"})
+    row = next(line for line in render.markdown([made("x", 0.9, card=card)]).splitlines() if "模型一号" in line)
+    header = next(line for line in render.markdown([made("x", 0.9, card=card)]).splitlines() if "| rank" in line)
+    assert len(row) == len(header), "padded by characters, not by their width"
 
 
 def test_csv_and_parquet_have_full_precision():
@@ -72,10 +93,22 @@ def test_csv_and_parquet_have_full_precision():
     assert list(table.columns) == list(row)
 
 
-def test_a_formula_in_a_name_is_no_formula_in_a_spreadsheet():
-    card = made("x", 0.9).card.model_copy(update={"name": "=1+1"})
-    row = next(csv.DictReader(io.StringIO(render.csv([made("x", 0.9, card=card)]))))
-    assert row["name"] == "'=1+1"
+def test_a_link_may_be_missing():
+    card = made("x", 0.9).card.model_copy(update={"link": None})
+    rows = list(csv.DictReader(io.StringIO(render.csv([made("x", 0.9, card=card), made("y", 0.9)]))))
+    assert {row["id"]: row["link"] for row in rows} == {"x": "", "y": "https://example.org/x"}
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("name", ["=1+1", "x;=1+1", "x; =1+1", "＝1+1", "-1", "x\t@a"])
+def test_a_formula_in_a_name_is_no_formula_in_a_spreadsheet(name, separator):
+    card = made("x", 0.9).card.model_copy(update={"name": name, "authors": ["A", "+B"]})
+    table = render.csv([made("x", 0.9, card=card)])
+    cells = [
+        cell.strip().partition(",")[0] for row in csv.reader(io.StringIO(table), delimiter=separator) for cell in row
+    ]
+    assert not set(cells) & {"=1+1", "＝1+1", "-1", "@a", "+B"}
+    assert "1+1" in table or "-1" in table or "@a" in table
 
 
 def test_the_same_entries_give_the_same_bytes(board, tmp_path):
@@ -96,10 +129,10 @@ def test_check_finds_every_change(board):
         path.unlink()
         assert str(path) in board.check()[0]
         path.write_bytes(before)
-    entry = board.root / "entries" / "digits" / "a.json"
+    entry = board.root / "entries" / "digits" / "a-v1.json"
     entry.write_text(entry.read_text().replace('"value": 0.95', '"value": 0.955'))
     assert board.check() == [
-        "Entry digits/a.json was changed after it was measured: its digest is not that of its content."
+        "Entry digits/a-v1.json was changed after it was measured: its digest is not that of its content."
     ]
 
 
@@ -112,10 +145,10 @@ def test_an_altered_parquet_file_is_found(board):
 
 
 def test_a_broken_entry_leaves_the_board_alone(board):
-    path = board.root / "entries" / "digits" / "a.json"
+    path = board.root / "entries" / "digits" / "a-v1.json"
     path.write_text("{")
     before = contents(board.root)
-    with pytest.raises(InputError, match=r"digits/a\.json does not fit the schema"):
+    with pytest.raises(InputError, match=r"digits/a-v1\.json does not fit the schema"):
         board.put([made("new", 0.9)])
     assert contents(board.root) == before
 
@@ -163,6 +196,78 @@ def test_a_full_disk_leaves_the_old_board(board, monkeypatch):
     monkeypatch.setattr(os, "fsync", real)
     board.put([made("new", 0.9)])
     assert board.check() == []
+
+
+def test_a_disk_without_room_for_a_folder_is_one_line(board, monkeypatch):
+    before = contents(board.root)
+
+    def full(**_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("leaderboard.board.tempfile.mkdtemp", full)
+    with pytest.raises(InputError, match="the disk is full"):
+        board.put([made("new", 0.9)])
+    assert contents(board.root) == before
+
+
+def test_protocol_versions_lie_side_by_side(board):
+    old = [e for e in ROWS if e.role == "reference"]
+    newer = track(protocol=2)
+    board.put([made(e.id, e.value("test_accuracy"), 0.1, role="reference", on=newer) for e in old])
+    board.put([made("a", 0.95, 0.2, on=newer)])
+    assert {(e.id, e.track.protocol_version) for e in board.entries()} >= {
+        ("a", 1),
+        ("a", 2),
+        (old[0].id, 1),
+        (old[0].id, 2),
+    }
+    assert len(board.entries()) == len(ROWS) + len(old) + 1
+    assert board.check() == []
+
+
+def test_no_submission_replaces_another_model(board):
+    before, posing = contents(board.root), made("a", 0.99)
+    posing = entries.seal(posing.model_copy(update={"model": Model(parameters=1, sha256=["1" * 64])}))
+    with pytest.raises(InputError, match="another model with the id digits/a"):
+        board.put([posing])
+    assert contents(board.root) == before
+
+
+def test_another_card_of_the_same_model_replaces_the_first_and_says_so(board):
+    said = []
+    card = made("a", 0.9).card.model_copy(update={"name": "New", "authors": ["N. Body"]})
+    Board(board.root, said.append).put([made("a", 0.95, 0.2, card=card)])
+    assert said == ["the same model was on the board as 'Model a' by A. Author; this entry replaces it"]
+    assert {e.id: e for e in board.entries()}["a"].card.name == "New"
+
+
+@pytest.mark.parametrize(
+    "gone", ['["../victim.txt"]', '["entries/../../victim.txt"]', '["LEADERBOARD.md"]', "{}", "x", "[1]"]
+)
+def test_a_half_done_change_made_by_hand_touches_nothing(board, gone):
+    victim = board.root.parent / "victim.txt"
+    victim.write_text("here")
+    (board.root / PENDING).mkdir()
+    (board.root / PENDING / "gone.json").write_text(gone)
+    before = contents(board.root)
+    assert "no change that this program left half-done" in board.check()[0]
+    with pytest.raises(InputError, match="half-done"):
+        board.put([made("new", 0.9)])
+    assert contents(board.root) == before
+    assert victim.exists()
+
+
+@pytest.mark.parametrize("name", ["mine.txt", "entries/a.json", "entries/digits/.a.json", "index.html"])
+def test_a_half_done_change_with_foreign_files_or_links_touches_nothing(board, name):
+    path = board.root / PENDING / name
+    path.parent.mkdir(parents=True)
+    if name == "index.html":
+        path.symlink_to(board.root / LOCK)
+    else:
+        path.write_text("")
+    before = (board.root / "index.html").read_bytes()
+    assert "half-done" in board.check()[0]
+    assert (board.root / "index.html").read_bytes() == before
 
 
 def _put(root: Path, name: str) -> None:

@@ -237,6 +237,11 @@ def test_a_link_opens_a_collapsed_section(open_page):
     assert shown.locator("#digits-v1-reference-0 details").first.evaluate("node => node.open")
 
 
+def test_an_address_with_a_broken_anchor_is_the_page(open_page):
+    shown = open_page(anchor="#%")
+    assert shown.locator("#theme").is_visible()
+
+
 @pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing(open_page, viewport, scheme):
