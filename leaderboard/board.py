@@ -176,7 +176,7 @@ class Board:
             everything = old | added
             files = rendered([everything[name] for name in sorted(everything)])
             there = {str(path.relative_to(self.root)) for path in (self.root / ENTRIES).rglob("*.json")}
-            gone = sorted(there - set(everything)) if only else []
+            gone = sorted(name for name in there - set(everything) if _ENTRY.fullmatch(name)) if only else []
             self._commit({name: entries.dumps(e).encode() for name, e in added.items()} | files, gone)
         return [self.root / name for name in files]
 

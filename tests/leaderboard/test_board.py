@@ -155,6 +155,7 @@ def test_a_broken_entry_leaves_the_board_alone(board):
 
 def test_only_leaves_no_other_entry(board):
     (board.root / "entries" / "digits" / "broken.json").write_text("{")
+    (board.root / "entries" / "stray.json").write_text("{")
     board.put([made("new", 0.9)], only=True)
     assert [e.id for e in board.entries()] == ["new"]
     assert board.check() == []
