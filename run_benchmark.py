@@ -7,7 +7,7 @@ Without a subcommand it runs the `quick` preset.
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -56,16 +56,25 @@ def run(
     data_dir: DataDir = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Remove what the folder holds and begin anew.")] = False,
     workers: Workers = None,
+    executor: Annotated[Literal["threads", "ray"], typer.Option(help="In this process, or on Ray.")] = "threads",
+    address: Annotated[
+        str | None, typer.Option(help="Of Ray: HOST:PORT of a cluster's head, or auto; else Ray is started here.")
+    ] = None,
+    cores: Annotated[int, typer.Option(min=1, help="Of Ray: cores of a worker, which share its memory.")] = 1,
 ) -> None:
     """Train the grid, measure, write results, leaderboard and figures. Stopped, it goes on where it was."""
     from rich.console import Console
 
     from benchmark import config as configuration
     from benchmark import runner
+    from models.errors import InputError
 
     resolved = configuration.resolve(preset, config, assignments)
+    if executor != "ray" and (address or cores > 1):
+        raise InputError("--address and --cores are Ray's: add --executor ray.")
+    cluster = runner.Cluster(address, cores) if executor == "ray" else None
     folder = _folder(out, resolved.name)
-    runner.run(resolved, folder, data_dir=data_dir, fresh=fresh, workers=workers, console=Console())
+    runner.run(resolved, folder, data_dir=data_dir, fresh=fresh, workers=workers, console=Console(), cluster=cluster)
 
 
 @app.command()

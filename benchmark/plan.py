@@ -10,6 +10,7 @@ Kinds: `train` (a base model), `vae_gan` (the manifold model), `accuracy` (clean
 (several attacks at rising radii, with controls), `submitted` (a model from outside, stored when it is let in).
 """
 
+import functools
 import hashlib
 import json
 from collections import Counter
@@ -67,11 +68,19 @@ class Unit:
     cost: float
     tags: dict[str, Any] = field(default_factory=dict)
 
-    @property
+    @functools.cached_property
     def key(self) -> str:
         """Sixteen hexadecimal digits."""
         text = json.dumps([PROTOCOL_VERSION, self.kind, self.spec], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def shares(self) -> tuple[str, Any] | None:
+        """What names the ranks it retrains with: units of the same name differ in mode, fraction and repeat alone."""
+        if self.kind != "retrain" or self.spec["attribution"] == UNTOUCHED:
+            return None
+        source = self.spec["source"]
+        return (source, self.spec["attribution"]) if source else (BASELINE, self.spec["repeat"])
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ class Display:
         self.left = {unit.key: unit for unit in plan.units if unit.key not in done}
         self.total = len(plan.units)
         self.estimate = Estimate(workers)
-        self.stage = ""
+        self.stage = "starting"
         self.last_line = 0.0
         self.bar: Progress | None = None
         self.task: TaskID | None = None
@@ -114,7 +114,7 @@ class Display:
             self.bar = Progress(*columns, console=self.console, transient=True)
             self.bar.start()
             done = self.total - len(self.left)
-            self.task = self.bar.add_task("starting", total=self.total, completed=done, left="")
+            self.task = self.bar.add_task(self.stage, total=self.total, completed=done, left="")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -133,6 +133,10 @@ class Display:
         self.estimate.add(unit, seconds)
         self.left.pop(unit.key, None)
         self._show(force=not self.left)
+
+    def lost(self, unit: Unit, worker: str) -> None:
+        """The worker that did a unit is gone."""
+        sayer(self.console)(f"lost: {worker}; '{unit.kind} {unit.label}' is done again")
 
     def waiting(self) -> None:
         """Time passes."""

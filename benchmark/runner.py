@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -110,7 +111,28 @@ def _check_fit(work: Plan) -> None:
         models.get(section.name)(info.shape, seed=0, latent=section.latent, width=section.width)
 
 
-def run(config: Config, out: Path, *, data_dir: str | None, fresh: bool, workers: int | None, console: Console) -> None:
+class Cluster(NamedTuple):
+    """Where Ray's workers are.
+
+    Attributes:
+        address: `HOST:PORT` of a running cluster, or `auto`; None for one that is started on this machine.
+        cores: Cores of a worker without a GPU.
+    """
+
+    address: str | None = None
+    cores: int = 1
+
+
+def run(
+    config: Config,
+    out: Path,
+    *,
+    data_dir: str | None,
+    fresh: bool,
+    workers: int | None,
+    console: Console,
+    cluster: Cluster | None = None,
+) -> None:
     """Runs what is not done, then writes results, leaderboard and figures.
 
     Args:
@@ -118,11 +140,12 @@ def run(config: Config, out: Path, *, data_dir: str | None, fresh: bool, workers
         out: The run's folder; made if need be.
         data_dir: The TFDS folder.
         fresh: Remove what the folder holds first.
-        workers: Units at a time; one a core (one with an accelerator) where not given.
+        workers: Units at a time; one a core (one with an accelerator) where not given. Of Ray, workers.
         console: Where progress goes.
+        cluster: Run on Ray; without it, in threads of this process.
 
     Raises:
-        InputError: The folder is in use, cannot be written or is full; the data cannot be had.
+        InputError: The folder is in use, cannot be written or is full; the data cannot be had; Ray cannot be reached.
     """
     say, start = sayer(console), time.perf_counter()
     work = plan(config, data_dir)
@@ -146,11 +169,21 @@ def run(config: Config, out: Path, *, data_dir: str | None, fresh: bool, workers
         store = Store(out, say)
         store.sweep()
         done = {unit.key for unit in work.units if store.done(unit)}
-        count = workers or executors.default_workers()
-        say(f"{config.name}: {len(work.units)} units of work, {len(done)} done before, {count} at a time, in {out}")
-        context = Context(work, store, data)
-        with Display(work, done, count, console) as display:
-            executors.run(work, done, store, context, display, workers=count)
+        pool: executors.Pool
+        if cluster is None:
+            pool = executors.Threads(workers, store, Context(work, store, data))
+        else:
+            from benchmark.ray_workers import RayPool
+
+            where = {"name": config.data.name, "data_dir": str(datasets.tfds_folder(data_dir).resolve())}
+            pool = RayPool(
+                work, out, where | _limits(config), here=environment.collect(), workers=workers, notice=say,
+                address=cluster.address, cores=cluster.cores,
+            )  # fmt: skip
+        count = f"{len(work.units)} units of work, {len(done)} done before"
+        say(f"{config.name}: {count}, {pool.workers} at a time, in {out}")
+        with Display(work, done, pool.workers, console) as display:
+            executors.run(work, done, pool, display)
         say("writing results, leaderboard and figures")
         tables = report.write_results(work, store)
         report.write_leaderboard(work, store, tables, data)

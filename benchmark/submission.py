@@ -81,13 +81,13 @@ def measure(
             result = Result({"probe": admitted.probe}, models={"model": admitted.model})
             store.put(own, result, environment=environment.collect(), seconds=0)
         done = {unit.key for unit in work.units if store.done(unit)}
-        count = workers or executors.default_workers()
-        say(f"{track.name}: {len(work.units)} units of work, {len(done)} done before, {count} at a time")
-        with Display(work, done, count, console) as display:
+        pool = executors.Threads(workers, store, Context(work, store, data))
+        say(f"{track.name}: {len(work.units)} units of work, {len(done)} done before, {pool.workers} at a time")
+        with Display(work, done, pool.workers, console) as display:
             for unit in work.units:  # what was measured here before gives the estimate its pace
                 if unit.key in done and unit.cost:
                     display.estimate.add(unit, store.body(unit)["seconds"])
-            executors.run(work, done, store, Context(work, store, data), display, workers=count)
+            executors.run(work, done, pool, display)
         return evaluation.entry(
             work,
             store,

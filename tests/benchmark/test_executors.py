@@ -35,15 +35,27 @@ class Silent:
     def finished(self, unit, seconds):
         self.ended.append(unit.label)
 
+    def lost(self, unit, worker):
+        raise AssertionError("a thread is never lost")
+
     def waiting(self):
         pass
+
+
+def alone(work):
+    """One unit at a time, for a pool that does several together."""
+    return lambda units, context: [work(unit, context) for unit in units]
+
+
+def threads(store, work, workers):
+    return executors.Threads(workers, store, None, alone(work))
 
 
 def run(tmp_path, work, done=(), workers=2):
     observer, store = Silent(), Store(tmp_path)
     plan = Plan(None, None, (), UNITS)
     try:
-        executors.run(plan, set(done), store, None, observer, workers=workers, work=work)
+        executors.run(plan, set(done), threads(store, work, workers), observer)
     finally:
         observer.stored = [u.label for u in UNITS if store.done(u)]
     return observer
@@ -111,7 +123,7 @@ def test_display(tmp_path, terminal):
     console = Console(file=out, force_terminal=terminal, width=100)
     plan = Plan(None, None, (), UNITS)
     with Display(plan, {A.key}, 2, console, every=0) as display:
-        executors.run(plan, {A.key}, Store(tmp_path), None, display, workers=1, work=lambda *_: Result({}))
+        executors.run(plan, {A.key}, threads(Store(tmp_path), lambda *_: Result({}), 1), display)
     text = out.getvalue()
     assert "training base models" in text
     if not terminal:
@@ -138,6 +150,6 @@ def test_ctrl_c_that_strikes_inside_a_destructor_is_not_lost(tmp_path):
     observer = Observer()
     plan = Plan(None, None, (), UNITS)
     with pytest.raises(KeyboardInterrupt):
-        executors.run(plan, set(), Store(tmp_path), None, observer, workers=1, work=lambda *_: Result({}))
+        executors.run(plan, set(), threads(Store(tmp_path), lambda *_: Result({}), 1), observer)
     assert observer.begun == ["a"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

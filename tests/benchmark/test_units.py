@@ -13,7 +13,7 @@ def hits(data: datasets.Dataset, *assignments: str) -> list[int]:
     work = plan.build(config.resolve(None, TINY, ["retraining.epochs=30", *assignments]), data.info)
     context = units.Context(work, None, data)
     random = list(work.of("retrain", attribution=plan.BASELINE, mode="kar", fraction=0.7))
-    return [units.perform(unit, context).values["hits"] for unit in random]
+    return [result.values["hits"] for result in units.perform(random, context)]
 
 
 def test_masks_alone_tell_nothing_of_the_pixels(digits):

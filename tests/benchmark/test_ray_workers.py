@@ -1,0 +1,257 @@
+"""Real Ray on this machine: the same bytes as without it, whatever is killed."""
+
+import os
+import subprocess
+import time
+from contextlib import contextmanager, suppress
+from io import StringIO
+from pathlib import Path
+
+import psutil
+import pytest
+from rich.console import Console
+
+from benchmark import config, executors, runner
+from benchmark.plan import Plan, Unit
+from models.errors import InputError
+from tests.commands import COMMAND, TINY, call
+from tests.conftest import ROOT
+
+os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+pytest.importorskip("ray", reason="Ray has no wheel for this platform")
+
+SMALLER = ["grid=[{norm='l2', epsilons=[0.3]}]", "manifold.losses=['xent']", "retraining.attributions=['gradient']",
+           "retraining.fractions=[0.3]", "pictures=0"]  # fmt: skip
+
+
+def command(out: Path, *more: str) -> list[str]:
+    assignments = [part for assignment in SMALLER for part in ("--set", assignment)]
+    return [*COMMAND, "run", "--config", str(TINY), *assignments, "--out", str(out), "--executor", "ray", *more]
+
+
+def tables(out: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in (out / "results").iterdir()}
+
+
+@pytest.fixture(scope="module")
+def serial(tmp_path_factory) -> dict[str, bytes]:
+    """The tables of the same run in this process, one unit at a time."""
+    out = tmp_path_factory.mktemp("serial") / "tiny"
+    resolved = config.resolve(None, TINY, SMALLER)
+    runner.run(resolved, out, data_dir=None, fresh=False, workers=1, console=Console(file=StringIO()))
+    return tables(out)
+
+
+@contextmanager
+def cluster(nodes: int = 2):
+    """A head without workers, and nodes of one core each; all on 127.0.0.1."""
+    from ray.cluster_utils import Cluster
+
+    made = Cluster()
+    try:
+        made.add_node(num_cpus=0, include_dashboard=False, node_ip_address="127.0.0.1")
+        for _ in range(nodes):
+            made.add_node(num_cpus=1, node_ip_address="127.0.0.1")
+        yield made
+    finally:
+        made.shutdown()
+
+
+class Run:
+    """A run in another process, its lines as they come."""
+
+    def __init__(self, *arguments):
+        self.process = subprocess.Popen(
+            command(*arguments), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self.lines = []
+
+    def until(self, text: str) -> str:
+        for line in self.process.stdout:
+            self.lines.append(line)
+            if text in line:
+                return line
+        raise AssertionError(f"no '{text}' in {''.join(self.lines)}")
+
+    def end(self) -> str:
+        self.lines += self.process.stdout
+        self.process.wait(120)
+        return "".join(self.lines)
+
+
+def working(under: int) -> list[psutil.Process]:
+    """Ray's processes below one that have a unit in hand; waits for the first."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        found = []
+        for process in psutil.Process(under).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if process.name().startswith("ray::") and "perform" in " ".join(process.cmdline()):
+                    found.append(process)
+        if found:
+            return found
+        time.sleep(0.01)
+    raise AssertionError("no worker has a unit in hand")
+
+
+def test_a_killed_worker(serial, tmp_path):
+    """kill -9 of a worker with a unit in hand. Ray is started by the command and listens on 127.0.0.1 alone."""
+    run = Run(tmp_path / "run", "--workers", "2")
+    run.until("training the manifold model")
+    found = working(run.process.pid)
+    family = psutil.Process(run.process.pid).children(recursive=True)
+    listening = [c.laddr.ip for p in family for c in p.net_connections("tcp") if c.status == psutil.CONN_LISTEN]
+    assert listening
+    assert {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
+    found[0].kill()
+    said = run.end()
+    assert run.process.returncode == 0, said
+    assert f"process {found[0].pid}; '" in said
+    assert "is done again" in said
+    assert "done in" in said
+    assert tables(tmp_path / "run") == serial
+    _, alive = psutil.wait_procs(family, timeout=20)
+    assert not alive
+
+
+def test_a_killed_node(serial, tmp_path):
+    with cluster() as made:
+        run = Run(tmp_path / "run", "--address", made.address)
+        run.until("training base models")
+        made.remove_node(made.list_all_nodes()[-1], allow_graceful=False)
+        said = run.end()
+    assert run.process.returncode == 0, said
+    assert "lost: " in said
+    assert "is done again" in said
+    assert tables(tmp_path / "run") == serial
+
+
+def test_a_killed_head(serial, tmp_path):
+    """One line, exit code 2, what is done is kept; the same command goes on with another head."""
+    with cluster(1) as made:
+        run = Run(tmp_path / "run", "--address", made.address)
+        run.until("retraining")
+        worker = working(os.getpid())[0]
+        worker.suspend()  # else it might be done before the run sees that the head is gone
+        start = time.monotonic()
+        made.remove_node(made.head_node, allow_graceful=False)
+        said = run.end()
+        assert time.monotonic() - start < 45
+        worker.kill()
+    assert run.process.returncode == 2, said
+    assert said.splitlines()[-1].startswith("error: The head of the Ray cluster at 127.0.0.1:")
+    with cluster() as made:
+        run = Run(tmp_path / "run", "--address", made.address)
+        said = run.end()
+    assert run.process.returncode == 0, said
+    assert ", 0 done before" not in said
+    assert tables(tmp_path / "run") == serial
+
+
+class Silent:
+    def __getattr__(self, name):
+        return lambda *_: None
+
+
+def test_what_a_unit_raises_is_raised_here(tmp_path, digits):
+    """Without Ray's wrapping, so that a user's mistake is one line there too."""
+    from benchmark import environment
+    from benchmark.ray_workers import RayPool
+
+    bad = Unit("train", "a", {"seed": 0, "model": {"name": "digits_cnm", "width": 1}}, (), 0, 1)
+    plan = Plan(None, digits.info, (), (bad,))
+    (tmp_path / "config.toml").touch()
+    pool = RayPool(
+        plan, tmp_path, {"name": "digits"}, here=environment.collect(), address=None, workers=1, cores=1,
+        notice=lambda _: None,
+    )  # fmt: skip
+    with pytest.raises(InputError, match=r"Unknown model 'digits_cnm'. Did you mean 'digits_cnn'") as raised:
+        executors.run(plan, set(), pool, Silent())
+    assert "Traceback" not in str(raised.value)
+
+
+def test_a_folder_that_a_worker_cannot_see(tmp_path):
+    from benchmark.ray_workers import Worker
+
+    with pytest.raises(InputError, match="must be on a file system that all machines of the cluster share"):
+        Worker((Plan(None, None, (), ()), tmp_path / "elsewhere", {"name": "digits"})).prepare()
+
+
+def test_an_address_that_is_none():
+    from benchmark.ray_workers import _connect
+
+    with pytest.raises(InputError, match="No Ray cluster answers at 'nonsense'"):
+        _connect("nonsense", None, "tensorflow")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--executor", "ray", "--address", "127.0.0.1:9"], "No Ray cluster answers at '127.0.0.1:9'"),
+        (["--address", "127.0.0.1:6379"], "--address and --cores are Ray's: add --executor ray."),
+        (["--executor", "slurm"], "'slurm' is not one of 'threads', 'ray'"),
+        (["--executor", "ray", "--cores", "0"], "'--cores': Input should be greater than or equal to 1"),
+    ],
+)
+def test_mistakes(tmp_path, options, message):
+    done = call("run", "--config", TINY, "--out", tmp_path / "run", *options)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_workers_must_have_the_same_libraries():
+    from benchmark.ray_workers import _same
+
+    here = {"backend": "jax", "commit": "a", "protocol_version": 1, "packages": {"keras": "3.15", "jax": "0.10"}}
+    _same(here, dict(here), "node")
+    with pytest.raises(InputError, match=r"on node differs in backend: tensorflow, here it is jax"):
+        _same(here, here | {"backend": "tensorflow"}, "node")
+    with pytest.raises(InputError, match=r"differs in packages: jax None, here 0\.10"):
+        _same(here, here | {"packages": {"keras": "3.15"}}, "node")
+
+
+class Dying:
+    """A pool whose workers are lost with every unit."""
+
+    workers = at_once = 1
+
+    def __enter__(self):
+        self.units = []
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    @property
+    def busy(self):
+        return bool(self.units)
+
+    def free(self):
+        return [] if self.units else ["worker"]
+
+    def start(self, worker, units):
+        self.units = units
+
+    def wait(self, timeout):
+        units, self.units = self.units, []
+        return [executors.Ended(unit, None, None, "the worker") for unit in units]
+
+
+def test_a_unit_that_kills_its_workers_does_not_run_for_ever():
+    seen = []
+
+    class Observer:
+        def started(self, unit):
+            seen.append("started")
+
+        def lost(self, unit, worker):
+            seen.append(worker)
+
+        def waiting(self):
+            pass
+
+    plan = Plan(None, None, (), (Unit("train", "a", {}, (), 0, 1),))
+    with pytest.raises(InputError, match="'train a' lost its worker 3 times, the last time the worker"):
+        executors.run(plan, set(), Dying(), Observer())
+    assert seen == ["started", "the worker"] * 3

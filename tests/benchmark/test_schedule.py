@@ -1,0 +1,104 @@
+"""Long chains first; a worker keeps to the ranks it holds; nothing is handed out twice or before its time."""
+
+import random
+
+from benchmark import config, datasets, plan
+from benchmark.plan import Unit
+from benchmark.schedule import Schedule, chains
+from tests.commands import TINY
+
+
+def unit(name: str, *needs: Unit, cost: float = 1) -> Unit:
+    return Unit("train", name, {"name": name}, tuple(n.key for n in needs), 0, cost)
+
+
+def retraining(source: str, fraction: float) -> Unit:
+    spec = {"attribution": "gradient", "source": source, "fraction": fraction, "repeat": 0}
+    return Unit("retrain", f"{source} {fraction}", spec, (), 0, 1)
+
+
+def labels(units: list[Unit]) -> list[str]:
+    return [u.label for u in units]
+
+
+def test_chains():
+    a, b = unit("a", cost=5), unit("b", cost=1)
+    c = unit("c", a, b, cost=10)
+    d = unit("d", b, cost=2)
+    found = chains([a, b, c, d])
+    assert [found[u.key] for u in (a, b, c, d)] == [15, 11, 10, 2]
+
+
+def test_long_chains_first():
+    short, first = unit("short", cost=3), unit("first", cost=1)
+    second = unit("second", first, cost=9)
+    schedule = Schedule([short, first, second], ())
+    assert labels(schedule.take()) == ["first"]
+    assert labels(schedule.take()) == ["short"]
+    assert schedule.take() == []  # the second waits for the first
+    schedule.finish(first)
+    assert labels(schedule.take()) == ["second"]
+    assert len(schedule) == 2
+    schedule.finish(short)
+    schedule.finish(second)
+    assert len(schedule) == 0
+
+
+def test_what_is_done_is_neither_waited_for_nor_handed_out():
+    a = unit("a")
+    b = unit("b", a)
+    schedule = Schedule([a, b], {a.key})
+    assert labels(schedule.take()) == ["b"]
+
+
+def test_a_worker_keeps_to_the_ranks_it_holds():
+    units = [retraining(source, fraction) for source in "xyz" for fraction in (0.1, 0.2)]
+    schedule = Schedule(units, ())
+    assert labels(schedule.take("one")) == ["x 0.1"]
+    assert labels(schedule.take("two")) == ["y 0.1"]  # not x, which another holds
+    assert labels(schedule.take("two")) == ["y 0.2"]
+    assert labels(schedule.take("one")) == ["x 0.2"]
+    assert labels(schedule.take("two")) == ["z 0.1"]
+    assert labels(schedule.take("one")) == ["z 0.2"]  # none is left that nobody holds: it helps
+
+
+def test_threads_hold_everything_together_and_stay_in_the_order_of_the_plan():
+    units = [retraining(source, fraction) for source in "xy" for fraction in (0.1, 0.2)]
+    schedule = Schedule(units, ())
+    assert labels([schedule.take()[0] for _ in units]) == labels(units)
+
+
+def test_several_at_once_share_their_ranks():
+    schedule = Schedule([retraining(source, fraction) for source in "xy" for fraction in (0.1, 0.2, 0.3)], ())
+    assert labels(schedule.take("one", 2)) == ["x 0.1", "x 0.2"]
+    assert labels(schedule.take("one", 2)) == ["x 0.3"]
+    alone = Schedule([unit("a"), unit("b")], ())
+    assert labels(alone.take("one", 2)) == ["a"]
+
+
+def test_given_back_it_comes_first():
+    units = [unit(name) for name in "abc"]
+    schedule = Schedule(units, ())
+    taken = schedule.take("one")[0]
+    schedule.give_back(taken)
+    assert labels(schedule.take("two")) == ["a"]
+
+
+def test_every_unit_of_a_plan_once_after_what_it_needs_whatever_is_lost(digits):
+    work = plan.build(config.resolve(None, TINY, []), datasets.describe("digits"))
+    rng, schedule = random.Random(0), Schedule(work.units, ())
+    running: list[tuple[str, Unit]] = []
+    finished: list[str] = []
+    while len(schedule):
+        worker = rng.choice("abcd")
+        running += [(worker, u) for u in schedule.take(worker, rng.choice([1, 3]))]
+        if running and rng.random() < 0.7:
+            worker, ended = running.pop(rng.randrange(len(running)))
+            assert set(ended.needs) <= set(finished)
+            if rng.random() < 0.2:
+                schedule.forget(worker)
+                schedule.give_back(ended)
+            else:
+                schedule.finish(ended)
+                finished.append(ended.key)
+    assert sorted(finished) == sorted(u.key for u in work.units)
