@@ -86,6 +86,9 @@ def plan(
     data_dir: DataDir = None,
     probe: Annotated[bool, typer.Option(help="Measure a few batches and estimate the time on this device.")] = True,
     workers: Workers = None,
+    simulate: Annotated[
+        int | None, typer.Option(min=1, help="Print the wall time on 1 to so many workers, from measured unit times.")
+    ] = None,
 ) -> None:
     """List every unit of work, which are done, what each trains on, and what is left to do in time on this device."""
     from benchmark import config as configuration
@@ -118,10 +121,19 @@ def plan(
     )
     print("\n".join(lines), flush=True)
     left = [unit for unit in work.units if unit.key not in done]
-    if probe and left:
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    if simulate:
+        from benchmark import simulation
+
+        took = {unit.key: store.body(unit)["seconds"] for unit in work.units if unit.key in done}
+        print("\n" + simulation.report(work, took, simulate, workers=workers, probe=probe, notice=say))
+    elif probe and left:
         from benchmark import probe as probes
 
-        print("measuring the pace of this device ...", file=sys.stderr, flush=True)
+        say("measuring the pace of this device ...")
         print(probes.report(work, left, workers))
 
 

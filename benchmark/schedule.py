@@ -7,16 +7,16 @@ pass over the data to make, and every worker makes its own.
 
 import heapq
 from collections import Counter, OrderedDict, deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 
 from benchmark.plan import Unit
 
 
-def chains(units: Iterable[Unit]) -> dict[str, float]:
+def chains(units: Iterable[Unit], cost: Callable[[Unit], float] = lambda unit: unit.cost) -> dict[str, float]:
     """By key: the cost of the longest chain of units that begins with this one, each needing the one before."""
     behind: dict[str, float] = {}
     for unit in reversed(list(units)):  # a unit comes after what it needs
-        own = behind[unit.key] = behind.get(unit.key, 0.0) + unit.cost
+        own = behind[unit.key] = behind.get(unit.key, 0.0) + cost(unit)
         for need in unit.needs:
             behind[need] = max(behind.get(need, 0.0), own)
     return behind

@@ -96,7 +96,7 @@ def art_keras(model: keras.Model, *, norm: str, epsilon: float, steps: int, step
 
 
 def foolbox(model: keras.Model, *, norm: str, epsilon: float, steps: int, step_size: float) -> Attack:
-    """Foolbox, its `TensorFlowModel`."""
+    """Foolbox, its `TensorFlowModel`. Labels of int64, like its argmax: its conversion of types needs numpy 1."""
     import tensorflow as tf
     from foolbox import TensorFlowModel, attacks
 
@@ -105,7 +105,7 @@ def foolbox(model: keras.Model, *, norm: str, epsilon: float, steps: int, step_s
     wrapped = TensorFlowModel(model, bounds=(0, 1))
 
     def attack(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        _, x_adv, _ = pgd(wrapped, tf.constant(x), tf.constant(y), epsilons=epsilon)
+        _, x_adv, _ = pgd(wrapped, tf.constant(x), tf.constant(y, tf.int64), epsilons=epsilon)
         return x_adv.numpy()
 
     return _in_batches(attack)
