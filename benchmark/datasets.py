@@ -1,15 +1,15 @@
 """Data sets by name: `digits` (embedded), `gaussians` (the toy) and any TFDS image-classification set.
 
-A TFDS set is decoded once into a memory-mapped cache in the user's cache folder, keyed by name, version and split.
-Every cached file carries its checksum; a damaged one is noticed and decoded again.
+A TFDS set is decoded once (see `decoded`). Where TensorFlow is not installed, what has been decoded serves.
 """
 
+import dataclasses
+import functools
 import hashlib
-import json
+import importlib.util
 import os
 import re
 import socket
-import tempfile
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import platformdirs
-from filelock import FileLock
 
+from benchmark import decoded
 from models.errors import InputError, unknown
 
 EMBEDDED = ("digits", "gaussians")
@@ -110,11 +109,6 @@ def tfds_folder(data_dir: str | None = None) -> Path:
     return Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
 
 
-def cache_folder() -> Path:
-    """Where decoded sets are kept."""
-    return Path(platformdirs.user_cache_dir("robust-interpretability-benchmark"))
-
-
 def _builder(name: str, data_dir: str | None) -> Any:
     """The TFDS builder, its data prepared (downloaded if need be)."""
     os.environ.setdefault("NO_GCE_CHECK", "true")  # else TensorFlow asks the network whether it runs at Google
@@ -182,84 +176,64 @@ def _tfds_info(builder: Any) -> tuple[Info, str, str, str]:
             raise InputError(f"Data set '{name}' must have splits 'train' and 'test'. It has {', '.join(splits)}.")
     sizes = splits["train"].num_examples, splits[test].num_examples
     classes = features[labels[0]].num_classes
-    return Info(name, str(builder.info.version), *sizes, tuple(shape), classes), test, images[0], labels[0]
+    full = f"{name}/{builder.info.config_name}" if builder.info.config_name else name
+    return Info(full, str(builder.info.version), *sizes, tuple(shape), classes), test, images[0], labels[0]
 
 
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _decoded(builder: Any, split: str, image: str, label: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _rows(
+    builder: Any, name: str, split: str, image: str, label: str, notice: Notice
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The images and labels of a split, in batches and in TFDS's order."""
+    if builder is None:
+        raise InputError(f"The decoded data of '{name}' are damaged, and TensorFlow is not installed here.")
     import tensorflow_datasets as tfds
 
+    notice(f"decoding {name} {split} ({builder.info.splits[split].num_examples:,} images), once")
     config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False, add_tfds_id=False)
     rows = builder.as_dataset(split=split, shuffle_files=False, read_config=config).batch(1000).prefetch(1)
     for row in tfds.as_numpy(rows):
         yield row[image], row[label]
 
 
-def _write_split(
-    folder: Path, stem: str, size: int, shape: tuple[int, ...], rows: Iterator[tuple[np.ndarray, np.ndarray]]
-) -> None:
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        files = {part: Path(scratch, f"{part}.npy") for part in ("x", "y")}
-        x = np.lib.format.open_memmap(files["x"], "w+", np.uint8, (size, *shape))
-        y = np.lib.format.open_memmap(files["y"], "w+", np.int32, (size,))
-        at = 0
-        for images, labels in rows:
-            x[at : at + len(images)], y[at : at + len(images)] = images, labels
-            at += len(images)
-        if at != size:
-            raise InputError(f"{stem} must have {size} examples. {at} were read: its files are incomplete.")
-        x.flush()
-        y.flush()
-        del x, y
-        sums = {part: _checksum(file) for part, file in files.items()}
-        manifest = Path(scratch, "manifest.json")
-        manifest.write_text(json.dumps(sums))
-        for part, file in files.items():
-            os.replace(file, folder / f"{stem}-{part}.npy")
-        os.replace(manifest, folder / f"{stem}.json")
+def _safe(info: Info) -> str:
+    return f"{info.name.replace('/', '_')}-{info.version}"
 
 
-def _cached(folder: Path, stem: str) -> tuple[np.ndarray, np.ndarray] | str:
-    """The cached split, or the reason why there is none (empty where there never was)."""
-    manifest = folder / f"{stem}.json"
-    if not manifest.exists():
-        return ""
-    try:
-        sums = json.loads(manifest.read_text())
-        for part in ("x", "y"):
-            file = folder / f"{stem}-{part}.npy"
-            if _checksum(file) != sums[part]:
-                return f"{file} does not match its checksum"
-        return tuple(np.load(folder / f"{stem}-{part}.npy", mmap_mode="r") for part in ("x", "y"))  # type: ignore[return-value]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return f"{stem}: {_first_line(error)}"
+def _kept(name: str) -> tuple[Info, str]:
+    """The `Info` and the test split of a decoded set: what serves where TensorFlow, which TFDS needs, is missing.
+
+    Raises:
+        InputError: The set has not been decoded.
+    """
+    base, _, version = name.partition(":")
+    found = [k for k in decoded.kept() if k["info"]["name"] == base and version in ("", k["info"]["version"])]
+    if not found:
+        raise InputError(
+            f"Data set '{name}' is not decoded in {decoded.folder()}, and TensorFlow, which decodes it, is not "
+            "installed here. Run the benchmark once where it is, and copy that folder."
+        )
+    newest = max(found, key=lambda k: [int(part) for part in k["info"]["version"].split(".")])
+    return Info(**newest["info"] | {"shape": tuple(newest["info"]["shape"])}), newest["test"]
 
 
-def _split(
-    builder: Any, info: Info, split: str, size: int, image: str, label: str, notice: Notice
-) -> tuple[np.ndarray, np.ndarray]:
-    folder = cache_folder()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"The cache folder {folder} cannot be written ({error.strerror}).") from error
-    stem = f"{info.name.replace('/', '_')}-{info.version}-{split}"
-    with FileLock(folder / f"{stem}.lock"):
-        found = _cached(folder, stem)
-        if isinstance(found, tuple):
-            return found
-        if found:
-            notice(f"damaged cache: {found}; decoding again")
-        notice(f"decoding {info.name} {split} ({size:,} images), once")
-        _write_split(folder, stem, size, info.shape, _decoded(builder, split, image, label))
-        found = _cached(folder, stem)
-    if not isinstance(found, tuple):
-        raise InputError(f"The decoded data cannot be read back from {folder}: {found}.")
-    return found
+def _has_tensorflow() -> bool:
+    return importlib.util.find_spec("tensorflow") is not None
+
+
+def _read(name: str, data_dir: str | None, notice: Notice) -> Dataset:
+    """A TFDS set, from the decoded cache where it is there."""
+    builder, image, label = None, "", ""
+    if _has_tensorflow():
+        builder = _builder(name, data_dir)
+        info, test, image, label = _tfds_info(builder)
+    else:
+        info, test = _kept(name)
+    arrays: list[np.ndarray] = []
+    for split, size in (("train", info.train_size), (test, info.test_size)):
+        rows = functools.partial(_rows, builder, name, split, image, label, notice)
+        arrays += decoded.split(f"{_safe(info)}-{split}", size, info.shape, rows, notice)
+    decoded.keep(_safe(info), {"info": dataclasses.asdict(info), "test": test})
+    return Dataset(info, *arrays)
 
 
 def _limited(info: Info, train_limit: int | None, test_limit: int | None) -> Info:
@@ -276,7 +250,10 @@ def describe(
     Raises:
         InputError: As `load`.
     """
-    full = _BUILDERS[name]().info if name in _BUILDERS else _tfds_info(_builder(name, data_dir))[0]
+    if name in _BUILDERS:
+        full = _BUILDERS[name]().info
+    else:
+        full = _tfds_info(_builder(name, data_dir))[0] if _has_tensorflow() else _kept(name)[0]
     return _limited(full, train_limit, test_limit)
 
 
@@ -304,13 +281,7 @@ def load(
         InputError: Unknown name (with the close match); a set that is not prepared and cannot be downloaded; one that
             is no image classification; an unwritable cache.
     """
-    if name in _BUILDERS:
-        data = _BUILDERS[name]()
-    else:
-        builder = _builder(name, data_dir)
-        info, test, image, label = _tfds_info(builder)
-        train_part = _split(builder, info, "train", info.train_size, image, label, notice)
-        data = Dataset(info, *train_part, *_split(builder, info, test, info.test_size, image, label, notice))
+    data = _BUILDERS[name]() if name in _BUILDERS else _read(name, data_dir, notice)
     info = _limited(data.info, train_limit, test_limit)
     n, m = info.train_size, info.test_size
     return Dataset(info, data.x_train[:n], data.y_train[:n], data.x_test[:m], data.y_test[:m])

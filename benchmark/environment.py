@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmark import datasets
+from benchmark import datasets, decoded
 from benchmark.config import PROTOCOL_VERSION
 
 ROOT = Path(__file__).parent.parent
@@ -70,8 +70,7 @@ def doctor(data_dir: str | None, out: Path) -> list[tuple[str, str, bool]]:
             f"{', '.join(versions)} in {folder}" if versions else f"not prepared in {folder}; downloaded when needed"
         )
         rows.append((name, found, bool(versions)))
-    cached = sorted(p.stem for p in datasets.cache_folder().glob("*.json"))
-    rows.append(("decoded cache", f"{', '.join(cached) or 'empty'} in {datasets.cache_folder()}", True))
+    rows.append(("decoded cache", f"{', '.join(decoded.stems()) or 'empty'} in {decoded.folder()}", True))
     existing = next(p for p in (out.absolute(), *out.absolute().parents) if p.exists())
     free = shutil.disk_usage(existing).free
     rows.append(("disk", f"{free / 2**30:.1f} GiB free at {existing}", free > 2**30))

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmark import datasets
+from benchmark import datasets, decoded
 from models.errors import InputError
 from tests.conftest import needs_tfds
 
@@ -45,7 +45,7 @@ def test_limits_take_the_first_images():
 
 @needs_tfds
 def test_damaged_cache_is_noticed_and_rebuilt(tmp_path, monkeypatch):
-    monkeypatch.setattr(datasets, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(decoded, "folder", lambda: tmp_path)
     heard: list[str] = []
     first = datasets.load("mnist", notice=heard.append)
     assert [line.split(" (")[0] for line in heard] == ["decoding mnist train", "decoding mnist test"]
@@ -120,7 +120,7 @@ def test_unprepared_set_without_a_network(monkeypatch, tmp_path):
 class FakeBuilder:
     """A TFDS builder whose data is made on `download_and_prepare`."""
 
-    def __init__(self, folder, splits=("train", "test"), shape=(4, 4, 1), fails=False):
+    def __init__(self, folder, splits=("train", "test"), shape=(4, 4, 1), fails=False, config=""):
         import tensorflow_datasets as tfds
 
         self.data_path, self.fails, self.url_infos = folder / "fake", fails, {}
@@ -132,7 +132,7 @@ class FakeBuilder:
             num_examples = 30
 
         class Info:
-            name, version = "fake", "1.2.3"
+            name, version, config_name = "fake", "1.2.3", config
 
         self.info = Info()
         self.info.features, self.info.splits = features, {s: Split() for s in splits}
@@ -158,7 +158,7 @@ def fake(monkeypatch, tmp_path):
         builder = FakeBuilder(tmp_path, **options)
         monkeypatch.setattr(tfds, "builder", lambda *_, **__: builder)
         monkeypatch.setattr(tfds, "list_builders", lambda **_: ["fake"])
-        monkeypatch.setattr(datasets, "cache_folder", lambda: tmp_path / "cache")
+        monkeypatch.setattr(decoded, "folder", lambda: tmp_path / "cache")
         return builder
 
     return install
@@ -171,7 +171,7 @@ def test_any_other_tfds_set_is_downloaded_prepared_and_decoded(fake):
     assert data.info == datasets.Info("fake", "1.2.3", 30, 30, (4, 4, 1), 3)
     assert (data.x_train == 7).all()
     assert (data.x_test == 9).all()
-    sums = json.loads((datasets.cache_folder() / "fake-1.2.3-train.json").read_text())
+    sums = json.loads((decoded.folder() / "fake-1.2.3-train.json").read_text())
     assert set(sums) == {"x", "y"}
 
 
@@ -187,3 +187,27 @@ def test_sets_that_do_not_serve(fake, options, message):
     fake(**options)
     with pytest.raises(InputError, match=message):
         datasets.load("fake")
+
+
+def test_without_tensorflow_what_is_decoded_serves(fake, monkeypatch):
+    fake(splits=("train", "validation"))
+    there = datasets.load("fake", train_limit=20)
+    monkeypatch.setattr(datasets, "_has_tensorflow", lambda: False)
+    monkeypatch.setattr(datasets, "_builder", pytest.fail)
+    for name in ("fake", "fake:1.2.3"):
+        data = datasets.load(name, train_limit=20)
+        assert data.info == there.info == datasets.describe(name, train_limit=20)
+        assert data.sha256() == there.sha256()
+    for name in ("fake:1.2.4", "mnist"):
+        with pytest.raises(InputError, match=f"'{name}' is not decoded in .*TensorFlow, which decodes it, is not"):
+            datasets.describe(name)
+    (decoded.folder() / "fake-1.2.3-train-x.npy").write_bytes(b"cut")
+    with pytest.raises(InputError, match="decoded data of 'fake' are damaged, and TensorFlow is not installed"):
+        datasets.load("fake")
+
+
+def test_configurations_of_a_set_do_not_share_a_cache(fake):
+    fake(config="small")
+    assert datasets.load("fake/small").info.name == "fake/small"
+    fake(config="large", shape=(8, 8, 1))
+    assert datasets.load("fake/large").x_train.shape == (30, 8, 8, 1)
