@@ -209,7 +209,7 @@ def _kept(name: str) -> tuple[Info, str]:
     found = [k for k in decoded.kept() if k["info"]["name"] == base and version in ("", k["info"]["version"])]
     if not found:
         raise InputError(
-            f"Data set '{name}' is not decoded in {decoded.folder()}, and TensorFlow, which decodes it, is not "
+            f"Data set '{name}' is not decoded in {decoded.cache_folder()}, and TensorFlow, which decodes it, is not "
             "installed here. Run the benchmark once where it is, and copy that folder."
         )
     newest = max(found, key=lambda k: [int(part) for part in k["info"]["version"].split(".")])

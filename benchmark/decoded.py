@@ -13,36 +13,30 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import platformdirs
 from filelock import FileLock
 
 from models.errors import InputError
-from models.files import write
+from models.files import cache_folder, write
 
 PARTS = ("x", "y")
 Rows = Iterator[tuple[np.ndarray, np.ndarray]]
 
 
-def folder() -> Path:
-    """Where decoded sets are kept."""
-    return Path(platformdirs.user_cache_dir("robust-interpretability-benchmark"))
-
-
 def stems() -> list[str]:
     """The splits that are there."""
-    return sorted(p.stem for p in folder().glob("*.json"))
+    return sorted(p.stem for p in cache_folder().glob("*.json"))
 
 
 def keep(stem: str, what: dict[str, Any]) -> None:
     """Keeps what is known of a set beside its images."""
-    path = folder() / f"{stem}.info"
+    path = cache_folder() / f"{stem}.info"
     if not path.exists():
         write(path, json.dumps(what, sort_keys=True, indent=1) + "\n")
 
 
 def kept() -> list[dict[str, Any]]:
     """What is known of every decoded set."""
-    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder().glob("*.info"))]
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(cache_folder().glob("*.info"))]
 
 
 def _checksum(path: Path) -> str:
@@ -107,7 +101,7 @@ def split(
     Raises:
         InputError: The cache cannot be written, or not all examples were read.
     """
-    root = folder()
+    root = cache_folder()
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -70,7 +70,7 @@ def doctor(data_dir: str | None, out: Path) -> list[tuple[str, str, bool]]:
             f"{', '.join(versions)} in {folder}" if versions else f"not prepared in {folder}; downloaded when needed"
         )
         rows.append((name, found, bool(versions)))
-    rows.append(("decoded cache", f"{', '.join(decoded.stems()) or 'empty'} in {decoded.folder()}", True))
+    rows.append(("decoded cache", f"{', '.join(decoded.stems()) or 'empty'} in {decoded.cache_folder()}", True))
     existing = next(p for p in (out.absolute(), *out.absolute().parents) if p.exists())
     free = shutil.disk_usage(existing).free
     rows.append(("disk", f"{free / 2**30:.1f} GiB free at {existing}", free > 2**30))

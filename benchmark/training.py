@@ -1,14 +1,13 @@
 """Standard, adversarial and masked training of a classifier: one `fit`.
 
-Images and labels go to the device once. A whole epoch is one compiled program: it shuffles, gathers each batch,
-removes pixels by rank where a mask is given, replaces the batch by adversarial examples where an attack is given, and
-takes an Adam step. The host hears back once an epoch. Seed, learning rate, radius and fraction are arguments of the
-program, so an architecture compiles once for each kind of training.
+Images and labels go to the device once. A whole epoch is one compiled program (with JAX, a whole run): it shuffles,
+gathers each batch, removes pixels by rank where a mask is given, replaces the batch by adversarial examples where an
+attack is given, and takes an Adam step. Seed, learning rate, radius, fraction and ranks are arguments of the program,
+so an architecture compiles once for each kind of training.
 """
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import keras
@@ -16,13 +15,14 @@ import numpy as np
 from keras import ops
 
 from attacks.attack import Attack
+from benchmark.adam import adam_start, adam_step, batch_order
 from metrics.masking import masked, pixel_count
 from models import backend
 from models.checks import check_images, check_labels
 from models.errors import InputError, unknown
 from models.functional import State, assign, batches, logits_of, pixels, predict, program, state, to_device
-
-BETA_1, BETA_2, ADAM_EPSILON = 0.9, 0.999, 1e-7
+from models.precision import in_precision
+from models.shifted import forward
 
 
 class Mask(NamedTuple):
@@ -70,78 +70,148 @@ class Trained(NamedTuple):
     history: list[Epoch]
 
 
-class Adam(NamedTuple):
-    """State of Adam on one flat vector of parameters: moments and the number of steps taken."""
+class Kind(NamedTuple):
+    """What a training program is compiled for, beside the network's structure; all else are its arguments.
 
-    first: Any
-    second: Any
-    step: Any
-
-
-def adam_start(parameters: Any) -> Adam:
-    """The state before the first step."""
-    return Adam(ops.zeros_like(parameters), ops.zeros_like(parameters), ops.zeros((), "float32"))
-
-
-def adam_step(
-    parameters: Any, gradient: Any, adam: Adam, learning_rate: Any, beta_1: float = BETA_1, beta_2: float = BETA_2
-) -> tuple[Any, Adam]:
-    """One step of Adam with Keras' bias correction. Traceable.
-
-    Reference: Kingma and Ba, arXiv 1412.6980, the form at the end of its section 2.
+    Attributes:
+        batch_size: Images a step.
+        attack: The static part of the adversary.
+        with_mask: Whether pixels are removed.
+        compute: `"float32"`, or `"bfloat16"`: the type in which activations and products are computed.
+        side_by_side: Whether several networks take every step together.
+        shifted: Whether convolutions are written as matrix products (see `models.shifted`).
     """
-    step = adam.step + 1.0
-    first = beta_1 * adam.first + (1.0 - beta_1) * gradient
-    second = beta_2 * adam.second + (1.0 - beta_2) * ops.square(gradient)
-    rate = learning_rate * ops.sqrt(1.0 - beta_2**step) / (1.0 - beta_1**step)
-    return parameters - rate * first / (ops.sqrt(second) + ADAM_EPSILON), Adam(first, second, step)
+
+    batch_size: int
+    attack: Attack | None
+    with_mask: bool
+    compute: str = "float32"
+    side_by_side: bool = False
+    shifted: bool = False
 
 
-def batch_order(key: Any, n: int, batch_size: int) -> Any:
-    """Random batches of indices, `(n // batch_size, batch_size)`; the rest of the last batch sits this epoch out."""
-    steps = n // batch_size
-    return ops.reshape(backend.permutation(key, n)[: steps * batch_size], (steps, batch_size))
-
-
-def _epoch(batch_size: int, attack: Attack | None, with_mask: bool, model: keras.Model) -> Callable:
+def _epoch(kind: Kind, model: keras.Model) -> Callable:
+    """One epoch of one network or, side by side, of several: then all but `fixed` has a first axis of networks."""
+    batch_size, with_mask = kind.batch_size, kind.with_mask
+    model = in_precision(model, kind.compute)
     shapes = [tuple(v.shape) for v in model.trainable_variables]
-    attacked = attack.function() if attack else None
+    attacked = kind.attack.function() if kind.attack else None
+    each = _each(kind)
+    shifted = forward(model) if kind.shifted else None
 
-    def epoch(vector, adam, other, key, x, y, learning_rate, ranks, mask, epsilon, step_size):  # noqa: ANN001, ANN202
-        order = batch_order(backend.fold_in(key, 0), x.shape[0], batch_size)
+    def call(trainable: list[Any], other: list[Any], images: Any) -> tuple[Any, list[Any]]:
+        if shifted is not None:
+            return shifted(trainable, images), other
+        return model.stateless_call(trainable, other, images, training=True)[:2]
 
-        def step(i: Any, carry: tuple) -> tuple:
-            vector, adam, other, loss_sum, hits = carry
-            index = order[i]
+    def epoch(vector, adam, other, key, mask, fixed):  # noqa: ANN001, ANN202
+        x, y, ranks, learning_rate, epsilon, step_size = fixed
+        order = each(lambda own: batch_order(backend.fold_in(own, 0), x.shape[0], batch_size))(key)
+
+        def batch(index: Any, vector: Any, other: Any, key: Any, mask: Any) -> tuple[Any, Any]:
             images, labels = pixels(ops.take(x, index, axis=0)), ops.take(y, index, axis=0)
             if with_mask:
                 images = masked(images, ops.take(ranks, index, axis=0), *mask)
             if attacked:
-                logits = logits_of(model, State(backend.unflatten(vector, shapes), other))
+                inference = logits_of(model, State(backend.unflatten(vector, shapes), other))
+
+                def logits(x: Any) -> Any:
+                    return ops.cast(inference(x), "float32")
+
                 images = backend.stop_gradient(
-                    attacked(
-                        logits, images, labels, epsilon=epsilon, step_size=step_size, key=backend.fold_in(key, i + 1)
-                    )
+                    attacked(logits, images, labels, epsilon=epsilon, step_size=step_size, key=key)
                 )
+            return images, labels
 
-            def loss(parameters: Any) -> tuple[Any, tuple[Any, Any]]:
-                logits, after = model.stateless_call(
-                    backend.unflatten(parameters, shapes), other, images, training=True
-                )[:2]
-                value = ops.mean(ops.sparse_categorical_crossentropy(labels, logits, from_logits=True))
-                return value, (logits, after)
-
-            value, (logits, after), gradient = backend.value_aux_and_gradient(loss, vector)
-            vector, adam = adam_step(vector, gradient, adam, learning_rate)
+        def loss(vector: Any, other: Any, images: Any, labels: Any) -> tuple[Any, Any, Any]:
+            logits, after = call(backend.unflatten(vector, shapes), other, images)
+            logits = ops.cast(logits, "float32")
+            value = ops.mean(ops.sparse_categorical_crossentropy(labels, logits, from_logits=True))
             right = ops.cast(ops.argmax(logits, axis=-1), "int32") == labels
-            return vector, adam, after, loss_sum + value, hits + ops.mean(ops.cast(right, "float32"))
+            return value, ops.mean(ops.cast(right, "float32")), after
 
-        zero = ops.zeros((), "float32")
-        steps = order.shape[0]
+        def step(i: Any, carry: tuple) -> tuple:
+            vector, adam, other, loss_sum, hits = carry
+            keys = each(lambda own: backend.fold_in(own, i + 1))(key)
+            images, labels = each(batch)(ops.take(order, i, axis=-2), vector, other, keys, mask)
+
+            def total(parameters: Any) -> tuple[Any, Any]:  # the gradient of a sum has each network's own
+                value, right, after = each(loss)(parameters, other, images, labels)
+                return ops.sum(value), (value, right, after)
+
+            _, (value, right, after), gradient = backend.value_aux_and_gradient(total, vector)
+            vector, adam = adam_step(vector, gradient, adam, learning_rate)
+            return vector, adam, after, loss_sum + value, hits + right
+
+        zero = ops.zeros(vector.shape[:-1], "float32")
+        steps = order.shape[-2]
         vector, adam, other, loss_sum, hits = backend.fori_loop(steps, step, (vector, adam, other, zero, zero))
         return vector, adam, other, loss_sum / steps, hits / steps
 
     return epoch
+
+
+def _each(kind: Kind) -> Callable[[Callable], Callable]:
+    """What makes a function of one network one of all that are trained side by side."""
+    return backend.vmap if kind.side_by_side else lambda function: function
+
+
+def _run(kind: Kind, epoch: Callable) -> Callable:
+    """A whole run as one program: a scan over the epochs' numbers."""
+    each = _each(kind)
+
+    def run(vector, other, key, mask, fixed, numbers):  # noqa: ANN001, ANN202
+        def one(carry: tuple, number: Any) -> tuple[tuple, tuple]:
+            vector, adam, other = carry
+            epoch_key = each(lambda own: backend.fold_in(own, number))(key)
+            *after, loss, accuracy = epoch(vector, adam, other, epoch_key, mask, fixed)
+            return tuple(after), (loss, accuracy)
+
+        (vector, _, other), history = backend.scan(one, (vector, adam_start(vector), other), numbers)
+        return vector, other, *history
+
+    return run
+
+
+def check(model: keras.Model, x: Any, y: np.ndarray, epochs: int, batch_size: int, mask: Mask | None) -> None:
+    """Refuses what cannot be trained on. Raises `InputError`."""
+    check_images(x)
+    check_labels(y, len(x), int(model.output_shape[-1]))
+    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
+        if value < 1:
+            raise InputError(f"`{name}` must be at least 1. Received {value}.")
+    if mask is not None and tuple(mask.ranks.shape) != tuple(x.shape[:3]):
+        raise InputError(f"`mask.ranks` must have shape {tuple(x.shape[:3])}. Received {tuple(mask.ranks.shape)}.")
+
+
+def training_program(model: keras.Model, kind: Kind) -> Callable:
+    """The compiled program of a kind of training, for the model's structure: a run, or (TensorFlow) an epoch."""
+
+    def make(model: keras.Model) -> Callable:
+        epoch = _epoch(kind, model)
+        return _run(kind, epoch) if backend.WHOLE_RUNS else epoch
+
+    return program(model, ("train", kind), make, any_length=False)
+
+
+def fixed_arguments(
+    x: Any, y: np.ndarray, learning_rate: float, mask: Mask | None, attack: Attack | None
+) -> tuple[Any, ...]:
+    """What all networks that are trained together share, on the device."""
+    return (
+        to_device(x),
+        to_device(np.asarray(y, np.int32)),
+        None if mask is None else to_device(mask.ranks),
+        to_device(np.asarray(learning_rate, np.float32)),
+        to_device(np.asarray(attack.epsilon if attack else 0, np.float32)),
+        to_device(np.asarray(attack.step_size if attack else 0, np.float32)),
+    )
+
+
+def epochs_of(losses: Any, accuracies: Any) -> list[Epoch]:
+    """A run's history from its means, both `(epochs,)`."""
+    pairs = zip(ops.convert_to_numpy(losses), ops.convert_to_numpy(accuracies), strict=True)
+    return [Epoch(float(loss), float(accuracy)) for loss, accuracy in pairs]
 
 
 def train(
@@ -155,6 +225,7 @@ def train(
     learning_rate: float = 1e-3,
     attack: Attack | None = None,
     mask: Mask | None = None,
+    compute: str = "float32",
     progress: Callable[[int, Epoch], None] | None = None,
 ) -> tuple[State, list[Epoch]]:
     """Trains from a model's present weights and leaves the model as it is.
@@ -164,41 +235,29 @@ def train(
     Returns:
         The trained values of the model's variables, and the history.
     """
-    check_images(x)
-    check_labels(y, len(x), int(model.output_shape[-1]))
-    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
-        if value < 1:
-            raise InputError(f"`{name}` must be at least 1. Received {value}.")
-    if mask is not None and tuple(mask.ranks.shape) != tuple(x.shape[:3]):
-        raise InputError(f"`mask.ranks` must have shape {tuple(x.shape[:3])}. Received {tuple(mask.ranks.shape)}.")
-    batch_size = min(batch_size, len(x))
-    static = attack.static() if attack else None
-    run = program(
-        model,
-        ("epoch", batch_size, static, mask is not None),
-        partial(_epoch, batch_size, static, mask is not None),
-        any_length=False,
-    )
+    check(model, x, y, epochs, batch_size, mask)
+    kind = Kind(min(batch_size, len(x)), attack.static() if attack else None, mask is not None, compute)
+    run = training_program(model, kind)
     values = state(model)
-    vector = backend.flatten(values.trainable)
-    adam, other = adam_start(vector), values.other
-    data = to_device(x), to_device(np.asarray(y, np.int32))
-    fixed = (
-        to_device(np.asarray(learning_rate, np.float32)),
-        None if mask is None else to_device(mask.ranks),
-        None if mask is None else mask.arguments(),
-        to_device(np.asarray(attack.epsilon if attack else 0, np.float32)),
-        to_device(np.asarray(attack.step_size if attack else 0, np.float32)),
-    )
+    vector, other = backend.flatten(values.trainable), values.other
+    own = mask.arguments() if mask else None
+    fixed = fixed_arguments(x, y, learning_rate, mask, attack)
     key = backend.key(seed)
-    history = []
-    for number in range(1, epochs + 1):
-        vector, adam, other, loss, accuracy = run(vector, adam, other, backend.fold_in(key, number), *data, *fixed)
-        history.append(Epoch(float(loss), float(accuracy)))
-        if progress:
-            progress(number, history[-1])
-    shapes = [tuple(v.shape) for v in model.trainable_variables]
-    return State(backend.unflatten(vector, shapes), other), history
+    history: list[Epoch] = []
+    if backend.WHOLE_RUNS:
+        vector, other, losses, accuracies = run(vector, other, key, own, fixed, np.arange(1, epochs + 1))
+        history = epochs_of(losses, accuracies)
+        for number, means in enumerate(history, 1):
+            if progress:
+                progress(number, means)
+    else:
+        adam = adam_start(vector)
+        for number in range(1, epochs + 1):
+            vector, adam, other, loss, accuracy = run(vector, adam, other, backend.fold_in(key, number), own, fixed)
+            history.append(Epoch(float(loss), float(accuracy)))
+            if progress:
+                progress(number, history[-1])
+    return State(backend.unflatten(vector, [tuple(v.shape) for v in model.trainable_variables]), other), history
 
 
 def fit(model: keras.Model, x: Any, y: np.ndarray, **options: Any) -> Trained:
@@ -217,7 +276,8 @@ def fit(model: keras.Model, x: Any, y: np.ndarray, **options: Any) -> Trained:
             learning_rate: Adam's, 1e-3 by default.
             attack: An `Attack`: replace every batch whole by its adversarial examples (adversarial training).
             mask: A `Mask`: remove pixels from every image by rank (ROAR, KAR).
-            progress: Called after every epoch with its number, from 1, and its means.
+            compute: `"float32"`, or `"bfloat16"` for activations and products; weights and sums stay float32.
+            progress: Called with the number of every epoch, from 1, and its means; after a run that is one program.
 
     Returns:
         The same model, trained, and the history.

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from benchmark.training import Adam, adam_start, adam_step, batch_order
+from benchmark.adam import Adam, adam_start, adam_step, batch_order
 from models import backend
 from models.checks import check_images
 from models.functional import State, assign, pixels, state, to_device

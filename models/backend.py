@@ -19,6 +19,7 @@ import keras
 import numpy as np
 
 from models.errors import unknown
+from models.files import cache_folder
 
 NAME: str = keras.backend.backend()
 _XLA_DEVICES = ("GPU", "TPU")
@@ -87,6 +88,20 @@ if NAME == "tensorflow":
             lambda i, _: i < steps, lambda i, s: (i + 1, body(i, s)), (counter, state), parallel_iterations=1
         )[1]
 
+    WHOLE_RUNS = False
+    """Whether a whole training run is one program, and `scan`, `map_`, `vmap`, `stack` and `memory_of` are there.
+
+    In graph mode a call more costs nothing: an epoch is one program.
+    """
+
+    def fixed_shapes() -> bool:
+        """Whether a batch of another length costs a compilation."""
+        return has_accelerator()
+
+    def free_memory() -> int | None:
+        """Bytes that programs may still take on the device; TensorFlow does not tell."""
+        return None
+
     def key(seed: int) -> Any:
         """A random key from an integer seed of up to 62 bits."""
         return tf.constant([seed >> 31 & 0x7FFFFFFF, seed & 0x7FFFFFFF], tf.int32)
@@ -108,11 +123,24 @@ if NAME == "tensorflow":
         return tf.random.experimental.stateless_shuffle(tf.range(n), random_key)
 
 elif NAME == "jax":
+    _GPU_FLAG = "--xla_gpu_deterministic_ops"
+    if _GPU_FLAG not in os.environ.get("XLA_FLAGS", ""):  # read when the first device is asked for; a CPU needs none
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_GPU_FLAG}=true".strip()
     import jax
     import jax.numpy as jnp
 
+    WHOLE_RUNS = True
+    """Whether a whole training run is one program: each call costs XLA a start."""
+
     def configure() -> None:
-        """Nothing to set: XLA is deterministic on a CPU, and on a GPU through `XLA_FLAGS` before the start."""
+        """Keeps compiled programs in the user's cache folder, for the next process; XLA is deterministic on a CPU."""
+        if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
+            jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "xla"))
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+    def fixed_shapes() -> bool:
+        """Whether a batch of another length costs a compilation."""
+        return True
 
     def devices() -> list[str]:
         """Names of the devices computations can run on, as `"CPU:0"`, `"GPU:0"`."""
@@ -142,6 +170,32 @@ elif NAME == "jax":
     def fori_loop(steps: Any, body: Callable[[Any, Any], Any], state: Any) -> Any:
         """`state` after `state = body(i, state)` for i = 0 .. steps - 1."""
         return jax.lax.fori_loop(0, steps, body, state)
+
+    def scan(body: Callable[[Any, Any], tuple[Any, Any]], state: Any, xs: Any) -> tuple[Any, Any]:
+        """`(state, outputs)` after `state, output = body(state, x)` for each x of `xs`."""
+        return jax.lax.scan(body, state, xs)
+
+    def vmap(function: Callable) -> Callable:
+        """`function` for many arguments at once, each with a first axis of networks; computed side by side."""
+        return jax.vmap(function)
+
+    def map_(function: Callable) -> Callable:
+        """As `vmap`, computed one after the other by one program."""
+        return lambda *arguments: jax.lax.map(lambda one: function(*one), arguments)
+
+    def free_memory() -> int | None:
+        """Bytes that programs may still take on the device; None where it does not tell (a CPU)."""
+        found = jax.devices()[0].memory_stats()
+        return found["bytes_limit"] - found["bytes_in_use"] if found else None
+
+    def memory_of(run: Any, arguments: tuple) -> int:
+        """Bytes that a call of a compiled program takes beside its arguments."""
+        found = run.lower(*arguments).compile().memory_analysis()
+        return found.temp_size_in_bytes + found.output_size_in_bytes
+
+    def stack(values: list[Any]) -> Any:
+        """Tensors, or random keys, beside each other on a new first axis."""
+        return jnp.stack(values)
 
     def key(seed: int) -> Any:
         """A random key from an integer seed of up to 62 bits."""

@@ -7,10 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import platformdirs
+
 from models.errors import InputError
 
 WRITING = ".writing-"
 """How the name begins of what is being written; what a killed process leaves of it is nobody's."""
+
+
+def cache_folder() -> Path:
+    """The user's cache folder of this program: decoded data, compiled programs."""
+    return Path(platformdirs.user_cache_dir("robust-interpretability-benchmark"))
 
 
 @contextmanager

@@ -1,20 +1,118 @@
-"""The same tests of attacks, metrics and training on the other backend, in a process of its own."""
+"""JAX as the backend: the same tests of attacks, metrics and training, in processes of their own; no TensorFlow."""
 
 import os
 import subprocess
 import sys
 
-from tests.conftest import ROOT
+from benchmark import datasets
+from tests.commands import COMMAND
+from tests.conftest import ROOT, needs_tfds
 
-FILES = ("tests/attacks", "tests/metrics/test_attributions.py", "tests/metrics/test_manifold.py")
-FIT = "tests/benchmark/test_training.py"
-CHOSEN = "adam or byte_by_byte or same_seed or radius_zero or do_not_compile or gradient or closed_form or ball or " \
-    "confident or xent or cw or linear or plane or noise or other_variables"  # fmt: skip
+FILES = (
+    "tests/attacks",
+    "tests/metrics/test_attributions.py",
+    "tests/metrics/test_manifold.py",
+    "tests/benchmark/test_training.py",
+    "tests/benchmark/test_together.py",
+)
+CHOSEN = (
+    "same_networks", "own", "adam", "byte_by_byte", "same_seed", "radius_zero", "do_not_compile", "gradient",
+    "closed_form", "ball", "confident", "xent", "cw", "linear", "plane", "noise", "other_variables",
+)  # fmt: skip
+ENVIRONMENT = os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
 
 
-def test_jax():
-    environment = os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider", "-k", CHOSEN, *FILES, FIT]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-4000:]
+def call(*command: str, **environment: str) -> subprocess.CompletedProcess:
+    done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT | environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    return done
+
+
+def test_the_same_tests():
+    done = call(
+        sys.executable, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider", "-k", " or ".join(CHOSEN), *FILES
+    )  # fmt: skip
     assert " passed" in done.stdout
+
+
+WITHOUT_TENSORFLOW = """
+import sys
+from importlib.machinery import PathFinder
+
+class Finder:
+    def find_spec(name, path=None, target=None):
+        hidden = name.partition(".")[0] in ("tensorflow", "tensorflow_datasets")
+        return None if hidden else PathFinder.find_spec(name, path, target)
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = Finder
+"""
+
+SMALL = """
+version = 1
+name = "small"
+scale = "quick"
+[data]
+name = "mnist"
+train_limit = 200
+test_limit = 50
+[model]
+name = "digits_cnn"
+[training]
+epochs = 1
+[evaluation]
+norm = "l2"
+epsilon = 0.4
+steps = 2
+[retraining]
+attributions = ["gradient"]
+fractions = [0.3]
+modes = ["roar"]
+repeats = 2
+epochs = 1
+"""
+
+
+@needs_tfds
+def test_no_tensorflow_is_needed_once_the_data_is_decoded(tmp_path):
+    """A whole run where neither TensorFlow nor TFDS can be imported."""
+    datasets.load("mnist")
+    (tmp_path / "sitecustomize.py").write_text(WITHOUT_TENSORFLOW)
+    (tmp_path / "small.toml").write_text(SMALL)
+    hidden = {"PYTHONPATH": str(tmp_path), "TFDS_DATA_DIR": str(tmp_path / "nothing")}
+    run = [*COMMAND, "run", "--config", str(tmp_path / "small.toml"), "--out", str(tmp_path / "run")]
+    done = call(*run, **hidden)
+    assert "done in" in done.stdout
+    assert len(list((tmp_path / "run" / "units" / "retrain").glob("*.json"))) == 6
+    missing = subprocess.run(
+        [*run, "--set", "data.name=svhn_cropped"], cwd=ROOT, env=ENVIRONMENT | hidden, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert missing.returncode == 2
+    assert "'svhn_cropped' is not decoded in " in missing.stderr
+
+
+CACHED = """
+import jax.monitoring
+seen = []
+jax.monitoring.register_event_listener(lambda event, **_: seen.append(event))
+from models import backend
+backend.configure()
+import models
+import numpy as np
+from benchmark.training import train
+x, y = np.zeros((100, 8, 8, 1), np.uint8), np.zeros(100, np.int32)
+train(models.get("digits_cnn")((8, 8, 1), 10, seed=0), x, y, seed=0, epochs=2)
+print(*(seen.count(f"/jax/compilation_cache/cache_{what}") for what in ("hits", "misses")))
+"""
+
+
+def test_compiled_programs_are_kept_for_the_next_process(tmp_path):
+    counts = [
+        list(map(int, call(sys.executable, "-c", CACHED, XDG_CACHE_HOME=str(tmp_path)).stdout.split()))
+        for _ in range(2)
+    ]
+    (first_hits, first_misses), (hits, misses) = counts
+    assert first_hits == 0
+    assert first_misses >= 1
+    assert hits == first_misses
+    assert misses == 0

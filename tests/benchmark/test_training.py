@@ -6,7 +6,8 @@ import pytest
 
 import models
 from attacks import Attack, run
-from benchmark.training import Adam, Mask, adam_start, adam_step, fit, predicted_classes, train
+from benchmark.adam import Adam, adam_start, adam_step
+from benchmark.training import Kind, Mask, fit, predicted_classes, train
 from metrics import ranking
 from models.errors import InputError
 from models.functional import predict, program, state
@@ -113,7 +114,8 @@ def test_seed_radius_rate_and_fraction_do_not_compile_again(digits):
         def never(_):
             raise AssertionError("a new program")
 
-        attacked = program(model, ("epoch", 100, Attack("pgd", "l2", 0.0, steps=2, step_size=0.0), True), never)
+        kind = Kind(100, Attack("pgd", "l2", 0.0, steps=2, step_size=0.0), True)
+        attacked = program(model, ("train", kind), never)
         return attacked.experimental_get_tracing_count() if hasattr(attacked, "experimental_get_tracing_count") else (
             attacked._cache_size()
         )  # fmt: skip

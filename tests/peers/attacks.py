@@ -56,7 +56,7 @@ def keras_plain(model: keras.Model, *, norm: str, epsilon: float, steps: int, st
 
 
 def art_tensorflow(model: keras.Model, *, norm: str, epsilon: float, steps: int, step_size: float) -> Attack:
-    """ART, its `TensorFlowV2Classifier`. The loss is a sum: a mean makes small gradients vanish."""
+    """ART, its `TensorFlowV2Classifier`; the loss is summed over images, as in the other attacks."""
     from art.attacks.evasion import ProjectedGradientDescent
     from art.estimators.classification import TensorFlowV2Classifier
 

@@ -1,0 +1,74 @@
+"""Convolutions as plain matrix products: for many networks at once on an accelerator.
+
+Side by side, the convolutions of several networks become a grouped convolution, which accelerators' libraries run
+poorly. Written as shifted slices of the image and one product with the kernel, they become a batched matrix product.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+
+def convolution(x: Any, kernel: Any, strides: tuple[int, int]) -> Any:
+    """A convolution with "same" padding: shifted slices beside each other, then one matrix product. Traceable.
+
+    Args:
+        x: `(n, h, w, c)`.
+        kernel: `(kh, kw, c, filters)`.
+        strides: Of rows and columns.
+
+    Returns:
+        `(n, ceil(h / strides[0]), ceil(w / strides[1]), filters)`.
+    """
+    sizes = [math.ceil(length / stride) for length, stride in zip(x.shape[1:3], strides, strict=True)]
+    missing = [
+        max((out - 1) * stride + k - length, 0)
+        for out, stride, k, length in zip(sizes, strides, kernel.shape[:2], x.shape[1:3], strict=True)
+    ]
+    padded = ops.pad(x, [(0, 0), *((m // 2, m - m // 2) for m in missing), (0, 0)])
+    spans = [(out - 1) * stride + 1 for out, stride in zip(sizes, strides, strict=True)]
+    slices = [
+        padded[:, i : i + spans[0] : strides[0], j : j + spans[1] : strides[1], :]
+        for i in range(kernel.shape[0])
+        for j in range(kernel.shape[1])
+    ]
+    return ops.matmul(ops.concatenate(slices, axis=-1), ops.reshape(kernel, (-1, kernel.shape[-1])))
+
+
+def _layer(layer: keras.Layer) -> Callable[[list[Any], Any], Any] | None:
+    """The layer as a function of its weights, or None where it is none that this file knows."""
+    if isinstance(layer, layers.Conv2D):
+        plain = layer.padding == "same" and layer.groups == 1 and layer.dilation_rate == (1, 1) and layer.use_bias
+        if not plain or type(layer) is not layers.Conv2D:
+            return None
+        return lambda w, x: layer.activation(convolution(x, w[0], layer.strides) + w[1])
+    if type(layer) is layers.Dense and layer.use_bias:
+        return lambda w, x: layer.activation(ops.matmul(x, w[0]) + w[1])
+    if not layer.weights and type(layer) in (layers.Rescaling, layers.MaxPooling2D, layers.Flatten, layers.ReLU):
+        return lambda w, x: layer(x)
+    return None
+
+
+def forward(model: keras.Model) -> Callable[[list[Any], Any], Any] | None:
+    """A classifier as `(trainable weights, pixels) -> logits` without convolutions.
+
+    Returns:
+        The traceable function; None for a model with other layers than the protocol's networks have.
+    """
+    if type(model) is not keras.Sequential:
+        return None
+    steps = [(_layer(layer), len(layer.trainable_variables)) for layer in model.layers]
+    if any(step is None for step, _ in steps):
+        return None
+
+    def run(weights: list[Any], x: Any) -> Any:
+        at = 0
+        for step, count in steps:
+            x = step(weights[at : at + count], x)  # type: ignore[misc]
+            at += count
+        return x
+
+    return run
