@@ -91,12 +91,14 @@ def plan(
     ] = None,
 ) -> None:
     """List every unit of work, which are done, what each trains on, and what is left to do in time on this device."""
+    import models
     from benchmark import config as configuration
     from benchmark import plan as plans
     from benchmark import runner
     from benchmark.store import Store
 
     resolved = configuration.resolve(preset, config, assignments)
+    models.choose_kernels(resolved.model.name)
     work = runner.plan(resolved, data_dir)
     store = Store(_folder(out, resolved.name), lambda text: print(text, file=sys.stderr))
     done = {unit.key for unit in work.units if store.done(unit)}

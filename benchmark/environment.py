@@ -46,6 +46,7 @@ def collect() -> dict[str, Any]:
         "processors": os.cpu_count(),
         "backend": backend.NAME,
         "devices": backend.devices(),
+        "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS"),
         "packages": {p: v for p in PACKAGES if (v := _version(p))},
         "protocol_version": PROTOCOL_VERSION,
         "commit": _git("rev-parse", "HEAD"),

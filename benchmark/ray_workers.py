@@ -111,7 +111,7 @@ def _connect(address: str | None, cpus: int | None, backend: str) -> str:
     options: dict[str, Any] = {"address": address}
     if address is None:
         options = {"address": "local", "include_dashboard": False, "num_cpus": cpus}
-    names = ("TFDS_DATA_DIR", "XDG_CACHE_HOME", "XLA_FLAGS", "TF_CPP_MIN_LOG_LEVEL")
+    names = ("TF_ENABLE_ONEDNN_OPTS", "TFDS_DATA_DIR", "XDG_CACHE_HOME", "XLA_FLAGS", "TF_CPP_MIN_LOG_LEVEL")
     passed = {name: os.environ[name] for name in names if name in os.environ} | {"KERAS_BACKEND": backend}
     try:
         if address and address != "auto":

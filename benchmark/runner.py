@@ -148,6 +148,7 @@ def run(
         InputError: The folder is in use, cannot be written or is full; the data cannot be had; Ray cannot be reached.
     """
     say, start = sayer(console), time.perf_counter()
+    models.choose_kernels(config.model.name)
     work = plan(config, data_dir)
     with locked(out):
         from models import backend

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from rich.console import Console
 
+import models
 from benchmark import config as configuration
 from benchmark import datasets, evaluation, plan, runner, tables, tracks
 from benchmark.progress import Display, duration, sayer
@@ -56,6 +57,7 @@ def measure(
     from models import untrusted
 
     untrusted.check_path(path)  # before TensorFlow is imported, which takes seconds
+    models.choose_kernels(track.config.model.name)
     from models import backend
 
     say = sayer(console)

@@ -21,8 +21,8 @@ from models import backend
 from models.checks import check_images, check_labels
 from models.errors import InputError, unknown
 from models.functional import State, assign, batches, logits_of, pixels, predict, program, state, to_device
+from models.layerwise import forward, shifted
 from models.precision import in_precision
-from models.shifted import forward
 
 
 class Mask(NamedTuple):
@@ -79,7 +79,7 @@ class Kind(NamedTuple):
         with_mask: Whether pixels are removed.
         compute: `"float32"`, or `"bfloat16"`: the type in which activations and products are computed.
         side_by_side: Whether several networks take every step together.
-        shifted: Whether convolutions are written as matrix products (see `models.shifted`).
+        shifted: Whether convolutions are written as matrix products (see `models.layerwise`).
     """
 
     batch_size: int
@@ -97,11 +97,11 @@ def _epoch(kind: Kind, model: keras.Model) -> Callable:
     shapes = [tuple(v.shape) for v in model.trainable_variables]
     attacked = kind.attack.function() if kind.attack else None
     each = _each(kind)
-    shifted = forward(model) if kind.shifted else None
+    layerwise = forward(model, shifted) if kind.shifted else None
 
     def call(trainable: list[Any], other: list[Any], images: Any) -> tuple[Any, list[Any]]:
-        if shifted is not None:
-            return shifted(trainable, images), other
+        if layerwise is not None:
+            return layerwise(trainable, images), other
         return model.stateless_call(trainable, other, images, training=True)[:2]
 
     def epoch(vector, adam, other, key, mask, fixed):  # noqa: ANN001, ANN202

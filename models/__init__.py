@@ -8,6 +8,7 @@ A new model is a function in `classifiers.py` and a line here.
 """
 
 import importlib
+import os
 import threading
 from collections.abc import Callable
 
@@ -30,6 +31,18 @@ VAE_GANS: dict[str, str] = {
     "cifar_vae_gan": "models.vae_gan",
 }
 
+SMALL = ("mlp", "digits_cnn")
+"""Networks of operations so small that oneDNN's start costs more than it saves."""
+
+
+def choose_kernels(name: str) -> None:
+    """Lets TensorFlow use oneDNN's kernels on a CPU or not, as is faster for a classifier; a user's own choice stands.
+
+    By itself TensorFlow decides by the processor's make. To be called before TensorFlow is imported; later it has no
+    effect.
+    """
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0" if name in SMALL else "1")
+
 
 def get(name: str) -> Callable:
     """The builder of a classifier or VAE-GAN.
@@ -49,4 +62,4 @@ def get(name: str) -> Callable:
     return getattr(importlib.import_module(table[name]), name)
 
 
-__all__ = ["CLASSIFIERS", "KERAS_LOCK", "VAE_GANS", "InputError", "get", "unknown"]
+__all__ = ["CLASSIFIERS", "KERAS_LOCK", "VAE_GANS", "InputError", "choose_kernels", "get", "unknown"]

@@ -81,6 +81,55 @@ if NAME == "tensorflow":
         """`x`, constant for every gradient."""
         return tf.stop_gradient(x)
 
+    def own_convolution() -> bool:
+        """Whether gradients at images are found faster with `convolution` than with Keras' own."""
+        return os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "1" and not has_accelerator()
+
+    def convolution(x: Any, kernel: Any, strides: tuple[int, int]) -> Any:
+        """A convolution with "same" padding; `(n, h, w, c)` with a `(kh, kw, c, filters)` kernel.
+
+        oneDNN is slow at the gradient with respect to an input of few channels under strides, so that is a convolution
+        here too: its channels are the pixels of a stride, laid out in space afterwards (sub-pixel convolution).
+        Reference: Shi et al., arXiv 1609.05158.
+        """
+        few = x.shape[-1] <= 4 and strides[0] == strides[1] > 1 and None not in x.shape[1:]
+        return _strided_convolution(x, kernel, strides[0]) if few else tf.nn.conv2d(x, kernel, strides, "SAME")
+
+    def _phases(size: int, taps: int, stride: int) -> tuple[np.ndarray, int, int]:
+        """Which tap of a kernel joins an output at distance d with each pixel of a stride: `(distances, stride, taps)`.
+
+        Also the least distance and the greatest.
+        """
+        before = max((-(-size // stride) - 1) * stride + taps - size, 0) // 2
+        tap = np.arange(stride) + before - stride * np.arange(-taps, taps + 1)[:, None]
+        used = np.flatnonzero(((tap >= 0) & (tap < taps)).any(axis=1)) - taps
+        least, greatest = min(int(used[0]), 0), max(int(used[-1]), 0)
+        joined = tap[least + taps : greatest + taps + 1, :, None] == np.arange(taps)
+        return joined.astype(np.float32), least, greatest
+
+    def _strided_convolution(x: Any, kernel: Any, stride: int) -> Any:
+        height, width, channels = x.shape[1:]
+        filters = kernel.shape[-1]
+
+        def gradient(upstream: Any) -> tuple[Any, Any]:
+            (rows, up, down), (columns, left, right) = (
+                _phases(size, taps, stride) for size, taps in zip((height, width), kernel.shape[:2], strict=True)
+            )
+            spread = tf.einsum("dat,ebu,tuio->deoabi", tf.constant(rows), tf.constant(columns), kernel)
+            spread = tf.reshape(spread, (len(rows), len(columns), filters, stride * stride * channels))
+            padded = tf.pad(upstream, ((0, 0), (-up, down), (-left, right), (0, 0)))
+            at_x = tf.nn.depth_to_space(tf.nn.conv2d(padded, spread, 1, "VALID"), stride)[:, :height, :width]
+            at_kernel = tf.raw_ops.Conv2DBackpropFilter(
+                input=x,
+                filter_sizes=kernel.shape,
+                out_backprop=upstream,
+                strides=(1, stride, stride, 1),
+                padding="SAME",
+            )
+            return at_x, at_kernel
+
+        return tf.custom_gradient(lambda x, kernel: (tf.nn.conv2d(x, kernel, stride, "SAME"), gradient))(x, kernel)
+
     def fori_loop(steps: Any, body: Callable[[Any, Any], Any], state: Any) -> Any:
         """`state` after `state = body(i, state)` for i = 0 .. steps - 1."""
         counter = tf.constant(0)
@@ -166,6 +215,14 @@ elif NAME == "jax":
     def stop_gradient(x: Any) -> Any:
         """`x`, constant for every gradient."""
         return jax.lax.stop_gradient(x)
+
+    def own_convolution() -> bool:
+        """Whether gradients at images are found faster with `convolution` than with Keras' own."""
+        return False
+
+    def convolution(x: Any, kernel: Any, strides: tuple[int, int]) -> Any:
+        """A convolution with "same" padding; `(n, h, w, c)` with a `(kh, kw, c, filters)` kernel."""
+        return keras.ops.conv(x, kernel, strides, "same")
 
     def fori_loop(steps: Any, body: Callable[[Any, Any], Any], state: Any) -> Any:
         """`state` after `state = body(i, state)` for i = 0 .. steps - 1."""

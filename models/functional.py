@@ -14,6 +14,7 @@ import numpy as np
 from keras import ops
 
 from models import backend
+from models.layerwise import forward
 
 _QUOTIENTS = np.arange(256, dtype=np.float32) / np.float32(255)
 
@@ -42,6 +43,9 @@ def assign(model: keras.Model, values: State) -> None:
 
 def logits_of(model: keras.Model, values: State) -> Callable[[Any], Any]:
     """The traceable function from pixels to logits, in inference mode, at the given weights."""
+    layerwise = forward(model, backend.convolution) if backend.own_convolution() else None
+    if layerwise is not None:
+        return lambda x: layerwise(values.trainable, x)
     return lambda x: model.stateless_call(values.trainable, values.other, x, training=False)[0]
 
 

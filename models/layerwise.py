@@ -1,7 +1,8 @@
-"""Convolutions as plain matrix products: for many networks at once on an accelerator.
+"""The protocol's networks layer by layer, with another convolution than Keras' own.
 
-Side by side, the convolutions of several networks become a grouped convolution, which accelerators' libraries run
-poorly. Written as shifted slices of the image and one product with the kernel, they become a batched matrix product.
+`shifted` is for many networks at once on an accelerator: side by side, their convolutions become a grouped convolution,
+which accelerators' libraries run poorly; as shifted slices of the image and one product with the kernel, they become a
+batched matrix product. `backend.convolution` is for attacks and attributions on a CPU.
 """
 
 import math
@@ -11,8 +12,11 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+Convolution = Callable[[Any, Any, tuple[int, int]], Any]
+"""`(x, kernel, strides) -> y` with "same" padding, shapes as for `shifted`."""
 
-def convolution(x: Any, kernel: Any, strides: tuple[int, int]) -> Any:
+
+def shifted(x: Any, kernel: Any, strides: tuple[int, int]) -> Any:
     """A convolution with "same" padding: shifted slices beside each other, then one matrix product. Traceable.
 
     Args:
@@ -38,29 +42,30 @@ def convolution(x: Any, kernel: Any, strides: tuple[int, int]) -> Any:
     return ops.matmul(ops.concatenate(slices, axis=-1), ops.reshape(kernel, (-1, kernel.shape[-1])))
 
 
-def _layer(layer: keras.Layer) -> Callable[[list[Any], Any], Any] | None:
+def _layer(layer: keras.Layer, convolution: Convolution) -> Callable[[list[Any], Any], Any] | None:
     """The layer as a function of its weights, or None where it is none that this file knows."""
-    if isinstance(layer, layers.Conv2D):
+    if type(layer) is layers.Conv2D:
         plain = layer.padding == "same" and layer.groups == 1 and layer.dilation_rate == (1, 1) and layer.use_bias
-        if not plain or type(layer) is not layers.Conv2D:
+        if not plain or layer.data_format != "channels_last":
             return None
         return lambda w, x: layer.activation(convolution(x, w[0], layer.strides) + w[1])
     if type(layer) is layers.Dense and layer.use_bias:
         return lambda w, x: layer.activation(ops.matmul(x, w[0]) + w[1])
-    if not layer.weights and type(layer) in (layers.Rescaling, layers.MaxPooling2D, layers.Flatten, layers.ReLU):
+    if type(layer) in (layers.Rescaling, layers.MaxPooling2D, layers.Flatten, layers.ReLU):
         return lambda w, x: layer(x)
     return None
 
 
-def forward(model: keras.Model) -> Callable[[list[Any], Any], Any] | None:
-    """A classifier as `(trainable weights, pixels) -> logits` without convolutions.
+def forward(model: keras.Model, convolution: Convolution) -> Callable[[list[Any], Any], Any] | None:
+    """A classifier as `(trainable weights, pixels) -> logits`, each convolution by the function given.
 
     Returns:
-        The traceable function; None for a model with other layers than the protocol's networks have.
+        The traceable function; None for a model with other layers than the protocol's networks have, or another type
+        of computation than float32.
     """
-    if type(model) is not keras.Sequential:
+    if type(model) is not keras.Sequential or model.compute_dtype != "float32":
         return None
-    steps = [(_layer(layer), len(layer.trainable_variables)) for layer in model.layers]
+    steps = [(_layer(layer, convolution), len(layer.trainable_variables)) for layer in model.layers]
     if any(step is None for step, _ in steps):
         return None
 
