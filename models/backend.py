@@ -95,6 +95,10 @@ if NAME == "tensorflow":
         few = x.shape[-1] <= 4 and strides[0] == strides[1] > 1 and None not in x.shape[1:]
         return _strided_convolution(x, kernel, strides[0]) if few else tf.nn.conv2d(x, kernel, strides, "SAME")
 
+    def add_bias(x: Any, bias: Any) -> Any:
+        """`x + bias`, `(..., channels)` and `(channels,)`; as this operation it is computed with its convolution."""
+        return tf.nn.bias_add(x, bias)
+
     def _phases(size: int, taps: int, stride: int) -> tuple[np.ndarray, int, int]:
         """Which tap of a kernel joins an output at distance d with each pixel of a stride: `(distances, stride, taps)`.
 
@@ -223,6 +227,10 @@ elif NAME == "jax":
     def convolution(x: Any, kernel: Any, strides: tuple[int, int]) -> Any:
         """A convolution with "same" padding; `(n, h, w, c)` with a `(kh, kw, c, filters)` kernel."""
         return keras.ops.conv(x, kernel, strides, "same")
+
+    def add_bias(x: Any, bias: Any) -> Any:
+        """`x + bias`, `(..., channels)` and `(channels,)`."""
+        return x + bias
 
     def fori_loop(steps: Any, body: Callable[[Any, Any], Any], state: Any) -> Any:
         """`state` after `state = body(i, state)` for i = 0 .. steps - 1."""

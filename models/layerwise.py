@@ -12,6 +12,8 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from models import backend
+
 Convolution = Callable[[Any, Any, tuple[int, int]], Any]
 """`(x, kernel, strides) -> y` with "same" padding, shapes as for `shifted`."""
 
@@ -48,9 +50,9 @@ def _layer(layer: keras.Layer, convolution: Convolution) -> Callable[[list[Any],
         plain = layer.padding == "same" and layer.groups == 1 and layer.dilation_rate == (1, 1) and layer.use_bias
         if not plain or layer.data_format != "channels_last":
             return None
-        return lambda w, x: layer.activation(convolution(x, w[0], layer.strides) + w[1])
+        return lambda w, x: layer.activation(backend.add_bias(convolution(x, w[0], layer.strides), w[1]))
     if type(layer) is layers.Dense and layer.use_bias:
-        return lambda w, x: layer.activation(ops.matmul(x, w[0]) + w[1])
+        return lambda w, x: layer.activation(backend.add_bias(ops.matmul(x, w[0]), w[1]))
     if type(layer) in (layers.Rescaling, layers.MaxPooling2D, layers.Flatten, layers.ReLU):
         return lambda w, x: layer(x)
     return None

@@ -1,0 +1,72 @@
+"""Ours against the plain Keras way and against other libraries: contenders in processes of their own, taking turns."""
+
+import statistics
+
+import keras
+import numpy as np
+import pytest
+
+import models
+from benchmark import datasets
+from benchmark.training import fit
+from tests.conftest import needs_tfds
+from tests.performance.cases import CASES
+from tests.performance.contenders import Contender
+
+ROUNDS = 5
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    """A trained strided CNN and 1,000 MNIST test images."""
+    out = tmp_path_factory.mktemp("contenders")
+    data = datasets.load("mnist", train_limit=10_000, test_limit=1000)
+    model = models.get("strided_cnn")(data.info.shape, 10, seed=0)
+    fit(model, data.x_train, data.y_train, seed=0, epochs=2)
+    model.save(out / "strided_cnn.keras")
+    np.savez(out / "images.npz", x=data.x_test, y=data.y_test)
+    assert keras.saving.load_model(out / "strided_cnn.keras").output_shape == (None, 10)
+    return out
+
+
+def race(benchmark, figure, ours: Contender, theirs: Contender, rounds: int = ROUNDS) -> tuple[list[dict], list[dict]]:
+    """Takes turns, theirs before each of ours. Notes both medians, the median of the ratios and their range."""
+    own: list[dict] = []
+    other: list[dict] = []
+    with ours, theirs:
+        ours.turn()  # both are ready before the first turn that counts
+        theirs.turn()
+        benchmark.pedantic(
+            lambda: own.append(ours.turn()), setup=lambda: other.append(theirs.turn()), rounds=rounds, iterations=1
+        )
+    ratios = [b["seconds"] / a["seconds"] for a, b in zip(own, other, strict=True)]
+    for name, found in (("ours", own), ("theirs", other)):
+        figure(name, statistics.median(turn["seconds"] for turn in found), "s")
+    figure("ratio", statistics.median(ratios))
+    figure("least", min(ratios))
+    figure("greatest", max(ratios))
+    return own, other
+
+
+@needs_tfds
+@pytest.mark.parametrize("network", CASES)
+@pytest.mark.parametrize("what", ["training", "adversarial_training", "roar_curve", "attribution", "vae_gan_epoch"])
+def test_plain(benchmark, figure, folder, what, network):
+    """The same work as a Keras user writes it, with TensorFlow's own threads. Aim: a ROAR curve at least 3 times."""
+    race(benchmark, figure, Contender("ours", what, network, folder), Contender("plain", what, network, folder))
+
+
+@needs_tfds
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+@pytest.mark.parametrize(
+    "peer", ["art-tensorflow", "art-keras", "foolbox", "cleverhans", "torchattacks", "pytorch", "keras-plain"]
+)
+def test_pgd(benchmark, figure, folder, peer, norm):
+    """PGD-40 of 1,000 images, the same weights. Aim: 3 times every TensorFlow library, not slower than PyTorch."""
+    pytest.importorskip({"keras-plain": "keras", "pytorch": "torch"}.get(peer, peer.partition("-")[0]))
+    what = f"pgd_{norm}"
+    ours, theirs = (Contender(who, what, "strided_cnn", folder) for who in ("ours", peer))
+    own, other = race(benchmark, figure, ours, theirs, rounds=3)
+    figure("success", own[0]["success"])
+    figure("their success", other[0]["success"])
+    assert own[0]["success"] == pytest.approx(other[0]["success"], abs=0.005)
