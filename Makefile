@@ -1,5 +1,6 @@
 # make benchmark   install what is needed and run the main job (the quick preset)
 # make test        install what is needed and run the tests
+# make bench       install what is needed, other libraries included, and measure
 # Both use uv where it is there and pip where it is not.
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo -n)
 export PYTHONUTF8 = 1
 
-.PHONY: benchmark test chromium performance check lock clean
+.PHONY: benchmark test chromium bench check lock clean
 
 benchmark: $(VENV)/.installed
 	$(BIN)/python run_benchmark.py
@@ -16,8 +17,10 @@ benchmark: $(VENV)/.installed
 test: $(VENV)/.installed-dev chromium
 	$(BIN)/python -m pytest
 
-performance: $(VENV)/.installed-dev  # timings and memory; nothing else should run meanwhile
-	$(BIN)/python -m pytest tests/performance -n 0 --benchmark-only --benchmark-disable-gc
+# Other libraries go through pip: some of them only without what they ask for.
+bench: $(VENV)/.installed-peers  # ratios, growth, memory; about an hour, and nothing else should run meanwhile
+	$(BIN)/python -m pytest tests/performance -n 0 --benchmark-only --benchmark-disable-gc \
+		--figures docs/results/performance.json --document docs/performance.md
 
 chromium:  # the leaderboard's page is tested in a real browser
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || { \
@@ -51,6 +54,12 @@ $(VENV)/.installed: requirements.txt
 $(VENV)/.installed-dev: requirements-dev.txt
 	$(call install,requirements-dev.txt)
 	@touch $(VENV)/.installed
+
+$(VENV)/.installed-peers: $(VENV)/.installed-dev requirements-peers.txt requirements-peers-nodeps.txt
+	@$(BIN)/python -m ensurepip >/dev/null
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements-dev.txt -r requirements-peers.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-peers-nodeps.txt
+	@touch $@
 
 lock:  # needs uv; exact versions for every platform, no addresses
 	uv pip compile pyproject.toml --extra cpu --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links \

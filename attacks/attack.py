@@ -13,9 +13,10 @@ from keras import ops
 
 from attacks import LOSSES, NORMS, get
 from models import backend
+from models.batching import in_batches
 from models.checks import check_images, check_labels
 from models.errors import InputError, unknown
-from models.functional import State, batches, logits_of, pixels, program, state, to_device
+from models.functional import State, logits_of, pixels, program, state
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +108,8 @@ def run(
         x: Images `(n, ...)`, uint8 or floats in [0, 1].
         y: Labels `(n,)`.
         epsilon: A radius for each image, `(n,)`, instead of the attack's own.
-        batch_size: Images at a time. What is drawn at random (`noise`, `random_start`) depends on it and on `seed`.
+        batch_size: Images at a time; without randomness an accelerator may take more. What is drawn at random
+            (`noise`, `random_start`) depends on it and on `seed`.
         seed: Seed of what is drawn at random.
         progress: Called with the number of images done after each batch.
 
@@ -127,18 +129,16 @@ def run(
     values = state(model)
     step_size = ops.convert_to_tensor(np.float32(attack.step_size))
     out = np.empty(x.shape, np.float32)
-    for i, part in enumerate(batches(len(x), batch_size)):
-        key = backend.fold_in(backend.key(seed), i)
-        x_adv = compiled(
-            values.trainable,
-            values.other,
-            to_device(x[part]),
-            to_device(np.asarray(y[part], np.int32)),
-            to_device(radii[part]),
-            step_size,
-            key,
-        )
-        out[part] = ops.convert_to_numpy(x_adv)
+    random = attack.random_start or attack.name == "noise"
+    for part, found in in_batches(
+        compiled,
+        (values.trainable, values.other),
+        [x, np.asarray(y, np.int32), radii],
+        lambda number: (step_size, backend.fold_in(backend.key(seed), number)),
+        batch_size=batch_size,
+        fixed=random,
+    ):
+        out[part] = found
         if progress:
             progress(part.stop)
     return out

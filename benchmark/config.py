@@ -6,7 +6,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from attacks import LOSSES, NORMS
 from metrics import ATTRIBUTIONS, MODES
@@ -57,11 +66,20 @@ class Model(_Section):
 
 
 class Training(_Section):
-    """Adam's budget."""
+    """Adam's budget, and the type in which activations and products are computed; weights and sums stay float32.
+
+    With bfloat16, a few networks are first trained in both types, and the run goes on where their accuracies agree.
+    """
 
     epochs: Count
     batch_size: Count = 100
     learning_rate: Positive = 1e-3
+    compute: Literal["float32", "bfloat16"] = "float32"
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `compute` where it is what it always was: stored results keep their keys."""
+        return {k: v for k, v in handler(self).items() if (k, v) != ("compute", "float32")}
 
 
 class Adversary(_Section):

@@ -7,7 +7,8 @@ is stored under a key need not be done again, whoever asks for it.
 Kinds: `train` (a base model), `vae_gan` (the manifold model), `accuracy` (clean, robust and under noise), `manifold`
 (distances of one network's adversarial examples), `pictures` (gradient maps and adversarial examples to look at),
 `retrain` (one network of a ROAR or KAR curve), `tilt` (a boundary's angle, for data in the plane), `robustness`
-(several attacks at rising radii, with controls), `submitted` (a model from outside, stored when it is let in).
+(several attacks at rising radii, with controls), `submitted` (a model from outside, stored when it is let in),
+`agreement` (networks trained in bfloat16 and in float32: whether their accuracies agree).
 """
 
 import functools
@@ -25,6 +26,8 @@ from models.errors import InputError
 
 BASELINE = "random"
 UNTOUCHED = "none"
+AGREEING_SEEDS = 5
+"""Seeds with which networks are trained in both types of computation."""
 SHOWN = 10
 """Reconstructions and samples of the manifold model that are kept to look at."""
 
@@ -120,6 +123,8 @@ class _Builder:
         self.units: list[Unit] = []
         self.data = {"name": info.name, "version": info.version, "train": info.train_size, "test": info.test_size}
         self.model = config.model.model_dump()
+        self.training = config.training.model_dump()
+        self.agreement = self._agreement() if config.training.compute != "float32" else None
 
     def add(
         self, kind: str, label: str, spec: dict, needs: tuple[str, ...], images: float, cost: float, **tags: Any
@@ -138,14 +143,35 @@ class _Builder:
             "steps": adversary.steps, "step_size": step_size, "random_start": adversary.random_start,
         }  # fmt: skip
 
+    def passes(self, attack: dict[str, Any] | None) -> int:
+        """Forward and backward passes of a training step."""
+        return 1 + (0 if attack is None else attack["steps"] if attack["name"] == "pgd" else 1)
+
+    def _agreement(self) -> str:
+        """Trains the standard network and the strongest of the first grid in both types of computation."""
+        first = next(iter(self.config.grid), None)
+        strongest = [] if first is None else [self.attack(Network(first.norm, max(first.epsilons), first.losses[0]))]
+        attacks = [None, *strongest]
+        spec = {"data": self.data, "model": self.model, "training": self.training, "attacks": attacks,
+                "seeds": AGREEING_SEEDS}  # fmt: skip
+        images = 2 * AGREEING_SEEDS * self.info.train_size * self.training["epochs"]
+        cost = images * sum(map(self.passes, attacks))
+        return self.add("agreement", self.training["compute"], spec, (), images * len(attacks), cost)
+
+    def agreed(self, spec: dict[str, Any], *needs: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """A training's specification and needs, which rest on the agreement where there must be one."""
+        if self.agreement is None:
+            return spec, needs
+        return spec | {"agreement": self.agreement}, (*needs, self.agreement)
+
     def train(self, network: Network, seed: int) -> str:
         attack = self.attack(network)
-        training = self.config.training.model_dump()
-        images = self.info.train_size * training["epochs"]
-        steps = 0 if attack is None else attack["steps"] if attack["name"] == "pgd" else 1
-        spec = {"data": self.data, "model": self.model, "training": training, "attack": attack, "seed": seed}
+        images = self.info.train_size * self.training["epochs"]
+        spec = {"data": self.data, "model": self.model, "training": self.training, "attack": attack, "seed": seed}
+        spec, needs = self.agreed(spec)
         label = f"{network.label} seed {seed}"
-        return self.add("train", label, spec, (), images, images * (1 + steps), network=network, seed=seed)
+        cost = images * self.passes(attack)
+        return self.add("train", label, spec, needs, images, cost, network=network, seed=seed)
 
     def vae_gan(self) -> str:
         section = self.config.vae_gan
@@ -216,7 +242,7 @@ class _Builder:
         section = self.config.retraining
         if section is None:
             return
-        training = self.config.training.model_dump() | {"epochs": section.epochs}
+        training = self.training | {"epochs": section.epochs}
         images = self.info.train_size * section.epochs
         points = [(mode, fraction) for mode in section.modes for fraction in section.fractions]
         for mode, fraction in [(UNTOUCHED, 0.0)] if attribution == UNTOUCHED else points:
@@ -228,7 +254,8 @@ class _Builder:
                 own = tags | {"attribution": attribution, "mode": mode, "fraction": fraction, "repeat": repeat}
                 name = f"{tags['network'].label} seed {tags['seed']} " if model else ""
                 label = f"{name}{attribution} {mode} {fraction:g} repeat {repeat}"
-                self.add("retrain", label, spec, (model,) if model else (), images, images, **own)
+                spec, needs = self.agreed(spec, *((model,) if model else ()))
+                self.add("retrain", label, spec, needs, images, images, **own)
 
 
 def build(config: Config, info: Info) -> Plan:

@@ -21,7 +21,7 @@ from benchmark.progress import duration
 from benchmark.training import train
 from benchmark.vae_gan_training import fit_vae_gan
 from models import backend
-from models.functional import to_device
+from models.batching import to_device
 
 ATTACK_STEPS = 4
 """Of the measured attack; the plan's own may be ten times as long."""
@@ -93,7 +93,7 @@ def measure(plan: Plan, workers: int) -> Pace:
     model = models.get(config.model.name)(info.shape, info.num_classes, seed=0, width=config.model.width)
     attack = Attack("pgd", "l2", 0.1, steps=ATTACK_STEPS, step_size=0.1)
 
-    options: dict[str, Any] = {"seed": 0, "epochs": 3, "batch_size": batch}
+    options: dict[str, Any] = {"seed": 0, "epochs": 3, "batch_size": batch, "compute": config.training.compute}
     plain = _seconds(functools.partial(train, model, x, y, **options), workers) / images
     attacked = _seconds(functools.partial(train, model, x, y, attack=attack, **options), workers) / images
     step = max(attacked - plain, 0.0) / ATTACK_STEPS
@@ -105,7 +105,7 @@ def seconds(unit: Unit, pace: Pace) -> float:
     """What a unit would take at a pace."""
     if unit.kind == "vae_gan":
         return unit.images * pace.vae_gan
-    if unit.kind in ("train", "retrain"):
+    if unit.kind in ("train", "retrain", "agreement"):
         return unit.images * pace.standard + (unit.cost - unit.images) * pace.step
     return unit.cost * pace.step
 

@@ -20,6 +20,7 @@ STAGES = {
     "tilt": "measuring the tilt of boundaries",
     "robustness": "attacking at rising radii",
     "submitted": "letting the model in",
+    "agreement": "comparing bfloat16 with float32",
 }
 
 

@@ -18,9 +18,10 @@ from attacks.attack import Attack
 from benchmark.adam import adam_start, adam_step, batch_order
 from metrics.masking import masked, pixel_count
 from models import backend
+from models.batching import in_batches, to_device
 from models.checks import check_images, check_labels
 from models.errors import InputError, unknown
-from models.functional import State, assign, batches, logits_of, pixels, predict, program, state, to_device
+from models.functional import State, assign, logits_of, pixels, predict, program, state
 from models.layerwise import forward, shifted
 from models.precision import in_precision
 
@@ -324,8 +325,6 @@ def predicted_classes(
         return predict(model, x, values=values, batch_size=batch_size).argmax(-1)
     run = program(model, ("masked logits",), _masked_logits)
     arguments = mask.arguments()
-    out = [
-        run(values.trainable, values.other, to_device(x[part]), to_device(mask.ranks[part]), arguments)
-        for part in batches(len(x), batch_size)
-    ]
-    return np.concatenate([ops.convert_to_numpy(o) for o in out]).argmax(-1)
+    before = (values.trainable, values.other)
+    found = in_batches(run, before, [x, mask.ranks], lambda _: (arguments,), batch_size=batch_size)
+    return np.concatenate([out for _, out in found]).argmax(-1)

@@ -17,7 +17,7 @@ import numpy as np
 import models
 from attacks.attack import Attack
 from attacks.attack import run as run_attack
-from benchmark import robust_evaluation
+from benchmark import agreement, robust_evaluation, together
 from benchmark.datasets import Dataset
 from benchmark.plan import BASELINE, UNTOUCHED, Plan, Unit
 from benchmark.store import Result, Store
@@ -25,7 +25,8 @@ from benchmark.training import Mask, fit, predicted_classes, train
 from benchmark.vae_gan_training import fit_vae_gan
 from metrics import attributions, densities, manifold, ranking
 from metrics.tilt import tilt
-from models.functional import predict, to_device
+from models.batching import to_device
+from models.functional import predict
 from models.vae_gan import VaeGan
 
 
@@ -94,6 +95,10 @@ class Context:
         """As `build`, one model for all who ask: to be read, not changed."""
         return self._models.get(("initial", *spec.values(), seed), lambda: self.build(spec, seed))
 
+    def values(self, key: str) -> dict[str, Any]:
+        """The stored values of a unit."""
+        return self.store.values(self._by_key[key])
+
     def model(self, key: str, name: str = "model") -> keras.Model:
         """The stored model of a unit."""
 
@@ -131,7 +136,29 @@ class Context:
         return self.data.channel_means()
 
 
+def _agreement(spec: dict[str, Any], c: Context) -> Result:
+    y = c.data.y_test
+
+    def hits(attack: dict[str, Any] | None, compute: str, number: int) -> int:
+        seed = derived_seed("agreement", number)
+        options = spec["training"] | {"compute": compute, "attack": Attack(**attack) if attack else None}
+        model = c.initial(spec["model"], seed)
+        values, _ = train(model, c.x_train, c.data.y_train, seed=seed, **options)
+        return int((predicted_classes(model, c.data.x_test, values=values) == y).sum())
+
+    compute = spec["training"]["compute"]
+    networks = agreement.compare(hits, spec["attacks"], compute, spec["seeds"], len(y))
+    return Result({"networks": networks, "examples": len(y)})
+
+
+def _must_agree(spec: dict[str, Any], c: Context) -> None:
+    """Raises `InputError` where a training rests on an agreement that there is not."""
+    if "agreement" in spec:
+        agreement.require(c.values(spec["agreement"])["networks"], spec["training"]["compute"])
+
+
 def _train(spec: dict[str, Any], c: Context) -> Result:
+    _must_agree(spec, c)
     seed = derived_seed("train", spec["seed"])
     model = c.build(spec["model"], seed)
     attack = Attack(**spec["attack"]) if spec["attack"] else None
@@ -248,19 +275,30 @@ def _pictures(spec: dict[str, Any], c: Context) -> Result:
     return Result({"index": index.tolist()}, arrays)
 
 
-def _retrain(spec: dict[str, Any], c: Context) -> Result:
-    seed = derived_seed("retrain", spec["repeat"])
-    train_mask = test_mask = None
+def _retrain(specs: list[dict[str, Any]], c: Context) -> list[Result]:
+    """Retrainings that share their ranks: they differ in mode, fraction and repeat alone."""
+    first = specs[0]
+    _must_agree(first, c)
     x_train, x_test, fill = c.x_train, c.data.x_test, c.fill
-    if spec.get("content") == "mask":
+    if first.get("content") == "mask":
         x_train, x_test, fill = c.white, np.full_like(x_test, 255), np.zeros_like(fill)
-    if spec["attribution"] != UNTOUCHED:
-        ranks = c.ranks(spec["source"], spec["attribution"], spec["repeat"])
-        train_mask, test_mask = (Mask(r, spec["fraction"], spec["mode"], fill) for r in ranks)
-    model = c.initial(spec["model"], seed)
-    values, _ = train(model, x_train, c.data.y_train, seed=seed, mask=train_mask, **spec["training"])
-    right = predicted_classes(model, x_test, mask=test_mask, values=values) == c.data.y_test
-    return Result({"hits": int(right.sum()), "examples": len(right), "seed": seed})
+    train_masks: list[Mask] | None = None
+    test_masks: list[Mask | None] = [None] * len(specs)
+    if first["attribution"] != UNTOUCHED:
+        train_ranks, test_ranks = c.ranks(first["source"], first["attribution"], first["repeat"])
+        train_masks = [Mask(train_ranks, spec["fraction"], spec["mode"], fill) for spec in specs]
+        test_masks = [Mask(test_ranks, spec["fraction"], spec["mode"], fill) for spec in specs]
+    seeds = [derived_seed("retrain", spec["repeat"]) for spec in specs]
+    networks = [c.initial(first["model"], seed) for seed in seeds]
+    way, _ = together.chosen()
+    trained = together.train_together(
+        networks, x_train, c.data.y_train, seeds=seeds, masks=train_masks, way=way, **first["training"]
+    )
+    out = []
+    for model, (values, _), mask, seed in zip(networks, trained, test_masks, seeds, strict=True):
+        right = predicted_classes(model, x_test, mask=mask, values=values) == c.data.y_test
+        out.append(Result({"hits": int(right.sum()), "examples": len(right), "seed": seed}))
+    return out
 
 
 DECISION_GRID = 161
@@ -292,17 +330,20 @@ KINDS: dict[str, Callable[[dict[str, Any], Context], Result]] = {
     "accuracy": _accuracy,
     "manifold": _manifold,
     "pictures": _pictures,
-    "retrain": _retrain,
+    "retrain": lambda spec, c: _retrain([spec], c)[0],
     "tilt": _tilt,
     "robustness": _robustness,
+    "agreement": _agreement,
 }
 
 
 def perform(units: list[Unit], context: Context) -> list[Result]:
     """Does the work of one unit, or of several retrainings that share their ranks."""
+    if len(units) > 1:
+        return _retrain([unit.spec for unit in units], context)
     return [KINDS[unit.kind](unit.spec, context) for unit in units]
 
 
 def units_at_once() -> int:
     """How many retrainings that share their ranks are best done together on this device."""
-    return 1
+    return together.chosen()[1]

@@ -19,8 +19,9 @@ from keras import ops
 
 from benchmark.adam import Adam, adam_start, adam_step, batch_order
 from models import backend
+from models.batching import to_device
 from models.checks import check_images
-from models.functional import State, assign, pixels, state, to_device
+from models.functional import State, assign, pixels, state
 from models.vae_gan import VaeGan
 
 

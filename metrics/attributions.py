@@ -16,9 +16,10 @@ from keras import ops
 
 from attacks.losses import xent
 from models import backend
+from models.batching import in_batches
 from models.checks import check_images
 from models.errors import unknown
-from models.functional import State, batches, logits_of, pixels, program, state, to_device
+from models.functional import State, logits_of, pixels, program, state
 
 
 def _loss_gradient(logits: Callable, x: Any) -> Any:
@@ -74,6 +75,6 @@ def run(name: str, model: keras.Model, x: np.ndarray, *, batch_size: int = 500) 
     compiled = program(model, ("attribution", name), functools.partial(_program, _FUNCTIONS[name]))
     values = state(model)
     out = np.empty(x.shape[:3], np.float32)
-    for part in batches(len(x), batch_size):
-        out[part] = ops.convert_to_numpy(compiled(values.trainable, values.other, to_device(x[part])))
+    for part, found in in_batches(compiled, (values.trainable, values.other), [x], batch_size=batch_size):
+        out[part] = found
     return out

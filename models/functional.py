@@ -14,6 +14,7 @@ import numpy as np
 from keras import ops
 
 from models import backend
+from models.batching import in_batches
 from models.layerwise import forward
 
 _QUOTIENTS = np.arange(256, dtype=np.float32) / np.float32(255)
@@ -115,16 +116,6 @@ def pixels(x: Any) -> Any:
     return ops.cast(x, "float32")
 
 
-def to_device(x: Any) -> Any:
-    """An array as a tensor on the device, its type kept; a tensor is there already."""
-    return x if ops.is_tensor(x) else backend.to_device(np.ascontiguousarray(x))
-
-
-def batches(n: int, batch_size: int) -> list[slice]:
-    """Slices that cover 0 .. n - 1 in order."""
-    return [slice(i, min(i + batch_size, n)) for i in range(0, n, batch_size)]
-
-
 def _predict(model: keras.Model) -> Callable:
     return lambda trainable, other, x: logits_of(model, State(trainable, other))(pixels(x))
 
@@ -143,5 +134,5 @@ def predict(model: keras.Model, x: np.ndarray, *, values: State | None = None, b
     """
     run = program(model, ("predict",), _predict)
     values = values or state(model)
-    out = [run(values.trainable, values.other, to_device(x[part])) for part in batches(len(x), batch_size)]
-    return np.concatenate([ops.convert_to_numpy(o) for o in out])
+    found = in_batches(run, (values.trainable, values.other), [x], batch_size=batch_size)
+    return np.concatenate([out for _, out in found])

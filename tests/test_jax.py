@@ -14,10 +14,15 @@ FILES = (
     "tests/metrics/test_manifold.py",
     "tests/benchmark/test_training.py",
     "tests/benchmark/test_together.py",
+    "tests/benchmark/test_units.py",
+    "tests/benchmark/test_agreement.py",
+    "tests/models/test_batching.py",
+    "tests/models/test_layerwise.py",
 )
 CHOSEN = (
-    "same_networks", "own", "adam", "byte_by_byte", "same_seed", "radius_zero", "do_not_compile", "gradient",
-    "closed_form", "ball", "confident", "xent", "cw", "linear", "plane", "noise", "other_variables",
+    "same_networks", "networks_own", "several_at_once", "computes_in_bfloat16", "filled_up", "memory", "draws",
+    "padding", "adam", "byte_by_byte", "same_seed", "radius_zero", "do_not_compile", "gradient", "closed_form", "ball",
+    "confident", "xent", "cw", "linear", "plane", "noise", "other_variables",
 )  # fmt: skip
 ENVIRONMENT = os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
 

@@ -4,7 +4,9 @@ import dataclasses
 
 import numpy as np
 
-from benchmark import config, datasets, plan, units
+from benchmark import config, datasets, executors, plan, together, units
+from benchmark.store import Store
+from models import backend
 from tests.commands import TINY
 
 
@@ -13,7 +15,7 @@ def hits(data: datasets.Dataset, *assignments: str) -> list[int]:
     work = plan.build(config.resolve(None, TINY, ["retraining.epochs=30", *assignments]), data.info)
     context = units.Context(work, None, data)
     random = list(work.of("retrain", attribution=plan.BASELINE, mode="kar", fraction=0.7))
-    return [result.values["hits"] for result in units.perform(random, context)]
+    return [units.perform([unit], context)[0].values["hits"] for unit in random]
 
 
 def test_masks_alone_tell_nothing_of_the_pixels(digits):
@@ -38,3 +40,36 @@ def test_what_is_seen_is_part_of_the_key(digits):
 
     assert not keys() & keys("retraining.content=mask")
     assert keys() == keys("retraining.content=image")
+
+
+def test_several_at_once_end_with_the_same_results(digits, tmp_path, monkeypatch):
+    """Retrainings that share their ranks, done together by an executor, in each way of the backend."""
+    work = plan.build(config.resolve(None, TINY, ["data.train_limit=1200", "data.test_limit=597"]), digits.info)
+    chosen = tuple(u for u in work.of("retrain", attribution=plan.BASELINE) if u.spec["repeat"] == 0)
+    part = plan.Plan(work.config, work.info, (), chosen)
+    together_seen = []
+
+    def hits(way: str, at_once: int) -> list[dict]:
+        monkeypatch.setattr(together, "chosen", lambda: (way, at_once))
+
+        def work(some, context):
+            together_seen.append(len(some))
+            return units.perform(some, context)
+
+        store = Store(tmp_path / f"{way}{at_once}")
+        pool = executors.Threads(1, store, units.Context(part, store, digits), work)
+        executors.run(part, set(), pool, Quiet())
+        return [store.values(u) for u in chosen]
+
+    alone = hits("one", 1)
+    assert len(alone) == 4
+    assert set(together_seen) == {1}
+    for way in ("one", "map") if backend.NAME == "jax" else ("one",):
+        together_seen.clear()
+        assert hits(way, 3) == alone
+        assert together_seen == [3, 1]
+
+
+class Quiet:
+    def __getattr__(self, name):
+        return lambda *_: None

@@ -15,7 +15,8 @@ from benchmark.executors import default_workers
 from benchmark.training import Mask, predicted_classes, train
 from benchmark.vae_gan_training import fit_vae_gan
 from metrics import attributions, ranking
-from models.functional import predict, to_device
+from models.batching import to_device
+from models.functional import predict
 from tests.performance.cases import BATCH, CASES, EPSILON, FRACTIONS, STEP_SIZE, STEPS, load, many
 
 

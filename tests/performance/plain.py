@@ -39,6 +39,10 @@ def training(network: str, _: Path) -> Callable[[], None]:
     return _fitting(network, CASES[network].training)
 
 
+def _length(v: tf.Tensor) -> tf.Tensor:
+    return tf.sqrt(tf.reduce_sum(v**2, axis=(1, 2, 3), keepdims=True)) + 1e-12
+
+
 class Adversarial(keras.Model):
     """A `train_step` that replaces the batch by PGD's examples."""
 
@@ -51,9 +55,9 @@ class Adversarial(keras.Model):
                 tape.watch(x_adv)
                 value = self.compute_loss(x, y, self(x_adv, training=False))
             gradient = tape.gradient(value, x_adv)
-            x_adv += STEP_SIZE * gradient / (tf.norm(gradient, axis=(1, 2, 3), keepdims=True) + 1e-12)
+            x_adv += STEP_SIZE * gradient / _length(gradient)
             delta = x_adv - x
-            delta *= tf.minimum(1.0, EPSILON / (tf.norm(delta, axis=(1, 2, 3), keepdims=True) + 1e-12))
+            delta *= tf.minimum(1.0, EPSILON / _length(delta))
             x_adv = tf.clip_by_value(x + delta, 0.0, 1.0)
         return super().train_step((tf.stop_gradient(x_adv), y))
 

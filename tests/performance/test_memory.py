@@ -17,7 +17,7 @@ import numpy as np
 from benchmark import datasets
 from benchmark.training import Mask, predicted_classes, train
 from metrics import attributions, ranking
-from models.functional import to_device
+from models.batching import to_device
 
 data = datasets.load(sys.argv[2])
 model = models.get("strided_cnn")(data.info.shape, data.info.num_classes, seed=0)

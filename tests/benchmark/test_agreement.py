@@ -1,0 +1,107 @@
+"""bfloat16: off by default, refused where accuracies do not agree, and then what it says it is."""
+
+import keras
+import numpy as np
+import pytest
+
+import models
+from benchmark import agreement, config, datasets, plan, units
+from benchmark.store import Result, Store
+from benchmark.training import train
+from models.errors import InputError
+from models.precision import in_precision
+from tests.commands import TINY
+
+COMPUTE = "training.compute=bfloat16"
+
+
+def work(*assignments: str) -> plan.Plan:
+    return plan.build(config.resolve(None, TINY, list(assignments)), datasets.describe("digits"))
+
+
+def test_float32_is_as_it_always_was():
+    assert "compute" not in config.resolve(None, TINY, []).training.model_dump()
+    assert [u.key for u in work().units] == [u.key for u in work("training.compute=float32").units]
+    assert not list(work().of("agreement"))
+
+
+def test_every_training_rests_on_the_agreement():
+    found = work(COMPUTE)
+    (agreed,) = found.of("agreement")
+    trained = [*found.of("train"), *found.of("retrain")]
+    assert all(agreed.key in u.needs and u.spec["agreement"] == agreed.key for u in trained)
+    assert all(u.spec["training"]["compute"] == "bfloat16" for u in trained)
+    assert not {u.key for u in found.units} & {u.key for u in work().of("train")}
+    assert [a and a["epsilon"] for a in agreed.spec["attacks"]] == [None, 0.6]  # the strongest of the first grid
+
+
+@pytest.mark.parametrize(
+    ("expected", "found", "right"),
+    [
+        ([950, 960, 955], [952, 957, 955], True),
+        ([950, 960, 955], [930, 935, 925], False),
+        ([955, 955, 955], [956, 954, 953], True),  # no spread over seeds, but 3,000 images tell no such difference
+        ([955, 955, 955], [975, 975, 975], False),
+    ],
+)
+def test_agreement_by_hand(expected, found, right):
+    assert agreement.agrees(expected, found, 1000) is right
+
+
+def test_what_is_compared():
+    calls = []
+
+    def hits(attack, compute, number):
+        calls.append((attack, compute, number))
+        return 90 + number if compute == "float32" else 10
+
+    (row,) = agreement.compare(hits, [None], "bfloat16", 3, 100)
+    assert calls == [(None, kind, number) for kind in ("float32", "bfloat16") for number in range(3)]
+    assert row["hits"] == {"float32": [90, 91, 92], "bfloat16": [10, 10, 10]}
+    with pytest.raises(
+        InputError, match=r"trained in bfloat16 have other accuracies .*float32: 90, 91, 92; bfloat16: 10"
+    ):
+        agreement.require([row], "bfloat16")
+
+
+def test_a_training_is_refused_without_agreement(tmp_path, digits):
+    found, store = work(COMPUTE), Store(tmp_path)
+    (agreed,) = found.of("agreement")
+    rows = [{"attack": None, "hits": {"float32": [9], "bfloat16": [1]}, "agrees": False}]
+    store.put(agreed, Result({"networks": rows, "examples": 10}), environment={}, seconds=0)
+    for kind in ("train", "retrain"):
+        with pytest.raises(InputError, match=r"Leave training\.compute at float32"):
+            units.perform([next(found.of(kind))], units.Context(found, store, digits))
+
+
+def test_digits_agree(digits):
+    """Really trained in both types; the numbers differ, the accuracies agree."""
+    found = plan.build(config.resolve("quick", None, [COMPUTE, "training.epochs=15", "grid=[]"]), digits.info)
+    (agreed,) = found.of("agreement")
+    (result,) = units.perform([agreed], units.Context(found, None, digits))
+    (row,) = result.values["networks"]
+    assert row["agrees"]
+    assert min(row["hits"]["bfloat16"]) > 0.85 * len(digits.y_test)
+
+
+def test_it_computes_in_bfloat16_and_keeps_weights_in_float32(digits):
+    model = models.get("digits_cnn")((8, 8, 1), 10, seed=0)
+    twin = in_precision(model, "bfloat16")
+    assert keras.backend.standardize_dtype(twin(digits.x_train[:2] / np.float32(255)).dtype) == "bfloat16"
+    assert [tuple(v.shape) for v in twin.variables] == [tuple(v.shape) for v in model.variables]
+    assert {keras.backend.standardize_dtype(v.dtype) for v in twin.trainable_variables} == {"float32"}
+    assert in_precision(model, "float32") is model
+    options = {"seed": 0, "epochs": 2}
+    both = [train(model, digits.x_train, digits.y_train, compute=c, **options) for c in ("float32", "bfloat16")]
+    (one, history), (other, other_history) = both
+    assert keras.backend.standardize_dtype(other.trainable[0].dtype) == "float32"
+    difference = np.abs(np.asarray(one.trainable[0]) - np.asarray(other.trainable[0])).max()
+    assert 1e-5 < difference < 0.1
+    np.testing.assert_allclose(history[-1].loss, other_history[-1].loss, rtol=0.05)
+
+
+def test_unknown_types_are_refused():
+    with pytest.raises(InputError, match=r"Unknown compute type 'float16'\. Did you mean 'bfloat16'"):
+        in_precision(models.get("mlp")((2,), 2, seed=0), "float16")
+    with pytest.raises(InputError, match=r"training\.compute"):
+        config.resolve(None, TINY, ["training.compute=float16"])

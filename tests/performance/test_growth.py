@@ -1,0 +1,115 @@
+"""How time and memory grow with networks, fractions and images; and how Ray's workers share the work.
+
+Each size runs in a process of its own, so its memory is its own. An exponent is the slope of a line through the
+logarithms: 1 is proportional growth, 0 none.
+"""
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from benchmark import config, environment, executors, plan, runner
+from tests.conftest import ROOT, needs_tfds
+
+SIZES = (1, 2, 4, 8)
+
+PROGRAM = """
+import os, resource, sys, time
+os.environ.pop("TF_ENABLE_ONEDNN_OPTS", None)
+import models
+models.choose_kernels("strided_cnn")
+from models import backend
+backend.configure()
+import numpy as np
+from benchmark import datasets
+from benchmark.training import Mask, train
+from metrics import ranking
+from models.batching import to_device
+what, size = sys.argv[1], int(sys.argv[2])
+images = 1000 * (size if what == "images" else 4)
+data = datasets.load("mnist", train_limit=images)
+x, y = to_device(data.x_train), data.y_train
+ranks = to_device(ranking.random_ranks(data.x_train.shape[:3], seed=0))
+def one(fraction, seed):
+    model = models.get("strided_cnn")(data.info.shape, 10, seed=seed)
+    train(model, x, y, seed=seed, epochs=1, mask=Mask(ranks, fraction, "roar", data.channel_means()))
+one(0.5, 0)
+start = time.perf_counter()
+if what == "fractions":
+    for fraction in np.linspace(0.1, 0.9, size):
+        one(float(fraction), 0)
+else:
+    for seed in range(size if what == "networks" else 1):
+        one(0.5, seed)
+print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+@needs_tfds
+@pytest.mark.parametrize("what", ["networks", "fractions", "images"])
+def test_growth(benchmark, figure, what):
+    """Masked training of the strided CNN on MNIST. Aim: memory flat in the number of fractions."""
+
+    def measure() -> np.ndarray:
+        found = []
+        for size in SIZES:
+            command = [sys.executable, "-c", PROGRAM, what, str(size)]
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+            found.append([float(v) for v in done.stdout.split()[-2:]])
+        return np.array(found)
+
+    seconds, memory = benchmark.pedantic(measure, rounds=1).T
+    for name, values, unit in (("time", seconds, "s"), ("memory", memory, "MiB")):
+        for size, value in zip(SIZES, values, strict=True):
+            figure(f"{name} {size}", value, unit)
+        figure(f"{name} exponent", float(np.polyfit(np.log(SIZES), np.log(values), 1)[0]))
+
+
+class Clock:
+    """When units end."""
+
+    def __init__(self):
+        self.ended = []
+
+    def finished(self, unit, seconds):
+        self.ended.append(time.perf_counter())
+
+    def __getattr__(self, name):
+        return lambda *_: None
+
+
+RETRAININGS = ("data.name=mnist", "data.train_limit=4000", "data.test_limit=1000", "model.name=strided_cnn",
+               "retraining.repeats=12", "retraining.epochs=1", "retraining.fractions=[0.5]",
+               "retraining.modes=['roar']")  # fmt: skip
+
+
+@needs_tfds
+def test_two_ray_workers_against_one(benchmark, figure, tmp_path):
+    """Retrainings an hour of single-threaded workers, once each has done its first. Aim: at least 1.7 times."""
+    from benchmark.ray_workers import RayPool
+
+    resolved = config.resolve("quick", None, list(RETRAININGS))
+    whole = runner.plan(resolved, None)
+    units = tuple(whole.of("retrain", attribution=plan.BASELINE))
+    work = plan.Plan(resolved, whole.info, (), units)
+    data = {"name": "mnist", "train_limit": 4000, "test_limit": 1000}
+
+    def pace(workers: int) -> float:
+        out = tmp_path / str(workers)
+        out.mkdir()
+        (out / "config.toml").touch()
+        pool = RayPool(
+            work, out, data, here=environment.collect(), address=None, workers=workers, cores=1, notice=lambda _: None
+        )
+        clock = Clock()
+        executors.run(work, set(), pool, clock)
+        first, last = clock.ended[workers - 1], clock.ended[-workers]  # all at work in between
+        return 3600 * (len(clock.ended) - 2 * workers + 1) / (last - first)
+
+    one, two = benchmark.pedantic(lambda: (pace(1), pace(2)), rounds=1)
+    figure("one worker", one, "retrainings/h")
+    figure("two workers", two, "retrainings/h")
+    figure("ratio", two / one)
