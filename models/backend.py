@@ -189,7 +189,7 @@ elif NAME == "jax":
         """Keeps compiled programs in the user's cache folder, for the next process; XLA is deterministic on a CPU."""
         if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
             jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "xla"))
-            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
     def fixed_shapes() -> bool:
         """Whether a batch of another length costs a compilation."""

@@ -20,7 +20,8 @@ FILES = (
     "tests/models/test_layerwise.py",
 )
 CHOSEN = (
-    "same_networks", "networks_own", "several_at_once", "computes_in_bfloat16", "filled_up", "memory", "draws",
+    "same_networks", "networks_own", "traced_once", "several_at_once", "computes_in_bfloat16", "filled_up", "memory",
+    "draws",
     "padding", "adam", "byte_by_byte", "same_seed", "radius_zero", "do_not_compile", "gradient", "closed_form", "ball",
     "confident", "xent", "cw", "linear", "plane", "noise", "other_variables",
 )  # fmt: skip
@@ -107,17 +108,23 @@ import numpy as np
 from benchmark.training import train
 x, y = np.zeros((100, 8, 8, 1), np.uint8), np.zeros(100, np.int32)
 train(models.get("digits_cnn")((8, 8, 1), 10, seed=0), x, y, seed=0, epochs=2)
-print(*(seen.count(f"/jax/compilation_cache/cache_{what}") for what in ("hits", "misses")))
+print(seen.count("/jax/compilation_cache/cache_hits"))
 """
 
 
 def test_compiled_programs_are_kept_for_the_next_process(tmp_path):
-    counts = [
-        list(map(int, call(sys.executable, "-c", CACHED, XDG_CACHE_HOME=str(tmp_path)).stdout.split()))
-        for _ in range(2)
-    ]
-    (first_hits, first_misses), (hits, misses) = counts
-    assert first_hits == 0
-    assert first_misses >= 1
-    assert hits == first_misses
-    assert misses == 0
+    """The training program; which of the small ones take long enough to be kept depends on the machine's load."""
+    hits, kept = zip(
+        *(
+            (
+                int(call(sys.executable, "-c", CACHED, XDG_CACHE_HOME=str(tmp_path)).stdout),
+                sorted(path.name for path in tmp_path.glob("*/xla/jit_run-*-cache")),
+            )
+            for _ in range(2)
+        ),
+        strict=True,
+    )
+    assert hits[0] == 0
+    assert hits[1] >= 1
+    assert len(kept[0]) == 1
+    assert kept[1] == kept[0]

@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmark import config, datasets, executors, plan, together, units
 from benchmark.store import Store
-from models import backend
+from models import backend, functional
 from tests.commands import TINY
 
 
@@ -73,3 +73,25 @@ def test_several_at_once_end_with_the_same_results(digits, tmp_path, monkeypatch
 class Quiet:
     def __getattr__(self, name):
         return lambda *_: None
+
+
+def test_units_of_one_shape_are_traced_once(digits, monkeypatch):
+    """Two networks against adversaries of different radii, and retrainings of four fractions, modes and repeats."""
+    monkeypatch.setattr(functional, "_programs", {})
+    limits = ["data.train_limit=1200", "data.test_limit=597", "training.epochs=1", "retraining.epochs=1"]
+    work = plan.build(config.resolve(None, TINY, limits), digits.info)
+    context = units.Context(work, None, digits)
+    attacked = [u for u in work.of("train") if u.spec["attack"] and u.label.startswith("l2-") and "xent" in u.label]
+    retrained = list(work.of("retrain", attribution=plan.BASELINE))
+    assert (len(attacked), len(retrained)) == (2, 8)
+    for unit in (*attacked, *retrained):
+        units.perform([unit], context)
+    traces = {key[1:]: traced(compiled) for key, (compiled, _) in functional._programs.items()}
+    assert len([key for key in traces if key[0] == "train"]) == 2  # against an adversary, and masked
+    assert set(traces.values()) == {1}, traces
+
+
+def traced(compiled) -> int:
+    if backend.NAME == "tensorflow":
+        return compiled.experimental_get_tracing_count()
+    return compiled._cache_size()

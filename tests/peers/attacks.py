@@ -55,9 +55,17 @@ def keras_plain(model: keras.Model, *, norm: str, epsilon: float, steps: int, st
     return _in_batches(attack)
 
 
+def _art(classifier: object, norm: str, epsilon: float, steps: int, step_size: float) -> Attack:
+    from art.attacks.evasion import ProjectedGradientDescent
+
+    order = {"l2": 2, "linf": np.inf}[norm]
+    return ProjectedGradientDescent(
+        classifier, norm=order, eps=epsilon, eps_step=step_size, max_iter=steps, batch_size=BATCH, verbose=False
+    ).generate
+
+
 def art_tensorflow(model: keras.Model, *, norm: str, epsilon: float, steps: int, step_size: float) -> Attack:
     """ART, its `TensorFlowV2Classifier`; the loss is summed over images, as in the other attacks."""
-    from art.attacks.evasion import ProjectedGradientDescent
     from art.estimators.classification import TensorFlowV2Classifier
 
     classifier = TensorFlowV2Classifier(
@@ -67,32 +75,16 @@ def art_tensorflow(model: keras.Model, *, norm: str, epsilon: float, steps: int,
         loss_object=keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum"),
         clip_values=(0.0, 1.0),
     )
-    return ProjectedGradientDescent(
-        classifier,
-        norm={"l2": 2, "linf": np.inf}[norm],
-        eps=epsilon,
-        eps_step=step_size,
-        max_iter=steps,
-        batch_size=BATCH,
-        verbose=False,
-    ).generate
+    return _art(classifier, norm, epsilon, steps, step_size)
 
 
 def art_keras(model: keras.Model, *, norm: str, epsilon: float, steps: int, step_size: float) -> Attack:
-    """ART, its `KerasClassifier`."""
-    from art.attacks.evasion import ProjectedGradientDescent
+    """ART, its `KerasClassifier`, which asks for a compiled model."""
     from art.estimators.classification import KerasClassifier
 
     model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    return ProjectedGradientDescent(
-        KerasClassifier(model, use_logits=True, clip_values=(0.0, 1.0)),
-        norm={"l2": 2, "linf": np.inf}[norm],
-        eps=epsilon,
-        eps_step=step_size,
-        max_iter=steps,
-        batch_size=BATCH,
-        verbose=False,
-    ).generate
+    classifier = KerasClassifier(model, use_logits=True, clip_values=(0.0, 1.0))
+    return _art(classifier, norm, epsilon, steps, step_size)
 
 
 def foolbox(model: keras.Model, *, norm: str, epsilon: float, steps: int, step_size: float) -> Attack:
