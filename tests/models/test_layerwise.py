@@ -41,11 +41,13 @@ def test_other_models_are_left_alone():
 
 
 @pytest.mark.parametrize(
-    ("size", "kernel", "stride"), [(28, 4, 2), (8, 3, 2), (7, 3, 2), (9, 5, 3), (8, 2, 4), (32, 4, 2)]
+    ("size", "kernel", "stride"), [(28, 4, 2), (8, 3, 2), (7, 3, 2), (9, 5, 3), (8, 3, 3), (8, 2, 4), (32, 4, 2)]
 )
-def test_convolution_and_its_gradients_are_keras_own(size, kernel, stride):
+@pytest.mark.parametrize("channels", [3, 8])
+def test_convolution_and_its_gradients_are_keras_own(size, kernel, stride, channels):
     rng = np.random.default_rng(0)
-    x, w = rng.random((2, size, size + 1, 3), np.float32), rng.random((kernel, kernel, 3, 5), np.float32)
+    x = rng.random((2, size, size + 1, channels), np.float32)
+    w = rng.random((kernel, kernel, channels, 5), np.float32)
     weight = keras.ops.convert_to_tensor(rng.random((1,), np.float32))
 
     def gradients(convolution):
