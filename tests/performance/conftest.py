@@ -1,6 +1,7 @@
 """Figures that a benchmark found: shown after pytest-benchmark's table, and kept where `--figures FILE` says."""
 
 import json
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ def pytest_sessionfinish(session):
     if not (path and ROWS):
         return
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    here = {k: v for k, v in environment.collect().items() if k not in ("devices", "onednn")}
+    here = {k: v for k, v in environment.collect().items() if k != "onednn"} | {"date": date.today().isoformat()}
     rows = known.get("figures", {}) | {name: {"figures": found, "made_with": here} for name, found in ROWS.items()}
     path.write_text(json.dumps({"figures": rows}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     if document:

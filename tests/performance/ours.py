@@ -17,6 +17,7 @@ from benchmark.vae_gan_training import fit_vae_gan
 from metrics import attributions, ranking
 from models.batching import to_device
 from models.functional import predict
+from tests.performance import floor as floors
 from tests.performance.cases import BATCH, CASES, EPSILON, FRACTIONS, STEP_SIZE, STEPS, load, many
 
 
@@ -65,6 +66,11 @@ def roar_curve(network: str, _: Path) -> Callable[[], None]:
             list(pool.map(point, FRACTIONS))
 
     return work
+
+
+def floor(network: str, _: Path) -> Callable[[], dict]:
+    """Training beside its floors."""
+    return lambda: {"figures": floors.measure(network)}
 
 
 def attribution(network: str, _: Path) -> Callable[[], None]:
