@@ -31,14 +31,14 @@ LOCAL_ONLY = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 class Worker:
     """One process of Ray's with the data and the compiled programs of a plan."""
 
-    def __init__(self, arguments: tuple[Plan, Path, dict[str, Any]]) -> None:
-        self.plan, self.folder, self.data = arguments
+    def __init__(self, arguments: tuple[Plan, Path, dict[str, Any], int | None]) -> None:
+        self.plan, self.folder, self.data, self.threads = arguments
 
     def prepare(self) -> tuple[str, dict[str, Any], int]:
         """Loads everything. Returns where it is, what it runs with, and how many units it does together."""
         from models import backend
 
-        backend.configure()
+        backend.configure(self.threads)
         from benchmark import datasets, environment
         from benchmark.store import Store
         from benchmark.units import Context, units_at_once
@@ -172,7 +172,7 @@ class RayPool:
         self.slots = 1 if gpus else cores
         options: dict[str, Any] = {"num_cpus": cores, "num_gpus": 1 if gpus else 0, "max_concurrency": self.slots}
         self._actor = ray.remote(**options)(Worker)
-        self._arguments = ray.put((plan, folder.resolve(), data))
+        self._arguments = ray.put((plan, folder.resolve(), data, None if gpus else cores))
         self.workers = self.count * self.slots
         notice(f"Ray at {self.head}: {self.count} worker(s), one a {what}")
         self.members: list[_Member] = []

@@ -27,16 +27,19 @@ _XLA_DEVICES = ("GPU", "TPU")
 if NAME == "tensorflow":
     import tensorflow as tf
 
-    def configure() -> None:
+    def configure(threads: int | None = None) -> None:
         """Makes results depend on the seed alone: one thread an operation, deterministic kernels.
 
         With one thread inside an operation a sum is always taken in the same order, whatever the number of cores;
         the cores are filled by running units of work side by side instead, which is also faster for small networks.
         Called once before the first operation; later calls have no effect.
+
+        Args:
+            threads: How many operations run at a time; None for as many as there are cores, at least 2.
         """
         try:
             tf.config.threading.set_intra_op_parallelism_threads(1)
-            tf.config.threading.set_inter_op_parallelism_threads(max(2, os.cpu_count() or 2))
+            tf.config.threading.set_inter_op_parallelism_threads(threads or max(2, os.cpu_count() or 2))
         except RuntimeError:  # the runtime has started: its threads are set for the life of the process
             return
         tf.config.experimental.enable_op_determinism()
@@ -185,8 +188,12 @@ elif NAME == "jax":
     WHOLE_RUNS = True
     """Whether a whole training run is one program: each call costs XLA a start."""
 
-    def configure() -> None:
-        """Keeps compiled programs in the user's cache folder, for the next process; XLA is deterministic on a CPU."""
+    def configure(threads: int | None = None) -> None:
+        """Keeps compiled programs in the user's cache folder, for the next process; XLA is deterministic on a CPU.
+
+        Args:
+            threads: Of no meaning here.
+        """
         if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
             jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "xla"))
             jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)

@@ -174,7 +174,7 @@ def test_a_folder_that_a_worker_cannot_see(tmp_path):
     from benchmark.ray_workers import Worker
 
     with pytest.raises(InputError, match="must be on a file system that all machines of the cluster share"):
-        Worker((Plan(None, None, (), ()), tmp_path / "elsewhere", {"name": "digits"})).prepare()
+        Worker((Plan(None, None, (), ()), tmp_path / "elsewhere", {"name": "digits"}, 1)).prepare()
 
 
 def test_an_address_that_is_none():

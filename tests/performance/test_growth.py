@@ -83,7 +83,7 @@ class Clock:
 
 
 RETRAININGS = ("data.name=mnist", "data.train_limit=4000", "data.test_limit=1000", "model.name=strided_cnn",
-               "retraining.repeats=12", "retraining.epochs=1", "retraining.fractions=[0.5]",
+               "retraining.repeats=16", "retraining.epochs=3", "retraining.fractions=[0.5]",
                "retraining.modes=['roar']")  # fmt: skip
 
 

@@ -2,7 +2,6 @@
 
 import statistics
 import subprocess
-import sys
 import time
 
 import keras
@@ -74,11 +73,4 @@ def test_quick_preset(benchmark, figure, tmp_path):
         subprocess.run([*COMMAND, "run", "--out", tmp_path / "quick"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
     benchmark.pedantic(whole, rounds=1)
-    figure("time", benchmark.stats.stats.max, "s")
-
-
-def test_test_suite(benchmark, figure):
-    """Aim: at most 480 s on two cores, real-data tests included."""
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
-    benchmark.pedantic(lambda: subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL), rounds=1)
     figure("time", benchmark.stats.stats.max, "s")
