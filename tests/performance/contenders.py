@@ -61,7 +61,7 @@ def prepared(who: str, what: str, network: str, folder: Path) -> Any:
         models.choose_kernels(network)
         from models import backend
 
-        backend.configure()
+        backend.configure(1 if what == "floor" else None)
         from tests.performance import ours
 
         return getattr(ours, what)(network, folder)
