@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 from leaderboard.page import page as page_of
 from leaderboard.tradeoff import line
@@ -73,26 +73,33 @@ def column(shown: Page, index: int) -> list[float | None]:
     return [float(v) if v else None for v in cells.evaluate_all("cells => cells.map(c => c.dataset.order)")]
 
 
+def is_sorted(head: Locator, order: str) -> None:
+    """Waits: DataTables sorts after the click has been answered."""
+    expect(head).to_have_attribute("aria-sort", order)
+
+
 def test_sorts_by_numbers_with_missing_ones_last(open_page):
     shown = open_page()
     head = shown.locator("[data-table='0'] th[data-says='ROAR GX']")
     head.click()
+    is_sorted(head, "descending")
     values = column(shown, 6)
     present = [v for v in values if v is not None]
     assert present == sorted(present, reverse=True)
     assert values[len(present) :] == [None]
-    assert head.get_attribute("aria-sort") == "descending"
     head.click()
+    is_sorted(head, "ascending")
     values = column(shown, 6)
     assert values[:-1] == sorted(present)
     assert values[-1] is None
-    assert head.get_attribute("aria-sort") == "ascending"
 
 
 def test_sorts_by_keyboard_alone(open_page):
     shown = open_page()
-    shown.locator("[data-table='0'] th[data-says='Test accuracy'] [role=button]").focus()
+    head = shown.locator("[data-table='0'] th[data-says='Test accuracy']")
+    head.locator("[role=button]").focus()
     shown.keyboard.press("Enter")
+    is_sorted(head, "descending")
     values = column(shown, 4)
     assert values == sorted(values, reverse=True)
     assert values[0] != values[-1]
