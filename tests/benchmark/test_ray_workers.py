@@ -1,7 +1,9 @@
 """Real Ray on this machine: the same bytes as without it, whatever is killed."""
 
 import os
+import socket
 import subprocess
+import sys
 import time
 from contextlib import contextmanager, suppress
 from io import StringIO
@@ -182,6 +184,32 @@ def test_an_address_that_is_none():
 
     with pytest.raises(InputError, match="No Ray cluster answers at 'nonsense'"):
         _connect("nonsense", None, "tensorflow")
+
+
+def test_a_cluster_that_asks_for_a_token(serial, tmp_path):
+    """`ray start` as a user types it, a token stored: with it the run is done, without it told why not."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    ray = Path(sys.executable).with_name("ray")
+    inside = os.environ | {"HOME": str(tmp_path), "RAY_TMPDIR": "/tmp"}
+    subprocess.run([ray, "get-auth-token", "--generate"], env=inside, check=True, capture_output=True)
+    start = [ray, "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={address.split(':')[1]}"]
+    more = ["--num-cpus=2", "--include-dashboard=false"]
+    with subprocess.Popen([*start, *more], env=inside, stdout=subprocess.PIPE, text=True) as head:
+        try:
+            assert any("Ray runtime started" in line for line in head.stdout)
+            arguments = command(tmp_path / "run", "--address", address)
+            stranger = os.environ | {"HOME": str(tmp_path / "elsewhere")}
+            refused = subprocess.run(arguments, cwd=ROOT, env=stranger, capture_output=True, text=True, check=False)
+            assert refused.returncode == 2
+            assert f"'{address}' (it asks for a token that this machine lacks)" in refused.stderr
+            subprocess.run(arguments, cwd=ROOT, env=inside, capture_output=True, check=True)
+        finally:
+            for process in (*psutil.Process(head.pid).children(recursive=True), head):
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+    assert tables(tmp_path / "run") == serial
 
 
 @pytest.mark.parametrize(
