@@ -96,17 +96,6 @@ def _same(here: dict[str, Any], there: dict[str, Any], name: str) -> None:
             raise InputError(f"The Ray worker on {name} differs in {what}: {differ}. All machines need the same.")
 
 
-def _use_token() -> None:
-    """Where Ray would find a cluster's token, it is shown to a head that is named.
-
-    `ray start` asks for a token wherever one is stored, but a driver shows it by itself only to its own machine's
-    cluster. One that asks for none takes it too.
-    """
-    stored = (Path.home() / ".ray" / "auth_token").exists()
-    if stored or os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}:
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
-
-
 def _connect(address: str | None, cpus: int | None, backend: str) -> str:
     """Starts Ray on this machine, or joins the cluster at an address; returns the address of its head.
 
@@ -115,8 +104,6 @@ def _connect(address: str | None, cpus: int | None, backend: str) -> str:
     """
     if address is None:
         os.environ.setdefault(LOCAL_ONLY, "0")
-    else:
-        _use_token()
     try:
         import ray
     except ImportError:
@@ -135,7 +122,7 @@ def _connect(address: str | None, cpus: int | None, backend: str) -> str:
     except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         first = str(error).strip().splitlines()[0]
         refused = "uthentication token" in f"{error} {error.__cause__}"
-        why = "it asks for a token that this machine lacks" if refused else first[:200]
+        why = "it asks for a token; with that token here, set RAY_AUTH_MODE=token" if refused else first[:200]
         raise InputError(f"No Ray cluster answers at '{address}' ({why}).") from error
     return context.address_info["gcs_address"]
 
