@@ -15,6 +15,7 @@ from rich.console import Console
 
 from benchmark import config, executors, runner
 from benchmark.plan import Plan, Unit
+from models import backend
 from models.errors import InputError
 from tests.commands import COMMAND, TINY, call
 from tests.conftest import ROOT
@@ -172,11 +173,15 @@ def test_what_a_unit_raises_is_raised_here(tmp_path, digits):
     assert "Traceback" not in str(raised.value)
 
 
-def test_a_folder_that_a_worker_cannot_see(tmp_path):
+def test_a_folder_that_a_worker_cannot_see(tmp_path, monkeypatch):
+    """Found after it has set how many operations run at a time: as many as it has cores."""
     from benchmark.ray_workers import Worker
 
+    told = []
+    monkeypatch.setattr(backend, "configure", told.append)
     with pytest.raises(InputError, match="must be on a file system that all machines of the cluster share"):
-        Worker((Plan(None, None, (), ()), tmp_path / "elsewhere", {"name": "digits"}, 1)).prepare()
+        Worker((Plan(None, None, (), ()), tmp_path / "elsewhere", {"name": "digits"}, 3)).prepare()
+    assert told == [3]
 
 
 def test_an_address_that_is_none():
