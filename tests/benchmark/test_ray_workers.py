@@ -197,7 +197,9 @@ def test_a_cluster_that_asks_for_a_token(serial, tmp_path):
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     ray = Path(sys.executable).with_name("ray")
-    inside = os.environ | {"HOME": str(tmp_path), "RAY_TMPDIR": "/tmp"}
+    # Ray writes its mode into the environment of a process that has started a cluster, as this one may have.
+    around = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH_")}
+    inside = around | {"HOME": str(tmp_path), "RAY_TMPDIR": "/tmp"}
     subprocess.run([ray, "get-auth-token", "--generate"], env=inside, check=True, capture_output=True)
     start = [ray, "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={address.split(':')[1]}"]
     more = ["--num-cpus=2", "--include-dashboard=false"]
