@@ -10,7 +10,10 @@ the paper's numbers, on [-1, 1], are twice as large. The two norms are `"l2"`, o
 and `"linf"`. All results lie in the ball around `x` and in the box.
 
 `Attack` is an attack with its hyperparameters, hashable; `run` applies one to arrays. A new attack is a file with such
-a function and a line in `ATTACKS`.
+a function and a name in `ATTACKS`.
+
+`autoattack.evaluate` attacks images with an ensemble, for robust accuracy: its attacks are written as a start and a
+step (`stepping`), so that images leave a batch once they are broken (`queue`).
 """
 
 import importlib
@@ -18,9 +21,17 @@ from collections.abc import Callable
 
 from models.errors import unknown
 
-ATTACKS: dict[str, str] = {"fgsm": "attacks.fgsm", "pgd": "attacks.pgd", "noise": "attacks.noise"}
+ATTACKS: dict[str, str] = {
+    name: f"attacks.{name}"
+    for name in ("fgsm", "fgsm_rs", "mi_fgsm", "pgd", "apgd", "fab", "square", "deepfool", "cw_l2", "noise")
+}
 NORMS = ("l2", "linf")
 LOSSES = ("xent", "cw")
+"""Losses of networks' adversaries and of the paper's attacks."""
+MORE_LOSSES = ("margin", "dlr")
+TARGETED_LOSSES = ("margin-targeted", "dlr-targeted")
+RANDOM = ("noise", "fgsm_rs", "apgd", "fab", "square")
+"""Attacks that draw at random."""
 
 
 def get(name: str) -> Callable:

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from attacks import LOSSES, NORMS, get
+from attacks import LOSSES, MORE_LOSSES, NORMS, RANDOM, TARGETED_LOSSES, get
 from models import backend
 from models.batching import in_batches
 from models.checks import check_images, check_labels
@@ -24,14 +24,15 @@ class Attack:
     """An attack and its hyperparameters; hashable.
 
     Attributes:
-        name: `"fgsm"`, `"pgd"` or `"noise"`.
+        name: A key of `ATTACKS`.
         norm: `"l2"` or `"linf"`.
         epsilon: Radius in pixel units ([0, 1]), at least 0.
-        loss: `"xent"` or `"cw"`.
-        steps: Gradient steps (PGD).
-        step_size: Length of one step in pixel units (PGD).
+        loss: `"xent"`, `"cw"`, `"margin"` or `"dlr"`; for APGD also `"margin-targeted"` or `"dlr-targeted"`. Attacks
+            that have a loss of their own (FAB, Square, DeepFool, CW-L2) do not use it.
+        steps: Gradient steps of a run; of Square, queries; of CW-L2, steps for each of its constants.
+        step_size: Length of one step in pixel units (PGD, momentum FGSM).
         random_start: Whether to start from a random point of the ball (PGD).
-        restarts: Number of runs (PGD).
+        restarts: Number of runs (PGD, APGD, FAB, Square).
 
     Raises:
         InputError: A name is unknown or a value out of its range.
@@ -50,8 +51,9 @@ class Attack:
         get(self.name)
         if self.norm not in NORMS:
             raise unknown("norm", self.norm, NORMS)
-        if self.loss not in LOSSES:
-            raise unknown("attack loss", self.loss, LOSSES)
+        known = (*LOSSES, *MORE_LOSSES, *(TARGETED_LOSSES if self.name == "apgd" else ()))
+        if self.loss not in known:
+            raise unknown("attack loss", self.loss, known)
         for field in ("epsilon", "step_size"):
             value = getattr(self, field)
             if not (math.isfinite(value) and value >= 0):
@@ -59,7 +61,7 @@ class Attack:
         for field in ("steps", "restarts"):
             if getattr(self, field) < 1:
                 raise InputError(f"`{field}` must be at least 1. Received {getattr(self, field)}.")
-        if self.restarts > 1 and not self.random_start:
+        if self.name == "pgd" and self.restarts > 1 and not self.random_start:
             raise InputError("`restarts` above 1 needs `random_start`: without it every run is the same.")
 
     def static(self) -> "Attack":
@@ -109,7 +111,7 @@ def run(
         y: Labels `(n,)`.
         epsilon: A radius for each image, `(n,)`, instead of the attack's own.
         batch_size: Images at a time; without randomness an accelerator may take more. What is drawn at random
-            (`noise`, `random_start`) depends on it and on `seed`.
+            (`RANDOM`, `random_start`) depends on it and on `seed`.
         seed: Seed of what is drawn at random.
         progress: Called with the number of images done after each batch.
 
@@ -129,7 +131,7 @@ def run(
     values = state(model)
     step_size = ops.convert_to_tensor(np.float32(attack.step_size))
     out = np.empty(x.shape, np.float32)
-    random = attack.random_start or attack.name == "noise"
+    random = attack.random_start or attack.name in RANDOM
     for part, found in in_batches(
         compiled,
         (values.trainable, values.other),

@@ -12,7 +12,7 @@ from models import backend
 from models.errors import InputError, unknown
 
 
-def _random_start(x: Any, epsilon: Any, norm: str, key: Any) -> Any:
+def drawn_start(x: Any, epsilon: Any, norm: str, key: Any) -> Any:
     """A point drawn uniformly from the ball, clipped to the box."""
     radius = per_image(ops.cast(epsilon, "float32"), x)
     if norm == "linf":
@@ -73,7 +73,7 @@ def pgd(
         return into_ball_and_box(x_adv + step_size * steepest(gradient, norm), x, epsilon, norm)
 
     def one_run(run: Any) -> Any:
-        start = _random_start(x, epsilon, norm, backend.fold_in(key, run)) if random_start else x
+        start = drawn_start(x, epsilon, norm, backend.fold_in(key, run)) if random_start else x
         return backend.fori_loop(steps, step, start)
 
     if restarts == 1:

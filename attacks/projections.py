@@ -47,6 +47,15 @@ def steepest(gradient: Any, norm: str) -> Any:
     return scaled / ops.where(length > 0, length, ops.ones_like(length))
 
 
+def l1_mean(gradient: Any) -> Any:
+    """A gradient divided by the mean of its absolute values, image by image; zero stays zero."""
+    axes = tuple(range(1, len(gradient.shape)))
+    largest = ops.max(ops.abs(gradient), axis=axes, keepdims=True)
+    scaled = gradient / ops.where(largest > 0, largest, ops.ones_like(largest))
+    mean = ops.mean(ops.abs(scaled), axis=axes, keepdims=True)
+    return scaled / ops.where(mean > 0, mean, ops.ones_like(mean))
+
+
 def project(delta: Any, epsilon: Any, norm: str) -> Any:
     """The nearest point to `delta` in the ball of radius `epsilon` around zero.
 

@@ -17,6 +17,8 @@ from models import backend
 from models.batching import in_batches
 from models.layerwise import forward
 
+SEED = "seed_generator_state"
+"""Keras' name of the variable that a layer's random numbers follow from."""
 _QUOTIENTS = np.arange(256, dtype=np.float32) / np.float32(255)
 
 
@@ -42,12 +44,24 @@ def assign(model: keras.Model, values: State) -> None:
         variable.assign(value)
 
 
-def logits_of(model: keras.Model, values: State) -> Callable[[Any], Any]:
-    """The traceable function from pixels to logits, in inference mode, at the given weights."""
+def logits_of(model: keras.Model, values: State) -> Callable[..., Any]:
+    """The traceable function `(x, draw=0)` from pixels to logits, in inference mode, at the given weights.
+
+    A model that draws at random in inference draws other numbers for another `draw`, an integer or a scalar tensor.
+    """
     layerwise = forward(model, backend.convolution) if backend.own_convolution() else None
     if layerwise is not None:
-        return lambda x: layerwise(values.trainable, x)
-    return lambda x: model.stateless_call(values.trainable, values.other, x, training=False)[0]
+        return lambda x, draw=0: layerwise(values.trainable, x)
+    random = [v.name == SEED for v in model.non_trainable_variables]
+
+    def logits(x: Any, draw: Any = 0) -> Any:
+        shift = ops.cast(draw, "uint32")
+        other = [
+            v + ops.cast(shift, v.dtype) if is_seed else v for v, is_seed in zip(values.other, random, strict=True)
+        ]
+        return model.stateless_call(values.trainable, other, x, training=False)[0]
+
+    return logits
 
 
 def _names(config: Any) -> list[str]:
@@ -117,10 +131,12 @@ def pixels(x: Any) -> Any:
 
 
 def _predict(model: keras.Model) -> Callable:
-    return lambda trainable, other, x: logits_of(model, State(trainable, other))(pixels(x))
+    return lambda trainable, other, x, draw: logits_of(model, State(trainable, other))(pixels(x), draw)
 
 
-def predict(model: keras.Model, x: np.ndarray, *, values: State | None = None, batch_size: int = 1000) -> np.ndarray:
+def predict(
+    model: keras.Model, x: np.ndarray, *, values: State | None = None, batch_size: int = 1000, draw: int = 0
+) -> np.ndarray:
     """Outputs of a model for arrays.
 
     Args:
@@ -128,11 +144,13 @@ def predict(model: keras.Model, x: np.ndarray, *, values: State | None = None, b
         x: `(n, ...)`, uint8 or float32 in [0, 1].
         values: Variables to use in place of the model's own.
         batch_size: Examples at a time; does not change the result beyond rounding.
+        draw: A number; a model that draws at random in inference draws other numbers for another.
 
     Returns:
         `(n, ...)` float32, for a classifier its logits.
     """
     run = program(model, ("predict",), _predict)
     values = values or state(model)
-    found = in_batches(run, (values.trainable, values.other), [x], batch_size=batch_size)
+    number = backend.to_device(np.array(draw, np.int32))
+    found = in_batches(run, (values.trainable, values.other), [x], lambda _: (number,), batch_size=batch_size)
     return np.concatenate([out for _, out in found])

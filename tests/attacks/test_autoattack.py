@@ -1,0 +1,241 @@
+"""The ensemble: verdicts, what they rest on, and what it refuses."""
+
+import keras
+import numpy as np
+import pytest
+
+from attacks import Attack, autoattack, run
+from attacks.apgd import Apgd
+from attacks.autoattack import MISCLASSIFIED, SURVIVED, Kept, ensemble, evaluate, predicted
+from attacks.fab import Fab
+from attacks.square import Square
+from models.errors import InputError
+from models.functional import predict
+from tests.conftest import linear_model
+
+RADII = {"linf": 0.1, "l2": 0.5}
+SHORT = {
+    "apgd-ce": Apgd("linf", steps=20),
+    "apgd-t": Apgd("linf", "dlr-targeted", steps=10),
+    "fab-t": Fab("linf", steps=5),
+    "square": Square("linf", steps=100),
+}
+
+
+def short(norm: str) -> dict:
+    return {name: type(attack)(**(vars(attack) | {"norm": norm})) for name, attack in SHORT.items()}
+
+
+@pytest.fixture(scope="module")
+def images(digits):
+    return digits.x_test[:200], digits.y_test[:200]
+
+
+def test_standard_is_the_published_ensemble():
+    attacks = ensemble("standard", "linf", 10)
+    assert list(attacks) == ["apgd-ce", "apgd-t", "fab-t", "square"]
+    assert attacks["apgd-ce"] == Apgd("linf", "xent", 100, 1)
+    assert attacks["apgd-t"] == Apgd("linf", "dlr-targeted", 100, 1, targets=9)
+    assert attacks["fab-t"] == Fab("linf", 100, 1, 9, alpha_max=0.1, eta=1.05, beta=0.9)
+    assert attacks["square"] == Square("linf", 5000, 1, 0.8)
+    assert list(ensemble("plus", "l2", 10)) == ["apgd-ce", "apgd-dlr", "fab", "square", "apgd-t", "fab-t"]
+    assert {a.transformations for a in ensemble("rand", "l2", 10).values()} == {20}
+    # an image that survives costs 101 + 9 * 101 + 9 * 100 gradients and 9 + 9 * 101 + 5,001 passes beside them
+    whole = [np.array(attack.cost(attack.steps, 10)) * attack.runs(10) for attack in attacks.values()]
+    assert sum(whole).tolist() == [1910, 5919]
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_verdicts(norm, images, digits_model):
+    x, y = images
+    epsilon = RADII[norm]
+    found = evaluate(digits_model, x, y, norm=norm, epsilon=epsilon, attacks=short(norm), seed=1)
+    clean = predict(digits_model, x).argmax(-1) == y
+    np.testing.assert_array_equal(found.broken_by == MISCLASSIFIED, ~clean)
+    broken = found.broken_by > 0
+    assert 0.2 < broken.mean() < 0.95
+    # every example stands: misclassified, in the ball and in the box
+    assert (predict(digits_model, found.x_adv).argmax(-1) != y[broken]).all()
+    assert found.x_adv.min() >= 0
+    assert found.x_adv.max() <= 1
+    change = (found.x_adv - x[broken] / np.float32(255)).reshape(len(found.x_adv), -1).astype(np.float64)
+    length = np.abs(change).max(1) if norm == "linf" else np.linalg.norm(change, axis=1)
+    np.testing.assert_allclose(found.norms[broken], length)
+    assert length.max() <= epsilon * (1 + 1e-5)
+    assert np.isnan(found.norms[~broken]).all()
+    # who is broken early costs less, who survives has had everything
+    survived = found.broken_by == SURVIVED
+    whole = 21 + 9 * 11 + 9 * 5
+    assert set(found.gradients[survived]) == {whole}
+    assert set(found.forwards[survived]) == {9 + 9 * 6 + 101}
+    assert (found.gradients[broken] < whole).all()
+    assert found.gradients[found.broken_by == 1].max() <= 21
+    assert set(found.gradients[~clean]) == {0}
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_verdicts_do_not_depend_on_batches(norm, images, digits_model):
+    """Nor on threads, nor on which other images there are."""
+    x, y = images
+    options = {"norm": norm, "epsilon": RADII[norm], "attacks": short(norm), "seed": 1}
+    once = evaluate(digits_model, x, y, **options)
+    again = evaluate(digits_model, x, y, batch_size=16, threads=2, **options)
+    np.testing.assert_array_equal(once.broken_by, again.broken_by)
+    np.testing.assert_array_equal(once.gradients, again.gradients)
+    np.testing.assert_allclose(once.x_adv, again.x_adv, atol=1e-5)
+    part = evaluate(digits_model, x[50:90], y[50:90], first=50, **options)
+    np.testing.assert_array_equal(part.broken_by, once.broken_by[50:90])
+    np.testing.assert_array_equal(part.forwards, once.forwards[50:90])
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_each_attack_gets_the_survivors_of_the_one_before(norm, images, digits_model):
+    x, y = images
+    seen: dict[str, int] = {}
+
+    def progress(attack: str, left: int, broken: int) -> None:
+        seen[attack] = seen.get(attack, 0) + left
+
+    found = evaluate(digits_model, x, y, norm=norm, epsilon=RADII[norm], attacks=short(norm), progress=progress)
+    counts = [((found.broken_by < 0) | (found.broken_by >= number)).sum() for number in (1, 2, 3, 4)]
+    assert list(seen.values()) == counts
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_no_attack_of_the_ensemble_is_weaker_than_pgd(norm, digits, digits_model):
+    """Each gradient attack alone breaks at least what PGD-40 breaks, but for an image in two hundred.
+
+    Square knows no gradients, and is only asked to break half as many.
+    """
+    x, y = digits.x_test, digits.y_test
+    epsilon = RADII[norm]
+    pgd = Attack("pgd", norm, epsilon, steps=40, step_size=2.5 * epsilon / 40)
+    standing = (predicted(digits_model, run(pgd, digits_model, x, y)) == y).sum()
+    clean = (predicted(digits_model, x) == y).sum()
+    for name, attack in ensemble("standard", norm, 10).items():
+        cheaper = Square(norm, 1000) if name == "square" else attack
+        found = evaluate(digits_model, x, y, norm=norm, epsilon=epsilon, attacks={name: cheaper})
+        left = (found.broken_by == SURVIVED).sum()
+        if name == "square":
+            assert clean - left >= (clean - standing) / 2, name
+        else:
+            assert left <= standing + len(x) / 200, name
+
+
+def test_a_killed_evaluation_goes_on(images, digits_model):
+    """What was kept is not done again, and the verdicts are the same."""
+    x, y = images
+    store: dict = {}
+    kept = Kept(store.get, lambda name, arrays, seconds: store.update({name: (arrays, seconds)}))
+    options = {"norm": "linf", "epsilon": 0.1, "attacks": SHORT, "kept": kept}
+    whole = evaluate(digits_model, x, y, **options)
+    assert list(store) == list(SHORT)
+    lost = {name: store.pop(name) for name in ("fab-t", "square")}
+    ran = []
+    again = evaluate(digits_model, x, y, progress=lambda name, *_: ran.append(name), **options)
+    assert ran[:2] == ["apgd-ce", "apgd-t"]  # said to be done, at once
+    np.testing.assert_array_equal(whole.broken_by, again.broken_by)
+    np.testing.assert_array_equal(whole.gradients, again.gradients)
+    np.testing.assert_array_equal(store["square"][0]["broken"], lost["square"][0]["broken"])
+    assert again.seconds["apgd-ce"] == store["apgd-ce"][1]
+
+
+def test_an_attack_that_leaves_its_bounds_is_never_counted(images, digits_model):
+    x, y = images
+
+    class Cheat(Apgd):
+        def start(self, logits, state):
+            return super().start(logits, state | {"radius": 2 * state["radius"]}) | {"radius": state["radius"]}
+
+    with pytest.raises(RuntimeError, match=r"left its bounds: norm 0\.\d+ of 0\.1"):
+        evaluate(digits_model, x, y, norm="linf", epsilon=0.1, attacks={"cheat": Cheat("linf", steps=5)})
+
+
+def test_logits_that_are_no_numbers_name_the_image():
+    weights = np.ones((4, 3))
+    model = linear_model(weights, np.zeros(3), (2, 2, 1))
+    x = np.full((6, 2, 2, 1), 0.5, np.float32)
+    model.layers[-1].set_weights([np.full((4, 3), np.inf, np.float32), np.zeros(3, np.float32)])
+    with pytest.raises(InputError, match="logits are not finite for image 40"):
+        evaluate(model, x, np.zeros(6, int), norm="linf", epsilon=0.1, first=40)
+    # finite on the image, infinite next to it
+    edge = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Flatten(), keras.layers.Dense(3), Edge()])
+    edge.layers[1].set_weights([np.eye(4, 3).astype(np.float32), np.array([1, 0, 0], np.float32)])
+    with pytest.raises(InputError, match=r"logits are not finite for image 4\d under attack"):
+        evaluate(edge, x, np.zeros(6, int), norm="linf", epsilon=0.1, first=40)
+
+
+class Edge(keras.layers.Layer):
+    """Infinite above 1.51."""
+
+    def call(self, x):
+        return keras.ops.where(x > 1.51, np.inf, x)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_few_classes_take_the_margin(classes):
+    attacks = ensemble("standard", "l2", classes)
+    assert attacks["apgd-t"].loss == "margin-targeted"
+    assert {name: a.loss for name, a in ensemble("plus", "l2", classes).items() if "dlr" in name} == {
+        "apgd-dlr": "margin" if classes == 2 else "dlr"
+    }
+    rng = np.random.default_rng(0)
+    model = linear_model(rng.normal(size=(36, classes)), np.zeros(classes), (6, 6, 1))
+    x = rng.uniform(0.3, 0.7, (40, 6, 6, 1)).astype(np.float32)
+    y = predicted(model, x)
+    found = evaluate(model, x, y, norm="l2", epsilon=0.15, attacks=attacks | {"square": Square("l2", 50)})
+    weights = model.get_weights()[0].astype(np.float64)
+    logits = x.reshape(40, -1).astype(np.float64) @ weights
+    rows = np.arange(40)
+    apart = [
+        np.where(
+            y == k,
+            np.inf,
+            (logits[rows, y] - logits[:, k])
+            / np.maximum(np.linalg.norm(weights[:, y] - weights[:, [k]], axis=0), 1e-9),
+        )
+        for k in range(classes)
+    ]
+    np.testing.assert_array_equal(found.broken_by > 0, np.min(apart, axis=0) < 0.15)
+
+
+class Shaken(keras.layers.Layer):
+    """Noise in inference, from Keras' seed generator."""
+
+    def __init__(self, size: float, **options) -> None:
+        super().__init__(**options)
+        self.size = size
+        self.seeds = keras.random.SeedGenerator(3)
+
+    def call(self, x):
+        return x + self.size * keras.random.normal(keras.ops.shape(x), seed=self.seeds)
+
+
+def test_expectation_over_a_random_layer():
+    """On a linear model with noise the mean gradient is exact: `rand` finds what lies within the radius."""
+    rng = np.random.default_rng(1)
+    weights = rng.normal(size=(36, 4)).astype(np.float32)
+    model = keras.Sequential(
+        [keras.Input((6, 6, 1)), Shaken(0.05), keras.layers.Flatten(), keras.layers.Dense(4, use_bias=False)]
+    )
+    model.layers[-1].set_weights([weights])
+    x = rng.uniform(0.3, 0.7, (40, 6, 6, 1)).astype(np.float32)
+    assert np.abs(predict(model, x) - predict(model, x, draw=1)).max() > 0.1
+    np.testing.assert_array_equal(predict(model, x), predict(model, x))
+    y = predicted(linear_model(weights, np.zeros(4), (6, 6, 1)), x)
+    exact = evaluate(
+        linear_model(weights, np.zeros(4), (6, 6, 1)), x, y, norm="linf", epsilon=0.03, attacks=short("linf")
+    )
+    found = evaluate(model, x, y, norm="linf", epsilon=0.03, version="rand")
+    assert (found.broken_by != SURVIVED).mean() == pytest.approx((exact.broken_by != SURVIVED).mean(), abs=0.1)
+    assert found.gradients.max() == 2 * 20 * 101
+
+
+def test_what_is_refused():
+    with pytest.raises(InputError, match="Unknown norm 'l1'"):
+        ensemble("standard", "l1", 10)
+    with pytest.raises(InputError, match=r"Unknown AutoAttack version 'standart'\. Did you mean 'standard'"):
+        ensemble("standart", "l2", 10)
+    with pytest.raises(InputError, match="at least two classes"):
+        ensemble("standard", "l2", 1)
+    assert autoattack.VERSIONS == ("standard", "plus", "rand")

@@ -1,0 +1,106 @@
+"""AutoAttack by this project and by torchattacks, on the same weights and images; each in a process of its own.
+
+`python -m tests.peers.autoattack WHO MODEL.keras IMAGES.npz NORM EPSILON` answers with a line of JSON: clean accuracy,
+and for each attack the accuracy after it and its seconds.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).parents[2]
+WHO = ("ours", "torchattacks", "torchattacks-shipped")
+NAMES = ("apgd-ce", "apgd-t", "fab-t", "square")
+BATCH = 500
+
+
+def ours(path: Path, x: np.ndarray, y: np.ndarray, norm: str, epsilon: float) -> dict[str, Any]:
+    """This project's `standard`, with a batch for each of two cores."""
+    import models
+
+    models.choose_kernels("strided_cnn")
+    from models import backend
+
+    backend.configure()
+    import keras
+
+    from attacks import autoattack
+
+    model = keras.saving.load_model(path, compile=False)
+    found = autoattack.evaluate(model, x, y, norm=norm, epsilon=epsilon, threads=2, batch_size=BATCH)
+    broken = found.broken_by
+    attacks = [
+        {"attack": name, "accuracy": float(((broken < 0) | (broken > number)).mean()), "seconds": found.seconds[name]}
+        for number, name in enumerate(NAMES, 1)
+    ]
+    clean = float((broken != autoattack.MISCLASSIFIED).mean())
+    return {"clean": clean, "attacks": attacks, "gradients": int(found.gradients.sum()), "broken_by": broken.tolist()}
+
+
+def theirs(path: Path, x: np.ndarray, y: np.ndarray, norm: str, epsilon: float, *, shipped: bool) -> dict[str, Any]:
+    """torchattacks' AutoAttack; unless `shipped`, with the published 100 steps (it ships 10) and Square's schedule."""
+    import keras
+    import torch
+    import torchattacks
+
+    from tests.peers.torch_models import to_torch
+
+    module = to_torch(keras.saving.load_model(path, compile=False)).requires_grad_(False)
+    whole = torchattacks.AutoAttack(module, norm={"l2": "L2", "linf": "Linf"}[norm], eps=epsilon, seed=0, n_classes=10)
+    parts = whole._autoattack._attacks
+    images = torch.from_numpy(np.ascontiguousarray((x / np.float32(255)).transpose(0, 3, 1, 2)))
+    labels = torch.from_numpy(y.astype(np.int64))
+
+    def right(z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            return module(z).argmax(1) == y
+
+    standing = torch.nonzero(right(images, labels)).flatten()
+    found: dict[str, Any] = {"clean": len(standing) / len(x), "attacks": []}
+    for name, attack in zip(NAMES, parts.values() if isinstance(parts, dict) else parts, strict=True):
+        if not shipped:
+            if name == "square":
+                attack.rescale_schedule = False
+            else:
+                attack.steps = 100
+        start = time.perf_counter()
+        kept = []
+        for i in range(0, len(standing), BATCH):
+            part = standing[i : i + BATCH]
+            adversarial = attack(images[part], labels[part])
+            kept.append(part[right(adversarial, labels[part])])
+        standing = torch.cat(kept) if kept else standing
+        found["attacks"].append(
+            {"attack": name, "accuracy": len(standing) / len(x), "seconds": time.perf_counter() - start}
+        )
+    return found | {"standing": standing.tolist()}
+
+
+def measured(who: str, path: Path, images: Path, norm: str, epsilon: float) -> dict[str, Any]:
+    """What a process of its own finds."""
+    command = [sys.executable, "-m", "tests.peers.autoattack", who, str(path), str(images), norm, str(epsilon)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr[-3000:])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    """Answers one command."""
+    who, path, images, norm, epsilon = sys.argv[1:]
+    with np.load(images) as file:
+        x, y = file["x"], file["y"]
+    if who == "ours":
+        found = ours(Path(path), x, y, norm, float(epsilon))
+    else:
+        found = theirs(Path(path), x, y, norm, float(epsilon), shipped=who == "torchattacks-shipped")
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
