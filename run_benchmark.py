@@ -7,12 +7,13 @@ Without a subcommand it runs the `quick` preset.
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 if TYPE_CHECKING:
     from benchmark.submission import Evaluated
+    from leaderboard.flags import Meaning
 
 app = typer.Typer(
     help="Is a robust image classifier also an interpretable one? Without a command: run the quick preset.",
@@ -188,9 +189,7 @@ def _show(evaluated: "Evaluated") -> None:
         table.add_row(*map(Text, row))
     (Console() if sys.stdout.isatty() else Console(width=200)).print(table)
     for flag in evaluated.entry.flags:
-        evidence = ", ".join(f"{name} {value}" for name, value in flag.evidence.items())
-        meaning = MEANINGS[flag.name]
-        print(f"flag: {meaning.title} ({evidence}): raised when {meaning.raised_when}; it means that {meaning.means}")
+        print(_flag_line(MEANINGS[flag.name], flag.evidence))
 
 
 @app.command()
@@ -211,21 +210,75 @@ def submit(
     print(f"board: {board / 'LEADERBOARD.md'}, {board / 'index.html'}")
 
 
+def _show_robust(values: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from leaderboard.flags import MEANINGS
+    from metrics import statistics
+
+    def share(hits: int) -> str:
+        found = statistics.proportion(hits, values["examples"])
+        return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+
+    table = Table("after", "loss", "accuracy [95 %]", "broken", "seconds", box=None, pad_edge=False)
+    table.add_row("no attack", "", share(values["clean"]), "", "")
+    for row in values["attacks"]:
+        table.add_row(row["attack"], row["loss"], share(row["hits"]), f"{row['broken']:,}", f"{row['seconds']:.1f}")
+    (Console() if sys.stdout.isatty() else Console(width=200)).print(table)
+    means = f"{values['gradients']:.0f} gradients and {values['forwards']:.0f} forward passes an image"
+    print(f"robust accuracy {share(values['robust'])} of {values['examples']:,} images, {means}")
+    for flag in values["flags"]:
+        print(_flag_line(MEANINGS[flag["name"]], flag["evidence"]))
+
+
+def _flag_line(meaning: "Meaning", evidence: dict[str, Any]) -> str:
+    numbers = ", ".join(f"{name} {value}" for name, value in evidence.items())
+    return f"flag: {meaning.title} ({numbers}): raised when {meaning.raised_when}; it means that {meaning.means}"
+
+
 @app.command()
 def evaluate(
     model: ModelFile,
-    track: TrackName,
+    track: Annotated[str | None, typer.Option(help="A track: every score, as `submit` measures it.")] = None,
     card: Annotated[Path | None, typer.Option(help="The model's card; may be left out.")] = None,
     board: BoardFolder = BOARD,
     data_dir: DataDir = None,
     workers: Workers = None,
+    data: Annotated[str | None, typer.Option(help="A data set: robust accuracy on it, under --attack.")] = None,
+    attack: Annotated[Literal["autoattack"], typer.Option(help="The attack on --data.")] = "autoattack",
+    version: Annotated[str, typer.Option(help="AutoAttack's: standard, plus, or rand for random models.")] = "standard",
+    norm: Annotated[str, typer.Option(help="linf or l2.")] = "linf",
+    epsilon: Annotated[float | None, typer.Option(help="The radius, in pixel units ([0, 1]).")] = None,
+    images: Annotated[int, typer.Option(min=1, help="How many test images, from the first.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of what attacks draw at random.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Where outcomes are kept; runs/robust-accuracy by default.")] = None,
 ) -> None:
-    """The same as `submit`, with nothing added to the board."""
+    """With --track the same as `submit`, with nothing added to the board; with --data robust accuracy alone."""
     from rich.console import Console
 
-    from benchmark import submission
+    from models.errors import InputError
 
-    _show(submission.evaluate(model, track, card, board=board, data_dir=data_dir, workers=workers, console=Console()))
+    if (track is None) == (data is None):
+        raise InputError("evaluate takes either --track (every score) or --data (robust accuracy).")
+    if data is None:
+        from benchmark import submission
+
+        _show(
+            submission.evaluate(
+                model, str(track), card, board=board, data_dir=data_dir, workers=workers, console=Console()
+            )
+        )
+        return
+    if epsilon is None:
+        raise InputError("--data needs --epsilon, the radius in pixel units ([0, 1]).")
+    from benchmark import assessment
+
+    values, _ = assessment.assess(
+        model, data_name=data, norm=norm, epsilon=epsilon, version=version, images=images, seed=seed,
+        out=out or assessment.FOLDER, data_dir=data_dir, threads=workers, console=Console(),
+    )  # fmt: skip
+    _show_robust(values)
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import keras
@@ -145,7 +145,7 @@ def evaluate(
     threads: int = 1,
     progress: Callable[[str, int, int], None] = lambda attack, left, broken: None,
     kept: Kept = Kept(),  # noqa: B008  immutable
-    attacks: dict[str, Steps] | None = None,
+    attacks: Mapping[str, Steps] | None = None,
 ) -> Verdicts:
     """Attacks images with every attack of the ensemble in turn; a broken one is attacked no more.
 

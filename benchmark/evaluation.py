@@ -55,6 +55,27 @@ def _attacks(values: dict[str, Any]) -> list[entries.Attacked]:
     ]  # fmt: skip
 
 
+def _ensemble(values: dict[str, Any]) -> entries.Ensemble:
+    n = values["examples"]
+    return entries.Ensemble(
+        **{k: values[k] for k in ("version", "norm", "epsilon", "seed", "gradients", "forwards")},
+        clean=_accuracy(values["clean"], n),
+        attacks=[
+            entries.AfterAttack(**{k: row[k] for k in ("attack", "loss", "steps")}, accuracy=_accuracy(row["hits"], n))
+            for row in values["attacks"]
+        ],
+    )
+
+
+def _flags(robustness: dict[str, Any] | None, ensemble: dict[str, Any] | None, classes: int) -> list[entries.Flag]:
+    """Each flag once: AutoAttack's evidence, then that of the rising radii."""
+    raised = warning_flags.autoattack_flags(ensemble, classes) if ensemble else []
+    known = {name for name, _ in raised}
+    if robustness:
+        raised += [(name, evidence) for name, evidence in warning_flags.flags(robustness, classes) if name not in known]
+    return [entries.Flag(name=name, evidence=evidence) for name, evidence in raised]  # type: ignore[arg-type]
+
+
 def _curves(found: Tables, network: Network) -> list[entries.Curve]:
     rows = found["retraining"]
     if rows.empty:
@@ -186,9 +207,10 @@ def entry(
     own = [unit for unit in plan.units if unit.tags.get("network") == network]
     bodies = {unit.key: store.body(unit) for unit in own}
     models = [u for u in own if u.kind in ("train", "submitted")]
-    robust = next((u for u in own if u.kind == "robustness" and u.tags["seed"] == 0), None)
-    values = bodies[robust.key]["values"] if robust else None
-    flags = warning_flags.flags(values, plan.info.num_classes) if values else []
+    values, ensemble = (
+        next((bodies[u.key]["values"] for u in own if u.kind == kind and u.tags["seed"] == 0), None)
+        for kind in ("robustness", "autoattack")
+    )
     return entries.seal(
         entries.Entry(
             id=name,
@@ -201,9 +223,10 @@ def entry(
                 sha256=sha256 or [digest for u in models for digest in bodies[u.key]["files"].values()],
             ),
             scores=_scores(plan, found, network),
+            autoattack=_ensemble(ensemble) if ensemble else None,
             attacks=_attacks(values) if values else [],
             curves=_curves(found, network),
-            flags=[entries.Flag(name=flag, evidence=evidence) for flag, evidence in flags],  # type: ignore[arg-type]
+            flags=_flags(values, ensemble, plan.info.num_classes),
             pictures=_pictures(plan, store, network),
             environment=_environment([bodies[u.key] for u in own]),
             seconds=round(sum(body["seconds"] for body in bodies.values()), 1),

@@ -12,10 +12,11 @@ from types import FrameType
 from typing import NamedTuple, Protocol, Self
 
 from benchmark import environment
+from benchmark.context import Context
 from benchmark.plan import Plan, Unit
 from benchmark.schedule import Schedule
 from benchmark.store import Store
-from benchmark.units import Context, perform, units_at_once
+from benchmark.units import perform, units_at_once
 from models import backend
 from models.errors import InputError
 

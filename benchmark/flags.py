@@ -3,8 +3,12 @@
 import itertools
 from typing import Any
 
-UNSEEN, RISE, ZERO, PASSES = 0.01, 0.01, 0.01, 1e-3
+UNSEEN, RISE, ZERO, PASSES = 0.002, 0.01, 0.01, 1e-3
 """Thresholds of the flags: shares of the images; and of the largest logit."""
+LEAST_UNSEEN = 2
+"""Images at least that a control must break."""
+VANISHING = 0.01
+"""L2 norm of the logit margin's gradient below which it counts as vanishing."""
 
 
 def _rises(values: dict[str, Any], chance: float) -> dict[str, Any] | None:
@@ -33,11 +37,38 @@ def _rises(values: dict[str, Any], chance: float) -> dict[str, Any] | None:
             "accuracy_at_large": hits[large] / n, "chance": chance}  # fmt: skip
 
 
+def _over(images: int, n: int) -> bool:
+    """Whether a control breaks more images than chance or a last step explains."""
+    return images >= LEAST_UNSEEN and images > UNSEEN * n
+
+
+def autoattack_flags(values: dict[str, Any], num_classes: int) -> list[tuple[str, dict[str, Any]]]:
+    """Warnings with their evidence, from what `robust_accuracy.evaluate` returns; each name at most once."""
+    n, norm, epsilon = values["examples"], values["norm"], values["epsilon"]
+    raised = []
+    names = {"noise": "noise_beats_gradient", "square": "black_box_beats_gradient", "more_steps": "more_steps_gain"}
+    for by, name in names.items():
+        images = values["unseen"][by]
+        if _over(images, n):
+            evidence = {
+                "by": by,
+                "norm": norm,
+                "epsilon": epsilon,
+                "images": images,
+                "examples": n,
+                "share": images / n,
+            }
+            raised.append((name, evidence))
+    controls = values["controls"]
+    seen = {name for name, _ in raised}
+    return raised + [(name, evidence) for name, evidence in flags(controls, num_classes) if name not in seen]
+
+
 def flags(values: dict[str, Any], num_classes: int) -> list[tuple[str, dict[str, Any]]]:
-    """Warnings with their evidence, from what `robust_evaluation.evaluate` returns.
+    """Warnings with their evidence, from what `robust_evaluation.evaluate` or `robust_accuracy.controls` returns.
 
     Args:
-        values: From `robust_evaluation.evaluate`.
+        values: The counts.
         num_classes: The number of classes, for chance.
 
     Returns:
@@ -47,7 +78,7 @@ def flags(values: dict[str, Any], num_classes: int) -> list[tuple[str, dict[str,
     for name, by in (("noise_beats_gradient", "noise"), ("black_box_beats_gradient", "transfer")):
         rows = [row for row in values["unseen"] if row["by"] == by]
         worst = max(rows, key=lambda row: row["images"], default=None)
-        if worst and worst["images"] > UNSEEN * n:
+        if worst and _over(worst["images"], n):
             evidence = {k: worst[k] for k in ("norm", "epsilon", "images")} | {
                 "examples": n,
                 "share": worst["images"] / n,
@@ -58,6 +89,11 @@ def flags(values: dict[str, Any], num_classes: int) -> list[tuple[str, dict[str,
     if values["zero_gradients"] > ZERO * n:
         raised.append(("zero_gradients", {"images": values["zero_gradients"], "examples": n,
                                           "share": values["zero_gradients"] / n}))  # fmt: skip
+    if values.get("vanishing_gradients", 0) > ZERO * n:
+        raised.append(("vanishing_gradients", {"images": values["vanishing_gradients"], "examples": n,
+                                               "share": values["vanishing_gradients"] / n}))  # fmt: skip
+    if values.get("loops") or values.get("gradient_operations"):
+        raised.append(("optimisation_loop", {k: values[k] for k in ("loops", "gradient_operations")}))
     if values["pass_difference"] > PASSES * values["largest_logit"]:
         raised.append(("non_deterministic", {k: values[k] for k in ("pass_difference", "largest_logit")}))
     if values["outputs_in_unit_interval"]:

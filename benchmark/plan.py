@@ -1,14 +1,14 @@
 """A configuration as units of work: pure functions of their specification, with stable keys.
 
-A unit's key is a hash of its specification, which holds all that its result depends on: the protocol's version, the
-data's version, every number of the configuration that it uses, and the keys of the units whose results it reads. What
+A unit's key is a hash of its specification, which holds all that its result depends on: its kind's version, the data's
+version, every number of the configuration that it uses, and the keys of the units whose results it reads. What
 is stored under a key need not be done again, whoever asks for it.
 
-Kinds: `train` (a base model), `vae_gan` (the manifold model), `accuracy` (clean, robust and under noise), `manifold`
-(distances of one network's adversarial examples), `pictures` (gradient maps and adversarial examples to look at),
-`retrain` (one network of a ROAR or KAR curve), `tilt` (a boundary's angle, for data in the plane), `robustness`
-(several attacks at rising radii, with controls), `submitted` (a model from outside, stored when it is let in),
-`agreement` (networks trained in bfloat16 and in float32: whether their accuracies agree).
+Kinds: `train` (a base model), `vae_gan` (the manifold model), `accuracy` (clean, under the paper's attack and noise),
+`manifold` (distances of one network's adversarial examples), `pictures` (gradient maps and adversarial examples to look
+at), `retrain` (one network of a ROAR or KAR curve), `tilt` (a boundary's angle, for data in the plane), `robustness`
+(several attacks at rising radii, with controls), `autoattack` (robust accuracy), `submitted` (a model from outside, let
+in), `agreement` (networks trained in bfloat16 and in float32: whether their accuracies agree).
 """
 
 import functools
@@ -20,14 +20,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from attacks import NORMS
-from benchmark.config import PROTOCOL_VERSION, Config
+from benchmark.config import Config
 from benchmark.datasets import Info
 from models.errors import InputError
 
+VERSIONS: dict[str, int] = {}
+"""By kind, raised from 1 when the same specification would give another result: what is stored is then not used."""
 BASELINE = "random"
 UNTOUCHED = "none"
 AGREEING_SEEDS = 5
 """Seeds with which networks are trained in both types of computation."""
+AUTOATTACK_PASSES = 2000  # of an image, roughly, when half of them survive
 SHOWN = 10
 """Reconstructions and samples of the manifold model that are kept to look at."""
 
@@ -74,7 +77,7 @@ class Unit:
     @functools.cached_property
     def key(self) -> str:
         """Sixteen hexadecimal digits."""
-        text = json.dumps([PROTOCOL_VERSION, self.kind, self.spec], sort_keys=True)
+        text = json.dumps([VERSIONS.get(self.kind, 1), self.kind, self.spec], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
@@ -88,7 +91,7 @@ class Unit:
 
 @dataclass(frozen=True)
 class Plan:
-    """The units of a run, in an order in which each comes after what it needs."""
+    """The units of a run, each after what it needs."""
 
     config: Config
     info: Info
@@ -204,6 +207,15 @@ class _Builder:
         label = f"{network.label} seed {seed}"
         self.add("robustness", label, spec, needs, 0, cost, network=network, seed=seed)
 
+    def autoattack(self, network: Network, seed: int, model: str) -> None:
+        section = self.config.autoattack
+        if section is None:
+            return
+        images = min(section.images or self.info.test_size, self.info.test_size)
+        spec = {"data": self.data, "model": model} | section.model_dump() | {"images": images}
+        cost = images * AUTOATTACK_PASSES
+        self.add("autoattack", f"{network.label} seed {seed}", spec, (model,), 0, cost, network=network, seed=seed)
+
     def manifold(self, network: Network, seed: int, model: str, standard: str, vae_gan: str) -> None:
         section = self.config.manifold
         if section is None:
@@ -277,6 +289,7 @@ def build(config: Config, info: Info) -> Plan:
         b.measure(network, seed, model)
     for (network, seed), model in models.items():
         b.robustness(network, seed, model, models[Network(), seed])
+        b.autoattack(network, seed, model)
     if config.pictures and len(info.shape) == 3:
         for (network, seed), model in models.items():
             b.pictures(network, seed, model)
@@ -317,6 +330,7 @@ def submission(config: Config, info: Info, sha256: str) -> Plan:
     model = b.add("submitted", SUBMISSION.label, {"sha256": sha256}, (), 0, 0, network=SUBMISSION, seed=0)
     b.measure(SUBMISSION, 0, model)
     b.robustness(SUBMISSION, 0, model, standard)
+    b.autoattack(SUBMISSION, 0, model)
     if config.pictures:
         b.pictures(SUBMISSION, 0, model)
     b.manifold(SUBMISSION, 0, model, standard, vae_gan)

@@ -19,6 +19,7 @@ STAGES = {
     "retrain": "retraining for ROAR and KAR",
     "tilt": "measuring the tilt of boundaries",
     "robustness": "attacking at rising radii",
+    "autoattack": "attacking with AutoAttack",
     "submitted": "letting the model in",
     "agreement": "comparing bfloat16 with float32",
 }
@@ -81,6 +82,49 @@ class Estimate:
             return "estimating the time"
         seconds, known = found
         return f"{'about' if known else 'roughly'} {duration(seconds)} left"
+
+
+class AttackDisplay:
+    """Shows how far each attack of an ensemble is: a live bar each on a terminal, plain lines elsewhere.
+
+    Args:
+        console: Where to write.
+        images: How many images there are.
+        every: Seconds between plain lines.
+    """
+
+    def __init__(self, console: Console, images: int, every: float = 10.0) -> None:
+        self.console, self.images, self.every = console, images, every
+        self.done: dict[str, int] = defaultdict(int)
+        self.broken: dict[str, int] = defaultdict(int)
+        self.tasks: dict[str, TaskID] = {}
+        self.last_line = time.monotonic()
+        self.bar: Progress | None = None
+
+    def __enter__(self) -> "AttackDisplay":
+        if self.console.is_terminal:
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+                       TextColumn("{task.fields[broken]} broken"))  # fmt: skip
+            self.bar = Progress(*columns, console=self.console, transient=True)
+            self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar:
+            self.bar.stop()
+
+    def update(self, attack: str, done: int, broken: int) -> None:
+        """An attack is done with so many images more, and has broken so many of them."""
+        self.done[attack] += done
+        self.broken[attack] += broken
+        if self.bar:
+            if attack not in self.tasks:
+                self.tasks[attack] = self.bar.add_task(attack, total=self.images, broken=0)
+            self.bar.update(self.tasks[attack], completed=self.done[attack], broken=self.broken[attack])
+        elif time.monotonic() - self.last_line >= self.every:
+            self.last_line = time.monotonic()
+            said = f"{attack}: {self.done[attack]:,} of at most {self.images:,} images, {self.broken[attack]:,} broken"
+            self.console.print(said, markup=False, highlight=False, soft_wrap=True)
 
 
 class Display:

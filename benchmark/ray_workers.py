@@ -40,8 +40,9 @@ class Worker:
 
         backend.configure(self.threads)
         from benchmark import datasets, environment
+        from benchmark.context import Context
         from benchmark.store import Store
-        from benchmark.units import Context, units_at_once
+        from benchmark.units import units_at_once
 
         if not (self.folder / "config.toml").exists():
             raise InputError(

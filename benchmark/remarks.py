@@ -42,7 +42,7 @@ def _short_attacks(config: Config, tables: dict[str, pd.DataFrame]) -> Iterator[
                 yield "radius not reached", row.network, f"{text} (seed {row.seed})"
     rows = tables["accuracy"]
     for row in rows[
-        (rows["measure"] == "robust") & (rows["change"] < REACHED * config.evaluation.epsilon)
+        (rows["measure"] == config.evaluation.name) & (rows["change"] < REACHED * config.evaluation.epsilon)
     ].itertuples():
         text = (f"the evaluation's attack of radius {config.evaluation.epsilon:g} changes images by {row.change:.3f} "
                 f"on average (seed {row.seed})")  # fmt: skip

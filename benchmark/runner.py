@@ -26,6 +26,8 @@ OWN = ("units", "models", "results", "figures", "leaderboard", "environment.json
 """What a run writes. Its configuration, which marks the folder as a run's, is the last to be removed."""
 
 LOCK = ".lock"
+MARKS = ("config.toml", "evaluations")
+"""What shows that a folder is ours to write in."""
 
 
 @contextmanager
@@ -43,7 +45,7 @@ def locked(out: Path, *, wait: Callable[[str], None] | None = None) -> Iterator[
     try:
         out.mkdir(parents=True, exist_ok=True)
         inside = {path.name for path in out.iterdir() if not path.name.startswith((LOCK, WRITING))}
-        if inside and "config.toml" not in inside:
+        if inside and not inside & set(MARKS):
             raise InputError(f"{out} is not empty and holds no run (no config.toml). Choose another folder with --out.")
         lock = FileLock(out / LOCK, timeout=0)
         try:
@@ -162,7 +164,7 @@ def run(
             say(f"{out} holds a run of another configuration; what both need is kept")
 
         from benchmark import environment, executors, report
-        from benchmark.units import Context
+        from benchmark.context import Context
 
         data = datasets.load(config.data.name, data_dir=data_dir, notice=say, **_limits(config))
         write(stored, configuration.dumps(config))

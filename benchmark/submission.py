@@ -72,7 +72,7 @@ def measure(
     work = plan.submission(config, data.info, admitted.sha256)
     with runner.locked(track.folder, wait=say):
         from benchmark import environment, executors
-        from benchmark.units import Context
+        from benchmark.context import Context
 
         if not (track.folder / "config.toml").exists():
             write(track.folder / "config.toml", configuration.dumps(config))

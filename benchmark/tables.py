@@ -13,6 +13,7 @@ from metrics import retraining, statistics
 from metrics.statistics import Estimate
 
 CORRELATED = ("strength", "test_accuracy")
+ROBUST = ("robust_accuracy", "pgd_accuracy", "fgsm_accuracy")
 
 
 def _of(plan: Plan, network: Network) -> dict[str, Any]:
@@ -40,16 +41,36 @@ def training(plan: Plan, store: Store) -> pd.DataFrame:
 
 
 def accuracy(plan: Plan, store: Store) -> pd.DataFrame:
-    """Columns: ..., seed, measure (train, test, robust, noise), hits, examples, accuracy, change.
+    """Columns: ..., seed, measure, hits, examples, accuracy, change.
 
-    `change` is the attack's mean norm, in pixel units, for robust accuracy.
+    Measures: train, test, robust (AutoAttack), the paper's attack by its name (pgd or fgsm), and noise. `change` is the
+    mean norm of the paper's attack, in pixel units.
     """
+    paper = plan.config.evaluation.name
+    robust = {
+        (unit.tags["network"], unit.tags["seed"]): values for unit, _, values in _measured(plan, store, "autoattack")
+    }
+    rows = []
+    for unit, columns, values in _measured(plan, store, "accuracy"):
+        counts = {"train": values["train"], "test": values["test"]}
+        if attacked := robust.get((unit.tags["network"], unit.tags["seed"])):
+            counts["robust"] = [attacked["robust"], attacked["examples"]]
+        counts |= {paper: values["robust"], "noise": values["noise"]}
+        rows += [
+            columns | {"measure": measure, "hits": hits, "examples": n, "accuracy": hits / n,
+                       "change": values["mean_change"] if measure == paper else np.nan}
+            for measure, (hits, n) in counts.items()
+        ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def autoattack(plan: Plan, store: Store) -> pd.DataFrame:
+    """Columns: ..., seed, attack, loss, steps, broken, hits, examples, accuracy, low, high; after each attack."""
+    names = ("attack", "loss", "steps", "broken", "hits", "accuracy", "low", "high")
     return pd.DataFrame(
-        columns
-        | {"measure": m, "hits": values[m][0], "examples": values[m][1], "accuracy": values[m][0] / values[m][1]}
-        | {"change": values["mean_change"] if m == "robust" else np.nan}
-        for _, columns, values in _measured(plan, store, "accuracy")
-        for m in ("train", "test", "robust", "noise")
+        columns | {"examples": values["examples"]} | {name: row[name] for name in names}
+        for _, columns, values in _measured(plan, store, "autoattack")
+        for row in values["attacks"]
     )
 
 
@@ -173,7 +194,7 @@ def correlations(scores: pd.DataFrame) -> pd.DataFrame:
     wide = scores.pivot(index="network", columns="score", values="value")
     networks = scores.drop_duplicates("network").set_index("network")
     wide = wide.join(networks[["norm", "epsilon", "strength", "loss"]])
-    measured = [s for s in scores["score"].unique() if not s.endswith("_accuracy") or s == "robust_accuracy"]
+    measured = [s for s in scores["score"].unique() if not s.endswith("_accuracy") or s in ROBUST]
     series = networks.loc[networks["norm"] != "none", ["norm", "loss"]].drop_duplicates()
     rows = []
     for norm, loss in series.itertuples(index=False):
@@ -198,6 +219,7 @@ def build(plan: Plan, store: Store) -> dict[str, pd.DataFrame]:
     tables = {
         "training": training(plan, store),
         "accuracy": accuracy(plan, store),
+        "autoattack": autoattack(plan, store),
         "manifold": manifold(plan, store),
         "manifold_model": manifold_model(plan, store),
         "tilt": tilt(plan, store),

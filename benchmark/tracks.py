@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmark import config as configuration
-from benchmark.config import PROTOCOL_VERSION, Config, Grid
+from benchmark.config import PROTOCOL_VERSION, Config
 from benchmark.datasets import Dataset
+from benchmark.sections import Grid
 from leaderboard.entry import DataSet
 from leaderboard.entry import Track as TrackRecord
 from models.errors import unknown
@@ -92,7 +93,12 @@ def _retrained(config: Config) -> str:
 
 
 def _robustness(config: Config) -> str:
-    attack = config.evaluation
-    norm = {"l2": "L2", "linf": "Linf"}[attack.norm]
-    steps = f", {attack.steps} steps" if attack.name == "pgd" else ""
-    return f"{attack.name.upper()} {norm} {attack.epsilon:g} (pixel units){steps}, loss {attack.loss}"
+    norms = {"l2": "L2", "linf": "Linf"}
+    paper = config.evaluation
+    steps = f", {paper.steps} steps" if paper.name == "pgd" else ""
+    own = f"{paper.name.upper()} {norms[paper.norm]} {paper.epsilon:g}{steps}, loss {paper.loss}"
+    attack = config.autoattack
+    if attack is None:
+        return f"not measured; {own} (pixel units)"
+    images = f" on the first {attack.images:,} test images" if attack.images else ""
+    return f"AutoAttack {attack.version} {norms[attack.norm]} {attack.epsilon:g}{images}; {own} (pixel units)"

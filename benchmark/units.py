@@ -4,136 +4,24 @@ A unit reads its specification, the data, and the results it needs, and nothing 
 global random state. So it gives the same bytes whenever and wherever on a machine it runs.
 """
 
-import functools
-import hashlib
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-import keras
 import numpy as np
 
 import models
 from attacks.attack import Attack
 from attacks.attack import run as run_attack
-from benchmark import agreement, robust_evaluation, together
-from benchmark.datasets import Dataset
-from benchmark.plan import BASELINE, UNTOUCHED, Plan, Unit
-from benchmark.store import Result, Store
+from benchmark import agreement, robust_accuracy, robust_evaluation, together
+from benchmark.context import Context, derived_seed
+from benchmark.plan import UNTOUCHED, Unit
+from benchmark.store import Result
 from benchmark.training import Mask, fit, predicted_classes, train
 from benchmark.vae_gan_training import fit_vae_gan
-from metrics import attributions, densities, manifold, ranking
+from metrics import attributions, densities, manifold
 from metrics.tilt import tilt
-from models.batching import to_device
 from models.functional import predict
 from models.vae_gan import VaeGan
-
-
-def derived_seed(*parts: Hashable) -> int:
-    """A seed of 31 bits from a name and numbers: streams of different names do not meet."""
-    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:4], "big") >> 1
-
-
-class _Shared:
-    """The few values used last, each made once even when several threads ask for it."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.values: OrderedDict[Hashable, Any] = OrderedDict()
-        self.making: dict[Hashable, threading.Lock] = {}
-        self.lock = threading.Lock()
-
-    def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        with self.lock:
-            turn = self.making.setdefault(key, threading.Lock())
-        with turn:
-            with self.lock:
-                if key in self.values:
-                    self.values.move_to_end(key)
-                    return self.values[key]
-            value = make()
-            with self.lock:
-                self.values[key] = value
-                while len(self.values) > self.size:
-                    self.making.pop(self.values.popitem(last=False)[0], None)
-            return value
-
-
-class Context:
-    """What units share while a plan runs.
-
-    Args:
-        plan: The plan they are of.
-        store: Where results they need are read.
-        data: The data set.
-    """
-
-    def __init__(self, plan: Plan, store: Store, data: Dataset) -> None:
-        self.store, self.data = store, data
-        self._by_key = {unit.key: unit for unit in plan.units}
-        self._models = _Shared(8)
-        self._ranks = _Shared(3)
-
-    @functools.cached_property
-    def x_train(self) -> Any:
-        """The training images on the device: one copy for all units."""
-        return to_device(self.data.x_train)
-
-    @functools.cached_property
-    def white(self) -> Any:
-        """White images on the device, as many as for training: masked, they are the masks alone."""
-        return to_device(np.full_like(self.data.x_train, 255))
-
-    def build(self, spec: dict[str, Any], seed: int) -> keras.Model:
-        """A classifier at its initial weights, from a `model` specification."""
-        info = self.data.info
-        with models.KERAS_LOCK:
-            return models.get(spec["name"])(info.shape, info.num_classes, seed=seed, width=spec["width"])
-
-    def initial(self, spec: dict[str, Any], seed: int) -> keras.Model:
-        """As `build`, one model for all who ask: to be read, not changed."""
-        return self._models.get(("initial", *spec.values(), seed), lambda: self.build(spec, seed))
-
-    def values(self, key: str) -> dict[str, Any]:
-        """The stored values of a unit."""
-        return self.store.values(self._by_key[key])
-
-    def model(self, key: str, name: str = "model") -> keras.Model:
-        """The stored model of a unit."""
-
-        def load() -> keras.Model:
-            with models.KERAS_LOCK:
-                return keras.saving.load_model(self.store.model_path(self._by_key[key], name), compile=False)
-
-        return self._models.get((key, name), load)
-
-    def ranks(self, source: str | None, attribution: str, repeat: int) -> tuple[Any, np.ndarray]:
-        """Ranks of the training (on the device) and the test images by an attribution of a base model, or at random."""
-
-        def make() -> tuple[Any, np.ndarray]:
-            train = self._rank("train", self.data.x_train, source, attribution, repeat)
-            test = self._rank("test", self.data.x_test, source, attribution, repeat)
-            # piece by piece to the device: there is never a whole copy on the host beside the one there
-            return keras.ops.concatenate([to_device(piece) for piece in train]), np.concatenate(list(test))
-
-        return self._ranks.get((source, attribution) if source else (BASELINE, repeat), make)
-
-    def _rank(
-        self, split: str, x: np.ndarray, source: str | None, attribution: str, repeat: int
-    ) -> Iterator[np.ndarray]:
-        n, h, w = x.shape[:3]
-        shape = (n, h, w)
-        if source is None:
-            seed = derived_seed("random ranks", split, repeat)
-            return ranking.pieces(lambda part: ranking.indifferent(part, shape), shape, seed=seed)
-        model, seed = self.model(source), derived_seed("ties", split)
-        return ranking.pieces(lambda part: attributions.run(attribution, model, x[part]), shape, seed=seed)
-
-    @functools.cached_property
-    def fill(self) -> np.ndarray:
-        """What a removed pixel becomes."""
-        return self.data.channel_means()
 
 
 def _agreement(spec: dict[str, Any], c: Context) -> Result:
@@ -253,6 +141,17 @@ def _robustness(spec: dict[str, Any], c: Context) -> Result:
     return Result(robust_evaluation.evaluate(model, data.x_test, data.y_test, source=source, seed=seed, **options))
 
 
+def _autoattack(spec: dict[str, Any], c: Context) -> Result:
+    x, y = c.data.x_test[: spec["images"]], c.data.y_test[: spec["images"]]
+    options = {name: spec[name] for name in ("norm", "epsilon", "version")}
+    label = f"{spec['model']} {spec['norm']} {spec['epsilon']:g} {spec['version']}"
+    found = robust_accuracy.evaluate(
+        c.model(spec["model"]), x, y, **options, seed=derived_seed("autoattack"),
+        kept=robust_accuracy.kept_in(c.store, spec, label),
+    )  # fmt: skip
+    return Result(found.values, found.arrays)
+
+
 def shown_images(y: np.ndarray, count: int) -> np.ndarray:
     """Indices of the first `count` test images of different classes, while classes last."""
     _, first = np.unique(y, return_index=True)
@@ -333,6 +232,7 @@ KINDS: dict[str, Callable[[dict[str, Any], Context], Result]] = {
     "retrain": lambda spec, c: _retrain([spec], c)[0],
     "tilt": _tilt,
     "robustness": _robustness,
+    "autoattack": _autoattack,
     "agreement": _agreement,
 }
 

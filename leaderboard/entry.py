@@ -13,7 +13,7 @@ from models.errors import InputError
 from models.files import read_most
 from models.validation import one_line
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 MAX_ENTRY_BYTES = 1_000_000
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -98,6 +98,39 @@ class Attacked(Part):
     accuracy: Score
 
 
+class AfterAttack(Part):
+    """Accuracy after one more attack of AutoAttack, and what it cost."""
+
+    attack: Literal["apgd-ce", "apgd-dlr", "apgd-t", "fab", "fab-t", "square"]
+    loss: Literal["xent", "dlr", "dlr-targeted", "margin", "margin-targeted"]
+    steps: Count
+    accuracy: Score
+
+
+class Ensemble(Part):
+    """AutoAttack, each attack on the images that the ones before left right. Radius in pixel units.
+
+    Attributes:
+        version: AutoAttack's.
+        norm: `l2` or `linf`.
+        epsilon: The radius.
+        seed: Of all that was drawn.
+        clean: Accuracy on the same images without an attack.
+        attacks: In order; the last one's accuracy is robust accuracy.
+        gradients: Mean of an image.
+        forwards: Forward passes beside them, mean of an image.
+    """
+
+    version: Literal["standard", "plus", "rand"]
+    norm: Norm
+    epsilon: Annotated[float, Field(ge=0, strict=True)]
+    seed: Count
+    clean: Score
+    attacks: Annotated[list[AfterAttack], Field(min_length=1)]
+    gradients: Annotated[float, Field(ge=0, strict=True)]
+    forwards: Annotated[float, Field(ge=0, strict=True)]
+
+
 class Curve(Part):
     """Accuracies of retrained networks: one row a repeat, one column a fraction; and those of a random order."""
 
@@ -126,6 +159,9 @@ class Flag(Part):
         "black_box_beats_gradient",
         "accuracy_does_not_fall",
         "zero_gradients",
+        "vanishing_gradients",
+        "more_steps_gain",
+        "optimisation_loop",
         "non_deterministic",
         "probabilities",
     ]
@@ -173,6 +209,7 @@ class Entry(Part):
         card: What the authors say.
         model: Size and hashes.
         scores: By name; accuracies are shares, manifold distances in paper units.
+        autoattack: What robust accuracy rests on.
         attacks: Accuracy by attack and radius.
         curves: ROAR and KAR.
         flags: Warnings.
@@ -182,7 +219,7 @@ class Entry(Part):
         digest: Hash of all the rest; see `seal`.
     """
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     id: Name
     role: Literal["submission", "reference"]
     verified: Annotated[bool, Field(strict=True)]
@@ -190,6 +227,7 @@ class Entry(Part):
     card: Card
     model: Model
     scores: dict[Name, Score]
+    autoattack: Ensemble | None
     attacks: list[Attacked]
     curves: list[Curve]
     flags: list[Flag]

@@ -16,12 +16,13 @@ import numpy as np
 from markupsafe import Markup
 
 from leaderboard.assets import assets
-from leaderboard.entry import Attacked, Curve, Entry, Score, place
+from leaderboard.entry import Attacked, Curve, Ensemble, Entry, Score, place
 from leaderboard.flags import MEANINGS
 from leaderboard.render import TITLES, measured, summary, training
 from leaderboard.tradeoff import ACCURACY, FEWEST, INTERPRETABILITY, Headline, Line, headlines, lead, line, tables
 
 ROBUST = "robust_accuracy"
+NORM_NAMES = {"l2": "L2", "linf": "L∞"}
 MISSING = "–"
 MOST_BYTES = 2_000_000
 """Of the whole page. Where it would have more, as many entries as need be are shown without attacks, pictures and
@@ -124,8 +125,19 @@ def _attacks(attacked: list[Attacked]) -> list[Made]:
             parts = [words[a.attack], a.loss or "", f"{a.steps} steps" if a.steps > 1 else ""]
             rows.setdefault(", ".join(p for p in parts if p), {})[a.epsilon] = _cell(a.accuracy)
         body = [{"name": name, "cells": [cells.get(r, _cell(None)) for r in radii]} for name, cells in rows.items()]
-        out.append({"norm": {"l2": "L2", "linf": "L∞"}[norm], "radii": [f"{r:g}" for r in radii], "rows": body})
+        out.append({"norm": NORM_NAMES[norm], "radii": [f"{r:g}" for r in radii], "rows": body})
     return out
+
+
+def _ensemble(found: Ensemble | None) -> Made | None:
+    """AutoAttack: accuracy before the first attack and after each."""
+    if found is None:
+        return None
+    rows = [{"name": "no attack", "cell": _cell(found.clean)}]
+    rows += [{"name": f"{a.attack}, {a.loss}", "cell": _cell(a.accuracy)} for a in found.attacks]
+    about = f"{found.version}, {NORM_NAMES[found.norm]} radius {found.epsilon:g} in pixel units"
+    cost = f"{found.gradients:,.0f} gradients and {found.forwards:,.0f} forward passes an image"
+    return {"about": f"{about}, {found.clean.n:,} images", "cost": cost, "rows": rows}
 
 
 def _curves(curves: list[Curve]) -> list[Made]:
@@ -189,6 +201,7 @@ def _entry(
              "evidence": [(k.replace("_", " "), shown(str(v), 200)) for k, v in flag.evidence.items()]}
             for flag in entry.flags
         ],
+        "ensemble": _ensemble(entry.autoattack),
         "attacks": _attacks(entry.attacks),
         "curves": _curves(entry.curves),
         "pictures": [

@@ -17,6 +17,8 @@ tabulation.WIDE_CHARS_MODE = False  # else the padding, so the bytes, would depe
 TITLES = {
     "test_accuracy": "test accuracy",
     "robust_accuracy": "robust accuracy",
+    "pgd_accuracy": "accuracy under PGD (the paper's)",
+    "fgsm_accuracy": "accuracy under FGSM",
     "noise_accuracy": "accuracy under noise",
     "roar_gradient_input": "ROAR GX",
     "roar_gradient": "ROAR G",

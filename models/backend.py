@@ -144,6 +144,15 @@ if NAME == "tensorflow":
             lambda i, _: i < steps, lambda i, s: (i + 1, body(i, s)), (counter, state), parallel_iterations=1
         )[1]
 
+    def loops_and_gradients(function: Callable, x: np.ndarray) -> dict[str, int]:
+        """How many loops and gradient operations the graph of `function(x)` holds."""
+        graph = tf.function(function, autograph=False).get_concrete_function(to_device(x)).graph.as_graph_def()
+        nodes = [*graph.node, *(node for inner in graph.library.function for node in inner.node_def)]
+        return {
+            "loops": sum(node.op in ("While", "StatelessWhile") for node in nodes),
+            "gradient_operations": sum(node.op.endswith(("Grad", "BackpropFilter")) for node in nodes),
+        }
+
     WHOLE_RUNS = False
     """Whether a whole training run is one program, and `scan`, `map_`, `vmap`, `stack` and `memory_of` are there.
 
@@ -242,6 +251,17 @@ elif NAME == "jax":
     def fori_loop(steps: Any, body: Callable[[Any, Any], Any], state: Any) -> Any:
         """`state` after `state = body(i, state)` for i = 0 .. steps - 1."""
         return jax.lax.fori_loop(0, steps, body, state)
+
+    def loops_and_gradients(function: Callable, x: np.ndarray) -> dict[str, int]:
+        """How many loops the program of `function(x)` holds; gradients look like any other operation here."""
+
+        def loops(jaxpr: Any) -> int:
+            parts = [p for e in jaxpr.eqns for v in e.params.values() for p in (v if isinstance(v, tuple) else [v])]
+            inner = [getattr(part, "jaxpr", part) for part in parts]
+            own = sum(e.primitive.name in ("while", "scan") for e in jaxpr.eqns)
+            return own + sum(loops(part) for part in inner if hasattr(part, "eqns"))
+
+        return {"loops": loops(jax.make_jaxpr(function)(x).jaxpr), "gradient_operations": 0}
 
     def scan(body: Callable[[Any, Any], tuple[Any, Any]], state: Any, xs: Any) -> tuple[Any, Any]:
         """`(state, outputs)` after `state, output = body(state, x)` for each x of `xs`."""

@@ -6,6 +6,7 @@ import pytest
 
 import models
 from benchmark import agreement, config, datasets, plan, units
+from benchmark.context import Context
 from benchmark.store import Result, Store
 from benchmark.training import train
 from models.errors import InputError
@@ -71,14 +72,14 @@ def test_a_training_is_refused_without_agreement(tmp_path, digits):
     store.put(agreed, Result({"networks": rows, "examples": 10}), environment={}, seconds=0)
     for kind in ("train", "retrain"):
         with pytest.raises(InputError, match=r"Leave training\.compute at float32"):
-            units.perform([next(found.of(kind))], units.Context(found, store, digits))
+            units.perform([next(found.of(kind))], Context(found, store, digits))
 
 
 def test_digits_agree(digits):
     """Really trained in both types; the numbers differ, the accuracies agree."""
     found = plan.build(config.resolve("quick", None, [COMPUTE, "training.epochs=15", "grid=[]"]), digits.info)
     (agreed,) = found.of("agreement")
-    (result,) = units.perform([agreed], units.Context(found, None, digits))
+    (result,) = units.perform([agreed], Context(found, None, digits))
     (row,) = result.values["networks"]
     assert row["agrees"]
     assert min(row["hits"]["bfloat16"]) > 0.85 * len(digits.y_test)

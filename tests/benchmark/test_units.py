@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from benchmark import config, datasets, executors, plan, together, units
+from benchmark.context import Context
 from benchmark.store import Store
 from models import backend, functional
 from tests.commands import TINY
@@ -13,7 +14,7 @@ from tests.commands import TINY
 def hits(data: datasets.Dataset, *assignments: str) -> list[int]:
     """Of the networks retrained on pixels kept at random: no base model is needed."""
     work = plan.build(config.resolve(None, TINY, ["retraining.epochs=30", *assignments]), data.info)
-    context = units.Context(work, None, data)
+    context = Context(work, None, data)
     random = list(work.of("retrain", attribution=plan.BASELINE, mode="kar", fraction=0.7))
     return [units.perform([unit], context)[0].values["hits"] for unit in random]
 
@@ -57,7 +58,7 @@ def test_several_at_once_end_with_the_same_results(digits, tmp_path, monkeypatch
             return units.perform(some, context)
 
         store = Store(tmp_path / f"{way}{at_once}")
-        pool = executors.Threads(1, store, units.Context(part, store, digits), work)
+        pool = executors.Threads(1, store, Context(part, store, digits), work)
         executors.run(part, set(), pool, Quiet())
         return [store.values(u) for u in chosen]
 
@@ -80,7 +81,7 @@ def test_units_of_one_shape_are_traced_once(digits, monkeypatch):
     monkeypatch.setattr(functional, "_programs", {})
     limits = ["data.train_limit=1200", "data.test_limit=597", "training.epochs=1", "retraining.epochs=1"]
     work = plan.build(config.resolve(None, TINY, limits), digits.info)
-    context = units.Context(work, None, digits)
+    context = Context(work, None, digits)
     attacked = [u for u in work.of("train") if u.spec["attack"] and u.label.startswith("l2-") and "xent" in u.label]
     retrained = list(work.of("retrain", attribution=plan.BASELINE))
     assert (len(attacked), len(retrained)) == (2, 8)
