@@ -2,6 +2,7 @@
 
 import base64
 import io
+import itertools
 import math
 import re
 from typing import Any
@@ -118,8 +119,25 @@ def recheck(entry: entries.Entry) -> str | None:
         hits = score.value * score.n
         if score.seeds == 1 and abs(hits - round(hits)) > 1e-6:
             return f"an accuracy of {score.value} is no whole number of {score.n} images"
+    if problem := _recheck_ensemble(entry):
+        return problem
     if any(name.startswith(("roar_", "kar_")) for name in entry.scores) and not entry.curves:
         return "it has ROAR or KAR scores without curves"
+    return None
+
+
+def _recheck_ensemble(entry: entries.Entry) -> str | None:
+    """What is wrong with robust accuracy, seen from the attacks it rests on."""
+    said, found = entry.scores.get("robust_accuracy"), entry.autoattack
+    if said is None:
+        return None
+    if found is None:
+        return "it has a robust accuracy without AutoAttack"
+    steps = [found.clean.value, *(a.accuracy.value for a in found.attacks)]
+    if any(after > before for before, after in itertools.pairwise(steps)):
+        return "its accuracy rises from one attack of AutoAttack to the next"
+    if said.seeds == 1 and abs(said.value - steps[-1]) > 1e-9:
+        return f"robust_accuracy is said to be {said.value}; after its last attack it is {steps[-1]}"
     return None
 
 

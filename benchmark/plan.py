@@ -28,8 +28,7 @@ VERSIONS: dict[str, int] = {}
 """By kind, raised from 1 when the same specification would give another result: what is stored is then not used."""
 BASELINE = "random"
 UNTOUCHED = "none"
-AGREEING_SEEDS = 5
-"""Seeds with which networks are trained in both types of computation."""
+AGREEING_SEEDS = 5  # with which networks are trained in both types of computation
 AUTOATTACK_PASSES = 2000  # of an image, roughly, when half of them survive
 SHOWN = 10
 """Reconstructions and samples of the manifold model that are kept to look at."""

@@ -192,6 +192,13 @@ def test_entries_hold_the_scores_of_the_run_and_are_not_verified(finished):
         assert (score.value, score.low, score.high, score.n) == pytest.approx((row.value, row.low, row.high, row.n))
     assert not any(e.verified for e in found.values())
     assert {len(e.curves) for e in found.values()} == {4}
+    for entry in found.values():
+        after = [attack.accuracy.value for attack in entry.autoattack.attacks]
+        assert [attack.attack for attack in entry.autoattack.attacks] == ["apgd-ce", "apgd-t", "fab-t", "square"]
+        assert after == sorted(after, reverse=True)
+        assert entry.scores["robust_accuracy"] == entry.autoattack.attacks[-1].accuracy
+        assert after[0] < entry.autoattack.clean.value
+        assert "pgd_accuracy" in entry.scores
     assert {len(e.attacks) for e in found.values()} == {3 * 4, 3 * 3}, "nothing is transferred to the standard network"
 
 

@@ -84,7 +84,8 @@ def test_toy_runs(tmp_path):
     assert done.returncode == 0, done.stderr
     scores = pd.read_csv(tmp_path / "out" / "results" / "scores.csv").set_index(["network", "score"])["value"]
     assert scores["standard", "test_accuracy"] > 0.99
-    assert scores["l2-0.25-xent", "robust_accuracy"] > 0.95
+    assert scores["l2-0.25-xent", "pgd_accuracy"] > 0.95
+    assert not any(name == "robust_accuracy" for _, name in scores.index), "AutoAttack was not asked for"
 
 
 def test_doctor(tmp_path):

@@ -57,12 +57,13 @@ def test_a_change_reaches_what_depends_on_it_and_nothing_else(assignment, change
     assert all(keys(before, kind) == keys(after, kind) for kind in kept)
 
 
-def test_data_and_protocol_versions_are_part_of_every_key(monkeypatch):
-    before = {u.key for u in build().units}
+def test_the_versions_of_data_and_kind_are_part_of_every_key(monkeypatch):
+    before = {u.key: u.kind for u in build().units}
     other = datasets.Info("digits", "1.0.1", 300, 100, (8, 8, 1), 10)
-    assert not before & {u.key for u in build(info=other).units}
-    monkeypatch.setattr(plan, "PROTOCOL_VERSION", 99)
-    assert not before & {u.key for u in build().units}
+    assert not before.keys() & {u.key for u in build(info=other).units}
+    monkeypatch.setattr(plan, "VERSIONS", {"pictures": 2})
+    after = {u.key for u in build().units}
+    assert {kind for key, kind in before.items() if key not in after} == {"pictures"}
 
 
 def test_larger_grids_repeats_and_seeds_keep_what_is_done():

@@ -19,7 +19,7 @@ def tables(**changes: object) -> dict[str, pd.DataFrame]:
     return {
         "accuracy": pd.DataFrame([
             about | {"measure": "test", "accuracy": v["accuracy"], "change": np.nan},
-            about | {"measure": "robust", "accuracy": 0.1, "change": v["robust_change"]},
+            about | {"measure": "pgd", "accuracy": 0.1, "change": v["robust_change"]},
         ]),
         "manifold": pd.DataFrame(about | {
             "attack_loss": "cw", "image": np.arange(N), "kept": np.arange(N) < v["kept"],

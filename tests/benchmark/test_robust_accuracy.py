@@ -1,0 +1,252 @@
+"""Robust accuracy: what it returns, every flag on a model that earns it, and that a killed evaluation goes on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from attacks import autoattack
+from benchmark import robust_accuracy
+from benchmark.flags import autoattack_flags
+from benchmark.robust_accuracy import evaluate, kept_in
+from benchmark.store import Store
+from leaderboard.flags import MEANINGS
+from metrics import statistics
+from models.errors import InputError
+from tests.attacks.test_autoattack import SHORT, Shaken
+from tests.commands import COMMAND, call
+from tests.conftest import ROOT, linear_model
+
+N = 120
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """The ensemble with fewer steps; all else as it is."""
+    monkeypatch.setattr(autoattack, "ensemble", lambda version, norm, classes: SHORT)
+
+
+@pytest.fixture(scope="module")
+def images(digits):
+    return digits.x_test[:N], digits.y_test[:N]
+
+
+def test_values_and_arrays(short, images, digits_model):
+    found = evaluate(digits_model, *images, norm="linf", epsilon=0.1)
+    values, by = found.values, found.arrays["broken_by"]
+    assert (values["examples"], values["version"], values["norm"], values["epsilon"]) == (N, "standard", "linf", 0.1)
+    assert values["clean"] == (by != 0).sum()
+    assert values["robust"] == (by == -1).sum() == values["attacks"][-1]["hits"]
+    left = values["clean"]
+    for number, row in enumerate(values["attacks"], 1):
+        left -= row["broken"]
+        assert row["broken"] == (by == number).sum()
+        assert row["hits"] == left
+        assert (row["accuracy"], row["low"], row["high"], N) == statistics.proportion(left, N)
+    assert values["gradients"] == pytest.approx(found.arrays["gradients"].mean())
+    assert len(found.arrays["x_adv"]) == (by > 0).sum()
+    assert not np.isnan(found.arrays["norms"][by > 0]).any()
+    assert autoattack_flags(values, 10) == []
+    json.dumps(values)
+
+
+def test_blocks_change_nothing(short, images, digits_model, monkeypatch):
+    whole = evaluate(digits_model, *images, norm="linf", epsilon=0.1)
+    monkeypatch.setattr(robust_accuracy, "BLOCK", 50)
+    parts = evaluate(digits_model, *images, norm="linf", epsilon=0.1)
+    for name, values in whole.arrays.items():
+        np.testing.assert_allclose(values, parts.arrays[name], atol=1e-5, err_msg=name)
+
+
+class Rounded(keras.layers.Layer):
+    """Five grey levels: no gradient passes."""
+
+    def call(self, x):
+        return keras.ops.round(x * 4) / 4
+
+
+class Searching(keras.layers.Layer):
+    """Moves its input by a loop before it is classified."""
+
+    def call(self, x):
+        return keras.ops.fori_loop(0, 3, lambda i, z: z - 0.01 * z, x)
+
+
+def around(model, before=None, after=None) -> keras.Model:
+    inputs = keras.Input((8, 8, 1))
+    out = model(before(inputs) if before else inputs)
+    return keras.Model(inputs, after(out) if after else out)
+
+
+MASKED = {
+    "divided by 10,000": (None, lambda: keras.layers.Rescaling(1e-4), {"vanishing_gradients"}),
+    "times 10,000": (None, lambda: keras.layers.Rescaling(1e4), {"zero_gradients"}),
+    "quantised": (Rounded, None, {"zero_gradients", "vanishing_gradients", "black_box_beats_gradient"}),
+    "random": (lambda: Shaken(0.1), None, {"non_deterministic"}),
+    "softmax": (None, keras.layers.Softmax, {"probabilities"}),
+    "a loop": (Searching, None, {"optimisation_loop"}),
+}
+
+
+@pytest.mark.parametrize("name", MASKED)
+def test_masked_models_raise_their_flag(name, images, digits_model, monkeypatch):
+    before, after, expected = MASKED[name]
+    longer = SHORT | {"square": type(SHORT["square"])("linf", 400)}
+    monkeypatch.setattr(autoattack, "ensemble", lambda version, norm, classes: longer)
+    model = around(digits_model, before and before(), after and after())
+    raised = dict(autoattack_flags(evaluate(model, *images, norm="linf", epsilon=0.1).values, 10))
+    assert expected <= set(raised)
+    assert set(raised) <= set(MEANINGS)
+    if name in ("divided by 10,000", "times 10,000", "a loop"):
+        assert set(raised) == expected, "and no other"
+
+
+def test_counts_of_what_gradients_do_not_see(short, images, digits_model):
+    values = evaluate(digits_model, *images, norm="linf", epsilon=0.1).values
+    for by, name in (
+        ("noise", "noise_beats_gradient"),
+        ("square", "black_box_beats_gradient"),
+        ("more_steps", "more_steps_gain"),
+    ):
+        one, two = ({"unseen": values["unseen"] | {by: count}} for count in (1, 2))
+        assert autoattack_flags(values | one, 10) == []
+        (raised,) = autoattack_flags(values | two, 10)
+        assert raised == (name, {"by": by, "norm": "linf", "epsilon": 0.1, "images": 2, "examples": N, "share": 2 / N})
+        many = values | two | {"examples": 1000}
+        assert autoattack_flags(many, 10) == [], "0.2 percent is not over 0.2 percent"
+
+
+def test_what_is_stored_is_not_done_again(short, images, digits_model, tmp_path):
+    spec = {"model": "m", "norm": "linf", "epsilon": 0.1}
+    whole = evaluate(digits_model, *images, norm="linf", epsilon=0.1, kept=kept_in(Store(tmp_path), spec, "m"))
+    files = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "units" / "attacked").glob("*.json")}
+    assert len(files) == 5, "four attacks and the controls"
+    again = evaluate(digits_model, *images, norm="linf", epsilon=0.1, kept=kept_in(Store(tmp_path), spec, "m"))
+    assert {p.name: p.stat().st_mtime_ns for p in (tmp_path / "units" / "attacked").glob("*.json")} == files
+    assert again.values == whole.values
+    other = kept_in(Store(tmp_path), spec | {"epsilon": 0.2}, "m")(0)
+    assert other.get("apgd-ce") is None, "another radius is another evaluation"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epsilon": -0.1}, "The radius must be a number of at least 0, in pixel units. Received -0.1"),
+        ({"epsilon": float("nan")}, "The radius must be a number"),
+        ({"norm": "l1"}, "Unknown norm 'l1'"),
+        ({"version": "best"}, "Unknown AutoAttack version 'best'"),
+        ({"x": np.full((4, 8, 8, 1), 2.0, np.float32)}, r"`x` must lie in \[0, 1\]"),
+        ({"y": np.array([0, 1, 2, 10])}, r"`y` must lie in \[0, 9\]"),
+    ],
+)
+def test_what_is_refused(change, message, digits, digits_model):
+    arguments = {"x": digits.x_test[:4], "y": digits.y_test[:4], "norm": "linf", "epsilon": 0.1} | change
+    with pytest.raises(InputError, match=message):
+        evaluate(digits_model, **arguments)
+
+
+def test_a_model_whose_output_is_no_array_of_logits(digits):
+    two = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(3, 3)])
+    with pytest.raises(InputError, match=r"must put out logits of shape \(n, classes\). It puts out \(None, 6, 6, 3\)"):
+        evaluate(two, digits.x_test[:4], digits.y_test[:4], norm="linf", epsilon=0.1)
+    flat = linear_model(np.ones((2, 3)), np.zeros(3), (2,))
+    with pytest.raises(InputError, match="Square Attack needs images"):
+        evaluate(flat, np.full((4, 2), 0.5, np.float32), np.zeros(4, int), norm="linf", epsilon=1e-6)
+
+
+@pytest.fixture(scope="module")
+def file(digits_model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "mine.keras"
+    digits_model.save(path)
+    return path
+
+
+def command(file, out, *more) -> list[str]:
+    options = ["--data", "digits", "--attack", "autoattack", "--norm", "linf", "--epsilon", "0.1", "--images", "40"]
+    return [*COMMAND, "evaluate", str(file), *options, "--out", str(out), *more]
+
+
+def test_the_command_killed_goes_on_with_the_same_verdicts(file, tmp_path):
+    """A real kill -9 between two attacks; the files of the whole run and of the resumed one agree."""
+    whole = subprocess.run(command(file, tmp_path / "whole"), cwd=ROOT, capture_output=True, text=True, check=True)
+    for word in ("apgd-ce", "apgd-t", "fab-t", "square", "robust accuracy", "of 40 images"):
+        assert word in whole.stdout
+    out = tmp_path / "killed"
+    with subprocess.Popen(command(file, out), cwd=ROOT, stdout=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 120
+        while not list(out.glob("units/attacked/*apgd-t*.json")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+    first = {p.name: p.stat().st_mtime_ns for p in out.glob("units/attacked/*.json")}
+    assert first, "killed before the first attack was stored"
+    assert not list(out.glob("evaluations/*.json")), "killed after the end"
+    subprocess.run(command(file, out), cwd=ROOT, capture_output=True, text=True, check=True)
+    assert all((out / "units" / "attacked" / name).stat().st_mtime_ns == then for name, then in first.items())
+    results = [next((folder / "evaluations").glob("*.json")) for folder in (tmp_path / "whole", out)]
+    values = [json.loads(path.read_text()) for path in results]
+    for name in ("clean", "robust", "flags", "unseen", "model", "data", "gradients"):
+        assert values[0][name] == values[1][name], name
+    arrays = [np.load(path.with_suffix(".npz")) for path in results]
+    for name in arrays[0].files:
+        np.testing.assert_array_equal(arrays[0][name], arrays[1][name], err_msg=name)
+    assert set(values[0]["environment"]["packages"]) >= {"keras", "numpy"}
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--epsilon", "-1"], "The radius must be a number of at least 0, in pixel units. Received -1.0."),
+        (["--norm", "l0"], "Unknown norm 'l0'."),
+        (["--images", "5000"], "'digits' has 597 test images. Received --images 5000."),
+        (["--version", "standart"], "Unknown AutoAttack version 'standart'. Did you mean 'standard'?"),
+        (["--track", "digits"], "evaluate takes either --track (every score) or --data (robust accuracy)."),
+        (["--attack", "pgd"], "'pgd' is not one of 'autoattack'"),
+    ],
+)
+def test_mistakes_of_the_command(file, tmp_path, more, message):
+    done = subprocess.run(command(file, tmp_path, *more), cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_radius_is_needed(file):
+    done = call("evaluate", file, "--data", "digits")
+    assert done.returncode == 2
+    assert "--data needs --epsilon" in done.stderr
+
+
+SCRIPT = """
+import sys
+import keras, numpy as np
+from models import backend
+backend.configure()
+from attacks import autoattack
+from tests.attacks.test_autoattack import RADII, short
+with np.load(sys.argv[2]) as file:
+    x, y = file["x"], file["y"]
+model = keras.saving.load_model(sys.argv[1], compile=False)
+found = [autoattack.evaluate(model, x, y, norm=n, epsilon=e, attacks=short(n)).broken_by for n, e in RADII.items()]
+np.save(sys.argv[3], np.stack(found))
+"""
+
+
+def test_both_backends_give_the_same_verdicts(file, digits, tmp_path):
+    """For at least 99.5 percent of the images, in both norms."""
+    np.savez(tmp_path / "images.npz", x=digits.x_test, y=digits.y_test)
+    verdicts = {}
+    for name in ("tensorflow", "jax"):
+        out = tmp_path / f"{name}.npy"
+        environment = os.environ | {"KERAS_BACKEND": name, "JAX_PLATFORMS": "cpu"}
+        arguments = [sys.executable, "-c", SCRIPT, str(file), str(tmp_path / "images.npz"), str(out)]
+        done = subprocess.run(arguments, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-3000:]
+        verdicts[name] = np.load(out) == autoattack.SURVIVED
+    assert 0.2 < verdicts["jax"].mean() < 0.9
+    assert (verdicts["tensorflow"] == verdicts["jax"]).mean(axis=1).min() >= 0.995
