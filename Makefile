@@ -1,5 +1,6 @@
 # make benchmark   install what is needed and run the main job (the quick preset)
 # make test        install what is needed and run the tests
+# make test-peers  install what is needed, other libraries included, and compare AutoAttack with theirs
 # make bench       install what is needed, other libraries included, and measure
 # Both use uv where it is there and pip where it is not.
 
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo -n)
 export PYTHONUTF8 = 1
 
-.PHONY: benchmark test chromium bench check lock clean
+.PHONY: benchmark test test-peers chromium bench check lock clean
 
 benchmark: $(VENV)/.installed
 	$(BIN)/python run_benchmark.py
@@ -21,6 +22,9 @@ test: $(VENV)/.installed-dev chromium
 bench: $(VENV)/.installed-peers  # ratios, growth, memory; 45 minutes on two cores, and nothing else should run meanwhile
 	$(BIN)/python -m pytest tests/performance -n 0 --benchmark-only --benchmark-disable-gc \
 		--figures docs/results/performance.json --document docs/performance.md
+
+test-peers: $(VENV)/.installed-peers  # AutoAttack beside torchattacks; an hour on two cores
+	PEERS=1 PEER_DOCUMENT=docs/results/autoattack.md $(BIN)/python -m pytest tests/peers -n 0
 
 chromium:  # the leaderboard's page is tested in a real browser
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || { \

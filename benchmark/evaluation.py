@@ -256,7 +256,8 @@ def reference_card(config: Config, network: Network) -> Card:
     """The card of a network of the reference grid."""
     adversary = config.adversary
     steps = f"{adversary.steps} steps" if adversary.name == "pgd" else "one step"
-    against = f", every batch replaced by {adversary.name.upper()} examples of {steps}" if network.norm else ""
+    words = {"pgd": "PGD", "fgsm": "FGSM", "fgsm_rs": "random-start FGSM"}[adversary.name]
+    against = f", every batch replaced by {words} examples of {steps}" if network.norm else ""
     names = {"l2": "L2", "linf": "Linf"}
     return Card(
         name=f"{names[network.norm]} {network.epsilon:g}, {network.loss}" if network.norm else "standard",

@@ -73,9 +73,12 @@ class Training(Section):
 
 
 class Adversary(Section):
-    """The training adversary, except for radius, norm and loss, which the grid gives. Lengths in pixel units."""
+    """The training adversary, except for radius, norm and loss, which the grid gives. Lengths in pixel units.
 
-    name: Literal["pgd", "fgsm"] = "pgd"
+    `fgsm_rs`, one gradient from a random start, is fast adversarial training.
+    """
+
+    name: Literal["pgd", "fgsm", "fgsm_rs"] = "pgd"
     steps: Count = 40
     step_size_l2: Positive = 1.0
     step_size_linf: Positive = 0.01

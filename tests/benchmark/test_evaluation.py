@@ -36,7 +36,10 @@ def entry_with(score: float) -> entries.Entry:
     scores = made("a", 0.9).scores | {"roar_gradient": said}
     hits = entries.Score(value=0.5, low=0.4, high=0.6, n=10, seeds=1)
     scores |= dict.fromkeys(("test_accuracy", "robust_accuracy"), hits)
-    return entries.seal(made("a", 0.9).model_copy(update={"scores": scores, "curves": [one], "attacks": []}))
+    after = [a.model_copy(update={"accuracy": hits}) for a in made("a", 0.9).autoattack.attacks]
+    ensemble = made("a", 0.9).autoattack.model_copy(update={"attacks": after, "clean": hits})
+    changed = {"scores": scores, "curves": [one], "attacks": [], "autoattack": ensemble}
+    return entries.seal(made("a", 0.9).model_copy(update=changed))
 
 
 def test_recheck_believes_scores_that_follow():
@@ -53,6 +56,19 @@ def test_recheck_finds_scores_that_do_not():
     assert evaluation.recheck(bare) == "it has ROAR or KAR scores without curves"
     missing = honest.model_copy(update={"scores": {k: v for k, v in honest.scores.items() if k != "roar_gradient"}})
     assert "roar_gradient is said to be absent" in evaluation.recheck(missing)
+
+
+def test_recheck_compares_robust_accuracy_with_its_attacks():
+    honest = entry_with(0.15)
+    best = entries.Score(value=0.6, low=0.4, high=0.7, n=10, seeds=1)
+    better = honest.model_copy(update={"scores": honest.scores | {"robust_accuracy": best}})
+    assert evaluation.recheck(better) == "robust_accuracy is said to be 0.6; after its last attack it is 0.5"
+    without = honest.model_copy(update={"autoattack": None})
+    assert evaluation.recheck(without) == "it has a robust accuracy without AutoAttack"
+    *first, last = honest.autoattack.attacks
+    rising = [*first, last.model_copy(update={"accuracy": best})]
+    risen = honest.model_copy(update={"autoattack": honest.autoattack.model_copy(update={"attacks": rising})})
+    assert evaluation.recheck(risen) == "its accuracy rises from one attack of AutoAttack to the next"
 
 
 def test_ids():

@@ -82,8 +82,11 @@ def test_masked_training_equals_training_on_a_masked_set_byte_by_byte(digits, mo
     assert inside != weights(digits)
 
 
-def test_adversarial_training_gives_robustness(digits, digits_model):
-    attack = Attack("pgd", "l2", 0.4, steps=5, step_size=0.2)
+@pytest.mark.parametrize(
+    "attack", [Attack("pgd", "l2", 0.4, steps=5, step_size=0.2), Attack("fgsm_rs", "l2", 0.4)], ids=str
+)
+def test_adversarial_training_gives_robustness(digits, digits_model, attack):
+    """By PGD, and by the one gradient of fast adversarial training."""
     robust = fit(build(1), digits.x_train, digits.y_train, seed=1, epochs=12, attack=attack).model
     stronger = Attack("pgd", "l2", 0.4, steps=20, step_size=0.1)
 

@@ -1,0 +1,70 @@
+"""AutoAttack here and by torchattacks: the same weights, the same images, the same verdicts. `make test-peers`."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import models
+from attacks.attack import Attack
+from benchmark import datasets
+from benchmark.training import fit
+from tests.conftest import needs_tfds
+from tests.peers.autoattack import NAMES, measured, table
+
+IMAGES = int(os.environ.get("PEER_IMAGES", "1000"))
+RADII = {"linf": 0.2, "l2": 2.0}
+NETWORKS: dict[str, Attack | None] = {
+    "standard": None,
+    "L2 0.5": Attack("pgd", "l2", 0.5, steps=10, step_size=1.0),
+    "L2 2": Attack("pgd", "l2", 2.0, steps=10, step_size=1.0),
+    "Linf 0.1": Attack("pgd", "linf", 0.1, steps=10, step_size=0.01),
+}
+"""Four networks of the reduced-mnist grid."""
+WIDEST = 0.002
+DOCUMENT = os.environ.get("PEER_DOCUMENT")
+
+pytestmark = pytest.mark.skipif("PEERS" not in os.environ, reason="an hour's comparison; make test-peers runs it")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """The networks, trained as the preset says, and the images."""
+    out = tmp_path_factory.mktemp("peers")
+    data = datasets.load("mnist", train_limit=10_000, test_limit=IMAGES)
+    np.savez(out / "images.npz", x=data.x_test, y=data.y_test)
+    for name, attack in NETWORKS.items():
+        model = models.get("strided_cnn")(data.info.shape, 10, seed=0)
+        fit(model, data.x_train, data.y_train, seed=0, epochs=5, attack=attack)
+        model.save(out / f"{name}.keras")
+    return out
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """What every comparison found; written down at the end where `PEER_DOCUMENT` names a file."""
+    found: list[dict] = []
+    yield found
+    if DOCUMENT and found:
+        Path(DOCUMENT).with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
+        Path(DOCUMENT).write_text(table(found, IMAGES))
+
+
+@needs_tfds
+@pytest.mark.parametrize("norm", RADII)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_robust_accuracy_is_that_of_torchattacks(folder, rows, name, norm):
+    """Never above theirs by more than 0.2 points; below it by as much as our attacks are stronger, and by no chance."""
+    pytest.importorskip("torchattacks")
+    path, images, epsilon = folder / f"{name}.keras", folder / "images.npz", RADII[norm]
+    ours, theirs, shipped = (
+        measured(who, path, images, norm, epsilon) for who in ("ours", "torchattacks", "torchattacks-shipped")
+    )
+    rows.append({"network": name, "norm": norm, "epsilon": epsilon, "ours": ours, "theirs": theirs, "shipped": shipped})
+    assert ours["clean"] == theirs["clean"]
+    assert [row["attack"] for row in ours["attacks"]] == [row["attack"] for row in theirs["attacks"]] == list(NAMES)
+    difference = ours["attacks"][-1]["accuracy"] - theirs["attacks"][-1]["accuracy"]
+    assert difference <= WIDEST + 1e-9
+    assert difference >= -0.01, "every example of ours was checked; so many more would need a reason"
