@@ -24,6 +24,8 @@ from models.functional import State, logits_of, pixels, program, state
 
 MOST_AT_ONCE = 16
 """Steps between two looks at the rows, at most."""
+MANY_STAY = 7 / 8
+"""The share of rows that must stay for a longer wait until the next look."""
 REFILL = 0.25
 """The share of rows that must be free before images enter."""
 SMALL = 8
@@ -89,7 +91,8 @@ class _Run:
         self.begin = program(model, ("begin", attack), lambda m: _begin(attack, m))
         self.advance = program(model, ("advance", attack), lambda m: _advance(attack, m))
         self.waiting = deque((image, 0) for image in range(len(x)))
-        self.under_way, self.threads = 0, threads
+        self.under_way, self.threads, self.failed = 0, threads, False
+        self.fixed = backend.fixed_shapes()
         self.changed = threading.Condition()
         n = len(x)
         self.outcome = Outcome(np.zeros(n, bool), np.zeros(x.shape, np.float32), *np.zeros((2, n), np.int64))
@@ -101,7 +104,7 @@ class _Run:
                 share = min(self.size, -(-(len(self.waiting) + self.under_way) // self.threads))
                 if own and own > (1 - REFILL) * share:
                     return []
-                if self.waiting or own or not self.under_way:
+                if self.waiting or own or not self.under_way or self.failed:
                     entering = [self.waiting.popleft() for _ in range(min(share - own, len(self.waiting)))]
                     self.under_way += len(entering)
                     return entering
@@ -144,35 +147,40 @@ class _Run:
                 self.progress(left, len(places))
         return np.flatnonzero(~done)
 
+    def _filled(self, rows: dict, live: np.ndarray, entering: list[Job]) -> dict:
+        """The live rows and the first states of runs that enter; where a size costs a compilation, filled up to one."""
+        total = len(live) + len(entering)
+        small = self.size // SMALL
+        size = total if not self.fixed else small if total <= small else self.size
+        parts, index = [], [live]
+        if len(live):
+            parts.append(rows)
+        if entering:
+            index.append((len(rows["i"]) if len(live) else 0) + np.arange(len(entering)))
+            parts.append(self._begun(entering, size if self.fixed else len(entering)))
+        places = np.concatenate(index)
+        return _arranged(parts, np.concatenate([places, np.repeat(places[:1], size - total)]))
+
     def work(self) -> None:
         """Attacks images until none is left."""
         jobs: list[Job] = []
-        live, size = np.zeros(0, np.int64), 0
+        live = np.zeros(0, np.int64)
         rows: dict = {}
-        count, fixed = 1, backend.fixed_shapes()
+        count = 1
         try:
-            while True:
-                entering = self._enter(len(jobs))
-                if not jobs and not entering:
+            while not self.failed:
+                entering = self._enter(len(live))
+                if not len(live) and not entering:
                     return
-                if entering or len(jobs) < size:
-                    held = size
-                    total = len(jobs) + len(entering)
-                    size = total if not fixed else self.size if total > self.size // SMALL else self.size // SMALL
-                    parts = ([rows] if jobs else []) + (
-                        [self._begun(entering, size if fixed else len(entering))] if entering else []
-                    )
-                    index = np.concatenate([live, (held if jobs else 0) + np.arange(len(entering))])
-                    rows = _arranged(parts, np.concatenate([index, np.repeat(index[:1], size - total)]))
-                    jobs = jobs + entering
+                if entering or len(live) < len(jobs):
+                    rows = self._filled(rows, live, entering)
+                    jobs = [jobs[place] for place in live] + entering
                 rows = self.advance(*self.weights, rows, backend.to_device(np.array(count, np.int32)))
                 live = self._leave(jobs, rows)
-                count = max(count // 2, 1) if len(live) < 7 / 8 * len(jobs) else min(count * 2, MOST_AT_ONCE)
-                jobs = [jobs[place] for place in live]
+                count = max(count // 2, 1) if len(live) < MANY_STAY * len(jobs) else min(count * 2, MOST_AT_ONCE)
         except BaseException:
             with self.changed:  # the other threads must not wait for this one's images
-                self.waiting.clear()
-                self.under_way = 0
+                self.failed = True
                 self.changed.notify_all()
             raise
 

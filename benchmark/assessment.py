@@ -22,6 +22,12 @@ PROBED = 64
 """Images on which a model is tried before it is let in."""
 
 
+def _write_arrays(path: Path, **arrays: np.ndarray) -> None:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    write(path, buffer.getvalue())
+
+
 def assess(
     path: Path,
     *,
@@ -95,10 +101,16 @@ def assess(
         name = f"{path.stem}-{admitted.sha256[:16]}-{data_name}-{norm}-{epsilon:g}-{version}"
         threads = threads or (1 if backend.has_accelerator() else os.cpu_count() or 1)
         say(f"AutoAttack {version}, {norm} {epsilon:g}, {len(x):,} images of {data_name}, {threads} batches at a time")
+        file = out / "evaluations" / f"{name}-{len(x)}.json"
+
+        def examples(places: np.ndarray, x_adv: np.ndarray) -> None:
+            if len(places):
+                _write_arrays(file.with_name(f"{file.stem}-examples-from-{places[0]}.npz"), places=places, x_adv=x_adv)
+
         with AttackDisplay(console, len(x)) as display:
             found = robust_accuracy.evaluate(
                 admitted.model, x, y, norm=norm, epsilon=epsilon, version=version, seed=seed, threads=threads,
-                progress=display.update, kept=robust_accuracy.kept_in(store, spec, name),
+                progress=display.update, kept=robust_accuracy.kept_in(store, spec, name), examples=examples,
             )  # fmt: skip
         seconds = time.perf_counter() - start
         flags = [
@@ -111,10 +123,7 @@ def assess(
             "environment": environment.collect(),
             "seconds": round(seconds, 1),
         }
-        file = out / "evaluations" / f"{name}-{len(x)}.json"
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, allow_pickle=False, **found.arrays)
-        write(file.with_suffix(".npz"), buffer.getvalue())
+        _write_arrays(file.with_suffix(".npz"), **found.arrays)
         write(file, json.dumps(values, indent=1, sort_keys=True) + "\n")
     say(f"done in {duration(seconds)}: {file}")
     return values, file

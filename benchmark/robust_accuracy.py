@@ -35,6 +35,7 @@ SOME_STEPS = 20
 NOISE_DRAWS = 10
 
 Progress = Callable[[str, int, int], None]
+Examples = Callable[[np.ndarray, np.ndarray], None]
 
 
 class Evaluated(NamedTuple):
@@ -42,8 +43,7 @@ class Evaluated(NamedTuple):
 
     Attributes:
         values: JSON values; see `evaluate`.
-        arrays: By image: `broken_by`, `gradients`, `forwards`, `norms`, `(n,)`; of the broken ones, in their order,
-            `x_adv`.
+        arrays: By image: `broken_by`, `gradients`, `forwards`, `norms`, `(n,)`; see `Verdicts`.
     """
 
     values: dict[str, Any]
@@ -179,6 +179,7 @@ def evaluate(
     threads: int = 1,
     progress: Progress = lambda attack, left, broken: None,
     kept: Callable[[int], Kept] = lambda block: Kept(),
+    examples: Examples = lambda places, x_adv: None,
 ) -> Evaluated:
     """Accuracy under AutoAttack, and the evidence for flags.
 
@@ -193,6 +194,8 @@ def evaluate(
         threads: Batches at a time.
         progress: Called with an attack's name and how many images it is done with and has broken, since the last call.
         kept: Where the outcomes of a block's attacks are kept, given the block's number.
+        examples: Called after each block with the places of the images that an attack broke, `(broken,)`, and what
+            broke them, `(broken, ...)`: they are not held in memory.
 
     Returns:
         Values: `norm`, `epsilon`, `version`, `seed`, `examples`; `clean` and `robust` (hits); `attacks`, one row an
@@ -221,7 +224,8 @@ def evaluate(
             model, x[here], y[here], norm=norm, epsilon=epsilon, version=version, seed=seed, first=first,
             threads=threads, progress=progress, kept=kept(block),
         )  # fmt: skip
-        parts.append(part)
+        examples(first + np.flatnonzero(part.broken_by > 0), part.x_adv)
+        parts.append(part._replace(x_adv=part.x_adv[:0]))
         standing = (part.broken_by == SURVIVED) | np.isin(part.broken_by, square)
         held = kept(block).get("controls")
         if held is None:
@@ -230,9 +234,9 @@ def evaluate(
             held = {name: np.array(count) for name, count in counts.items()}, time.perf_counter() - start
             kept(block).put("controls", *held)
         unseen = {name: count + int(held[0][name]) for name, count in unseen.items()}
-    broken_by, gradients, forwards, norms, x_adv = (
+    broken_by, gradients, forwards, norms = (
         np.concatenate([getattr(part, name) for part in parts])
-        for name in ("broken_by", "gradients", "forwards", "norms", "x_adv")
+        for name in ("broken_by", "gradients", "forwards", "norms")
     )
     n = len(x)
     rows = _rows(attacks, parts, n)
@@ -245,4 +249,4 @@ def evaluate(
         "controls": controls(model, x[:BLOCK], y[:BLOCK], norm, epsilon, seed),
     }  # fmt: skip
     arrays = {"broken_by": broken_by.astype(np.int8), "gradients": gradients, "forwards": forwards, "norms": norms}
-    return Evaluated(values, arrays | {"x_adv": x_adv})
+    return Evaluated(values, arrays)

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from leaderboard.assets import assets
 from leaderboard.entry import Attacked, Curve, Ensemble, Entry, Score, place
 from leaderboard.flags import MEANINGS
-from leaderboard.render import TITLES, measured, summary, training
+from leaderboard.render import TITLES, cell, measured, summary, training
 from leaderboard.tradeoff import ACCURACY, FEWEST, INTERPRETABILITY, Headline, Line, headlines, lead, line, tables
 
 ROBUST = "robust_accuracy"
@@ -129,15 +129,16 @@ def _attacks(attacked: list[Attacked]) -> list[Made]:
     return out
 
 
-def _ensemble(found: Ensemble | None) -> Made | None:
-    """AutoAttack: accuracy before the first attack and after each."""
+def _ensemble(found: Ensemble | None) -> str | None:
+    """AutoAttack in a sentence: accuracy before the first attack and after each."""
     if found is None:
         return None
-    rows = [{"name": "no attack", "cell": _cell(found.clean)}]
-    rows += [{"name": f"{a.attack}, {a.loss}", "cell": _cell(a.accuracy)} for a in found.attacks]
-    about = f"{found.version}, {NORM_NAMES[found.norm]} radius {found.epsilon:g} in pixel units"
-    cost = f"{found.gradients:,.0f} gradients and {found.forwards:,.0f} forward passes an image"
-    return {"about": f"{about}, {found.clean.n:,} images", "cost": cost, "rows": rows}
+    after = "; ".join(f"after {a.attack} ({a.loss}) {cell(a.accuracy)}" for a in found.attacks)
+    return (
+        f"AutoAttack {found.version}, {NORM_NAMES[found.norm]} radius {found.epsilon:g} in pixel units, "
+        f"{found.clean.n:,} images: without attack {cell(found.clean)}; {after}. On average {found.gradients:,.0f} "
+        f"gradients and {found.forwards:,.0f} forward passes an image."
+    )
 
 
 def _curves(curves: list[Curve]) -> list[Made]:

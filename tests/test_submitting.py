@@ -235,7 +235,7 @@ def test_plots_of_the_board_need_the_entries_alone(clone, tmp_path):
     done = clone.call(f"python run_benchmark.py plots --leaderboard --board {tmp_path}")
     assert done.returncode == 0, done.stderr
     drawn = {Path(line).name for line in done.stdout.splitlines()}
-    assert {"digits_v1_roar_gradient.png", "digits_v1_manifold_xent_excess_over_noise.svg"} <= drawn
+    assert {"digits_v2_roar_gradient.png", "digits_v2_manifold_xent_excess_over_noise.svg"} <= drawn
     before = {p.name: p.read_bytes() for p in (tmp_path / "figures").iterdir()}
     assert set(before) == drawn
     (tmp_path / "figures" / "gone_v1_roar_gradient.png").write_bytes(b"")

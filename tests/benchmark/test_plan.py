@@ -19,10 +19,10 @@ def keys(work: plan.Plan, kind: str) -> set[str]:
 
 
 def test_units_of_the_tiny_plan():
-    """6 networks; each: training, accuracy, robustness, pictures; 2 attack losses; 2 attributions x 2 modes x 2 x 2."""
+    """6 networks; each: training, accuracy, robustness, AutoAttack, pictures; 2 attack losses; 16 retrainings."""
     work = build()
     assert {kind: count for kind, count, _ in plan.summary(work)} == {
-        "train": 6, "vae_gan": 1, "accuracy": 6, "robustness": 6, "pictures": 6, "manifold": 12,
+        "train": 6, "vae_gan": 1, "accuracy": 6, "robustness": 6, "autoattack": 6, "pictures": 6, "manifold": 12,
         "retrain": 6 * 16 + 8 + 2,
     }  # fmt: skip
     assert len({unit.key for unit in work.units}) == len(work.units)

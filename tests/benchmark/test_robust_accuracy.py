@@ -38,7 +38,8 @@ def images(digits):
 
 
 def test_values_and_arrays(short, images, digits_model):
-    found = evaluate(digits_model, *images, norm="linf", epsilon=0.1)
+    kept = []
+    found = evaluate(digits_model, *images, norm="linf", epsilon=0.1, examples=lambda *block: kept.append(block))
     values, by = found.values, found.arrays["broken_by"]
     assert (values["examples"], values["version"], values["norm"], values["epsilon"]) == (N, "standard", "linf", 0.1)
     assert values["clean"] == (by != 0).sum()
@@ -50,16 +51,23 @@ def test_values_and_arrays(short, images, digits_model):
         assert row["hits"] == left
         assert (row["accuracy"], row["low"], row["high"], N) == statistics.proportion(left, N)
     assert values["gradients"] == pytest.approx(found.arrays["gradients"].mean())
-    assert len(found.arrays["x_adv"]) == (by > 0).sum()
+    ((places, x_adv),) = kept
+    np.testing.assert_array_equal(places, np.flatnonzero(by > 0))
+    change = np.abs(x_adv - images[0][places] / np.float32(255)).reshape(len(places), -1).max(1)
+    np.testing.assert_allclose(change, found.arrays["norms"][places], atol=1e-7)
     assert not np.isnan(found.arrays["norms"][by > 0]).any()
     assert autoattack_flags(values, 10) == []
     json.dumps(values)
 
 
 def test_blocks_change_nothing(short, images, digits_model, monkeypatch):
-    whole = evaluate(digits_model, *images, norm="linf", epsilon=0.1)
+    kept: list[tuple] = []
+    options = {"norm": "linf", "epsilon": 0.1, "examples": lambda *block: kept.append(block)}
+    whole = evaluate(digits_model, *images, **options)
     monkeypatch.setattr(robust_accuracy, "BLOCK", 50)
-    parts = evaluate(digits_model, *images, norm="linf", epsilon=0.1)
+    parts = evaluate(digits_model, *images, **options)
+    for one, several in zip(kept[0], zip(*kept[1:], strict=True), strict=True):
+        np.testing.assert_allclose(one, np.concatenate(several), atol=1e-5)
     for name, values in whole.arrays.items():
         np.testing.assert_allclose(values, parts.arrays[name], atol=1e-5, err_msg=name)
 
@@ -192,9 +200,10 @@ def test_the_command_killed_goes_on_with_the_same_verdicts(file, tmp_path):
     values = [json.loads(path.read_text()) for path in results]
     for name in ("clean", "robust", "flags", "unseen", "model", "data", "gradients"):
         assert values[0][name] == values[1][name], name
-    arrays = [np.load(path.with_suffix(".npz")) for path in results]
-    for name in arrays[0].files:
-        np.testing.assert_array_equal(arrays[0][name], arrays[1][name], err_msg=name)
+    for suffix in (".npz", "-examples-from-*.npz"):
+        arrays = [np.load(next(path.parent.glob(path.stem + suffix))) for path in results]
+        for name in arrays[0].files:
+            np.testing.assert_array_equal(arrays[0][name], arrays[1][name], err_msg=name)
     assert set(values[0]["environment"]["packages"]) >= {"keras", "numpy"}
 
 

@@ -94,7 +94,8 @@ def test_adversarial_training_gives_robustness(digits, digits_model, attack):
         x_adv = run(stronger, model, digits.x_test, digits.y_test)
         return (predict(model, x_adv).argmax(-1) == digits.y_test).mean()
 
-    assert under_attack(robust) > under_attack(digits_model) + 0.1
+    gain = 0.1 if attack.name == "pgd" else 0.05  # one gradient finds less than five
+    assert under_attack(robust) > under_attack(digits_model) + gain
 
 
 def test_radius_zero_is_standard_training(digits):

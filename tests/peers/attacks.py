@@ -149,6 +149,16 @@ def torchattacks(model: keras.Model, *, norm: str, epsilon: float, steps: int, s
     return _from_torch(kind(to_torch(model), eps=epsilon, alpha=step_size, steps=steps, random_start=False))
 
 
+def torch_apgd(model: keras.Model, *, norm: str, epsilon: float) -> Attack:
+    """torchattacks' APGD on cross-entropy with the published 100 steps."""
+    import torchattacks as library
+
+    from tests.peers.torch_models import to_torch
+
+    module = to_torch(model).requires_grad_(False)
+    return _from_torch(library.APGD(module, norm={"l2": "L2", "linf": "Linf"}[norm], eps=epsilon, steps=100, loss="ce"))
+
+
 def pytorch(model: keras.Model, *, norm: str, epsilon: float, steps: int, step_size: float) -> Attack:
     """The loop a PyTorch user writes, on the PyTorch port."""
     import torch

@@ -84,8 +84,8 @@ def theirs(path: Path, x: np.ndarray, y: np.ndarray, norm: str, epsilon: float, 
 INTRODUCTION = """\
 # AutoAttack here and in torchattacks
 
-Made by `make test-peers`: the first {images:,} MNIST test images, `strided_cnn` trained as `reduced-mnist` says, the same
-weights in both; radii {radii} (pixel units). *theirs*: torchattacks' ensemble with the published 100 steps and
+Made by `make test-peers`: the first {images:,} MNIST test images, `strided_cnn` trained as `reduced-mnist` says, the
+same weights in both; radii {radii} (pixel units). *theirs*: torchattacks' ensemble with the published 100 steps and
 Square's published schedule. *shipped*: what it runs by default, with 10 steps. Accuracy after each attack, and its
 seconds; two cores each, ours with the compilation of its programs.
 """

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 import models
-from tests.peers.attacks import PEERS
+from tests.peers.attacks import PEERS, torch_apgd
 from tests.performance.cases import BATCH, CASES, EPSILON, FRACTIONS, STEP_SIZE, STEPS, load, many
 
 
@@ -169,13 +169,18 @@ def vae_gan_epoch(network: str, _: Path) -> Callable[[], dict]:
 
 
 def peer(name: str, what: str, folder: Path) -> Callable[[], dict]:
-    """PGD by another library, on the same weights and images; tells the share whose prediction is wrong."""
-    norm = what.removeprefix("pgd_")
+    """PGD, or APGD by torchattacks, on the same weights and images; tells the share whose prediction is wrong."""
+    kind, _, norm = what.partition("_")
     model = keras.saving.load_model(folder / "strided_cnn.keras", compile=False)
     arrays = np.load(folder / "images.npz")
     x, y = _scaled(arrays["x"]), arrays["y"]
-    epsilon, step_size = {"l2": (1.0, 0.1), "linf": (0.1, 0.01)}[norm]
-    attack = PEERS[name](model, norm=norm, epsilon=epsilon, steps=40, step_size=step_size)
+    if kind == "apgd":
+        right = model.predict(x, verbose=0).argmax(-1) == y
+        x, y = x[right], y[right]
+        attack = torch_apgd(model, norm=norm, epsilon={"l2": 1e-3, "linf": 1e-4}[norm])
+    else:
+        epsilon, step_size = {"l2": (1.0, 0.1), "linf": (0.1, 0.01)}[norm]
+        attack = PEERS[name](model, norm=norm, epsilon=epsilon, steps=40, step_size=step_size)
 
     def work() -> dict:
         start = time.perf_counter()
