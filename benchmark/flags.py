@@ -3,8 +3,14 @@
 import itertools
 from typing import Any
 
-UNSEEN, RISE, ZERO, PASSES = 0.002, 0.01, 0.01, 1e-3
-"""Thresholds of the flags: shares of the images; and of the largest logit."""
+UNSEEN, RISE, ZERO, PASSES = 0.01, 0.01, 0.01, 1e-3
+"""Thresholds of the flags: shares of the images; and of the largest logit.
+
+`UNSEEN` is of what FGSM and a short PGD leave right: examples made on another network broke 0.25 to 0.67 percent of these
+images on 7 of the 54 reference networks, on none of which Square broke one that the ensemble's gradient attacks had left.
+"""
+UNSEEN_BY_ENSEMBLE = 0.002
+"""The share of images that a control may break beside the ensemble, whose gradient attacks have converged."""
 LEAST_UNSEEN = 2
 """Images at least that a control must break."""
 VANISHING = 0.01
@@ -37,9 +43,9 @@ def _rises(values: dict[str, Any], chance: float) -> dict[str, Any] | None:
             "accuracy_at_large": hits[large] / n, "chance": chance}  # fmt: skip
 
 
-def _over(images: int, n: int) -> bool:
+def _over(images: int, share: float, n: int) -> bool:
     """Whether a control breaks more images than chance or a last step explains."""
-    return images >= LEAST_UNSEEN and images > UNSEEN * n
+    return images >= LEAST_UNSEEN and images > share * n
 
 
 def autoattack_flags(values: dict[str, Any], num_classes: int) -> list[tuple[str, dict[str, Any]]]:
@@ -49,7 +55,7 @@ def autoattack_flags(values: dict[str, Any], num_classes: int) -> list[tuple[str
     names = {"noise": "noise_beats_gradient", "square": "black_box_beats_gradient", "more_steps": "more_steps_gain"}
     for by, name in names.items():
         images = values["unseen"][by]
-        if _over(images, n):
+        if _over(images, UNSEEN_BY_ENSEMBLE, n):
             evidence = {
                 "by": by,
                 "norm": norm,
@@ -78,7 +84,7 @@ def flags(values: dict[str, Any], num_classes: int) -> list[tuple[str, dict[str,
     for name, by in (("noise_beats_gradient", "noise"), ("black_box_beats_gradient", "transfer")):
         rows = [row for row in values["unseen"] if row["by"] == by]
         worst = max(rows, key=lambda row: row["images"], default=None)
-        if worst and _over(worst["images"], n):
+        if worst and _over(worst["images"], UNSEEN, n):
             evidence = {k: worst[k] for k in ("norm", "epsilon", "images")} | {
                 "examples": n,
                 "share": worst["images"] / n,
