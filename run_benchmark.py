@@ -228,6 +228,8 @@ def _show_robust(values: dict[str, Any]) -> None:
     (Console() if sys.stdout.isatty() else Console(width=200)).print(table)
     means = f"{values['gradients']:.0f} gradients and {values['forwards']:.0f} forward passes an image"
     print(f"robust accuracy {share(values['robust'])} of {values['examples']:,} images, {means}")
+    if values["unconfirmed"]:
+        print(f"{values['unconfirmed']:,} examples did not stand when they were looked at again, and are not counted")
     for flag in values["flags"]:
         print(_flag_line(MEANINGS[flag["name"]], flag["evidence"]))
 

@@ -66,7 +66,9 @@ class Apgd:
         steps: Steps of a run.
         restarts: Random starts, for each target.
         targets: How many of the classes ranked highest on the clean image are tried, one after the other.
-        transformations: Gradients that are averaged at each point, for a model that draws at random.
+        transformations: Gradients that are averaged at each point, for a model that draws at random. With more than one
+            an image gets all steps: what one average calls broken, the next may not, so of the points found
+            misclassified the one of highest loss is kept.
         rho: The share of steps that must raise the loss for the step size to stay.
 
     Reference: Croce, Hein, arXiv 2003.01690, algorithm 1.
@@ -118,6 +120,17 @@ class Apgd:
             found = tuple(part / self.transformations for part in summed)
         return found
 
+    def _judged(self, state: State, point: Any, value: Any, z: Any, last: Any) -> State:
+        """`stepping.judged`; with averages nobody is broken before the `last` step, `(n,)` bool."""
+        if self.transformations == 1:
+            return stepping.judged(state, self.steps, point, z)
+        seen = stepping.judged(state, self.steps, point, z, keep=False)
+        better = seen["broken"] & ~state["broken"] & (value > state["found_value"])
+        found_value = ops.where(better, value, state["found_value"])
+        found = stepping.chosen(better, point, state["found"])
+        broken = state["broken"] | (last & (found_value > -float("inf")))
+        return seen | {"found": found, "found_value": found_value, "broken": broken}
+
     def start(self, logits: Callable, state: State) -> State:
         """A random point on the ball's surface, clipped to the box; see `attacks.stepping`."""
         if self.loss in losses.TARGETED:
@@ -126,8 +139,10 @@ class Apgd:
             }
         point = random_start(state, self.norm)
         value, gradient, z = self._evaluated(logits, state, point, 0)
-        state = stepping.judged(state, self.steps, point, z)
         zeros = ops.zeros_like(value)
+        if self.transformations > 1:
+            state = state | {"found_value": zeros - float("inf")}
+        state = self._judged(state, point, value, z, last=zeros > 0)
         return state | {
             "point": point, "before": point, "gradient": gradient, "value": value,
             "best_point": point, "best_gradient": gradient, "best_value": value,
@@ -143,7 +158,7 @@ class Apgd:
         new = point + pull * (ahead - point) + (1.0 - pull) * (point - state["before"])
         new = into_ball_and_box(new, x, radius, self.norm)
         value, gradient, z = self._evaluated(logits, state, new, ops.max(i) + 1)
-        state = stepping.judged(state, self.steps, new, z)
+        state = self._judged(state, new, value, z, last=i + 1 >= self.steps)
 
         gained = value > state["best_value"]
         wide = per_image(gained, x)

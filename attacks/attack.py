@@ -5,7 +5,7 @@ import functools
 import inspect
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -29,7 +29,8 @@ class Attack:
         epsilon: Radius in pixel units ([0, 1]), at least 0.
         loss: `"xent"`, `"cw"`, `"margin"` or `"dlr"`; for APGD also `"margin-targeted"` or `"dlr-targeted"`. Attacks
             that have a loss of their own (FAB, Square, DeepFool, CW-L2) do not use it.
-        steps: Gradient steps of a run; of Square, queries; of CW-L2, steps for each of its constants.
+        steps: Gradient steps of a run; of Square, queries; of CW-L2, steps for each of its constants. As many as the
+            attack's function takes by itself where not given.
         step_size: Length of one step in pixel units (PGD, momentum FGSM).
         random_start: Whether to start from a random point of the ball (PGD).
         restarts: Number of runs (PGD, APGD, FAB, Square).
@@ -42,13 +43,15 @@ class Attack:
     norm: str
     epsilon: float
     loss: str = "xent"
-    steps: int = 40
+    steps: int = cast(int, None)
     step_size: float = 1.0
     random_start: bool = False
     restarts: int = 1
 
     def __post_init__(self) -> None:
-        get(self.name)
+        own = inspect.signature(get(self.name)).parameters.get("steps")
+        if self.steps is None:
+            object.__setattr__(self, "steps", own.default if own else 1)
         if self.norm not in NORMS:
             raise unknown("norm", self.norm, NORMS)
         known = (*LOSSES, *MORE_LOSSES, *(TARGETED_LOSSES if self.name == "apgd" else ()))

@@ -140,7 +140,7 @@ def evaluate(
     epsilon: float,
     version: str = "standard",
     seed: int = 0,
-    first: int = 0,
+    numbers: np.ndarray | None = None,
     batch_size: int = 500,
     threads: int = 1,
     progress: Callable[[str, int, int], None] = lambda attack, left, broken: None,
@@ -149,7 +149,8 @@ def evaluate(
 ) -> Verdicts:
     """Attacks images with every attack of the ensemble in turn; a broken one is attacked no more.
 
-    An image's verdict does not depend on which other images are attacked, but for rounding.
+    An image's verdict does not depend on which other images are attacked, but for rounding, and unless the model draws
+    at random.
 
     Args:
         model: A classifier: pixels in [0, 1] to logits.
@@ -159,9 +160,10 @@ def evaluate(
         epsilon: Radius in pixel units.
         version: `"standard"`, `"plus"`, or `"rand"` for models that draw at random.
         seed: Seed of starts and proposals.
-        first: The place of the first image in its set: what random numbers and messages name an image by.
+        numbers: The images' places in their set, `(n,)`: what random numbers and messages name an image by. 0, 1, ...
+            where not given.
         batch_size: Images at a time.
-        threads: Batches at a time.
+        threads: Batches at a time; one for `rand`, whose draws depend on who shares a batch.
         progress: Called with an attack's name and how many images it is done with and has broken, since the last call.
         kept: Where outcomes are kept.
         attacks: Attacks to use in place of the version's.
@@ -170,13 +172,16 @@ def evaluate(
         The verdicts.
 
     Raises:
-        InputError: Logits that are not finite; the image is named.
+        InputError: Logits that are not finite; the image is named. Square Attack on what are no images.
         RuntimeError: An attack left the ball or the box.
     """
     n = len(x)
-    numbers = np.arange(first, first + n)
+    numbers = np.arange(n) if numbers is None else numbers
     passes = TRANSFORMATIONS if version == "rand" else 1
+    threads = 1 if version == "rand" else threads
     attacks = attacks or ensemble(version, norm, int(model.output_shape[-1]))
+    if x.ndim != 4 and any(isinstance(attack, Square) for attack in attacks.values()):
+        raise InputError(f"Square Attack needs images (n, height, width, channels). Received {x.shape}.")
     right = predicted(model, x, passes, numbers=numbers) == y
     broken_by = np.where(right, SURVIVED, MISCLASSIFIED)
     gradients, forwards = np.zeros((2, n), np.int64)
@@ -187,7 +192,8 @@ def evaluate(
     for number, (name, attack) in enumerate(attacks.items(), 1):
         left = np.flatnonzero(broken_by == SURVIVED)
         found = kept.get(name)
-        if found is None:
+        # where rounding is another than when it was kept, others may be left
+        if found is None or "left" not in found[0] or not np.array_equal(found[0]["left"], left):
             start = time.perf_counter()
             out = queue.run(
                 attack, model, x[left], y[left], epsilon=epsilon, keys=randomness.keys_of(number, keys[left]),
@@ -197,8 +203,9 @@ def evaluate(
             held = np.flatnonzero(out.broken)
             check_change(x[left[held]], out.found[held], norm, epsilon)
             stands = predicted(model, out.found[held], passes, numbers=numbers[left[held]]) != y[left[held]]
-            arrays = {"broken": left[held[stands]], "x_adv": out.found[held[stands]], "gradients": out.gradients,
-                      "forwards": out.forwards, "unconfirmed": np.array((~stands).sum())}  # fmt: skip
+            arrays = {"left": left, "broken": left[held[stands]], "x_adv": out.found[held[stands]],
+                      "gradients": out.gradients, "forwards": out.forwards,
+                      "unconfirmed": np.array((~stands).sum())}  # fmt: skip
             found = arrays, time.perf_counter() - start
             kept.put(name, *found)
         else:

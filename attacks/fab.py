@@ -11,6 +11,7 @@ from attacks.apgd import random_start, target_classes
 from attacks.projections import l2_norm, per_image
 from attacks.stepping import State
 from models import backend
+from models.errors import unknown
 
 FAR = 1e10
 ROUNDING = 1e-6
@@ -116,12 +117,15 @@ class Fab:
     Attributes:
         norm: `"l2"` or `"linf"`.
         steps: Steps of a run.
-        restarts: Runs for each target: the first from the clean image, others from random points at half the radius.
+        restarts: Runs for each target: the first from the clean image, others from random points at half the radius;
+            without a radius (infinite), at 0.5.
         targets: How many of the classes ranked highest on the clean image are tried, one after the other; 0 for the
             untargeted attack, whose every step takes a gradient for each class.
         alpha_max: The largest weight of the way from the clean image.
         eta: How far beyond the hyperplane a step goes.
         beta: What is left of the change where the point is misclassified.
+        early: Whether an image is done once it is broken within its radius; otherwise it gets all steps, for the
+            smallest change.
 
     Reference: Croce, Hein, arXiv 1907.02044; targeted as in arXiv 2003.01690, without its final search.
     """
@@ -133,6 +137,7 @@ class Fab:
     alpha_max: float = 0.1
     eta: float = 1.05
     beta: float = 0.9
+    early: bool = True
 
     def runs(self, classes: int) -> int:
         """Restarts, for each of at most `classes - 1` targets."""
@@ -150,7 +155,8 @@ class Fab:
         """The clean image, or a random point at half the radius; see `attacks.stepping`."""
         x, zeros = state["x"], ops.zeros_like(state["radius"])
         first = per_image(state["run"] % self.restarts == 0, x)
-        point = x if self.restarts == 1 else ops.where(first, x, random_start(state, self.norm, share=0.5))
+        near = state | {"radius": ops.where(ops.isfinite(state["radius"]), state["radius"], 1.0)}
+        point = x if self.restarts == 1 else ops.where(first, x, random_start(near, self.norm, share=0.5))
         z = logits(x)
         rank = state["run"] // self.restarts + 1
         state = state | {
@@ -183,7 +189,8 @@ class Fab:
         z = logits(new)
         distance = change_norm(new - x, self.norm)
         crossed = ops.cast(ops.argmax(z, axis=-1), "int32") != state["y"]
-        state = stepping.judged(state, self.steps, new, z, within=distance <= state["radius"])
+        within = distance <= state["radius"] if self.early else distance < 0
+        state = stepping.judged(state, self.steps, new, z, within=within)
         nearer = crossed & (distance < state["distance"])
         return state | {
             "point": ops.where(per_image(crossed, x), x + self.beta * (new - x), new),
@@ -223,12 +230,16 @@ def fab(
     Returns:
         `(n, ...)`.
 
+    Raises:
+        InputError: An unknown norm.
+
     Reference: Croce, Hein, arXiv 1907.02044, 2003.01690.
     """
-    attack = Fab(norm, steps, restarts, targets=9 if targeted else 0)
-    # with a radius of nothing no image is done before its last step
+    if norm not in ("l2", "linf"):
+        raise unknown("norm", norm, ("l2", "linf"))
+    attack = Fab(norm, steps, restarts, targets=9 if targeted else 0, early=False)
     state = stepping.whole(
-        attack, logits(x).shape[-1], logits, x, y, epsilon=-1.0, key=backend.key(0) if key is None else key
+        attack, logits(x).shape[-1], logits, x, y, epsilon=epsilon, key=backend.key(0) if key is None else key
     )
 
     def halve(_: Any, ends: tuple[Any, Any]) -> tuple[Any, Any]:

@@ -2,7 +2,7 @@
 
 Images are attacked in rows of a state (`attacks.stepping`). After a few steps the rows that are done are read, and free
 rows are filled with images that wait. What comes out for an image does not depend on which others it shared a batch
-with, so on a CPU several threads take from one queue.
+with, unless the model draws at random, so on a CPU several threads take from one queue.
 """
 
 import threading
@@ -41,7 +41,7 @@ class Outcome(NamedTuple):
 
     Attributes:
         broken: Whether an example was found within the radius, `(n,)` bool.
-        found: The examples, `(n, ...)` float32; the image itself where none was found.
+        found: The examples, `(n, ...)` float32; zeros where none was found.
         gradients: Gradients taken, `(n,)`.
         forwards: Forward passes beside them, `(n,)`.
     """
@@ -123,11 +123,13 @@ class _Run:
         broken, finite, i = (ops.convert_to_numpy(rows[k])[: len(jobs)] for k in ("broken", "finite", "i"))
         if not finite.all():
             image = jobs[int(np.flatnonzero(~finite)[0])][0]
-            raise InputError(f"The model's logits are not finite for image {self.numbers[image]} under attack.")
+            raise InputError(
+                f"The model's logits, or their gradient, are not finite for image {self.numbers[image]} under attack."
+            )
         done = broken | (i >= self.attack.steps)
         if done.any():
             places = np.flatnonzero(broken)
-            found = ops.convert_to_numpy(ops.take(rows["found"], to_device(places.astype(np.int32)), axis=0))
+            found = np.asarray(ops.convert_to_numpy(rows["found"]))[places]
             gradients, forwards = (np.broadcast_to(v, i.shape) for v in self.attack.cost(i, self.classes))
             with self.changed:
                 for place, example in zip(places, found, strict=True):
@@ -179,10 +181,14 @@ class _Run:
                 live = self._leave(jobs, rows)
                 count = max(count // 2, 1) if len(live) < MANY_STAY * len(jobs) else min(count * 2, MOST_AT_ONCE)
         except BaseException:
-            with self.changed:  # the other threads must not wait for this one's images
-                self.failed = True
-                self.changed.notify_all()
+            self.stop()
             raise
+
+    def stop(self) -> None:
+        """Has every thread end after the steps it is at: none must wait for another's images."""
+        with self.changed:
+            self.failed = True
+            self.changed.notify_all()
 
 
 def run(
@@ -226,6 +232,10 @@ def run(
         work.work()
     else:
         with ThreadPoolExecutor(threads) as pool:
-            for done in [pool.submit(work.work) for _ in range(threads)]:
-                done.result()
+            try:
+                for done in [pool.submit(work.work) for _ in range(threads)]:
+                    done.result()
+            except BaseException:  # also what strikes this thread alone, such as Ctrl-C
+                work.stop()
+                raise
     return work.outcome

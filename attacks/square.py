@@ -11,7 +11,7 @@ from attacks import losses, randomness, stepping
 from attacks.projections import per_image
 from attacks.stepping import State
 from models import backend
-from models.errors import InputError
+from models.errors import InputError, unknown
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """Queries after which the share of changed pixels is halved."""
@@ -203,10 +203,12 @@ def square(
         `(n, height, width, channels)`.
 
     Raises:
-        InputError: `x` are no images.
+        InputError: `x` are no images; an unknown norm.
 
     Reference: Andriushchenko et al., arXiv 1912.00049.
     """
+    if norm not in ("l2", "linf"):
+        raise unknown("norm", norm, ("l2", "linf"))
     attack = Square(norm, steps, restarts)
     state = stepping.whole(attack, logits(x).shape[-1], logits, x, y, epsilon=epsilon, key=key)
     return backend.stop_gradient(state["found"])

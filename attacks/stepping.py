@@ -90,7 +90,7 @@ def judged(state: State, steps: int, point: Any, logits: Any, within: Any = None
 
 
 def advance(attack: Steps, logits: Callable, state: State, count: Any) -> State:
-    """The state after `count` more steps (an integer or a scalar tensor); images done before stay as they are."""
+    """The state after `count` more steps (an integer or a scalar tensor); what images done before found stays."""
 
     def one(_: Any, state: State) -> State:
         working = active(state, attack.steps)
@@ -101,7 +101,7 @@ def advance(attack: Steps, logits: Callable, state: State, count: Any) -> State:
 
 
 def whole(attack: Steps, classes: int, logits: Callable, x: Any, y: Any, *, epsilon: Any, key: Any) -> State:
-    """All runs of an attack on a batch, the state of each image's best: a broken one, else the last. Traceable."""
+    """All runs of an attack on a batch; the state of each image's best, a broken one or that of highest value."""
     radius = ops.cast(epsilon, "float32") + ops.zeros_like(x[:, *[0] * (len(x.shape) - 1)])
     keys = ops.cast(backend.uniform(key, ops.shape(radius)) * 2**24, "uint32")
     zeros = ops.cast(ops.zeros_like(radius), "int32")

@@ -97,8 +97,8 @@ def assess(
         store.sweep()
         content = {"name": info.name, "version": info.version, "images": len(x), "sha256": data.sha256()}
         spec = {"model": admitted.sha256, "data": content, "norm": norm, "epsilon": epsilon, "version": version,
-                "seed": seed}  # fmt: skip
-        name = f"{path.stem}-{admitted.sha256[:16]}-{data_name}-{norm}-{epsilon:g}-{version}"
+                "seed": seed, "backend": backend.NAME}  # fmt: skip
+        name = f"{path.stem}-{admitted.sha256[:16]}-{data_name}-{norm}-{epsilon:g}-{version}-{seed}"
         threads = threads or (1 if backend.has_accelerator() else os.cpu_count() or 1)
         say(f"AutoAttack {version}, {norm} {epsilon:g}, {len(x):,} images of {data_name}, {threads} batches at a time")
         file = out / "evaluations" / f"{name}-{len(x)}.json"

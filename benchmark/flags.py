@@ -6,8 +6,9 @@ from typing import Any
 UNSEEN, RISE, ZERO, PASSES = 0.01, 0.01, 0.01, 1e-3
 """Thresholds of the flags: shares of the images; and of the largest logit.
 
-`UNSEEN` is of what FGSM and a short PGD leave right: examples made on another network broke 0.25 to 0.67 percent of these
-images on 7 of the 54 reference networks, on none of which Square broke one that the ensemble's gradient attacks had left.
+`UNSEEN` is of what FGSM and a short PGD leave right: examples made on another network broke 0.25 to 0.67 percent of the
+images so on 7 of the 54 reference networks, on none of which Square broke one that the ensemble's gradient attacks had
+left.
 """
 UNSEEN_BY_ENSEMBLE = 0.002
 """The share of images that a control may break beside the ensemble, whose gradient attacks have converged."""

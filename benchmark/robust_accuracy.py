@@ -135,19 +135,35 @@ def controls(model: keras.Model, x: np.ndarray, y: np.ndarray, norm: str, epsilo
 
 
 def _unseen(
-    model: keras.Model, x: np.ndarray, y: np.ndarray, norm: str, epsilon: float, standing: np.ndarray, seed: int
-) -> dict[str, int]:
-    """How many images that stand against every gradient attack fall to noise, and to many more steps of APGD."""
-    left = np.flatnonzero(standing)
-    if not len(left):
-        return {"noise": 0, "more_steps": 0}
+    model: keras.Model, x: np.ndarray, y: np.ndarray, norm: str, epsilon: float, version: str, seed: int,
+    numbers: np.ndarray, broken_by: np.ndarray,
+) -> dict[str, int]:  # fmt: skip
+    """What no gradient attack of the ensemble broke: by Square alone, and of what it left, by noise and more steps."""
+    attacks = autoattack.ensemble(version, norm, int(model.output_shape[-1]))
+    passes, transformations = (autoattack.TRANSFORMATIONS,) * 2 if version == "rand" else (1, 1)
+
+    def broken(left: np.ndarray, attacks: dict[str, Any]) -> int:
+        """How many of these images these attacks break."""
+        if not (len(left) and attacks):
+            return 0
+        found = autoattack.evaluate(
+            model, x[left], y[left], norm=norm, epsilon=epsilon, version=version, attacks=attacks, seed=seed,
+            numbers=numbers[left],
+        )  # fmt: skip
+        return int((found.broken_by > 0).sum())
+
+    names = list(attacks)
+    place = names.index("square") + 1 if "square" in names else len(names) + 1
+    by_square = np.flatnonzero(broken_by == place)
+    after = {name: attacks[name] for name in names[place:]}  # what `plus` did not try on Square's images
+    counts = {"square": len(by_square) - broken(by_square, after)}
+    left = np.flatnonzero(broken_by == SURVIVED)
     fallen = np.zeros(len(left), bool)
-    for draw in range(NOISE_DRAWS):
+    for draw in range(NOISE_DRAWS if len(left) else 0):
         noisy = run_attack(Attack("noise", norm, epsilon), model, x[left], y[left], seed=seed + draw)
-        fallen |= autoattack.predicted(model, noisy) != y[left]
-    longer = {"longer": Apgd(norm, steps=MORE_STEPS)}
-    more = autoattack.evaluate(model, x[left], y[left], norm=norm, epsilon=epsilon, attacks=longer, seed=seed)
-    return {"noise": int(fallen.sum()), "more_steps": int((more.broken_by == 1).sum())}
+        fallen |= autoattack.predicted(model, noisy, passes) != y[left]
+    longer = {"longer": Apgd(norm, steps=MORE_STEPS, transformations=transformations)}
+    return counts | {"noise": int(fallen.sum()), "more_steps": broken(left, longer)}
 
 
 def _rows(attacks: dict[str, Any], parts: list[Verdicts], n: int) -> list[dict[str, Any]]:
@@ -201,8 +217,8 @@ def evaluate(
         Values: `norm`, `epsilon`, `version`, `seed`, `examples`; `clean` and `robust` (hits); `attacks`, one row an
         attack with `attack`, `loss`, `steps`, `broken`, `hits` (images right after it), `accuracy`, `low` and `high`
         (Wilson, 95 percent) and `seconds`; `unconfirmed` (see `Verdicts`); `gradients` and `forwards` (means of an
-        image); `unseen` (images that stand against every gradient attack and fall to `noise`, `square` or
-        `more_steps`); `controls`.
+        image); `unseen` (images that stand against every gradient attack and fall to `square`, and that
+        stand against the whole ensemble and fall to `noise` or `more_steps`); `controls`.
 
     Raises:
         InputError: Images outside [0, 1], labels out of range, a radius below 0, an unknown norm or version, logits
@@ -216,22 +232,22 @@ def evaluate(
     if not (np.isfinite(epsilon) and epsilon >= 0):
         raise InputError(f"The radius must be a number of at least 0, in pixel units. Received {epsilon}.")
     attacks = autoattack.ensemble(version, norm, int(classes))
-    square = [number for number, name in enumerate(attacks, 1) if name == "square"]
-    parts, unseen = [], {"noise": 0, "more_steps": 0}
+    parts, unseen = [], {"noise": 0, "square": 0, "more_steps": 0}
     for block, first in enumerate(range(0, len(x), BLOCK)):
         here = slice(first, first + BLOCK)
+        numbers = np.arange(first, first + len(x[here]))
         part = autoattack.evaluate(
-            model, x[here], y[here], norm=norm, epsilon=epsilon, version=version, seed=seed, first=first,
+            model, x[here], y[here], norm=norm, epsilon=epsilon, version=version, seed=seed, numbers=numbers,
             threads=threads, progress=progress, kept=kept(block),
         )  # fmt: skip
         examples(first + np.flatnonzero(part.broken_by > 0), part.x_adv)
         parts.append(part._replace(x_adv=part.x_adv[:0]))
-        standing = (part.broken_by == SURVIVED) | np.isin(part.broken_by, square)
         held = kept(block).get("controls")
-        if held is None:
+        if held is None or "of" not in held[0] or not np.array_equal(held[0]["of"], part.broken_by):
             start = time.perf_counter()
-            counts = _unseen(model, x[here], y[here], norm, epsilon, standing, seed)
-            held = {name: np.array(count) for name, count in counts.items()}, time.perf_counter() - start
+            counts = _unseen(model, x[here], y[here], norm, epsilon, version, seed, numbers, part.broken_by)
+            arrays = {name: np.array(count) for name, count in counts.items()} | {"of": part.broken_by}
+            held = arrays, time.perf_counter() - start
             kept(block).put("controls", *held)
         unseen = {name: count + int(held[0][name]) for name, count in unseen.items()}
     broken_by, gradients, forwards, norms = (
@@ -245,7 +261,7 @@ def evaluate(
         "clean": int((broken_by != MISCLASSIFIED).sum()), "robust": int((broken_by == SURVIVED).sum()),
         "attacks": rows, "unconfirmed": sum(part.unconfirmed for part in parts),
         "gradients": float(gradients.mean()), "forwards": float(forwards.mean()),
-        "unseen": unseen | {"square": sum(row["broken"] for row in rows if row["attack"] == "square")},
+        "unseen": unseen,
         "controls": controls(model, x[:BLOCK], y[:BLOCK], norm, epsilon, seed),
     }  # fmt: skip
     arrays = {"broken_by": broken_by.astype(np.int8), "gradients": gradients, "forwards": forwards, "norms": norms}

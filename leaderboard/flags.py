@@ -14,15 +14,15 @@ class Meaning(NamedTuple):
 MEANINGS = {
     "noise_beats_gradient": Meaning(
         "noise beats gradients",
-        "random noise breaks at least two images, and over 0.2 percent, that AutoAttack leaves right, or over 1 percent "
-        "that FGSM and the short PGD of one of the rising radii leave right",
+        "random noise breaks at least two images, and over 0.2 percent, that AutoAttack leaves right, or over 1 "
+        "percent that FGSM and the short PGD of one of the rising radii leave right",
         "the gradient attacks do not find the adversarial examples there are, so robust accuracy is overestimated",
     ),
     "black_box_beats_gradient": Meaning(
         "black box beats gradients",
-        "Square Attack breaks at least two images, and over 0.2 percent, that AutoAttack's gradient attacks leave right, "
-        "or examples made on the track's standard network break over 1 percent that FGSM and the short PGD of one of "
-        "the rising radii leave right",
+        "Square Attack breaks at least two images, and over 0.2 percent, that AutoAttack's gradient attacks leave "
+        "right, or examples made on the track's standard network break over 1 percent that FGSM and the short PGD of "
+        "one of the rising radii leave right",
         "the model's gradients are masked or too coarse to follow, so robust accuracy is overestimated",
     ),
     "accuracy_does_not_fall": Meaning(

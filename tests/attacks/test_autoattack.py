@@ -83,7 +83,7 @@ def test_verdicts_do_not_depend_on_batches(norm, images, digits_model):
     np.testing.assert_array_equal(once.broken_by, again.broken_by)
     np.testing.assert_array_equal(once.gradients, again.gradients)
     np.testing.assert_allclose(once.x_adv, again.x_adv, atol=1e-5)
-    part = evaluate(digits_model, x[50:90], y[50:90], first=50, **options)
+    part = evaluate(digits_model, x[50:90], y[50:90], numbers=np.arange(50, 90), **options)
     np.testing.assert_array_equal(part.broken_by, once.broken_by[50:90])
     np.testing.assert_array_equal(part.forwards, once.forwards[50:90])
 
@@ -157,12 +157,12 @@ def test_logits_that_are_no_numbers_name_the_image():
     x = np.full((6, 2, 2, 1), 0.5, np.float32)
     model.layers[-1].set_weights([np.full((4, 3), np.inf, np.float32), np.zeros(3, np.float32)])
     with pytest.raises(InputError, match="logits are not finite for image 40"):
-        evaluate(model, x, np.zeros(6, int), norm="linf", epsilon=0.1, first=40)
+        evaluate(model, x, np.zeros(6, int), norm="linf", epsilon=0.1, numbers=np.arange(40, 46))
     # finite on the image, infinite next to it
     edge = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Flatten(), keras.layers.Dense(3), Edge()])
     edge.layers[1].set_weights([np.eye(4, 3).astype(np.float32), np.array([1, 0, 0], np.float32)])
     with pytest.raises(InputError, match=r"logits are not finite for image 4\d under attack"):
-        evaluate(edge, x, np.zeros(6, int), norm="linf", epsilon=0.1, first=40)
+        evaluate(edge, x, np.zeros(6, int), norm="linf", epsilon=0.1, numbers=np.arange(40, 46))
 
 
 class Edge(keras.layers.Layer):
@@ -229,6 +229,32 @@ def test_expectation_over_a_random_layer():
     found = evaluate(model, x, y, norm="linf", epsilon=0.03, version="rand")
     assert (found.broken_by != SURVIVED).mean() == pytest.approx((exact.broken_by != SURVIVED).mean(), abs=0.1)
     assert found.gradients.max() == 2 * 20 * 101
+
+
+def test_one_lucky_average_does_not_end_an_attack_on_a_random_model():
+    """Where the best example lies three deviations of an average beyond the boundary, one attack breaks every image."""
+    rng = np.random.default_rng(2)
+    direction, size, epsilon = rng.normal(size=(36, 1)).astype(np.float32), 0.5, 0.1
+    model = keras.Sequential(
+        [keras.Input((6, 6, 1)), Shaken(size), keras.layers.Flatten(), keras.layers.Dense(2, use_bias=False)]
+    )
+    model.layers[-1].set_weights([np.concatenate([direction, -direction], axis=1)])
+    x = rng.uniform(0.3, 0.7, (60, 6, 6, 1)).astype(np.float32)
+    margin = 2 * np.abs(x.reshape(60, -1) @ direction)[:, 0]
+    y = (x.reshape(60, -1) @ direction < 0)[:, 0].astype(int)
+    deviation = 2 * np.linalg.norm(direction) * size / np.sqrt(20)
+    sure = margin - 2 * epsilon * np.abs(direction).sum() < -3 * deviation
+    assert sure.mean() > 0.3
+    attacks = {"apgd-ce": Apgd("linf", steps=25, transformations=20)}
+    found = evaluate(model, x, y, norm="linf", epsilon=epsilon, version="rand", attacks=attacks)
+    assert (found.broken_by[sure] != SURVIVED).all()
+    assert (found.gradients[found.broken_by != MISCLASSIFIED] == 20 * 26).all(), "all steps are done"
+
+
+def test_square_needs_images(digits_model):
+    flat = keras.Sequential([keras.Input((64,)), keras.layers.Dense(4)])
+    with pytest.raises(InputError, match=r"Square Attack needs images .* Received \(5, 64\)"):
+        evaluate(flat, np.zeros((5, 64), np.float32), np.zeros(5, int), norm="linf", epsilon=0.1)
 
 
 def test_what_is_refused():

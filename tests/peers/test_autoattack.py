@@ -2,6 +2,7 @@
 
 import json
 import os
+from datetime import date
 from pathlib import Path
 
 import keras
@@ -10,7 +11,7 @@ import pytest
 
 import models
 from attacks.attack import Attack
-from benchmark import datasets
+from benchmark import datasets, environment
 from benchmark.training import fit
 from tests.conftest import needs_tfds
 from tests.peers.autoattack import NAMES, alone, measured, table
@@ -44,29 +45,33 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def rows():
-    """What every test found, `(compared, alone)`; written down at the end where `PEER_DOCUMENT` names a file."""
-    found: tuple[list[dict], list[dict]] = [], []
-    yield found
-    if DOCUMENT and all(found):
-        values = dict(zip(("compared", "alone"), found, strict=True))
-        Path(DOCUMENT).with_suffix(".json").write_text(json.dumps(values, indent=1) + "\n")
-        Path(DOCUMENT).write_text(table(*found, IMAGES))
+def note():
+    """Notes what a test found, `compared` or `alone`; written down at once where `PEER_DOCUMENT` names a file."""
+    found: dict[str, list[dict]] = {"compared": [], "alone": []}
+
+    def note(kind: str, row: dict) -> None:
+        found[kind].append(row)
+        if DOCUMENT:
+            made_with = {k: v for k, v in environment.collect().items() if k != "onednn"}
+            values = found | {"made_with": made_with | {"date": date.today().isoformat()}}
+            Path(DOCUMENT).with_suffix(".json").write_text(json.dumps(values, indent=1, sort_keys=True) + "\n")
+            Path(DOCUMENT).write_text(table(found["compared"], found["alone"], IMAGES))
+
+    return note
 
 
 @needs_tfds
 @pytest.mark.parametrize("norm", RADII)
 @pytest.mark.parametrize("name", NETWORKS)
-def test_robust_accuracy_is_that_of_torchattacks(folder, rows, name, norm):
+def test_robust_accuracy_is_that_of_torchattacks(folder, note, name, norm):
     """Never above theirs by more than 0.2 points; below it by as much as our attacks are stronger, and by no chance."""
     pytest.importorskip("torchattacks")
     path, images, epsilon = folder / f"{name}.keras", folder / "images.npz", RADII[norm]
     ours, theirs, shipped = (
         measured(who, path, images, norm, epsilon) for who in ("ours", "torchattacks", "torchattacks-shipped")
     )
-    rows[0].append(
-        {"network": name, "norm": norm, "epsilon": epsilon, "ours": ours, "theirs": theirs, "shipped": shipped}
-    )
+    row = {"network": name, "norm": norm, "epsilon": epsilon, "ours": ours, "theirs": theirs, "shipped": shipped}
+    note("compared", row)
     assert ours["clean"] == theirs["clean"]
     assert [row["attack"] for row in ours["attacks"]] == [row["attack"] for row in theirs["attacks"]] == list(NAMES)
     difference = ours["attacks"][-1]["accuracy"] - theirs["attacks"][-1]["accuracy"]
@@ -77,7 +82,7 @@ def test_robust_accuracy_is_that_of_torchattacks(folder, rows, name, norm):
 @needs_tfds
 @pytest.mark.parametrize("norm", RADII)
 @pytest.mark.parametrize("name", NETWORKS)
-def test_no_attack_alone_is_weaker_than_pgd(folder, rows, name, norm):
+def test_no_attack_alone_is_weaker_than_pgd(folder, note, name, norm):
     """Each gradient attack alone breaks what PGD-40 breaks, but for five images in a thousand.
 
     Square sees no gradient: what it reaches is written down.
@@ -86,6 +91,6 @@ def test_no_attack_alone_is_weaker_than_pgd(folder, rows, name, norm):
         x, y = file["x"], file["y"]
     model = keras.saving.load_model(folder / f"{name}.keras", compile=False)
     found = alone(model, x, y, norm, RADII[norm])
-    rows[1].append({"network": name, "norm": norm, "epsilon": RADII[norm]} | found)
+    note("alone", {"network": name, "norm": norm, "epsilon": RADII[norm]} | found)
     for attack in ("apgd-ce", "apgd-t", "fab-t"):
         assert found[attack] <= found["pgd-40"] + 0.005, attack
