@@ -134,7 +134,7 @@ def _from_torch(attack: Callable) -> Attack:
 
     def on_arrays(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         images = torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
-        return attack(images, torch.from_numpy(y.astype(np.int64))).numpy().transpose(0, 2, 3, 1)
+        return attack(images, torch.from_numpy(y.astype(np.int64))).detach().numpy().transpose(0, 2, 3, 1)
 
     return _in_batches(on_arrays)
 

@@ -9,12 +9,10 @@ import keras
 import numpy as np
 import pytest
 
-import models
 from attacks.attack import Attack
 from benchmark import datasets, environment
-from benchmark.training import fit
 from tests.conftest import needs_tfds
-from tests.peers.autoattack import NAMES, alone, measured, table
+from tests.peers.autoattack import NAMES, alone, measured, table, trained
 
 IMAGES = int(os.environ.get("PEER_IMAGES", "1000"))
 RADII = {"linf": 0.2, "l2": 2.0}
@@ -38,9 +36,7 @@ def folder(tmp_path_factory) -> Path:
     data = datasets.load("mnist", train_limit=10_000, test_limit=IMAGES)
     np.savez(out / "images.npz", x=data.x_test, y=data.y_test)
     for name, attack in NETWORKS.items():
-        model = models.get("strided_cnn")(data.info.shape, 10, seed=0)
-        fit(model, data.x_train, data.y_train, seed=0, epochs=5, attack=attack)
-        model.save(out / f"{name}.keras")
+        trained(data, attack).save(out / f"{name}.keras")
     return out
 
 
