@@ -161,7 +161,7 @@ def test_logits_that_are_no_numbers_name_the_image():
     # finite on the image, infinite next to it
     edge = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Flatten(), keras.layers.Dense(3), Edge()])
     edge.layers[1].set_weights([np.eye(4, 3).astype(np.float32), np.array([1, 0, 0], np.float32)])
-    with pytest.raises(InputError, match=r"logits are not finite for image 4\d under attack"):
+    with pytest.raises(InputError, match=r"logits, or their gradient, are not finite for image 4\d under attack"):
         evaluate(edge, x, np.zeros(6, int), norm="linf", epsilon=0.1, numbers=np.arange(40, 46))
 
 
