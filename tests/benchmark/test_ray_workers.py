@@ -82,8 +82,8 @@ class Run:
         return "".join(self.lines)
 
 
-def working(under: int) -> list[psutil.Process]:
-    """Ray's processes below one that have a unit in hand; waits for the first."""
+def working(under: int, at_least: int = 1) -> list[psutil.Process]:
+    """Ray's processes below one that have a unit in hand; waits until there are so many."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         found = []
@@ -91,7 +91,7 @@ def working(under: int) -> list[psutil.Process]:
             with suppress(psutil.NoSuchProcess):
                 if process.name().startswith("ray::") and "perform" in " ".join(process.cmdline()):
                     found.append(process)
-        if found:
+        if len(found) >= at_least:
             return found
         time.sleep(0.01)
     raise AssertionError("no worker has a unit in hand")
@@ -121,6 +121,7 @@ def test_a_killed_node(serial, tmp_path):
     with cluster() as made:
         run = Run(tmp_path / "run", "--address", made.address)
         run.until("training base models")
+        working(os.getpid(), at_least=2)  # one on each node
         made.remove_node(made.list_all_nodes()[-1], allow_graceful=False)
         said = run.end()
     assert run.process.returncode == 0, said

@@ -6,12 +6,14 @@ import json
 import struct
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
 import keras
 import numpy as np
+import psutil
 from keras import layers
 
 SHAPE, CLASSES = (8, 8, 1), 10
@@ -112,6 +114,14 @@ def built_late() -> keras.Model:
 HONEST: dict[str, Callable[[], keras.Model]] = {
     f.__name__: f for f in (plain, functional, trained, nested, attention, assorted, built_late)
 }
+
+
+@contextmanager
+def nothing_left_running() -> Iterator[None]:
+    """Fails where a process that was not there before is left behind."""
+    before = set(psutil.Process().children(recursive=True))
+    yield
+    assert set(psutil.Process().children(recursive=True)) <= before, "something was left running"
 
 
 def saved(model: keras.Model, path: Path) -> Path:

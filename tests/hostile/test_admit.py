@@ -7,7 +7,6 @@ import time
 
 import keras
 import numpy as np
-import psutil
 import pytest
 from keras import layers
 
@@ -15,7 +14,7 @@ from models import untrusted
 from models.untrusted import Limits, Refused, child, probe
 from models.untrusted.build import fingerprint
 from tests.hostile import building, corpus_config, corpus_weights
-from tests.hostile.building import CLASSES, HONEST, SHAPE, layer, saved
+from tests.hostile.building import CLASSES, HONEST, SHAPE, layer, nothing_left_running, saved
 from tests.hostile.corpus import CASES
 from tests.hostile.test_corpus import check_line, trap
 
@@ -28,15 +27,13 @@ BY_NAME = {case.name: case for case in CASES}
 
 
 def admit(path, **options):
-    found = untrusted.admit(path, **{"input_shape": SHAPE, "num_classes": CLASSES, "images": IMAGES} | options)
-    assert not psutil.Process().children(recursive=True)
-    return found
+    with nothing_left_running():
+        return untrusted.admit(path, **{"input_shape": SHAPE, "num_classes": CLASSES, "images": IMAGES} | options)
 
 
 def refused(path, pattern, **options):
-    with pytest.raises(Refused) as error:
+    with nothing_left_running(), pytest.raises(Refused) as error:
         admit(path, **options)
-    assert not psutil.Process().children(recursive=True)
     check_line(str(error.value), pattern)
 
 

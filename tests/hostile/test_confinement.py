@@ -14,14 +14,16 @@ import pytest
 
 from models.untrusted import confinement
 from models.untrusted.confinement import Limits, confined
+from tests.hostile.building import nothing_left_running
 
 SMALL = Limits(memory_bytes=1 << 30, cpu_seconds=2, wall_seconds=10, file_bytes=1 << 20, open_files=64)
 
 
 def run(folder, *arguments, limits=SMALL):
-    done = confined("tests.hostile.payloads", list(arguments), folder=folder, outputs=["result.json"], limits=limits)
-    assert not psutil.Process().children(recursive=True), "the confined process left something running"
-    return done
+    with nothing_left_running():
+        return confined(
+            "tests.hostile.payloads", list(arguments), folder=folder, outputs=["result.json"], limits=limits
+        )
 
 
 def result(folder):
