@@ -7,13 +7,9 @@ Without a subcommand it runs the `quick` preset.
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
-
-if TYPE_CHECKING:
-    from benchmark.submission import Evaluated
-    from leaderboard.flags import Meaning
 
 app = typer.Typer(
     help="Is a robust image classifier also an interpretable one? Without a command: run the quick preset.",
@@ -176,22 +172,6 @@ def paper(
         print(path)
 
 
-def _show(evaluated: "Evaluated") -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    from benchmark import submission
-    from leaderboard.flags import MEANINGS
-
-    table = Table("score", "value [95 %]", "against the trade-off", box=None, pad_edge=False)
-    for row in submission.verdict(evaluated):
-        table.add_row(*map(Text, row))
-    (Console() if sys.stdout.isatty() else Console(width=200)).print(table)
-    for flag in evaluated.entry.flags:
-        print(_flag_line(MEANINGS[flag.name], flag.evidence))
-
-
 @app.command()
 def submit(
     model: ModelFile,
@@ -204,39 +184,12 @@ def submit(
     """Check a model, measure it as its track says, and put it on the board. Stopped, it goes on where it was."""
     from rich.console import Console
 
-    from benchmark import submission
+    from benchmark import printed, submission
 
-    _show(submission.submit(model, track, card, board=board, data_dir=data_dir, workers=workers, console=Console()))
+    printed.scores(
+        submission.submit(model, track, card, board=board, data_dir=data_dir, workers=workers, console=Console())
+    )
     print(f"board: {board / 'LEADERBOARD.md'}, {board / 'index.html'}")
-
-
-def _show_robust(values: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from leaderboard.flags import MEANINGS
-    from metrics import statistics
-
-    def share(hits: int) -> str:
-        found = statistics.proportion(hits, values["examples"])
-        return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
-
-    table = Table("after", "loss", "accuracy [95 %]", "broken", "seconds", box=None, pad_edge=False)
-    table.add_row("no attack", "", share(values["clean"]), "", "")
-    for row in values["attacks"]:
-        table.add_row(row["attack"], row["loss"], share(row["hits"]), f"{row['broken']:,}", f"{row['seconds']:.1f}")
-    (Console() if sys.stdout.isatty() else Console(width=200)).print(table)
-    means = f"{values['gradients']:.0f} gradients and {values['forwards']:.0f} forward passes an image"
-    print(f"robust accuracy {share(values['robust'])} of {values['examples']:,} images, {means}")
-    if values["unconfirmed"]:
-        print(f"{values['unconfirmed']:,} examples did not stand when they were looked at again, and are not counted")
-    for flag in values["flags"]:
-        print(_flag_line(MEANINGS[flag["name"]], flag["evidence"]))
-
-
-def _flag_line(meaning: "Meaning", evidence: dict[str, Any]) -> str:
-    numbers = ", ".join(f"{name} {value}" for name, value in evidence.items())
-    return f"flag: {meaning.title} ({numbers}): raised when {meaning.raised_when}; it means that {meaning.means}"
 
 
 @app.command()
@@ -264,9 +217,9 @@ def evaluate(
     if (track is None) == (data is None):
         raise InputError("evaluate takes either --track (every score) or --data (robust accuracy).")
     if data is None:
-        from benchmark import submission
+        from benchmark import printed, submission
 
-        _show(
+        printed.scores(
             submission.evaluate(
                 model, str(track), card, board=board, data_dir=data_dir, workers=workers, console=Console()
             )
@@ -274,13 +227,13 @@ def evaluate(
         return
     if epsilon is None:
         raise InputError("--data needs --epsilon, the radius in pixel units ([0, 1]).")
-    from benchmark import assessment
+    from benchmark import assessment, printed
 
     values, _ = assessment.assess(
         model, data_name=data, norm=norm, epsilon=epsilon, version=version, images=images, seed=seed,
         out=out or assessment.FOLDER, data_dir=data_dir, threads=workers, console=Console(),
     )  # fmt: skip
-    _show_robust(values)
+    printed.robust(values)
 
 
 @app.command()

@@ -23,7 +23,7 @@ from models.errors import InputError
 from models.functional import State, logits_of, pixels, program, state
 
 MOST_AT_ONCE = 16
-"""Steps between two looks at the rows, at most."""
+"""Steps between two looks at the rows, at most; in a run of many steps a hundredth of them."""
 MANY_STAY = 7 / 8
 """The share of rows that must stay for a longer wait until the next look."""
 REFILL = 0.25
@@ -86,10 +86,11 @@ class _Run:
         self.size, self.progress = batch_size, progress
         self.classes = int(model.output_shape[-1])
         self.runs = attack.runs(self.classes)
+        self.most = max(MOST_AT_ONCE, attack.steps // 100)
         values = state(model)
         self.weights = (values.trainable, values.other)
-        self.begin = program(model, ("begin", attack), lambda m: _begin(attack, m))
-        self.advance = program(model, ("advance", attack), lambda m: _advance(attack, m))
+        self.begin = program(model, ("begin", attack), lambda m: _begin(attack, m), rows_from=2)
+        self.advance = program(model, ("advance", attack), lambda m: _advance(attack, m), rows_from=2)
         self.waiting = deque((image, 0) for image in range(len(x)))
         self.under_way, self.threads, self.failed = 0, threads, False
         self.fixed = backend.fixed_shapes()
@@ -179,7 +180,7 @@ class _Run:
                     jobs = [jobs[place] for place in live] + entering
                 rows = self.advance(*self.weights, rows, backend.to_device(np.array(count, np.int32)))
                 live = self._leave(jobs, rows)
-                count = max(count // 2, 1) if len(live) < MANY_STAY * len(jobs) else min(count * 2, MOST_AT_ONCE)
+                count = max(count // 2, 1) if len(live) < MANY_STAY * len(jobs) else min(count * 2, self.most)
         except BaseException:
             self.stop()
             raise

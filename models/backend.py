@@ -10,6 +10,7 @@ about twelve times slower. On an accelerator both backends use XLA.
 
 import math
 import os
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -52,15 +53,39 @@ if NAME == "tensorflow":
 
     tf.get_logger().setLevel("ERROR")
 
-    def jit(function: Callable, *, any_length: bool = False) -> Callable:
+    def jit(function: Callable, *, any_length: bool = False, rows_from: int | None = None) -> Callable:
         """Compiles a function of tensors; one program for each set of argument shapes.
 
         Args:
             function: The function.
-            any_length: Where the compiler can (graph mode), let one program serve batches of any length.
+            any_length: Where the compiler can (graph mode), let one program serve batches of any length: the second
+                length costs another compilation, further ones none.
+            rows_from: The argument from which on all first axes are a batch's. Where the compiler can, the first
+                compilation then serves every length.
         """
-        xla = has_accelerator()
-        return tf.function(function, autograph=False, jit_compile=xla or None, reduce_retracing=any_length and not xla)
+        if has_accelerator():
+            return tf.function(function, autograph=False, jit_compile=True)
+        if rows_from is None:
+            return tf.function(function, autograph=False, reduce_retracing=any_length)
+        return _of_any_length(function, rows_from)
+
+    def _of_any_length(function: Callable, rows_from: int) -> Callable:
+        made: dict[tuple, Callable] = {}
+        lock = threading.Lock()
+
+        def call(*args: Any) -> Any:
+            rows = args[rows_from:]
+            kind = tuple((v.dtype, tuple(v.shape[1:]), len(v.shape)) for v in tf.nest.flatten(rows))
+            with lock:
+                if kind not in made:
+                    specs = tf.nest.map_structure(
+                        lambda v: tf.TensorSpec([None, *v.shape[1:]] if len(v.shape) else [], v.dtype), rows
+                    )
+                    fixed = tf.nest.map_structure(lambda v: tf.TensorSpec(v.shape, v.dtype), args[:rows_from])
+                    made[kind] = tf.function(function, autograph=False, input_signature=(*fixed, *specs))
+            return made[kind](*args)
+
+        return call
 
     def to_device(x: np.ndarray) -> Any:
         """An array as a tensor on the device, its type kept."""
@@ -215,7 +240,7 @@ elif NAME == "jax":
         """Names of the devices computations can run on, as `"CPU:0"`, `"GPU:0"`."""
         return [f"{d.platform.upper()}:{d.id}" for d in jax.devices()]
 
-    def jit(function: Callable, *, any_length: bool = False) -> Callable:
+    def jit(function: Callable, *, any_length: bool = False, rows_from: int | None = None) -> Callable:
         """Compiles a function of tensors; one program for each set of argument shapes."""
         return jax.jit(function)
 

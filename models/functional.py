@@ -100,7 +100,12 @@ _lock = threading.Lock()
 
 
 def program(
-    model: keras.Model, key: tuple, make: Callable[[keras.Model], Callable], *, any_length: bool = True
+    model: keras.Model,
+    key: tuple,
+    make: Callable[[keras.Model], Callable],
+    *,
+    any_length: bool = True,
+    rows_from: int | None = None,
 ) -> Callable:
     """The compiled program for a model's structure, made at its first use.
 
@@ -109,6 +114,7 @@ def program(
         key: What else the program depends on; hashable.
         make: Given a model, returns the function to compile. It must use the model through `stateless_call` alone.
         any_length: Whether it works for batches whose length is not known when it is compiled.
+        rows_from: The argument from which on all first axes are a batch's, where that is so.
 
     Returns:
         The compiled function.
@@ -116,7 +122,7 @@ def program(
     full = (structure(model), *key)
     with _lock:
         if full not in _programs:  # the model is kept with its program: an id in use cannot name another model
-            _programs[full] = (backend.jit(make(model), any_length=any_length), model)
+            _programs[full] = (backend.jit(make(model), any_length=any_length, rows_from=rows_from), model)
         return _programs[full][0]
 
 

@@ -1,5 +1,7 @@
 """The attacks of the ensemble, step by step: against plain NumPy, solvers and facts of the papers."""
 
+from dataclasses import dataclass
+
 import keras
 import numpy as np
 import pytest
@@ -242,3 +244,25 @@ def test_random_numbers_have_their_distributions():
 def test_a_queue_of_no_images(digits, digits_model):
     nothing = run_queue(Apgd("linf"), digits_model, digits.x_test[:0], digits.y_test[:0], epsilon=0.1, keys=np.zeros(0))
     assert nothing.found.shape == (0, 8, 8, 1)
+
+
+@pytest.mark.skipif(backend.fixed_shapes(), reason="a compiler that needs every size knows two")
+def test_images_leave_and_enter_without_another_compilation(digits, digits_model):
+    """One start and one loop of steps are traced, however many images are in the batch."""
+    lengths, steps = [], []
+
+    @dataclass(frozen=True)
+    class Watched(Apgd):
+        def start(self, logits, state):
+            lengths.append(state["x"].shape)
+            return super().start(logits, state)
+
+        def step(self, logits, state):
+            steps.append(state["x"].shape)
+            return super().step(logits, state)
+
+    x, y = digits.x_test[:30], digits.y_test[:30]
+    keys = randomness.keys_of(0, np.arange(30))
+    out = run_queue(Watched("linf", steps=10, restarts=2), digits_model, x, y, epsilon=0.1, keys=keys, batch_size=16)
+    assert 0 < out.broken.sum() < 30
+    assert len(lengths) == len(steps) == 1
