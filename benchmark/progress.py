@@ -1,5 +1,6 @@
 """What a user sees while a plan runs: the stage, units done and left, an estimate of the time left."""
 
+import itertools
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -117,13 +118,15 @@ class AttackDisplay:
         """An attack is done with so many images more, and has broken so many of them."""
         self.done[attack] += done
         self.broken[attack] += broken
+        before = itertools.takewhile(lambda name: name != attack, self.broken)
+        most = self.images - sum(self.broken[name] for name in before)
         if self.bar:
             if attack not in self.tasks:
-                self.tasks[attack] = self.bar.add_task(attack, total=self.images, broken=0)
-            self.bar.update(self.tasks[attack], completed=self.done[attack], broken=self.broken[attack])
+                self.tasks[attack] = self.bar.add_task(attack, total=most, broken=0)
+            self.bar.update(self.tasks[attack], completed=self.done[attack], total=most, broken=self.broken[attack])
         elif time.monotonic() - self.last_line >= self.every:
             self.last_line = time.monotonic()
-            said = f"{attack}: {self.done[attack]:,} of at most {self.images:,} images, {self.broken[attack]:,} broken"
+            said = f"{attack}: {self.done[attack]:,} of at most {most:,} images, {self.broken[attack]:,} broken"
             self.console.print(said, markup=False, highlight=False, soft_wrap=True)
 
 
