@@ -1,8 +1,7 @@
 """The one place that knows which backend runs: TensorFlow (default) or JAX.
 
 Keras 3 has no backend-neutral gradient, no traced random key and no switch for compilation. This file holds those
-and nothing else; `keras.ops` serves everywhere for the rest. Set `KERAS_BACKEND=jax` before the first import to
-choose JAX.
+and nothing else; `keras.ops` serves everywhere for the rest. `KERAS_BACKEND=jax` before the first import chooses JAX.
 
 On a CPU, programs run in TensorFlow's graph mode: XLA compiles a convolution inside a loop to single-threaded code,
 about twelve times slower. On an accelerator both backends use XLA.
@@ -10,7 +9,6 @@ about twelve times slower. On an accelerator both backends use XLA.
 
 import math
 import os
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -58,32 +56,27 @@ if NAME == "tensorflow":
 
         Args:
             function: The function.
-            any_length: Where the compiler can (graph mode), let one program serve batches of any length: the second
-                length costs another compilation, further ones none.
-            rows_from: The argument from which on all first axes are a batch's. Where the compiler can, the first
-                compilation then serves every length.
+            any_length: Where the compiler can (graph mode), let the second compilation serve batches of any length.
+            rows_from: The argument from which on all first axes are a batch's; the first compilation then serves all.
         """
         if has_accelerator():
             return tf.function(function, autograph=False, jit_compile=True)
+        program = tf.function(function, autograph=False, reduce_retracing=any_length)
         if rows_from is None:
-            return tf.function(function, autograph=False, reduce_retracing=any_length)
-        return _of_any_length(function, rows_from)
+            return program
+        made: set[tuple] = set()
 
-    def _of_any_length(function: Callable, rows_from: int) -> Callable:
-        made: dict[tuple, Callable] = {}
-        lock = threading.Lock()
+        def spec(v: Any, first: tuple = ()) -> Any:
+            return tf.TensorSpec((*first, *v.shape[len(first) :]) if len(v.shape) else (), v.dtype)
 
         def call(*args: Any) -> Any:
-            rows = args[rows_from:]
-            kind = tuple((v.dtype, tuple(v.shape[1:]), len(v.shape)) for v in tf.nest.flatten(rows))
-            with lock:
-                if kind not in made:
-                    specs = tf.nest.map_structure(
-                        lambda v: tf.TensorSpec([None, *v.shape[1:]] if len(v.shape) else [], v.dtype), rows
-                    )
-                    fixed = tf.nest.map_structure(lambda v: tf.TensorSpec(v.shape, v.dtype), args[:rows_from])
-                    made[kind] = tf.function(function, autograph=False, input_signature=(*fixed, *specs))
-            return made[kind](*args)
+            kind = tuple((v.dtype, *v.shape[1:]) for v in tf.nest.flatten(args[rows_from:]))
+            if kind not in made:  # the call below finds this trace
+                specs = [tf.nest.map_structure(spec, v) for v in args[:rows_from]]
+                specs += [tf.nest.map_structure(lambda v: spec(v, (None,)), v) for v in args[rows_from:]]
+                program.get_concrete_function(*specs)
+                made.add(kind)
+            return program(*args)
 
         return call
 
