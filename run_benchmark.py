@@ -12,25 +12,39 @@ from typing import Annotated, Literal
 import typer
 
 app = typer.Typer(
-    help="Is a robust image classifier also an interpretable one? Without a command: run the quick preset.",
+    help=(
+        "Is a robust image classifier also an interpretable one? Without a command: run the quick"
+        " preset."
+    ),
     invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
-Preset = Annotated[str | None, typer.Option(help="A preset: quick, reduced-mnist, paper-cifar10, ...")]
-ConfigFile = Annotated[
-    Path | None, typer.Option("--config", help="A TOML file: a whole configuration, or changes to --preset.")
+Preset = Annotated[
+    str | None, typer.Option(help="A preset: quick, reduced-mnist, paper-cifar10, ...")
 ]
-Set = Annotated[list[str], typer.Option("--set", help="key=value, as training.epochs=10; may be repeated.")]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", help="A TOML file: a whole configuration, or changes to --preset."),
+]
+Set = Annotated[
+    list[str], typer.Option("--set", help="key=value, as training.epochs=10; may be repeated.")
+]
 Out = Annotated[Path | None, typer.Option(help="The run's folder; runs/PRESET by default.")]
 RunFolder = Annotated[Path, typer.Option("--out", help="The folder of a finished run.")]
 BoardFolder = Annotated[Path, typer.Option("--board", help="The board's folder.")]
 BOARD = Path("leaderboard")
-ModelFile = Annotated[Path, typer.Argument(metavar="MODEL.keras", help="A trained Keras classifier.")]
-TrackName = Annotated[str, typer.Option(help="A track: digits, mnist-reduced, cifar10-reduced, cifar10, ...")]
+ModelFile = Annotated[
+    Path, typer.Argument(metavar="MODEL.keras", help="A trained Keras classifier.")
+]
+TrackName = Annotated[
+    str, typer.Option(help="A track: digits, mnist-reduced, cifar10-reduced, cifar10, ...")
+]
 Workers = Annotated[int | None, typer.Option(min=1, help="Units at a time; one a core by default.")]
-DataDir = Annotated[str | None, typer.Option(help="The TFDS folder; else TFDS_DATA_DIR, else TFDS's own default.")]
+DataDir = Annotated[
+    str | None, typer.Option(help="The TFDS folder; else TFDS_DATA_DIR, else TFDS's own default.")
+]
 
 
 def _folder(out: Path | None, name: str) -> Path:
@@ -51,15 +65,27 @@ def run(
     out: Out = None,
     assignments: Set = [],  # noqa: B006  Typer copies it
     data_dir: DataDir = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Remove what the folder holds and begin anew.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Remove what the folder holds and begin anew.")
+    ] = False,
     workers: Workers = None,
-    executor: Annotated[Literal["threads", "ray"], typer.Option(help="In this process, or on Ray.")] = "threads",
+    executor: Annotated[
+        Literal["threads", "ray"], typer.Option(help="In this process, or on Ray.")
+    ] = "threads",
     address: Annotated[
-        str | None, typer.Option(help="Of Ray: HOST:PORT of a cluster's head, or auto; else Ray is started here.")
+        str | None,
+        typer.Option(
+            help="Of Ray: HOST:PORT of a cluster's head, or auto; else Ray is started here."
+        ),
     ] = None,
-    cores: Annotated[int, typer.Option(min=1, help="Of Ray: cores of a worker, which share its memory.")] = 1,
+    cores: Annotated[
+        int, typer.Option(min=1, help="Of Ray: cores of a worker, which share its memory.")
+    ] = 1,
 ) -> None:
-    """Train the grid, measure, write results, leaderboard and figures. Stopped, it goes on where it was."""
+    """Train the grid, measure, write results, leaderboard and figures.
+
+    Stopped, it goes on where it was.
+    """
     from rich.console import Console
 
     from benchmark import config as configuration
@@ -71,7 +97,15 @@ def run(
         raise InputError("--address and --cores are Ray's: add --executor ray.")
     cluster = runner.Cluster(address, cores) if executor == "ray" else None
     folder = _folder(out, resolved.name)
-    runner.run(resolved, folder, data_dir=data_dir, fresh=fresh, workers=workers, console=Console(), cluster=cluster)
+    runner.run(
+        resolved,
+        folder,
+        data_dir=data_dir,
+        fresh=fresh,
+        workers=workers,
+        console=Console(),
+        cluster=cluster,
+    )
 
 
 @app.command()
@@ -81,10 +115,15 @@ def plan(
     out: Out = None,
     assignments: Set = [],  # noqa: B006  Typer copies it
     data_dir: DataDir = None,
-    probe: Annotated[bool, typer.Option(help="Measure a few batches and estimate the time on this device.")] = True,
+    probe: Annotated[
+        bool, typer.Option(help="Measure a few batches and estimate the time on this device.")
+    ] = True,
     workers: Workers = None,
     simulate: Annotated[
-        int | None, typer.Option(min=1, help="Print the wall time on 1 to so many workers, from measured unit times.")
+        int | None,
+        typer.Option(
+            min=1, help="Print the wall time on 1 to so many workers, from measured unit times."
+        ),
     ] = None,
 ) -> None:
     """List every unit of work, which are done, what each trains on, and what is left to do in time on this device."""
@@ -111,7 +150,8 @@ def plan(
         measured = len({unit.tags["network"] for unit in masked})
         others = sum(1 for _ in work.of("retrain")) - len(masked)
         lines.append(
-            f"          {len(masked):,} retrainings of {measured} networks' ROAR and KAR, {others} for comparison"
+            f"          {len(masked):,} retrainings of {measured} networks' ROAR and KAR, {others}"
+            " for comparison"
         )
     total = sum(unit.images for unit in work.units)
     lines.append(
@@ -128,7 +168,9 @@ def plan(
         from benchmark import simulation
 
         took = {unit.key: store.body(unit)["seconds"] for unit in work.units if unit.key in done}
-        print("\n" + simulation.report(work, took, simulate, workers=workers, probe=probe, notice=say))
+        print(
+            "\n" + simulation.report(work, took, simulate, workers=workers, probe=probe, notice=say)
+        )
     elif probe and left:
         from benchmark import probe as probes
 
@@ -140,7 +182,10 @@ def plan(
 def plots(
     out: RunFolder = Path("runs/quick"),
     leaderboard: Annotated[
-        bool, typer.Option("--leaderboard", help="The board's trade-off figures, from its entries alone.")
+        bool,
+        typer.Option(
+            "--leaderboard", help="The board's trade-off figures, from its entries alone."
+        ),
     ] = False,
     board: BoardFolder = BOARD,
 ) -> None:
@@ -159,16 +204,25 @@ def plots(
 
 @app.command()
 def paper(
-    out: Annotated[list[Path], typer.Option(help="The folder of a finished run; several may follow.")],
-    more: Annotated[list[Path] | None, typer.Argument(metavar="[DIR]...", help="Further folders.")] = None,
-    report: Annotated[Path, typer.Option(help="The file to write; figures and tables go beside it.")] = Path(
-        "runs/paper/paper.md"
-    ),
+    out: Annotated[
+        list[Path], typer.Option(help="The folder of a finished run; several may follow.")
+    ],
+    more: Annotated[
+        list[Path] | None, typer.Argument(metavar="[DIR]...", help="Further folders.")
+    ] = None,
+    report: Annotated[
+        Path, typer.Option(help="The file to write; figures and tables go beside it.")
+    ] = Path("runs/paper/paper.md"),
 ) -> None:
-    """Compare finished runs with every claim of the paper: one report, with figures. Trains nothing."""
+    """Compare finished runs with every claim of the paper: one report, with figures.
+
+    Trains nothing.
+    """
     from benchmark.paper import document
 
-    for path in document.write_report([*out, *(more or [])], report, lambda text: print(text, file=sys.stderr)):
+    for path in document.write_report(
+        [*out, *(more or [])], report, lambda text: print(text, file=sys.stderr)
+    ):
         print(path)
 
 
@@ -176,18 +230,25 @@ def paper(
 def submit(
     model: ModelFile,
     track: TrackName,
-    card: Annotated[Path, typer.Option(help="The model's card, a TOML file; see docs/submitting.md.")],
+    card: Annotated[
+        Path, typer.Option(help="The model's card, a TOML file; see docs/submitting.md.")
+    ],
     board: BoardFolder = BOARD,
     data_dir: DataDir = None,
     workers: Workers = None,
 ) -> None:
-    """Check a model, measure it as its track says, and put it on the board. Stopped, it goes on where it was."""
+    """Check a model, measure it as its track says, and put it on the board.
+
+    Stopped, it goes on where it was.
+    """
     from rich.console import Console
 
     from benchmark import printed, submission
 
     printed.scores(
-        submission.submit(model, track, card, board=board, data_dir=data_dir, workers=workers, console=Console())
+        submission.submit(
+            model, track, card, board=board, data_dir=data_dir, workers=workers, console=Console()
+        )
     )
     print(f"board: {board / 'LEADERBOARD.md'}, {board / 'index.html'}")
 
@@ -195,19 +256,33 @@ def submit(
 @app.command()
 def evaluate(
     model: ModelFile,
-    track: Annotated[str | None, typer.Option(help="A track: every score, as `submit` measures it.")] = None,
+    track: Annotated[
+        str | None, typer.Option(help="A track: every score, as `submit` measures it.")
+    ] = None,
     card: Annotated[Path | None, typer.Option(help="The model's card; may be left out.")] = None,
     board: BoardFolder = BOARD,
     data_dir: DataDir = None,
     workers: Workers = None,
-    data: Annotated[str | None, typer.Option(help="A data set: robust accuracy on it, under --attack.")] = None,
-    attack: Annotated[Literal["autoattack"], typer.Option(help="The attack on --data.")] = "autoattack",
-    version: Annotated[str, typer.Option(help="AutoAttack's: standard, plus, or rand for random models.")] = "standard",
+    data: Annotated[
+        str | None, typer.Option(help="A data set: robust accuracy on it, under --attack.")
+    ] = None,
+    attack: Annotated[
+        Literal["autoattack"], typer.Option(help="The attack on --data.")
+    ] = "autoattack",
+    version: Annotated[
+        str, typer.Option(help="AutoAttack's: standard, plus, or rand for random models.")
+    ] = "standard",
     norm: Annotated[str, typer.Option(help="linf or l2.")] = "linf",
-    epsilon: Annotated[float | None, typer.Option(help="The radius, in pixel units ([0, 1]).")] = None,
-    images: Annotated[int, typer.Option(min=1, help="How many test images, from the first.")] = 1000,
+    epsilon: Annotated[
+        float | None, typer.Option(help="The radius, in pixel units ([0, 1]).")
+    ] = None,
+    images: Annotated[
+        int, typer.Option(min=1, help="How many test images, from the first.")
+    ] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of what attacks draw at random.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Where outcomes are kept; runs/robust-accuracy by default.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where outcomes are kept; runs/robust-accuracy by default.")
+    ] = None,
 ) -> None:
     """With --track the same as `submit`, with nothing added to the board; with --data robust accuracy alone."""
     from rich.console import Console
@@ -221,7 +296,13 @@ def evaluate(
 
         printed.scores(
             submission.evaluate(
-                model, str(track), card, board=board, data_dir=data_dir, workers=workers, console=Console()
+                model,
+                str(track),
+                card,
+                board=board,
+                data_dir=data_dir,
+                workers=workers,
+                console=Console(),
             )
         )
         return
@@ -230,14 +311,25 @@ def evaluate(
     from benchmark import assessment, printed
 
     values, _ = assessment.assess(
-        model, data_name=data, norm=norm, epsilon=epsilon, version=version, images=images, seed=seed,
-        out=out or assessment.FOLDER, data_dir=data_dir, threads=workers, console=Console(),
-    )  # fmt: skip
+        model,
+        data_name=data,
+        norm=norm,
+        epsilon=epsilon,
+        version=version,
+        images=images,
+        seed=seed,
+        out=out or assessment.FOLDER,
+        data_dir=data_dir,
+        threads=workers,
+        console=Console(),
+    )
     printed.robust(values)
 
 
 @app.command()
-def reference(track: TrackName, board: BoardFolder = BOARD, data_dir: DataDir = None, workers: Workers = None) -> None:
+def reference(
+    track: TrackName, board: BoardFolder = BOARD, data_dir: DataDir = None, workers: Workers = None
+) -> None:
     """Train and measure a track's reference grid, in the folder of its preset, and put its networks on the board."""
     from rich.console import Console
 
@@ -248,10 +340,15 @@ def reference(track: TrackName, board: BoardFolder = BOARD, data_dir: DataDir = 
 
 @app.command()
 def leaderboard(
-    out: Annotated[Path | None, typer.Option(help="A run's folder: its own board instead of the leaderboard.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A run's folder: its own board instead of the leaderboard.")
+    ] = None,
     board: BoardFolder = BOARD,
     check: Annotated[
-        bool, typer.Option("--check", help="Change nothing: validate entries, scores and everything rendered.")
+        bool,
+        typer.Option(
+            "--check", help="Change nothing: validate entries, scores and everything rendered."
+        ),
     ] = False,
 ) -> None:
     """Render the board again from its entries: Markdown, CSV, Parquet, the page, the schema."""
@@ -302,7 +399,9 @@ def entry_point(arguments: list[str] | None = None) -> int:
         return 2
     if code == stopped:  # Typer's way to report Ctrl-C
         print("\nStopped. The same command goes on from here.", file=sys.stderr, flush=True)
-        os._exit(stopped)  # units under way have nothing to save: a result is stored whole or not at all
+        os._exit(
+            stopped
+        )  # units under way have nothing to save: a result is stored whole or not at all
     return code if isinstance(code, int) else 0
 
 

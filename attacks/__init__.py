@@ -4,16 +4,17 @@ An attack is a traceable function of tensors,
 
     x_adv = attack(logits, x, y, epsilon=..., norm=..., key=..., ...)
 
-with `logits` a function from pixels `(n, ...)` to `(n, classes)`, `x` in [0, 1], `y` integer labels `(n,)`. It may be
-called inside a compiled training step. Radii (`epsilon`) and step sizes are in pixel units, where the box is [0, 1];
-the paper's numbers, on [-1, 1], are twice as large. The two norms are `"l2"`, over all pixels and channels of an image,
-and `"linf"`. All results lie in the ball around `x` and in the box.
+with `logits` a function from pixels `(n, ...)` to `(n, classes)`, `x` in [0, 1], `y` integer labels
+`(n,)`. It may be called inside a compiled training step. Radii (`epsilon`) and step sizes are in
+pixel units, where the box is [0, 1]; the paper's numbers, on [-1, 1], are twice as large. The two
+norms are `"l2"`, over all pixels and channels of an image, and `"linf"`. All results lie in the
+ball around `x` and in the box.
 
-`Attack` is an attack with its hyperparameters, hashable; `run` applies one to arrays. A new attack is a file with such
-a function and a name in `ATTACKS`.
+`Attack` is an attack with its hyperparameters, hashable; `run` applies one to arrays. A new attack
+is a file with such a function and a name in `ATTACKS`.
 
-`autoattack.evaluate` attacks images with an ensemble, for robust accuracy: its attacks are written as a start and a
-step (`stepping`), so that images leave a batch once they are broken (`queue`).
+`autoattack.evaluate` attacks images with an ensemble, for robust accuracy: its attacks are written
+as a start and a step (`stepping`), so that images leave a batch once they are broken (`queue`).
 """
 
 import importlib
@@ -23,7 +24,18 @@ from models.errors import unknown
 
 ATTACKS: dict[str, str] = {
     name: f"attacks.{name}"
-    for name in ("fgsm", "fgsm_rs", "mi_fgsm", "pgd", "apgd", "fab", "square", "deepfool", "cw_l2", "noise")
+    for name in (
+        "fgsm",
+        "fgsm_rs",
+        "mi_fgsm",
+        "pgd",
+        "apgd",
+        "fab",
+        "square",
+        "deepfool",
+        "cw_l2",
+        "noise",
+    )
 }
 NORMS = ("l2", "linf")
 LOSSES = ("xent", "cw")

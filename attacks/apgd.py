@@ -20,8 +20,8 @@ MOMENTUM, FIRST, SHORTER, SHORTEST = 0.75, 0.22, 0.03, 0.06
 def checkpoints(steps: int) -> list[int]:
     """The steps after which an image's step size is looked at.
 
-    The first comes after 22 percent of the steps; every interval is 3 percentage points shorter than the one before,
-    down to 6.
+    The first comes after 22 percent of the steps; every interval is 3 percentage points shorter
+    than the one before, down to 6.
 
     Args:
         steps: Steps of a run.
@@ -62,13 +62,15 @@ class Apgd:
 
     Attributes:
         norm: `"l2"` or `"linf"`.
-        loss: `"xent"`, `"cw"`, `"margin"`, `"dlr"`, or towards targets `"dlr-targeted"`, `"margin-targeted"`.
+        loss: `"xent"`, `"cw"`, `"margin"`, `"dlr"`, or towards targets `"dlr-targeted"`,
+            `"margin-targeted"`.
         steps: Steps of a run.
         restarts: Random starts, for each target.
-        targets: How many of the classes ranked highest on the clean image are tried, one after the other.
-        transformations: Gradients that are averaged at each point, for a model that draws at random. With more than one
-            an image gets all steps: what one average calls broken, the next may not, so of the points found
-            misclassified the one of highest loss is kept.
+        targets: How many of the classes ranked highest on the clean image are tried, one after the
+            other.
+        transformations: Gradients that are averaged at each point, for a model that draws at
+            random. With more than one an image gets all steps: what one average calls broken, the
+            next may not, so of the points found misclassified the one of highest loss is kept.
         rho: The share of steps that must raise the loss for the step size to stay.
 
     Reference: Croce, Hein, arXiv 2003.01690, algorithm 1.
@@ -84,7 +86,9 @@ class Apgd:
 
     def runs(self, classes: int) -> int:
         """Restarts, for each of at most `classes - 1` targets."""
-        return self.restarts * (min(self.targets, classes - 1) if self.loss in losses.TARGETED else 1)
+        return self.restarts * (
+            min(self.targets, classes - 1) if self.loss in losses.TARGETED else 1
+        )
 
     def cost(self, i: Any, classes: int) -> tuple[Any, Any]:
         """Gradients and forward passes of a run after `i` steps."""
@@ -94,10 +98,14 @@ class Apgd:
         """The highest loss met, `(n,)`."""
         return state["best_value"]
 
-    def _evaluated(self, logits: Callable, state: State, point: Any, step: Any) -> tuple[Any, Any, Any]:
+    def _evaluated(
+        self, logits: Callable, state: State, point: Any, step: Any
+    ) -> tuple[Any, Any, Any]:
         """Loss `(n,)`, its gradient and the logits at a point; averages over the transformations."""
         if self.loss in losses.TARGETED:
-            loss = functools.partial(losses.TARGETED[self.loss], y=state["y"], target=state["target"])
+            loss = functools.partial(
+                losses.TARGETED[self.loss], y=state["y"], target=state["target"]
+            )
         else:
             loss = functools.partial(losses.get(self.loss), y=state["y"])
 
@@ -135,7 +143,9 @@ class Apgd:
         """A random point on the ball's surface, clipped to the box; see `attacks.stepping`."""
         if self.loss in losses.TARGETED:
             state = state | {
-                "target": target_classes(logits(state["x"]), state["y"], state["run"] // self.restarts + 1)
+                "target": target_classes(
+                    logits(state["x"]), state["y"], state["run"] // self.restarts + 1
+                )
             }
         point = random_start(state, self.norm)
         value, gradient, z = self._evaluated(logits, state, point, 0)
@@ -144,10 +154,18 @@ class Apgd:
             state = state | {"found_value": zeros - float("inf")}
         state = self._judged(state, point, value, z, last=zeros > 0)
         return state | {
-            "point": point, "before": point, "gradient": gradient, "value": value,
-            "best_point": point, "best_gradient": gradient, "best_value": value,
-            "size": 2.0 * state["radius"], "rises": zeros, "checked_value": value, "halved": zeros > 0,
-        }  # fmt: skip
+            "point": point,
+            "before": point,
+            "gradient": gradient,
+            "value": value,
+            "best_point": point,
+            "best_gradient": gradient,
+            "best_value": value,
+            "size": 2.0 * state["radius"],
+            "rises": zeros,
+            "checked_value": value,
+            "halved": zeros > 0,
+        }
 
     def step(self, logits: Callable, state: State) -> State:
         """One step, and what a checkpoint asks for; see `attacks.stepping`."""
@@ -179,12 +197,14 @@ class Apgd:
             "before": point,
             "gradient": stepping.chosen(halve, best_gradient, gradient),
             "value": ops.where(halve, best_value, value),
-            "best_point": best_point, "best_gradient": best_gradient, "best_value": best_value,
+            "best_point": best_point,
+            "best_gradient": best_gradient,
+            "best_value": best_value,
             "size": ops.where(halve, state["size"] / 2.0, state["size"]),
             "rises": ops.where(now, 0.0, rises),
             "checked_value": ops.where(now, best_value, state["checked_value"]),
             "halved": ops.where(now, halve, state["halved"]),
-        }  # fmt: skip
+        }
 
 
 def apgd(
@@ -207,8 +227,8 @@ def apgd(
         y: Labels `(n,)`, integers.
         epsilon: Radius in pixel units, a scalar or `(n,)`.
         norm: `"l2"` or `"linf"`.
-        loss: `"xent"`, `"cw"`, `"margin"`, `"dlr"`, or towards the nine classes ranked highest on the clean image
-            `"dlr-targeted"`, `"margin-targeted"`.
+        loss: `"xent"`, `"cw"`, `"margin"`, `"dlr"`, or towards the nine classes ranked highest on
+            the clean image `"dlr-targeted"`, `"margin-targeted"`.
         steps: Steps of a run.
         restarts: Runs; with targets, runs towards each.
         key: Random key.
@@ -222,7 +242,11 @@ def apgd(
     Reference: Croce, Hein, arXiv 2003.01690.
     """
     if restarts < 1 or steps < 1:
-        raise InputError(f"`restarts` and `steps` must be at least 1. Received {restarts} and {steps}.")
+        raise InputError(
+            f"`restarts` and `steps` must be at least 1. Received {restarts} and {steps}."
+        )
     attack = Apgd(norm, loss, steps, restarts)
     state = stepping.whole(attack, logits(x).shape[-1], logits, x, y, epsilon=epsilon, key=key)
-    return backend.stop_gradient(ops.where(per_image(state["broken"], x), state["found"], state["best_point"]))
+    return backend.stop_gradient(
+        ops.where(per_image(state["broken"], x), state["found"], state["best_point"])
+    )

@@ -27,10 +27,11 @@ class Attack:
         name: A key of `ATTACKS`.
         norm: `"l2"` or `"linf"`.
         epsilon: Radius in pixel units ([0, 1]), at least 0.
-        loss: `"xent"`, `"cw"`, `"margin"` or `"dlr"`; for APGD also `"margin-targeted"` or `"dlr-targeted"`. Attacks
-            that have a loss of their own (FAB, Square, DeepFool, CW-L2) do not use it.
-        steps: Gradient steps of a run; of Square, queries; of CW-L2, steps for each of its constants. As many as the
-            attack's function takes by itself where not given.
+        loss: `"xent"`, `"cw"`, `"margin"` or `"dlr"`; for APGD also `"margin-targeted"` or
+            `"dlr-targeted"`. Attacks that have a loss of their own (FAB, Square, DeepFool, CW-L2)
+            do not use it.
+        steps: Gradient steps of a run; of Square, queries; of CW-L2, steps for each of its
+            constants. As many as the attack's function takes by itself where not given.
         step_size: Length of one step in pixel units (PGD, momentum FGSM).
         random_start: Whether to start from a random point of the ball (PGD).
         restarts: Number of runs (PGD, APGD, FAB, Square).
@@ -60,12 +61,16 @@ class Attack:
         for field in ("epsilon", "step_size"):
             value = getattr(self, field)
             if not (math.isfinite(value) and value >= 0):
-                raise InputError(f"`{field}` must be a number of at least 0, in pixel units. Received {value}.")
+                raise InputError(
+                    f"`{field}` must be a number of at least 0, in pixel units. Received {value}."
+                )
         for field in ("steps", "restarts"):
             if getattr(self, field) < 1:
                 raise InputError(f"`{field}` must be at least 1. Received {getattr(self, field)}.")
         if self.name == "pgd" and self.restarts > 1 and not self.random_start:
-            raise InputError("`restarts` above 1 needs `random_start`: without it every run is the same.")
+            raise InputError(
+                "`restarts` above 1 needs `random_start`: without it every run is the same."
+            )
 
     def static(self) -> "Attack":
         """The part that a program is compiled for: radius and step size are arguments."""
@@ -81,13 +86,17 @@ class Attack:
         bound = functools.partial(attack, **fixed)
         if "step_size" in takes:
             return bound
-        return lambda logits, x, y, *, epsilon, step_size, key: bound(logits, x, y, epsilon=epsilon, key=key)
+        return lambda logits, x, y, *, epsilon, step_size, key: bound(
+            logits, x, y, epsilon=epsilon, key=key
+        )
 
 
 def _program(static: Attack, model: keras.Model) -> Callable:
     attack = static.function()
 
-    def run_batch(trainable: Any, other: Any, x: Any, y: Any, epsilon: Any, step_size: Any, key: Any) -> Any:
+    def run_batch(
+        trainable: Any, other: Any, x: Any, y: Any, epsilon: Any, step_size: Any, key: Any
+    ) -> Any:
         logits = logits_of(model, State(trainable, other))
         return attack(logits, pixels(x), y, epsilon=epsilon, step_size=step_size, key=key)
 
@@ -113,8 +122,8 @@ def run(
         x: Images `(n, ...)`, uint8 or floats in [0, 1].
         y: Labels `(n,)`.
         epsilon: A radius for each image, `(n,)`, instead of the attack's own.
-        batch_size: Images at a time; without randomness an accelerator may take more. What is drawn at random
-            (`RANDOM`, `random_start`) depends on it and on `seed`.
+        batch_size: Images at a time; without randomness an accelerator may take more. What is drawn
+            at random (`RANDOM`, `random_start`) depends on it and on `seed`.
         seed: Seed of what is drawn at random.
         progress: Called with the number of images done after each batch.
 
@@ -126,9 +135,15 @@ def run(
     """
     check_images(x)
     check_labels(y, len(x), int(model.output_shape[-1]))
-    radii = np.full(len(x), attack.epsilon, np.float32) if epsilon is None else np.asarray(epsilon, np.float32)
+    radii = (
+        np.full(len(x), attack.epsilon, np.float32)
+        if epsilon is None
+        else np.asarray(epsilon, np.float32)
+    )
     if radii.shape != (len(x),) or not (np.isfinite(radii).all() and (radii >= 0).all()):
-        raise InputError(f"`epsilon` must be {len(x)} numbers of at least 0. Received shape {radii.shape}.")
+        raise InputError(
+            f"`epsilon` must be {len(x)} numbers of at least 0. Received shape {radii.shape}."
+        )
     static = attack.static()
     compiled = program(model, ("attack", static), functools.partial(_program, static))
     values = state(model)

@@ -26,7 +26,8 @@ SURVIVED, MISCLASSIFIED = -1, 0
 def ensemble(version: str, norm: str, classes: int) -> dict[str, Steps]:
     """The attacks of a version, in order.
 
-    The DLR loss needs three classes and its targeted form four; with fewer, the margin takes its place.
+    The DLR loss needs three classes and its targeted form four; with fewer, the margin takes its
+    place.
 
     Args:
         version: `"standard"`, `"plus"` or `"rand"`.
@@ -47,10 +48,17 @@ def ensemble(version: str, norm: str, classes: int) -> dict[str, Steps]:
     dlr = "dlr" if classes > 2 else "margin"
     targeted = Apgd(norm, "dlr-targeted" if classes > 3 else "margin-targeted")
     if version == "rand":
-        return {f"apgd-{name}": Apgd(norm, loss, transformations=TRANSFORMATIONS)
-                for name, loss in (("ce", "xent"), ("dlr", dlr))}  # fmt: skip
+        return {
+            f"apgd-{name}": Apgd(norm, loss, transformations=TRANSFORMATIONS)
+            for name, loss in (("ce", "xent"), ("dlr", dlr))
+        }
     if version == "standard":
-        return {"apgd-ce": Apgd(norm, "xent"), "apgd-t": targeted, "fab-t": Fab(norm), "square": Square(norm)}
+        return {
+            "apgd-ce": Apgd(norm, "xent"),
+            "apgd-t": targeted,
+            "fab-t": Fab(norm),
+            "square": Square(norm),
+        }
     return {
         "apgd-ce": Apgd(norm, "xent", restarts=5),
         "apgd-dlr": Apgd(norm, dlr, restarts=5),
@@ -61,18 +69,24 @@ def ensemble(version: str, norm: str, classes: int) -> dict[str, Steps]:
     }
 
 
-def predicted(model: keras.Model, x: np.ndarray, passes: int = 1, *, numbers: np.ndarray | None = None) -> np.ndarray:
+def predicted(
+    model: keras.Model, x: np.ndarray, passes: int = 1, *, numbers: np.ndarray | None = None
+) -> np.ndarray:
     """The classes of images, by the mean of the logits over some passes.
 
     Raises:
-        InputError: Logits that are not finite; the image is named, by its place where `numbers` is not given.
+        InputError: Logits that are not finite; the image is named, by its place where `numbers` is
+            not given.
     """
     if not len(x):
         return np.zeros(0, np.int64)
     logits = sum(predict(model, x, draw=draw) for draw in range(passes))
     if not (finite := np.isfinite(logits).all(axis=-1)).all():
         place = int(np.flatnonzero(~finite)[0])
-        raise InputError(f"The model's logits are not finite for image {place if numbers is None else numbers[place]}.")
+        raise InputError(
+            "The model's logits are not finite for image"
+            f" {place if numbers is None else numbers[place]}."
+        )
     return np.asarray(logits).argmax(-1)
 
 
@@ -80,8 +94,8 @@ def check_change(x: np.ndarray, x_adv: np.ndarray, norm: str, epsilon: float) ->
     """The norm of each change, `(n,)` float64.
 
     Raises:
-        RuntimeError: A change that is longer than the radius, or leaves the box, by more than rounding: a defect of the
-            attack, which must not count.
+        RuntimeError: A change that is longer than the radius, or leaves the box, by more than
+            rounding: a defect of the attack, which must not count.
     """
     clean = x / np.float32(255) if x.dtype == np.uint8 else x
     change = (x_adv.astype(np.float64) - clean).reshape(len(x), int(np.prod(x.shape[1:])))
@@ -91,8 +105,8 @@ def check_change(x: np.ndarray, x_adv: np.ndarray, norm: str, epsilon: float) ->
     outside = (x_adv.min() < 0) or (x_adv.max() > 1) or not np.isfinite(x_adv).all()
     if outside or length.max() > epsilon * (1 + 1e-5) + 1e-6:
         raise RuntimeError(
-            f"An attack left its bounds: norm {length.max():.8g} of {epsilon:.8g}, pixels from {x_adv.min():.8g} to "
-            f"{x_adv.max():.8g}. Nothing of it is counted."
+            f"An attack left its bounds: norm {length.max():.8g} of {epsilon:.8g}, pixels from"
+            f" {x_adv.min():.8g} to {x_adv.max():.8g}. Nothing of it is counted."
         )
     return length
 
@@ -113,12 +127,15 @@ class Verdicts(NamedTuple):
     """What an evaluation found for each image.
 
     Attributes:
-        broken_by: 1 for the ensemble's first attack, and so on; `MISCLASSIFIED` without any, or `SURVIVED`; `(n,)`.
+        broken_by: 1 for the ensemble's first attack, and so on; `MISCLASSIFIED` without any, or
+            `SURVIVED`; `(n,)`.
         gradients: Gradients taken, `(n,)`.
         forwards: Forward passes beside them, `(n,)`.
         norms: Norm of the change that broke it, `(n,)` float64; NaN where none did.
-        x_adv: The examples of the images that an attack broke, in their order, `(broken, ...)` float32.
-        unconfirmed: Examples that an attack held for misclassified and `predict` did not; not counted.
+        x_adv: The examples of the images that an attack broke, in their order, `(broken, ...)`
+            float32.
+        unconfirmed: Examples that an attack held for misclassified and `predict` did not; not
+            counted.
         seconds: By attack.
     """
 
@@ -149,8 +166,8 @@ def evaluate(
 ) -> Verdicts:
     """Attacks images with every attack of the ensemble in turn; a broken one is attacked no more.
 
-    An image's verdict does not depend on which other images are attacked, but for rounding, and unless the model draws
-    at random.
+    An image's verdict does not depend on which other images are attacked, but for rounding, and
+    unless the model draws at random.
 
     Args:
         model: A classifier: pixels in [0, 1] to logits.
@@ -160,11 +177,12 @@ def evaluate(
         epsilon: Radius in pixel units.
         version: `"standard"`, `"plus"`, or `"rand"` for models that draw at random.
         seed: Seed of starts and proposals.
-        numbers: The images' places in their set, `(n,)`: what random numbers and messages name an image by. 0, 1, ...
-            where not given.
+        numbers: The images' places in their set, `(n,)`: what random numbers and messages name an
+            image by. 0, 1, ... where not given.
         batch_size: Images at a time.
         threads: Batches at a time; one for `rand`, whose draws depend on who shares a batch.
-        progress: Called with an attack's name and how many images it is done with and has broken, since the last call.
+        progress: Called with an attack's name and how many images it is done with and has broken,
+            since the last call.
         kept: Where outcomes are kept.
         attacks: Attacks to use in place of the version's.
 
@@ -172,7 +190,8 @@ def evaluate(
         The verdicts.
 
     Raises:
-        InputError: Logits that are not finite; the image is named. Square Attack on what are no images.
+        InputError: Logits that are not finite; the image is named. Square Attack on what are no
+            images.
         RuntimeError: An attack left the ball or the box.
     """
     n = len(x)
@@ -181,7 +200,9 @@ def evaluate(
     threads = 1 if version == "rand" else threads
     attacks = attacks or ensemble(version, norm, int(model.output_shape[-1]))
     if x.ndim != 4 and any(isinstance(attack, Square) for attack in attacks.values()):
-        raise InputError(f"Square Attack needs images (n, height, width, channels). Received {x.shape}.")
+        raise InputError(
+            f"Square Attack needs images (n, height, width, channels). Received {x.shape}."
+        )
     right = predicted(model, x, passes, numbers=numbers) == y
     broken_by = np.where(right, SURVIVED, MISCLASSIFIED)
     gradients, forwards = np.zeros((2, n), np.int64)
@@ -196,16 +217,31 @@ def evaluate(
         if found is None or "left" not in found[0] or not np.array_equal(found[0]["left"], left):
             start = time.perf_counter()
             out = queue.run(
-                attack, model, x[left], y[left], epsilon=epsilon, keys=randomness.keys_of(number, keys[left]),
-                numbers=numbers[left], batch_size=batch_size, threads=threads,
+                attack,
+                model,
+                x[left],
+                y[left],
+                epsilon=epsilon,
+                keys=randomness.keys_of(number, keys[left]),
+                numbers=numbers[left],
+                batch_size=batch_size,
+                threads=threads,
                 progress=functools.partial(progress, name),
-            )  # fmt: skip
+            )
             held = np.flatnonzero(out.broken)
             check_change(x[left[held]], out.found[held], norm, epsilon)
-            stands = predicted(model, out.found[held], passes, numbers=numbers[left[held]]) != y[left[held]]
-            arrays = {"left": left, "broken": left[held[stands]], "x_adv": out.found[held[stands]],
-                      "gradients": out.gradients, "forwards": out.forwards,
-                      "unconfirmed": np.array((~stands).sum())}  # fmt: skip
+            stands = (
+                predicted(model, out.found[held], passes, numbers=numbers[left[held]])
+                != y[left[held]]
+            )
+            arrays = {
+                "left": left,
+                "broken": left[held[stands]],
+                "x_adv": out.found[held[stands]],
+                "gradients": out.gradients,
+                "forwards": out.forwards,
+                "unconfirmed": np.array((~stands).sum()),
+            }
             found = arrays, time.perf_counter() - start
             kept.put(name, *found)
         else:
@@ -218,5 +254,9 @@ def evaluate(
         examples |= dict(zip(broken.tolist(), arrays["x_adv"], strict=True))
         broken_by[broken] = number
         unconfirmed += int(arrays["unconfirmed"])
-    x_adv = np.stack([examples[i] for i in sorted(examples)]) if examples else np.zeros((0, *x.shape[1:]), np.float32)
+    x_adv = (
+        np.stack([examples[i] for i in sorted(examples)])
+        if examples
+        else np.zeros((0, *x.shape[1:]), np.float32)
+    )
     return Verdicts(broken_by, gradients, forwards, norms, x_adv, unconfirmed, seconds)

@@ -32,8 +32,9 @@ def cw_l2(
 ) -> Any:
     """The smallest misclassified change found; the image itself where it is longer than the radius.
 
-    Adam minimises ||x' - x||^2 + c max(z_y - max_{j != y} z_j, -confidence) over w, with x' = (tanh(w) + 1) / 2, which
-    keeps to the box. c grows tenfold for an image until an example is found, and is then bisected.
+    Adam minimises ||x' - x||^2 + c max(z_y - max_{j != y} z_j, -confidence) over w, with x' =
+    (tanh(w) + 1) / 2, which keeps to the box. c grows tenfold for an image until an example is
+    found, and is then bisected.
 
     Args:
         logits: Function from pixels `(n, ...)` to `(n, classes)`.
@@ -54,7 +55,8 @@ def cw_l2(
     Raises:
         InputError: Another norm.
 
-    Reference: Carlini, Wagner, arXiv 1608.04644 (without their stop where the loss no longer falls).
+    Reference: Carlini, Wagner, arXiv 1608.04644 (without their stop where the loss no longer
+    falls).
     """
     if norm != "l2":
         raise InputError(f"`cw_l2` knows the norm 'l2'. Received '{norm}'.")
@@ -89,11 +91,16 @@ def cw_l2(
         zeros = ops.zeros_like(x)
         begun = (start, zeros, zeros, ones < 0, best, shortest)
         _, _, _, hit, best, shortest = backend.fori_loop(steps, step, begun)
-        high, low = ops.where(hit, ops.minimum(high, c), high), ops.where(hit, low, ops.maximum(low, c))
+        high, low = (
+            ops.where(hit, ops.minimum(high, c), high),
+            ops.where(hit, low, ops.maximum(low, c)),
+        )
         c = ops.where(high < FAR, (low + high) / 2.0, 10.0 * c)
         return low, high, c, best, shortest
 
-    clean = ops.where(losses.margin(logits(x), y) > 0, 0.0, FAR)  # nothing is shorter than no change
+    clean = ops.where(
+        losses.margin(logits(x), y) > 0, 0.0, FAR
+    )  # nothing is shorter than no change
     begun = (0.0 * ones, FAR * ones, weight * ones, x, clean)
     _, _, _, best, _ = backend.fori_loop(searches, search, begun)
     within = change_norm(best - x, "l2") <= ops.cast(epsilon, "float32") + 0.0 * ones

@@ -26,8 +26,9 @@ def deepfool(
 ) -> Any:
     """The first misclassified point on DeepFool's way; the image itself where there is none within the radius.
 
-    A step goes the shortest way to the boundary of the class whose linearised boundary is nearest. The point judged is
-    x + (1 + overshoot) (x_t - x), clipped to the box, which the attack does not know otherwise.
+    A step goes the shortest way to the boundary of the class whose linearised boundary is nearest.
+    The point judged is x + (1 + overshoot) (x_t - x), clipped to the box, which the attack does not
+    know otherwise.
 
     Args:
         logits: Function from pixels `(n, ...)` to `(n, classes)`.
@@ -65,5 +66,7 @@ def deepfool(
 
     point, done = backend.fori_loop(steps, step, (x, wrong(x)))
     found = judged(point)
-    short = change_norm(found - x, norm) <= ops.cast(epsilon, "float32") + ops.zeros_like(change_norm(x, norm))
+    short = change_norm(found - x, norm) <= ops.cast(epsilon, "float32") + ops.zeros_like(
+        change_norm(x, norm)
+    )
     return backend.stop_gradient(ops.where(per_image(done & short, x), found, x))

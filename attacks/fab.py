@@ -30,9 +30,10 @@ def change_norm(change: Any, norm: str) -> Any:
 def onto_hyperplane(x: Any, weights: Any, rise: Any, norm: str) -> Any:
     """The shortest change d with weights . d = rise and 0 <= x + d <= 1; where the box holds none, the nearest to it.
 
-    With s = sign(rise), d_i = s sign(w_i) min(t v_i, r_i), where r_i is the room that the box leaves, v_i = |w_i| for
-    L2 and 1 for Linf. s w . d is a concave, piecewise linear function of t, so Newton's method from t = 0 comes from
-    below, and is exact once it knows which pixels are at the wall.
+    With s = sign(rise), d_i = s sign(w_i) min(t v_i, r_i), where r_i is the room that the box
+    leaves, v_i = |w_i| for L2 and 1 for Linf. s w . d is a concave, piecewise linear function of t,
+    so Newton's method from t = 0 comes from below, and is exact once it knows which pixels are at
+    the wall.
 
     Args:
         x: Points in the box, `(n, ...)`.
@@ -58,7 +59,9 @@ def onto_hyperplane(x: Any, weights: Any, rise: Any, norm: str) -> Any:
     def newton(k: Any, t: Any, missing: Any) -> tuple[Any, Any, Any]:
         slope = ops.sum(ops.where(t * pace < room, size * pace, 0.0), axis=axes, keepdims=True)
         # no slope: every pixel is at the wall
-        t = ops.minimum(t + ops.where(missing > 0, missing / ops.where(slope > 0, slope, 1.0), 0.0), FAR)
+        t = ops.minimum(
+            t + ops.where(missing > 0, missing / ops.where(slope > 0, slope, 1.0), 0.0), FAR
+        )
         missing = short(t)
         return k + 1, t, ops.where((missing > ROUNDING * goal) & (slope > 0), missing, 0.0)
 
@@ -97,8 +100,12 @@ def nearest_boundary(logits: Callable, point: Any, y: Any, norm: str) -> tuple[A
     def nearer(k: Any, best: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
         target = ops.zeros_like(y) + ops.cast(k, y.dtype)
         each, gradient = _towards(logits, point, y, target)
-        length = change_norm(gradient, "l2") if norm == "l2" else ops.sum(ops.abs(gradient), axis=axes)
-        far = ops.where((length > 0) & (target != y), ops.abs(each) / ops.where(length > 0, length, 1.0), FAR)
+        length = (
+            change_norm(gradient, "l2") if norm == "l2" else ops.sum(ops.abs(gradient), axis=axes)
+        )
+        far = ops.where(
+            (length > 0) & (target != y), ops.abs(each) / ops.where(length > 0, length, 1.0), FAR
+        )
         wins = far < best[0]
         return (
             ops.where(wins, far, best[0]),
@@ -107,7 +114,9 @@ def nearest_boundary(logits: Callable, point: Any, y: Any, norm: str) -> tuple[A
         )
 
     zeros = 0.0 * change_norm(point, norm)
-    return backend.fori_loop(logits(point).shape[-1], nearer, (zeros + FAR, zeros, ops.zeros_like(point)))
+    return backend.fori_loop(
+        logits(point).shape[-1], nearer, (zeros + FAR, zeros, ops.zeros_like(point))
+    )
 
 
 @dataclass(frozen=True)
@@ -117,17 +126,18 @@ class Fab:
     Attributes:
         norm: `"l2"` or `"linf"`.
         steps: Steps of a run.
-        restarts: Runs for each target: the first from the clean image, others from random points at half the radius;
-            without a radius (infinite), at 0.5.
-        targets: How many of the classes ranked highest on the clean image are tried, one after the other; 0 for the
-            untargeted attack, whose every step takes a gradient for each class.
+        restarts: Runs for each target: the first from the clean image, others from random points at
+            half the radius; without a radius (infinite), at 0.5.
+        targets: How many of the classes ranked highest on the clean image are tried, one after the
+            other; 0 for the untargeted attack, whose every step takes a gradient for each class.
         alpha_max: The largest weight of the way from the clean image.
         eta: How far beyond the hyperplane a step goes.
         beta: What is left of the change where the point is misclassified.
-        early: Whether an image is done once it is broken within its radius; otherwise it gets all steps, for the
-            smallest change.
+        early: Whether an image is done once it is broken within its radius; otherwise it gets all
+            steps, for the smallest change.
 
-    Reference: Croce, Hein, arXiv 1907.02044; targeted as in arXiv 2003.01690, without its final search.
+    Reference: Croce, Hein, arXiv 1907.02044; targeted as in arXiv 2003.01690, without its final
+    search.
     """
 
     norm: str
@@ -156,7 +166,11 @@ class Fab:
         x, zeros = state["x"], ops.zeros_like(state["radius"])
         first = per_image(state["run"] % self.restarts == 0, x)
         near = state | {"radius": ops.where(ops.isfinite(state["radius"]), state["radius"], 1.0)}
-        point = x if self.restarts == 1 else ops.where(first, x, random_start(near, self.norm, share=0.5))
+        point = (
+            x
+            if self.restarts == 1
+            else ops.where(first, x, random_start(near, self.norm, share=0.5))
+        )
         z = logits(x)
         rank = state["run"] // self.restarts + 1
         state = state | {
@@ -223,8 +237,8 @@ def fab(
         norm: `"l2"` or `"linf"`.
         steps: Steps of a run.
         restarts: Runs; targeted, for each target.
-        targeted: Whether the nine classes ranked highest on the clean image are tried one after the other (FAB-T), or
-            each step goes to the class whose boundary is nearest.
+        targeted: Whether the nine classes ranked highest on the clean image are tried one after the
+            other (FAB-T), or each step goes to the class whose boundary is nearest.
         key: Random key; needed for restarts.
 
     Returns:
@@ -239,13 +253,21 @@ def fab(
         raise unknown("norm", norm, ("l2", "linf"))
     attack = Fab(norm, steps, restarts, targets=9 if targeted else 0, early=False)
     state = stepping.whole(
-        attack, logits(x).shape[-1], logits, x, y, epsilon=epsilon, key=backend.key(0) if key is None else key
+        attack,
+        logits(x).shape[-1],
+        logits,
+        x,
+        y,
+        epsilon=epsilon,
+        key=backend.key(0) if key is None else key,
     )
 
     def halve(_: Any, ends: tuple[Any, Any]) -> tuple[Any, Any]:
         right, wrong = ends
         middle = (right + wrong) / 2.0
-        crossed = per_image(ops.cast(ops.argmax(logits(middle), axis=-1), "int32") != ops.cast(y, "int32"), x)
+        crossed = per_image(
+            ops.cast(ops.argmax(logits(middle), axis=-1), "int32") != ops.cast(y, "int32"), x
+        )
         return ops.where(crossed, right, middle), ops.where(crossed, middle, wrong)
 
     _, nearest = backend.fori_loop(BISECTIONS, halve, (x, state["nearest"]))

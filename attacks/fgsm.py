@@ -10,7 +10,16 @@ from attacks.projections import into_ball_and_box, per_image, steepest
 from models import backend
 
 
-def fgsm(logits: Callable, x: Any, y: Any, *, epsilon: Any, norm: str, loss: str = "xent", key: Any = None) -> Any:
+def fgsm(
+    logits: Callable,
+    x: Any,
+    y: Any,
+    *,
+    epsilon: Any,
+    norm: str,
+    loss: str = "xent",
+    key: Any = None,
+) -> Any:
     """x_adv = clip(x + epsilon * u, 0, 1), with u the steepest direction of the loss in the norm.
 
     Args:

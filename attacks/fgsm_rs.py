@@ -14,7 +14,9 @@ LENGTH = 1.25
 """The step, in radii: the longest with which training was found stable."""
 
 
-def fgsm_rs(logits: Callable, x: Any, y: Any, *, epsilon: Any, norm: str, loss: str = "xent", key: Any) -> Any:
+def fgsm_rs(
+    logits: Callable, x: Any, y: Any, *, epsilon: Any, norm: str, loss: str = "xent", key: Any
+) -> Any:
     """A random point of the ball, then one step of 1.25 radii in the steepest direction, back into ball and box.
 
     Args:
@@ -32,6 +34,8 @@ def fgsm_rs(logits: Callable, x: Any, y: Any, *, epsilon: Any, norm: str, loss: 
     Reference: Wong, Rice, Kolter, arXiv 2001.03994 (Linf).
     """
     start = drawn_start(x, epsilon, norm, key)
-    _, gradient = backend.value_and_gradient(lambda z: ops.sum(losses.get(loss)(logits(z), y)), start)
+    _, gradient = backend.value_and_gradient(
+        lambda z: ops.sum(losses.get(loss)(logits(z), y)), start
+    )
     radius = per_image(ops.cast(epsilon, "float32"), x)
     return into_ball_and_box(start + LENGTH * radius * steepest(gradient, norm), x, epsilon, norm)

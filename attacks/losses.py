@@ -12,10 +12,10 @@ from models.errors import InputError, unknown
 def xent(logits: Any, y: Any) -> Any:
     """Cross-entropy at the label: log sum_j exp(z_j) - z_y = log(1 + sum_{j != y} exp(z_j - z_y)).
 
-    The second form is the one computed, as m + log1p(sum_{j != y} exp(z_j - z_y - m) + expm1(-m)) with m the margin
-    where it is above 0, else 0. Its gradient at z_y is the sum of the other probabilities; the usual form's is p_y - 1,
-    which float32 rounds away where the network is confident, and the direction of an attack with it. Its value is exact
-    there too.
+    The second form is the one computed, as m + log1p(sum_{j != y} exp(z_j - z_y - m) + expm1(-m))
+    with m the margin where it is above 0, else 0. Its gradient at z_y is the sum of the other
+    probabilities; the usual form's is p_y - 1, which float32 rounds away where the network is
+    confident, and the direction of an attack with it. Its value is exact there too.
 
     Args:
         logits: `(n, classes)`.
@@ -25,7 +25,9 @@ def xent(logits: Any, y: Any) -> Any:
         `(n,)`.
     """
     label = ops.one_hot(y, logits.shape[-1], dtype="float32")
-    above = ops.where(label > 0, -float("inf"), logits - ops.sum(label * logits, axis=-1, keepdims=True))
+    above = ops.where(
+        label > 0, -float("inf"), logits - ops.sum(label * logits, axis=-1, keepdims=True)
+    )
     m = backend.stop_gradient(ops.relu(ops.max(above, axis=-1, keepdims=True)))
     return m[:, 0] + ops.log1p(ops.sum(ops.exp(above - m), axis=-1) + ops.expm1(-m[:, 0]))
 
@@ -33,8 +35,8 @@ def xent(logits: Any, y: Any) -> Any:
 def cw(logits: Any, y: Any, confidence: float = 500.0) -> Any:
     """The margin loss of Carlini and Wagner: -relu(z_y - max_{j != y} z_j + confidence).
 
-    Deviation from the 2019 code: the maximum runs over the other classes only; there it also meets a zero in the
-    label's place.
+    Deviation from the 2019 code: the maximum runs over the other classes only; there it also meets
+    a zero in the label's place.
 
     Args:
         logits: `(n, classes)`.
@@ -68,7 +70,9 @@ def margin(logits: Any, y: Any) -> Any:
         `(n,)`.
     """
     label = ops.one_hot(y, logits.shape[-1], dtype="float32")
-    return ops.max(ops.where(label > 0, -float("inf"), logits), axis=-1) - ops.sum(label * logits, axis=-1)
+    return ops.max(ops.where(label > 0, -float("inf"), logits), axis=-1) - ops.sum(
+        label * logits, axis=-1
+    )
 
 
 def _quotient(above: Any, below: Any) -> Any:
@@ -91,7 +95,8 @@ def dlr(logits: Any, y: Any) -> Any:
     Raises:
         InputError: Fewer than three classes.
 
-    Reference: Croce, Hein, arXiv 2003.01690, whose denominator has 1e-12 more: that would count where logits are small.
+    Reference: Croce, Hein, arXiv 2003.01690, whose denominator has 1e-12 more: that would count
+    where logits are small.
     """
     if logits.shape[-1] < 3:
         raise InputError(f"The DLR loss needs at least 3 classes. Received {logits.shape[-1]}.")
@@ -121,9 +126,13 @@ def dlr_targeted(logits: Any, y: Any, target: Any) -> Any:
     Reference: Croce, Hein, arXiv 2003.01690.
     """
     if logits.shape[-1] < 4:
-        raise InputError(f"The targeted DLR loss needs at least 4 classes. Received {logits.shape[-1]}.")
+        raise InputError(
+            f"The targeted DLR loss needs at least 4 classes. Received {logits.shape[-1]}."
+        )
     ordered, _ = ops.top_k(logits, 4)
-    return _quotient(margin_targeted(logits, y, target), ordered[:, 0] - (ordered[:, 2] + ordered[:, 3]) / 2)
+    return _quotient(
+        margin_targeted(logits, y, target), ordered[:, 0] - (ordered[:, 2] + ordered[:, 3]) / 2
+    )
 
 
 _LOSSES = {"xent": xent, "cw": cw, "dlr": dlr, "margin": margin}

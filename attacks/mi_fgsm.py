@@ -44,7 +44,8 @@ def mi_fgsm(
     Raises:
         InputError: An unknown norm or loss.
 
-    Reference: Dong et al., arXiv 1710.06081 (their L1 norm; its mean differs from it by a constant factor).
+    Reference: Dong et al., arXiv 1710.06081 (their L1 norm; its mean differs from it by a constant
+    factor).
     """
     if norm not in ("l2", "linf"):
         raise unknown("norm", norm, ("l2", "linf"))
@@ -54,6 +55,9 @@ def mi_fgsm(
         x_adv, momentum = at
         _, gradient = backend.value_and_gradient(lambda z: ops.sum(objective(logits(z), y)), x_adv)
         momentum = decay * momentum + l1_mean(gradient)
-        return into_ball_and_box(x_adv + step_size * steepest(momentum, norm), x, epsilon, norm), momentum
+        return (
+            into_ball_and_box(x_adv + step_size * steepest(momentum, norm), x, epsilon, norm),
+            momentum,
+        )
 
     return backend.stop_gradient(backend.fori_loop(steps, step, (x, ops.zeros_like(x)))[0])

@@ -12,8 +12,9 @@ from models import backend
 def noise(logits: Callable | None, x: Any, y: Any, *, epsilon: Any, norm: str, key: Any) -> Any:
     """X + a random direction, scaled so that the change has norm `epsilon` *after* clipping to the box.
 
-    L2: a Gaussian direction u; clip(x + t u) is a change whose norm grows with t, and t is found by bisection. Where
-    the box does not hold a change that long in this direction, the longest there is. Linf: epsilon times random signs.
+    L2: a Gaussian direction u; clip(x + t u) is a change whose norm grows with t, and t is found by
+    bisection. Where the box does not hold a change that long in this direction, the longest there
+    is. Linf: epsilon times random signs.
 
     Args:
         logits: Not used; every attack takes it.
@@ -37,7 +38,8 @@ def noise(logits: Callable | None, x: Any, y: Any, *, epsilon: Any, norm: str, k
         short = l2_norm(ops.clip(x + middle * direction, 0.0, 1.0) - x) < radius
         return ops.where(short, middle, low), ops.where(short, high, middle)
 
-    # at this t every pixel whose direction is not tiny has met the wall of the box: no longer change exists
+    # at this t every pixel whose direction is not tiny has met the wall of the box: no longer
+    # change exists
     slowest = ops.min(ops.abs(direction), axis=tuple(range(1, len(x.shape))), keepdims=True)
     longest = ops.maximum(1.0 / ops.maximum(slowest, 1e-6), radius)
     low, _ = backend.fori_loop(40, halve, (ops.zeros_like(radius), longest))

@@ -39,7 +39,8 @@ def pgd(
 ) -> Any:
     """x_{t+1} = clip(x + P(x_t + step_size * u(x_t) - x), 0, 1), u the steepest direction, P the ball's projection.
 
-    With restarts, an image keeps the run that changes its prediction, among those the one of highest loss.
+    With restarts, an image keeps the run that changes its prediction, among those the one of
+    highest loss.
 
     Args:
         logits: Function from pixels `(n, ...)` to `(n, classes)`.
@@ -65,7 +66,9 @@ def pgd(
     if norm not in ("l2", "linf"):
         raise unknown("norm", norm, ("l2", "linf"))
     if restarts > 1 and not random_start:
-        raise InputError("`restarts` above 1 needs `random_start`: without it every run is the same.")
+        raise InputError(
+            "`restarts` above 1 needs `random_start`: without it every run is the same."
+        )
     objective = losses.get(loss)
 
     def step(_: Any, x_adv: Any) -> Any:

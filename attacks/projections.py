@@ -15,8 +15,9 @@ def per_image(value: Any, x: Any) -> Any:
 def l2_norm(x: Any) -> Any:
     """Euclidean norm of each example, `(n, 1, ..., 1)`; exact down to the smallest normal numbers, zero at zero.
 
-    The largest entry is divided out first: squares of float32 below 1e-19 would vanish. A floor under the norm, which
-    does the same for the gradient's sake, makes an attack on a confident network fail silently.
+    The largest entry is divided out first: squares of float32 below 1e-19 would vanish. A floor
+    under the norm, which does the same for the gradient's sake, makes an attack on a confident
+    network fail silently.
     """
     axes = tuple(range(1, len(x.shape)))
     largest = ops.max(ops.abs(x), axis=axes, keepdims=True)

@@ -1,8 +1,9 @@
 """An iterative attack on many images: an image once broken leaves the batch, and the next one takes its place.
 
-Images are attacked in rows of a state (`attacks.stepping`). After a few steps the rows that are done are read, and free
-rows are filled with images that wait. What comes out for an image does not depend on which others it shared a batch
-with, unless the model draws at random, so on a CPU several threads take from one queue.
+Images are attacked in rows of a state (`attacks.stepping`). After a few steps the rows that are
+done are read, and free rows are filled with images that wait. What comes out for an image does not
+depend on which others it shared a batch with, unless the model draws at random, so on a CPU several
+threads take from one queue.
 """
 
 import threading
@@ -69,7 +70,11 @@ def _advance(attack: Steps, model: keras.Model) -> Callable:
 
 def _arranged(parts: list[dict], index: np.ndarray) -> dict:
     """The rows of that index, counted through the parts."""
-    whole = parts[0] if len(parts) == 1 else {k: ops.concatenate([part[k] for part in parts]) for k in parts[0]}
+    whole = (
+        parts[0]
+        if len(parts) == 1
+        else {k: ops.concatenate([part[k] for part in parts]) for k in parts[0]}
+    )
     place = to_device(index.astype(np.int32))
     return {k: ops.take(v, place, axis=0) for k, v in whole.items()}
 
@@ -78,10 +83,25 @@ class _Run:
     """One attack on one set of images."""
 
     def __init__(
-        self, attack: Steps, model: keras.Model, x: np.ndarray, y: np.ndarray, radius: float, keys: np.ndarray,
-        numbers: np.ndarray | None, batch_size: int, threads: int, progress: Callable[[int, int], None],
-    ) -> None:  # fmt: skip
-        self.attack, self.x, self.y, self.radius, self.keys = attack, x, np.asarray(y, np.int32), radius, keys
+        self,
+        attack: Steps,
+        model: keras.Model,
+        x: np.ndarray,
+        y: np.ndarray,
+        radius: float,
+        keys: np.ndarray,
+        numbers: np.ndarray | None,
+        batch_size: int,
+        threads: int,
+        progress: Callable[[int, int], None],
+    ) -> None:
+        self.attack, self.x, self.y, self.radius, self.keys = (
+            attack,
+            x,
+            np.asarray(y, np.int32),
+            radius,
+            keys,
+        )
         self.numbers = np.arange(len(x)) if numbers is None else numbers
         self.size, self.progress = batch_size, progress
         self.classes = int(model.output_shape[-1])
@@ -90,13 +110,17 @@ class _Run:
         values = state(model)
         self.weights = (values.trainable, values.other)
         self.begin = program(model, ("begin", attack), lambda m: _begin(attack, m), rows_from=2)
-        self.advance = program(model, ("advance", attack), lambda m: _advance(attack, m), rows_from=2)
+        self.advance = program(
+            model, ("advance", attack), lambda m: _advance(attack, m), rows_from=2
+        )
         self.waiting = deque((image, 0) for image in range(len(x)))
         self.under_way, self.threads, self.failed = 0, threads, False
         self.fixed = backend.fixed_shapes()
         self.changed = threading.Condition()
         n = len(x)
-        self.outcome = Outcome(np.zeros(n, bool), np.zeros(x.shape, np.float32), *np.zeros((2, n), np.int64))
+        self.outcome = Outcome(
+            np.zeros(n, bool), np.zeros(x.shape, np.float32), *np.zeros((2, n), np.int64)
+        )
 
     def _enter(self, own: int) -> list[Job]:
         """Runs for a thread that has `own` rows: none while it has nearly its share, and after the last one."""
@@ -106,7 +130,9 @@ class _Run:
                 if own and own > (1 - REFILL) * share:
                     return []
                 if self.waiting or own or not self.under_way or self.failed:
-                    entering = [self.waiting.popleft() for _ in range(min(share - own, len(self.waiting)))]
+                    entering = [
+                        self.waiting.popleft() for _ in range(min(share - own, len(self.waiting)))
+                    ]
                     self.under_way += len(entering)
                     return entering
                 self.changed.wait()  # another thread's images may come back for their next run
@@ -114,24 +140,31 @@ class _Run:
     def _begun(self, jobs: list[Job], rows: int) -> dict:
         """The first states of some runs, filled up to a number of rows."""
         images, runs = np.array(jobs, np.int64).T
-        images, runs = (np.concatenate([v, np.repeat(v[:1], rows - len(v))]) for v in (images, runs))
+        images, runs = (
+            np.concatenate([v, np.repeat(v[:1], rows - len(v))]) for v in (images, runs)
+        )
         radius = np.full(rows, self.radius, np.float32)
         given = (self.x[images], self.y[images], self.keys[images], radius, runs.astype(np.int32))
         return self.begin(*self.weights, *map(to_device, given))
 
     def _leave(self, jobs: list[Job], rows: dict) -> np.ndarray:
         """Writes down the rows that are done; the places of the others."""
-        broken, finite, i = (ops.convert_to_numpy(rows[k])[: len(jobs)] for k in ("broken", "finite", "i"))
+        broken, finite, i = (
+            ops.convert_to_numpy(rows[k])[: len(jobs)] for k in ("broken", "finite", "i")
+        )
         if not finite.all():
             image = jobs[int(np.flatnonzero(~finite)[0])][0]
             raise InputError(
-                f"The model's logits, or their gradient, are not finite for image {self.numbers[image]} under attack."
+                "The model's logits, or their gradient, are not finite for image"
+                f" {self.numbers[image]} under attack."
             )
         done = broken | (i >= self.attack.steps)
         if done.any():
             places = np.flatnonzero(broken)
             found = np.asarray(ops.convert_to_numpy(rows["found"]))[places]
-            gradients, forwards = (np.broadcast_to(v, i.shape) for v in self.attack.cost(i, self.classes))
+            gradients, forwards = (
+                np.broadcast_to(v, i.shape) for v in self.attack.cost(i, self.classes)
+            )
             with self.changed:
                 for place, example in zip(places, found, strict=True):
                     self.outcome.found[jobs[place][0]] = example
@@ -178,9 +211,15 @@ class _Run:
                 if entering or len(live) < len(jobs):
                     rows = self._filled(rows, live, entering)
                     jobs = [jobs[place] for place in live] + entering
-                rows = self.advance(*self.weights, rows, backend.to_device(np.array(count, np.int32)))
+                rows = self.advance(
+                    *self.weights, rows, backend.to_device(np.array(count, np.int32))
+                )
                 live = self._leave(jobs, rows)
-                count = max(count // 2, 1) if len(live) < MANY_STAY * len(jobs) else min(count * 2, self.most)
+                count = (
+                    max(count // 2, 1)
+                    if len(live) < MANY_STAY * len(jobs)
+                    else min(count * 2, self.most)
+                )
         except BaseException:
             self.stop()
             raise
@@ -226,7 +265,9 @@ def run(
         InputError: Logits that are not finite; the image is named.
     """
     if not len(x):
-        return Outcome(np.zeros(0, bool), np.zeros(x.shape, np.float32), *np.zeros((2, 0), np.int64))
+        return Outcome(
+            np.zeros(0, bool), np.zeros(x.shape, np.float32), *np.zeros((2, 0), np.int64)
+        )
     batch_size = min(batch_size, 1 << max(len(x) - 1, 0).bit_length())
     work = _Run(attack, model, x, y, epsilon, keys, numbers, batch_size, threads, progress)
     if threads == 1:

@@ -1,7 +1,8 @@
 """Random numbers that belong to an image, whatever batch it is in. All functions are traceable.
 
-A key is an integer an image, `(n,)` uint32. What is drawn is a hash of the key and of the number's place, so that both
-backends draw the same. Good enough for starting points and proposals, and for nothing that must be secret.
+A key is an integer an image, `(n,)` uint32. What is drawn is a hash of the key and of the number's
+place, so that both backends draw the same. Good enough for starting points and proposals, and for
+nothing that must be secret.
 """
 
 import math
@@ -38,19 +39,25 @@ def keys_of(seed: int, numbers: np.ndarray) -> np.ndarray:
     """
     keys = np.asarray(numbers, np.uint32)
     for part in (seed & 0x7FFFFFFF, seed >> 31 & 0x7FFFFFFF):
-        keys = np.asarray(ops.convert_to_numpy(fold_in(ops.convert_to_tensor(keys), np.uint32(part))))
+        keys = np.asarray(
+            ops.convert_to_numpy(fold_in(ops.convert_to_tensor(keys), np.uint32(part)))
+        )
     return keys
 
 
 def bits(keys: Any, shape: tuple[int, ...]) -> Any:
     """32 random bits a place: `(n, *shape)` uint32, for keys `(n,)`."""
-    places = _mixed(ops.convert_to_tensor(np.arange(1, math.prod(shape) + 1, dtype=np.uint32) * _STEP))
+    places = _mixed(
+        ops.convert_to_tensor(np.arange(1, math.prod(shape) + 1, dtype=np.uint32) * _STEP)
+    )
     return ops.reshape(_mixed(ops.bitwise_xor(ops.reshape(keys, (-1, 1)), places)), (-1, *shape))
 
 
 def uniform(keys: Any, shape: tuple[int, ...]) -> Any:
     """Uniform float32 draws in [0, 1), `(n, *shape)`."""
-    return ops.cast(ops.right_shift(bits(keys, shape), np.uint32(8)), "float32") * np.float32(2**-24)
+    return ops.cast(ops.right_shift(bits(keys, shape), np.uint32(8)), "float32") * np.float32(
+        2**-24
+    )
 
 
 def signs(keys: Any, shape: tuple[int, ...]) -> Any:

@@ -34,7 +34,8 @@ def sides(steps: int, height: int, width: int, share: float, norm: str) -> np.nd
 def bump(side: int) -> np.ndarray:
     """The L2 attack's change of one window, `(side, side)` of norm 1: a positive and a negative bump.
 
-    Each half falls off from its middle as sum_{k >= m} 1 / (k + 1)^2 with the largest coordinate distance m.
+    Each half falls off from its middle as sum_{k >= m} 1 / (k + 1)^2 with the largest coordinate
+    distance m.
     """
 
     def half(rows: int) -> np.ndarray:
@@ -76,9 +77,10 @@ class Square:
         restarts: Runs.
         share: The share of the pixels that the first windows cover.
 
-    Reference: Andriushchenko et al., arXiv 1912.00049. The schedule is that for 10,000 queries whatever their number,
-    as in AutoAttack. Unlike its code: every image draws its own windows; they reach the last row and column; with
-    several channels a window's norm is spread over them as the paper says.
+    Reference: Andriushchenko et al., arXiv 1912.00049. The schedule is that for 10,000 queries
+    whatever their number, as in AutoAttack. Unlike its code: every image draws its own windows;
+    they reach the last row and column; with several channels a window's norm is spread over them as
+    the paper says.
     """
 
     norm: str
@@ -102,7 +104,10 @@ class Square:
         """Vertical stripes (Linf) or a grid of bumps (L2); see `attacks.stepping`."""
         x = state["x"]
         if len(x.shape) != 4:
-            raise InputError(f"Square Attack needs images (n, height, width, channels). Received {tuple(x.shape)}.")
+            raise InputError(
+                "Square Attack needs images (n, height, width, channels). Received"
+                f" {tuple(x.shape)}."
+            )
         key = randomness.fold_in(state["key"], state["run"])
         _, height, width, channels = x.shape
         radius = per_image(state["radius"], x)
@@ -111,15 +116,20 @@ class Square:
         else:
             side = max(min(height, width) // 5, 1)
             grid = np.tile(bump(side), (height // side, width // side))
-            grid = np.pad(grid, [(0, height - grid.shape[0]), (0, width - grid.shape[1])])[None, :, :, None]
+            grid = np.pad(grid, [(0, height - grid.shape[0]), (0, width - grid.shape[1])])[
+                None, :, :, None
+            ]
             tiles = (-(-height // side), -(-width // side))
             sign = randomness.signs(key, (*tiles, channels))
             turned = randomness.signs(randomness.fold_in(key, 1), (*tiles, 1)) > 0
             sign, turned = (
-                ops.repeat(ops.repeat(v, side, axis=1), side, axis=2)[:, :height, :width] for v in (sign, turned)
+                ops.repeat(ops.repeat(v, side, axis=1), side, axis=2)[:, :height, :width]
+                for v in (sign, turned)
             )
             other = np.tile(bump(side).T, (height // side, width // side))
-            other = np.pad(other, [(0, height - other.shape[0]), (0, width - other.shape[1])])[None, :, :, None]
+            other = np.pad(other, [(0, height - other.shape[0]), (0, width - other.shape[1])])[
+                None, :, :, None
+            ]
             point = x + _to_length(ops.where(turned, grid, other) * sign, radius, (1, 2, 3))
         point = ops.clip(point, 0.0, 1.0)
         z = logits(point)
@@ -130,11 +140,15 @@ class Square:
     def _window(self, drawn: Any, side: Any, height: int, width: int) -> tuple[Any, Any, Any]:
         """A window anywhere in the image, from two uniform draws: which pixels are in it, and its corner.
 
-        Shapes `(n, h, w, 1)`, `(n, h)` and `(n, w)`: the corner as each row's and column's distance from it.
+        Shapes `(n, h, w, 1)`, `(n, h)` and `(n, w)`: the corner as each row's and column's distance
+        from it.
         """
         free = np.array([height + 1, width + 1], np.float32) - ops.cast(side, "float32")[:, None]
         corner = ops.cast(ops.floor(drawn * free), "int32")
-        rows, columns = (np.arange(k, dtype=np.int32)[None] - corner[:, a, None] for a, k in enumerate((height, width)))
+        rows, columns = (
+            np.arange(k, dtype=np.int32)[None] - corner[:, a, None]
+            for a, k in enumerate((height, width))
+        )
         last = side[:, None]
         inside = [(distance >= 0) & (distance < last) for distance in (rows, columns)]
         return inside[0][:, :, None, None] & inside[1][:, None, :, None], rows, columns
@@ -150,8 +164,11 @@ class Square:
             return ops.clip(ops.where(inside, x + radius * sign, best), 0.0, 1.0)
         change = best - x
         emptied, _, _ = self._window(drawn[:, 2:4], side, height, width)
-        # what the two windows hold and what the radius leaves, spread over the channels, goes into the first
-        held = ops.sum(ops.where(inside | emptied, ops.square(change), 0.0), axis=AXES, keepdims=True)
+        # what the two windows hold and what the radius leaves, spread over the channels, goes into
+        # the first
+        held = ops.sum(
+            ops.where(inside | emptied, ops.square(change), 0.0), axis=AXES, keepdims=True
+        )
         unused = ops.maximum(ops.square(radius) - ops.square(_length(change, (1, 2, 3))), 0.0)
         bumps = self._placed(drawn[:, 4] < 0.5, side, rows, columns) * sign
         new = ops.where(inside, bumps + _to_length(ops.where(inside, change, 0.0), 1.0, AXES), 0.0)
@@ -165,7 +182,9 @@ class Square:
         rows, columns = (ops.clip(distance, 0, largest - 1) for distance in (rows, columns))
         turned = turned[:, None]
         down, across = ops.where(turned, 1, largest), ops.where(turned, largest, 1)
-        place = (rows * down + side[:, None] * (largest * largest))[:, :, None] + (columns * across)[:, None, :]
+        place = (rows * down + side[:, None] * (largest * largest))[:, :, None] + (
+            columns * across
+        )[:, None, :]
         return ops.take(_bumps(largest).ravel(), place)[..., None]
 
     def step(self, logits: Callable, state: State) -> State:
@@ -185,12 +204,21 @@ class Square:
 
 
 def square(
-    logits: Callable, x: Any, y: Any, *, epsilon: Any, norm: str, steps: int = 5000, restarts: int = 1, key: Any
+    logits: Callable,
+    x: Any,
+    y: Any,
+    *,
+    epsilon: Any,
+    norm: str,
+    steps: int = 5000,
+    restarts: int = 1,
+    key: Any,
 ) -> Any:
     """Square Attack on a batch: for each image the point of highest margin it meets.
 
     Args:
-        logits: Function from pixels `(n, height, width, channels)` to `(n, classes)`; no gradients are taken.
+        logits: Function from pixels `(n, height, width, channels)` to `(n, classes)`; no gradients
+            are taken.
         x: Images in [0, 1], `(n, height, width, channels)` float32.
         y: Labels `(n,)`, integers.
         epsilon: Radius in pixel units, a scalar or `(n,)`.

@@ -9,7 +9,8 @@ A state is a dictionary of tensors whose first axis is the images'. Every attack
     found               that example
     finite              whether all logits so far were finite numbers
 
-and what the attack needs besides. No image's rows depend on another's, so a state can be cut and joined freely.
+and what the attack needs besides. No image's rows depend on another's, so a state can be cut and
+joined freely.
 """
 
 from collections.abc import Callable
@@ -55,9 +56,16 @@ class Steps(Protocol):
 def given(x: Any, y: Any, key: Any, radius: Any, run: Any) -> State:
     """The part of a state that an attack is given; shapes `(n, ...)` and `(n,)`."""
     return {
-        "x": x, "y": ops.cast(y, "int32"), "key": key, "radius": ops.cast(radius, "float32"), "run": run,
-        "i": ops.zeros_like(run), "broken": run < 0, "found": x, "finite": run >= 0,
-    }  # fmt: skip
+        "x": x,
+        "y": ops.cast(y, "int32"),
+        "key": key,
+        "radius": ops.cast(radius, "float32"),
+        "run": run,
+        "i": ops.zeros_like(run),
+        "broken": run < 0,
+        "found": x,
+        "finite": run >= 0,
+    }
 
 
 def chosen(which: Any, new: Any, old: Any) -> Any:
@@ -70,7 +78,9 @@ def active(state: State, steps: int) -> Any:
     return ops.logical_and(ops.logical_and(~state["broken"], state["finite"]), state["i"] < steps)
 
 
-def judged(state: State, steps: int, point: Any, logits: Any, within: Any = None, keep: bool = True) -> State:
+def judged(
+    state: State, steps: int, point: Any, logits: Any, within: Any = None, keep: bool = True
+) -> State:
     """The state with what the logits at a point show: who is broken there, and whose logits are no numbers.
 
     Args:
@@ -86,7 +96,14 @@ def judged(state: State, steps: int, point: Any, logits: Any, within: Any = None
     wrong = ops.cast(ops.argmax(logits, axis=-1), "int32") != state["y"]
     broken = working & finite & (wrong if within is None else wrong & within)
     found = {"found": chosen(broken, point, state["found"])} if keep else {}
-    return state | found | {"broken": state["broken"] | broken, "finite": state["finite"] & (finite | ~working)}
+    return (
+        state
+        | found
+        | {
+            "broken": state["broken"] | broken,
+            "finite": state["finite"] & (finite | ~working),
+        }
+    )
 
 
 def advance(attack: Steps, logits: Callable, state: State, count: Any) -> State:
@@ -100,7 +117,9 @@ def advance(attack: Steps, logits: Callable, state: State, count: Any) -> State:
     return backend.fori_loop(count, one, state)
 
 
-def whole(attack: Steps, classes: int, logits: Callable, x: Any, y: Any, *, epsilon: Any, key: Any) -> State:
+def whole(
+    attack: Steps, classes: int, logits: Callable, x: Any, y: Any, *, epsilon: Any, key: Any
+) -> State:
     """All runs of an attack on a batch; the state of each image's best, a broken one or that of highest value."""
     radius = ops.cast(epsilon, "float32") + ops.zeros_like(x[:, *[0] * (len(x.shape) - 1)])
     keys = ops.cast(backend.uniform(key, ops.shape(radius)) * 2**24, "uint32")

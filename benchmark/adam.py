@@ -1,6 +1,7 @@
 """Adam on one flat vector of parameters, and the order of batches: what every training program is made of.
 
-Parameters, moments and gradients may carry a leading axis of networks that take their steps together.
+Parameters, moments and gradients may carry a leading axis of networks that take their steps
+together.
 """
 
 from typing import Any, NamedTuple
@@ -26,7 +27,12 @@ def adam_start(parameters: Any) -> Adam:
 
 
 def adam_step(
-    parameters: Any, gradient: Any, adam: Adam, learning_rate: Any, beta_1: float = BETA_1, beta_2: float = BETA_2
+    parameters: Any,
+    gradient: Any,
+    adam: Adam,
+    learning_rate: Any,
+    beta_1: float = BETA_1,
+    beta_2: float = BETA_2,
 ) -> tuple[Any, Adam]:
     """One step of Adam with Keras' bias correction. Traceable.
 

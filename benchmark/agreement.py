@@ -12,7 +12,9 @@ Hits = Callable[[dict[str, Any] | None, str, int], int]
 """`(attack, type of computation, number of the seed) -> test images right` after training so."""
 
 
-def compare(train: Hits, attacks: list[dict[str, Any] | None], compute: str, seeds: int, examples: int) -> list[dict]:
+def compare(
+    train: Hits, attacks: list[dict[str, Any] | None], compute: str, seeds: int, examples: int
+) -> list[dict]:
     """Trains the same networks in float32 and in another type, from the same seeds.
 
     Args:
@@ -27,7 +29,10 @@ def compare(train: Hits, attacks: list[dict[str, Any] | None], compute: str, see
     """
     rows = []
     for attack in attacks:
-        expected, found = ([train(attack, kind, number) for number in range(seeds)] for kind in ("float32", compute))
+        expected, found = (
+            [train(attack, kind, number) for number in range(seeds)]
+            for kind in ("float32", compute)
+        )
         hits = {"float32": expected, compute: found}
         rows.append({"attack": attack, "hits": hits, "agrees": agrees(expected, found, examples)})
     return rows
@@ -36,7 +41,8 @@ def compare(train: Hits, attacks: list[dict[str, Any] | None], compute: str, see
 def agrees(expected: list[int], found: list[int], examples: int) -> bool:
     """Whether the mean of the accuracies found lies in the interval of the mean of those expected.
 
-    Student's interval over seeds, widened where seeds happen to be closer together than test images allow (Wilson's).
+    Student's interval over seeds, widened where seeds happen to be closer together than test images
+    allow (Wilson's).
     """
     over_seeds = mean(np.asarray(expected) / examples)
     over_images = proportion(sum(expected), examples * len(expected))
@@ -54,8 +60,10 @@ def require(rows: list[dict], compute: str) -> None:
         if not row["agrees"]:
             attack = row["attack"]
             what = "standard" if attack is None else f"{attack['norm']} {attack['epsilon']:g}"
-            hits = "; ".join(f"{kind}: {', '.join(map(str, found))}" for kind, found in row["hits"].items())
+            hits = "; ".join(
+                f"{kind}: {', '.join(map(str, found))}" for kind, found in row["hits"].items()
+            )
             raise InputError(
-                f"Networks trained in {compute} have other accuracies than in float32 ({what}; test images right, by "
-                f"seed: {hits}). Leave training.compute at float32."
+                f"Networks trained in {compute} have other accuracies than in float32 ({what}; test"
+                f" images right, by seed: {hits}). Leave training.compute at float32."
             )

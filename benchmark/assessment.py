@@ -58,12 +58,12 @@ def assess(
         console: Where progress goes.
 
     Returns:
-        What `robust_accuracy.evaluate` returns, with `flags`, `model`, `data`, `environment` and `seconds`; and the
-        file it is written to. The arrays lie beside it.
+        What `robust_accuracy.evaluate` returns, with `flags`, `model`, `data`, `environment` and
+        `seconds`; and the file it is written to. The arrays lie beside it.
 
     Raises:
-        InputError: The model is refused; the data cannot be had, or has fewer images; the folder cannot be written; as
-            `robust_accuracy.evaluate`.
+        InputError: The model is refused; the data cannot be had, or has fewer images; the folder
+            cannot be written; as `robust_accuracy.evaluate`.
     """
     from attacks import NORMS
     from attacks.autoattack import VERSIONS
@@ -73,7 +73,9 @@ def assess(
         if value not in known:
             raise unknown(what, value, known)
     if not (np.isfinite(epsilon) and epsilon >= 0):
-        raise InputError(f"The radius must be a number of at least 0, in pixel units. Received {epsilon}.")
+        raise InputError(
+            f"The radius must be a number of at least 0, in pixel units. Received {epsilon}."
+        )
     untrusted.check_path(path)  # before TensorFlow is imported, which takes seconds
     say, start = sayer(console), time.perf_counter()
     models.choose_kernels("digits_cnn" if data_name == "digits" else "")
@@ -82,12 +84,16 @@ def assess(
     backend.configure()
     info = datasets.describe(data_name, data_dir=data_dir)
     if images > info.test_size:
-        raise InputError(f"'{data_name}' has {info.test_size:,} test images. Received --images {images}.")
+        raise InputError(
+            f"'{data_name}' has {info.test_size:,} test images. Received --images {images}."
+        )
     data = datasets.load(data_name, data_dir=data_dir, notice=say, train_limit=1, test_limit=images)
     x, y = data.x_test, data.y_test
     say(f"checking {path.name}")
     probe = x[:PROBED] / np.float32(255) if x.dtype == np.uint8 else x[:PROBED]
-    admitted = untrusted.admit(path, input_shape=info.shape, num_classes=info.num_classes, images=probe)
+    admitted = untrusted.admit(
+        path, input_shape=info.shape, num_classes=info.num_classes, images=probe
+    )
     with runner.locked(out):
         from benchmark import environment, robust_accuracy
         from benchmark.flags import autoattack_flags
@@ -95,26 +101,55 @@ def assess(
         (out / "evaluations").mkdir(exist_ok=True)
         store = Store(out, say)
         store.sweep()
-        content = {"name": info.name, "version": info.version, "images": len(x), "sha256": data.sha256()}
-        spec = {"model": admitted.sha256, "data": content, "norm": norm, "epsilon": epsilon, "version": version,
-                "seed": seed, "backend": backend.NAME}  # fmt: skip
+        content = {
+            "name": info.name,
+            "version": info.version,
+            "images": len(x),
+            "sha256": data.sha256(),
+        }
+        spec = {
+            "model": admitted.sha256,
+            "data": content,
+            "norm": norm,
+            "epsilon": epsilon,
+            "version": version,
+            "seed": seed,
+            "backend": backend.NAME,
+        }
         name = f"{path.stem}-{admitted.sha256[:16]}-{data_name}-{norm}-{epsilon:g}-{version}-{seed}"
         threads = threads or (1 if backend.has_accelerator() else os.cpu_count() or 1)
-        say(f"AutoAttack {version}, {norm} {epsilon:g}, {len(x):,} images of {data_name}, {threads} batches at a time")
+        say(
+            f"AutoAttack {version}, {norm} {epsilon:g}, {len(x):,} images of {data_name}, {threads}"
+            " batches at a time"
+        )
         file = out / "evaluations" / f"{name}-{len(x)}.json"
 
         def examples(places: np.ndarray, x_adv: np.ndarray) -> None:
             if len(places):
-                _write_arrays(file.with_name(f"{file.stem}-examples-from-{places[0]}.npz"), places=places, x_adv=x_adv)
+                _write_arrays(
+                    file.with_name(f"{file.stem}-examples-from-{places[0]}.npz"),
+                    places=places,
+                    x_adv=x_adv,
+                )
 
         with AttackDisplay(console, len(x)) as display:
             found = robust_accuracy.evaluate(
-                admitted.model, x, y, norm=norm, epsilon=epsilon, version=version, seed=seed, threads=threads,
-                progress=display.update, kept=robust_accuracy.kept_in(store, spec, name), examples=examples,
-            )  # fmt: skip
+                admitted.model,
+                x,
+                y,
+                norm=norm,
+                epsilon=epsilon,
+                version=version,
+                seed=seed,
+                threads=threads,
+                progress=display.update,
+                kept=robust_accuracy.kept_in(store, spec, name),
+                examples=examples,
+            )
         seconds = time.perf_counter() - start
         flags = [
-            {"name": flag, "evidence": evidence} for flag, evidence in autoattack_flags(found.values, info.num_classes)
+            {"name": flag, "evidence": evidence}
+            for flag, evidence in autoattack_flags(found.values, info.num_classes)
         ]
         values = found.values | {
             "flags": flags,

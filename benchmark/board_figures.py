@@ -27,7 +27,9 @@ def _points(axis: Any, rows: list[Entry], score: str, **look: Any) -> None:
     x = [e.value(ACCURACY) for e in rows]
     y = [e.value(score) for e in rows]
     errors = [np.array([_ends(e.scores[name]) for e in rows]).T for name in (ACCURACY, score)]
-    axis.errorbar(x, y, xerr=errors[0], yerr=errors[1], linestyle="none", elinewidth=0.7, capsize=0, **look)
+    axis.errorbar(
+        x, y, xerr=errors[0], yerr=errors[1], linestyle="none", elinewidth=0.7, capsize=0, **look
+    )
 
 
 def _figure(folder: Path, rows: list[Entry], score: str, name: str) -> list[Path]:
@@ -36,9 +38,10 @@ def _figure(folder: Path, rows: list[Entry], score: str, name: str) -> list[Path
     references = [e for e in own if e.role == "reference"]
     submissions = [e for e in own if e.role == "submission"]
     caption = (
-        f"{track.name}, protocol version {track.protocol_version}, {track.scale} scale: {track.data.name}, "
-        f"{len(references)} reference networks, {len(submissions)} submissions; bars: 95 percent intervals; "
-        "band: where a further network of the reference grid would fall; ringed: Pareto-optimal"
+        f"{track.name}, protocol version {track.protocol_version}, {track.scale} scale:"
+        f" {track.data.name}, {len(references)} reference networks, {len(submissions)} submissions;"
+        " bars: 95 percent intervals; band: where a further network of the reference grid would"
+        " fall; ringed: Pareto-optimal"
     )
     with style.figure(1, 1, 5.2, 3.9, caption=caption) as (made, axes):
         axis = axes[0, 0]
@@ -50,18 +53,48 @@ def _figure(folder: Path, rows: list[Entry], score: str, name: str) -> list[Path
             axis.fill_between(x, y - half, y + half, color=style.BLACK, alpha=0.07, linewidth=0)
             axis.plot(x, y, color=style.BLACK, linewidth=0.9, label="reference line")
         if references:
-            _points(axis, references, score, color="#777777", fmt="o", markersize=4, label="reference grid")
+            _points(
+                axis,
+                references,
+                score,
+                color="#777777",
+                fmt="o",
+                markersize=4,
+                label="reference grid",
+            )
         if submissions:
-            _points(axis, submissions, score, color=style.VERMILION, fmt="D", markersize=5, label="submissions")
+            _points(
+                axis,
+                submissions,
+                score,
+                color=style.VERMILION,
+                fmt="D",
+                markersize=5,
+                label="submissions",
+            )
         for entry in submissions:
             text = "".join(c if c.isprintable() else " " for c in entry.card.name)
             text = text if len(text) <= LABELLED else f"{text[: LABELLED - 1]}…"
-            axis.annotate(text, (entry.value(ACCURACY), entry.value(score)), xytext=(6, 5),
-                          textcoords="offset points", fontsize=7, parse_math=False)  # fmt: skip
+            axis.annotate(
+                text,
+                (entry.value(ACCURACY), entry.value(score)),
+                xytext=(6, 5),
+                textcoords="offset points",
+                fontsize=7,
+                parse_math=False,
+            )
         found = headlines(rows, score)
         front = [(e.value(ACCURACY), e.value(score)) for e in own if found[e.id].pareto]
-        axis.plot(*zip(*sorted(front), strict=True), linestyle="none", marker="o", markersize=10, fillstyle="none",
-                  color=style.BLUE, markeredgewidth=0.9, label="Pareto-optimal")  # fmt: skip
+        axis.plot(
+            *zip(*sorted(front), strict=True),
+            linestyle="none",
+            marker="o",
+            markersize=10,
+            fillstyle="none",
+            color=style.BLUE,
+            markeredgewidth=0.9,
+            label="Pareto-optimal",
+        )
         better = "higher" if INTERPRETABILITY[score] == HIGHER else "lower"
         axis.set_xlabel("test accuracy")
         axis.set_ylabel(f"{TITLES[score]} ({better} is better)")
@@ -93,6 +126,10 @@ def draw(root: Path) -> list[Path]:
         for score in measured(rows):
             drawn += _figure(folder, rows, score, f"{stem}_{score}")
     for path in folder.glob("*"):
-        if path not in drawn and path.suffix in SUFFIXES and path.stem.endswith(tuple(INTERPRETABILITY)):
+        if (
+            path not in drawn
+            and path.suffix in SUFFIXES
+            and path.stem.endswith(tuple(INTERPRETABILITY))
+        ):
             path.unlink()  # of a track or score that is no longer there
     return drawn

@@ -28,14 +28,17 @@ from models.validation import one_line
 
 CONFIG_VERSION = 1
 PROTOCOL_VERSION = 2
-"""Raised when a score of the board means something else; a table holds entries of one version. 2: robust accuracy is
-AutoAttack's."""
+"""Raised when a score of the board means something else; a table holds entries of one version. 2:
+robust accuracy is AutoAttack's."""
 
 PRESETS = Path(__file__).parent / "presets"
 
 
 class Config(Section):
-    """A whole benchmark run. The same configuration and seed give the same results on the same machine."""
+    """A whole benchmark run.
+
+    The same configuration and seed give the same results on the same machine.
+    """
 
     version: int
     name: str
@@ -80,7 +83,11 @@ def _read(path: Path, what: str) -> dict[str, Any]:
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     out = dict(base)
     for key, value in over.items():
-        out[key] = _merge(out[key], value) if isinstance(value, dict) and isinstance(out.get(key), dict) else value
+        out[key] = (
+            _merge(out[key], value)
+            if isinstance(value, dict) and isinstance(out.get(key), dict)
+            else value
+        )
     return out
 
 
@@ -118,7 +125,10 @@ def parse(raw: dict[str, Any]) -> Config:
     """
     version = raw.get("version", CONFIG_VERSION)
     if version != CONFIG_VERSION:
-        raise InputError(f"The configuration is of version {version}. This program reads version {CONFIG_VERSION}.")
+        raise InputError(
+            f"The configuration is of version {version}. This program reads version"
+            f" {CONFIG_VERSION}."
+        )
     try:
         return Config.model_validate(raw)
     except ValidationError as error:

@@ -77,7 +77,9 @@ class Context:
         """A classifier at its initial weights, from a `model` specification."""
         info = self.data.info
         with models.KERAS_LOCK:
-            return models.get(spec["name"])(info.shape, info.num_classes, seed=seed, width=spec["width"])
+            return models.get(spec["name"])(
+                info.shape, info.num_classes, seed=seed, width=spec["width"]
+            )
 
     def initial(self, spec: dict[str, Any], seed: int) -> keras.Model:
         """As `build`, one model for all who ask: to be read, not changed."""
@@ -92,7 +94,9 @@ class Context:
 
         def load() -> keras.Model:
             with models.KERAS_LOCK:
-                return keras.saving.load_model(self.store.model_path(self._by_key[key], name), compile=False)
+                return keras.saving.load_model(
+                    self.store.model_path(self._by_key[key], name), compile=False
+                )
 
         return self._models.get((key, name), load)
 
@@ -102,8 +106,11 @@ class Context:
         def make() -> tuple[Any, np.ndarray]:
             train = self._rank("train", self.data.x_train, source, attribution, repeat)
             test = self._rank("test", self.data.x_test, source, attribution, repeat)
-            # piece by piece to the device: there is never a whole copy on the host beside the one there
-            return keras.ops.concatenate([to_device(piece) for piece in train]), np.concatenate(list(test))
+            # piece by piece to the device: there is never a whole copy on the host beside the one
+            # there
+            return keras.ops.concatenate([to_device(piece) for piece in train]), np.concatenate(
+                list(test)
+            )
 
         return self._ranks.get((source, attribution) if source else (BASELINE, repeat), make)
 
@@ -116,7 +123,9 @@ class Context:
             seed = derived_seed("random ranks", split, repeat)
             return ranking.pieces(lambda part: ranking.indifferent(part, shape), shape, seed=seed)
         model, seed = self.model(source), derived_seed("ties", split)
-        return ranking.pieces(lambda part: attributions.run(attribution, model, x[part]), shape, seed=seed)
+        return ranking.pieces(
+            lambda part: attributions.run(attribution, model, x[part]), shape, seed=seed
+        )
 
     @functools.cached_property
     def fill(self) -> np.ndarray:

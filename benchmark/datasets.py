@@ -1,6 +1,7 @@
 """Data sets by name: `digits` (embedded), `gaussians` (the toy) and any TFDS image-classification set.
 
-A TFDS set is decoded once (see `decoded`). Where TensorFlow is not installed, what has been decoded serves.
+A TFDS set is decoded once (see `decoded`). Where TensorFlow is not installed, what has been decoded
+serves.
 """
 
 import dataclasses
@@ -86,7 +87,8 @@ def _digits() -> Dataset:
 def _gaussians() -> Dataset:
     """The toy of section 2.2: two Gaussians in the plane, 3,000 points each, scaled together to the pixel box.
 
-    The paper's [-1, 1] is [0, 1] here. The test points are a second draw, at the training points' scale.
+    The paper's [-1, 1] is [0, 1] here. The test points are a second draw, at the training points'
+    scale.
     """
     mean, covariance = np.array([1.2, 0.1]), np.array([[0.1, -0.01], [-0.01, 0.002]])
     rng = np.random.default_rng(0)
@@ -97,7 +99,9 @@ def _gaussians() -> Dataset:
     train, test = draw(), draw()
     low, high = train.min(), train.max()
     y = np.repeat(np.array([0, 1], np.int32), 3000)
-    x_train, x_test = (np.clip((v - low) / (high - low), 0, 1).astype(np.float32) for v in (train, test))
+    x_train, x_test = (
+        np.clip((v - low) / (high - low), 0, 1).astype(np.float32) for v in (train, test)
+    )
     return Dataset(Info("gaussians", "1.0.0", 6000, 6000, (2,), 2), x_train, y, x_test, y)
 
 
@@ -111,7 +115,9 @@ def tfds_folder(data_dir: str | None = None) -> Path:
 
 def _builder(name: str, data_dir: str | None) -> Any:
     """The TFDS builder, its data prepared (downloaded if need be)."""
-    os.environ.setdefault("NO_GCE_CHECK", "true")  # else TensorFlow asks the network whether it runs at Google
+    os.environ.setdefault(
+        "NO_GCE_CHECK", "true"
+    )  # else TensorFlow asks the network whether it runs at Google
     import tensorflow_datasets as tfds
 
     folder = tfds_folder(data_dir)
@@ -122,16 +128,18 @@ def _builder(name: str, data_dir: str | None) -> Any:
     try:
         builder = tfds.builder(name, data_dir=folder, try_gcs=False)
     except (tfds.core.DatasetNotFoundError, ValueError) as error:
-        raise InputError(f"Data set '{name}' cannot be opened in {folder} ({_first_line(error)}).") from error
+        raise InputError(
+            f"Data set '{name}' cannot be opened in {folder} ({_first_line(error)})."
+        ) from error
     if not builder.data_path.exists():
         try:
             _reachable(builder.url_infos)
             builder.download_and_prepare()
         except Exception as error:  # anything from a closed network to a full disk
             raise InputError(
-                f"Data set '{name}' is not prepared in {folder} and could not be downloaded "
-                f"({_first_line(error)}). Prepare it where there is a network with "
-                f"`python -m tensorflow_datasets build {name} --data_dir FOLDER` and pass --data-dir FOLDER."
+                f"Data set '{name}' is not prepared in {folder} and could not be downloaded"
+                f" ({_first_line(error)}). Prepare it where there is a network with `python -m"
+                f" tensorflow_datasets build {name} --data_dir FOLDER` and pass --data-dir FOLDER."
             ) from error
     return builder
 
@@ -165,7 +173,8 @@ def _tfds_info(builder: Any) -> tuple[Info, str, str, str]:
     labels = [k for k, f in features.items() if isinstance(f, tfds.features.ClassLabel)]
     if len(images) != 1 or len(labels) != 1:
         raise InputError(
-            f"Data set '{name}' must have one image and one class label. Its features: {', '.join(features)}."
+            f"Data set '{name}' must have one image and one class label. Its features:"
+            f" {', '.join(features)}."
         )
     shape = features[images[0]].shape
     if None in shape:
@@ -173,11 +182,19 @@ def _tfds_info(builder: Any) -> tuple[Info, str, str, str]:
     test = "test" if "test" in splits else "validation"
     for split in ("train", test):
         if split not in splits:
-            raise InputError(f"Data set '{name}' must have splits 'train' and 'test'. It has {', '.join(splits)}.")
+            raise InputError(
+                f"Data set '{name}' must have splits 'train' and 'test'. It has"
+                f" {', '.join(splits)}."
+            )
     sizes = splits["train"].num_examples, splits[test].num_examples
     classes = features[labels[0]].num_classes
     full = f"{name}/{builder.info.config_name}" if builder.info.config_name else name
-    return Info(full, str(builder.info.version), *sizes, tuple(shape), classes), test, images[0], labels[0]
+    return (
+        Info(full, str(builder.info.version), *sizes, tuple(shape), classes),
+        test,
+        images[0],
+        labels[0],
+    )
 
 
 def _rows(
@@ -185,12 +202,18 @@ def _rows(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The images and labels of a split, in batches and in TFDS's order."""
     if builder is None:
-        raise InputError(f"The decoded data of '{name}' are damaged, and TensorFlow is not installed here.")
+        raise InputError(
+            f"The decoded data of '{name}' are damaged, and TensorFlow is not installed here."
+        )
     import tensorflow_datasets as tfds
 
     notice(f"decoding {name} {split} ({builder.info.splits[split].num_examples:,} images), once")
     config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False, add_tfds_id=False)
-    rows = builder.as_dataset(split=split, shuffle_files=False, read_config=config).batch(1000).prefetch(1)
+    rows = (
+        builder.as_dataset(split=split, shuffle_files=False, read_config=config)
+        .batch(1000)
+        .prefetch(1)
+    )
     for row in tfds.as_numpy(rows):
         yield row[image], row[label]
 
@@ -206,11 +229,16 @@ def _kept(name: str) -> tuple[Info, str]:
         InputError: The set has not been decoded.
     """
     base, _, version = name.partition(":")
-    found = [k for k in decoded.kept() if k["info"]["name"] == base and version in ("", k["info"]["version"])]
+    found = [
+        k
+        for k in decoded.kept()
+        if k["info"]["name"] == base and version in ("", k["info"]["version"])
+    ]
     if not found:
         raise InputError(
-            f"Data set '{name}' is not decoded in {decoded.cache_folder()}, and TensorFlow, which decodes it, is not "
-            "installed here. Run the benchmark once where it is, and copy that folder."
+            f"Data set '{name}' is not decoded in {decoded.cache_folder()}, and TensorFlow, which"
+            " decodes it, is not installed here. Run the benchmark once where it is, and copy that"
+            " folder."
         )
     newest = max(found, key=lambda k: [int(part) for part in k["info"]["version"].split(".")])
     return Info(**newest["info"] | {"shape": tuple(newest["info"]["shape"])}), newest["test"]
@@ -243,7 +271,11 @@ def _limited(info: Info, train_limit: int | None, test_limit: int | None) -> Inf
 
 
 def describe(
-    name: str, *, data_dir: str | None = None, train_limit: int | None = None, test_limit: int | None = None
+    name: str,
+    *,
+    data_dir: str | None = None,
+    train_limit: int | None = None,
+    test_limit: int | None = None,
 ) -> Info:
     """What `load` with the same arguments would hold, without decoding an image.
 
@@ -278,8 +310,8 @@ def load(
         The data set; TFDS images are memory-mapped, read-only.
 
     Raises:
-        InputError: Unknown name (with the close match); a set that is not prepared and cannot be downloaded; one that
-            is no image classification; an unwritable cache.
+        InputError: Unknown name (with the close match); a set that is not prepared and cannot be
+            downloaded; one that is no image classification; an unwritable cache.
     """
     data = _BUILDERS[name]() if name in _BUILDERS else _read(name, data_dir, notice)
     info = _limited(data.info, train_limit, test_limit)

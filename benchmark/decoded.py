@@ -1,7 +1,8 @@
 """The decoded cache: images and labels of a data set as memory-mapped arrays, in the user's cache folder.
 
-Each split has two arrays and a manifest with their checksums, `NAME-VERSION-SPLIT.json`; what else is known of the set
-is in `NAME-VERSION.info`. A damaged file is noticed and its split decoded again.
+Each split has two arrays and a manifest with their checksums, `NAME-VERSION-SPLIT.json`; what else
+is known of the set is in `NAME-VERSION.info`. A damaged file is noticed and its split decoded
+again.
 """
 
 import hashlib
@@ -36,7 +37,10 @@ def keep(stem: str, what: dict[str, Any]) -> None:
 
 def kept() -> list[dict[str, Any]]:
     """What is known of every decoded set."""
-    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(cache_folder().glob("*.info"))]
+    return [
+        json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted(cache_folder().glob("*.info"))
+    ]
 
 
 def _checksum(path: Path) -> str:
@@ -54,7 +58,9 @@ def _write(root: Path, stem: str, size: int, shape: tuple[int, ...], rows: Rows)
             x[at : at + len(images)], y[at : at + len(images)] = images, labels
             at += len(images)
         if at != size:
-            raise InputError(f"{stem} must have {size} examples. {at} were read: its files are incomplete.")
+            raise InputError(
+                f"{stem} must have {size} examples. {at} were read: its files are incomplete."
+            )
         x.flush()
         y.flush()
         del x, y
@@ -84,7 +90,11 @@ def _read(root: Path, stem: str) -> tuple[np.ndarray, ...] | str:
 
 
 def split(
-    stem: str, size: int, shape: tuple[int, ...], rows: Callable[[], Rows], notice: Callable[[str], None]
+    stem: str,
+    size: int,
+    shape: tuple[int, ...],
+    rows: Callable[[], Rows],
+    notice: Callable[[str], None],
 ) -> tuple[np.ndarray, ...]:
     """A split, decoded first where it is not there or damaged.
 
@@ -105,7 +115,9 @@ def split(
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"The cache folder {root} cannot be written ({error.strerror}).") from error
+        raise InputError(
+            f"The cache folder {root} cannot be written ({error.strerror})."
+        ) from error
     with FileLock(root / f"{stem}.lock"):
         found = _read(root, stem)
         if isinstance(found, tuple):

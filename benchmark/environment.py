@@ -14,8 +14,18 @@ from benchmark import datasets, decoded
 from benchmark.config import PROTOCOL_VERSION
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "jax", "tensorflow-datasets", "numpy", "scipy", "pandas",
-            "scikit-learn", "matplotlib")  # fmt: skip
+PACKAGES = (
+    "keras",
+    "tensorflow",
+    "tensorflow-cpu",
+    "jax",
+    "tensorflow-datasets",
+    "numpy",
+    "scipy",
+    "pandas",
+    "scikit-learn",
+    "matplotlib",
+)
 KNOWN_SETS = ("mnist", "fashion_mnist", "cifar10")
 
 
@@ -28,7 +38,9 @@ def _version(package: str) -> str | None:
 
 def _git(*arguments: str) -> str | None:
     try:
-        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=10, check=True)
+        done = subprocess.run(
+            ["git", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=10, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
@@ -68,10 +80,18 @@ def doctor(data_dir: str | None, out: Path) -> list[tuple[str, str, bool]]:
     for name in KNOWN_SETS:
         versions = sorted(p.parent.name for p in (folder / name).glob("*/dataset_info.json"))
         found = (
-            f"{', '.join(versions)} in {folder}" if versions else f"not prepared in {folder}; downloaded when needed"
+            f"{', '.join(versions)} in {folder}"
+            if versions
+            else f"not prepared in {folder}; downloaded when needed"
         )
         rows.append((name, found, bool(versions)))
-    rows.append(("decoded cache", f"{', '.join(decoded.stems()) or 'empty'} in {decoded.cache_folder()}", True))
+    rows.append(
+        (
+            "decoded cache",
+            f"{', '.join(decoded.stems()) or 'empty'} in {decoded.cache_folder()}",
+            True,
+        )
+    )
     existing = next(p for p in (out.absolute(), *out.absolute().parents) if p.exists())
     free = shutil.disk_usage(existing).free
     rows.append(("disk", f"{free / 2**30:.1f} GiB free at {existing}", free > 2**30))

@@ -50,10 +50,12 @@ def _accuracy(hits: float, examples: int) -> entries.Score:
 
 def _attacks(values: dict[str, Any]) -> list[entries.Attacked]:
     return [
-        entries.Attacked(**{k: row[k] for k in ("attack", "norm", "epsilon", "loss", "steps")},
-                         accuracy=_accuracy(row["hits"], values["examples"]))
+        entries.Attacked(
+            **{k: row[k] for k in ("attack", "norm", "epsilon", "loss", "steps")},
+            accuracy=_accuracy(row["hits"], values["examples"]),
+        )
         for row in values["attacks"]
-    ]  # fmt: skip
+    ]
 
 
 def _ensemble(values: dict[str, Any]) -> entries.Ensemble:
@@ -62,18 +64,27 @@ def _ensemble(values: dict[str, Any]) -> entries.Ensemble:
         **{k: values[k] for k in ("version", "norm", "epsilon", "seed", "gradients", "forwards")},
         clean=_accuracy(values["clean"], n),
         attacks=[
-            entries.AfterAttack(**{k: row[k] for k in ("attack", "loss", "steps")}, accuracy=_accuracy(row["hits"], n))
+            entries.AfterAttack(
+                **{k: row[k] for k in ("attack", "loss", "steps")},
+                accuracy=_accuracy(row["hits"], n),
+            )
             for row in values["attacks"]
         ],
     )
 
 
-def _flags(robustness: dict[str, Any] | None, ensemble: dict[str, Any] | None, classes: int) -> list[entries.Flag]:
+def _flags(
+    robustness: dict[str, Any] | None, ensemble: dict[str, Any] | None, classes: int
+) -> list[entries.Flag]:
     """Each flag once: AutoAttack's evidence, then that of the rising radii."""
     raised = warning_flags.autoattack_flags(ensemble, classes) if ensemble else []
     known = {name for name, _ in raised}
     if robustness:
-        raised += [(name, evidence) for name, evidence in warning_flags.flags(robustness, classes) if name not in known]
+        raised += [
+            (name, evidence)
+            for name, evidence in warning_flags.flags(robustness, classes)
+            if name not in known
+        ]
     return [entries.Flag(name=name, evidence=evidence) for name, evidence in raised]  # type: ignore[arg-type]
 
 
@@ -112,10 +123,19 @@ def recheck(entry: entries.Entry) -> str | None:
     for curve in entry.curves:
         name = f"{curve.mode}_{curve.attribution}"
         said, found = entry.scores.get(name), curve_score(curve)
-        given = [math.nan if v is None else v for v in (said.value, said.low, said.high)] if said else []
+        given = (
+            [math.nan if v is None else v for v in (said.value, said.low, said.high)]
+            if said
+            else []
+        )
         if not given or not np.allclose(given, found[:3], rtol=0, atol=1e-9, equal_nan=True):
-            return f"{name} is said to be {said.value if said else 'absent'}; its curves give {found.value:.6g}"
-    for score in [v for k, v in entry.scores.items() if k.endswith("_accuracy")] + [a.accuracy for a in entry.attacks]:
+            return (
+                f"{name} is said to be {said.value if said else 'absent'}; its curves give"
+                f" {found.value:.6g}"
+            )
+    for score in [v for k, v in entry.scores.items() if k.endswith("_accuracy")] + [
+        a.accuracy for a in entry.attacks
+    ]:
         hits = score.value * score.n
         if score.seeds == 1 and abs(hits - round(hits)) > 1e-6:
             return f"an accuracy of {score.value} is no whole number of {score.n} images"
@@ -137,7 +157,9 @@ def _recheck_ensemble(entry: entries.Entry) -> str | None:
     if any(after > before for before, after in itertools.pairwise(steps)):
         return "its accuracy rises from one attack of AutoAttack to the next"
     if said.seeds == 1 and abs(said.value - steps[-1]) > 1e-9:
-        return f"robust_accuracy is said to be {said.value}; after its last attack it is {steps[-1]}"
+        return (
+            f"robust_accuracy is said to be {said.value}; after its last attack it is {steps[-1]}"
+        )
     return None
 
 
@@ -154,7 +176,9 @@ def png(values: np.ndarray) -> str:
         values = colormaps["bwr"](np.clip(values, low, high) / (2 * largest) + 0.5)[..., :3]
     pixels = np.round(np.clip(values, 0, 1) * 255).astype(np.uint8)
     buffer = io.BytesIO()
-    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(buffer, "PNG", optimize=True)
+    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(
+        buffer, "PNG", optimize=True
+    )
     return base64.b64encode(buffer.getvalue()).decode()
 
 
@@ -164,7 +188,9 @@ def _pictures(plan: Plan, store: Store, network: Network) -> list[entries.Pictur
         return []
     arrays = store.arrays(unit)
     return [
-        entries.Picture(label=int(label), predicted=int(predicted), image=png(image), gradient=png(gradient))
+        entries.Picture(
+            label=int(label), predicted=int(predicted), image=png(image), gradient=png(gradient)
+        )
         for label, predicted, image, gradient in zip(
             arrays["labels"], arrays["predicted"], arrays["images"], arrays["maps"], strict=True
         )
@@ -238,7 +264,8 @@ def entry(
             card=card,
             model=entries.Model(
                 parameters=_parameters(store, models[0]),
-                sha256=sha256 or [digest for u in models for digest in bodies[u.key]["files"].values()],
+                sha256=sha256
+                or [digest for u in models for digest in bodies[u.key]["files"].values()],
             ),
             scores=_scores(plan, found, network),
             autoattack=_ensemble(ensemble) if ensemble else None,
@@ -260,12 +287,20 @@ def reference_card(config: Config, network: Network) -> Card:
     against = f", every batch replaced by {words} examples of {steps}" if network.norm else ""
     names = {"l2": "L2", "linf": "Linf"}
     return Card(
-        name=f"{names[network.norm]} {network.epsilon:g}, {network.loss}" if network.norm else "standard",
+        name=(
+            f"{names[network.norm]} {network.epsilon:g}, {network.loss}"
+            if network.norm
+            else "standard"
+        ),
         authors=["reference grid"],
         licence="Apache-2.0",
         description=f"{config.model.name}, {config.training.epochs} epochs of Adam{against}.",
         training=Training.model_validate(
-            {"norm": network.norm or "none", "epsilon": network.epsilon, "loss": network.loss or "xent"}
+            {
+                "norm": network.norm or "none",
+                "epsilon": network.epsilon,
+                "loss": network.loss or "xent",
+            }
         ),
     )
 
@@ -288,7 +323,16 @@ def grid_entries(
 ) -> list[entries.Entry]:
     """Entries of all networks of a run, as its reference grid."""
     return [
-        entry(plan, store, network, found, track=track, card=reference_card(plan.config, network),
-              name=reference_id(network), role="reference", verified=verified)
+        entry(
+            plan,
+            store,
+            network,
+            found,
+            track=track,
+            card=reference_card(plan.config, network),
+            name=reference_id(network),
+            role="reference",
+            verified=verified,
+        )
         for network in plan.networks
-    ]  # fmt: skip
+    ]

@@ -90,8 +90,9 @@ class Pool(Protocol):
 class Threads:
     """Threads of this process, which share data, models and ranks.
 
-    A thread a core: TensorFlow leaves Python's lock while a program runs, and uses one thread inside an operation (see
-    `models.backend.configure`), so small networks fill the machine and sums have one order. On an accelerator, one.
+    A thread a core: TensorFlow leaves Python's lock while a program runs, and uses one thread
+    inside an operation (see `models.backend.configure`), so small networks fill the machine and
+    sums have one order. On an accelerator, one.
 
     Args:
         workers: Units at a time; `default_workers()` where not given.
@@ -100,7 +101,9 @@ class Threads:
         work: Does units that are done together; tests put another in its place.
     """
 
-    def __init__(self, workers: int | None, store: Store, context: Context, work: Callable = perform) -> None:
+    def __init__(
+        self, workers: int | None, store: Store, context: Context, work: Callable = perform
+    ) -> None:
         self.workers = workers or default_workers()
         self.store, self.context, self.work = store, context, work
         self.here = environment.collect()
@@ -197,7 +200,8 @@ def run(plan: Plan, done: set[str], pool: Pool, observer: Observer) -> None:
         observer: Told of units as they begin and end, from this thread.
 
     Raises:
-        Exception: What the first failing unit raised. Units under way end first, and their results are kept.
+        Exception: What the first failing unit raised. Units under way end first, and their results
+            are kept.
         InputError: A unit's worker was lost for the third time.
     """
     schedule = Schedule(plan.units, done)
@@ -224,8 +228,9 @@ def run(plan: Plan, done: set[str], pool: Pool, observer: Observer) -> None:
                     losses[unit.key] += 1
                     if losses[unit.key] == LOSSES:
                         failure = failure or InputError(
-                            f"'{unit.kind} {unit.label}' lost its worker {LOSSES} times, the last time {worker}. It "
-                            "may need more memory than a worker has. What is done is kept."
+                            f"'{unit.kind} {unit.label}' lost its worker {LOSSES} times, the last"
+                            f" time {worker}. It may need more memory than a worker has. What is"
+                            " done is kept."
                         )
             observer.waiting()
     if failure is not None:

@@ -28,7 +28,9 @@ def _image(axis: Any, image: np.ndarray) -> None:
 def _map(axis: Any, values: np.ndarray) -> None:
     low, high = np.percentile(values, CLIP)
     largest = max(abs(low), abs(high)) or 1.0
-    axis.imshow(np.clip(values, low, high), cmap="bwr", vmin=-largest, vmax=largest, interpolation="nearest")
+    axis.imshow(
+        np.clip(values, low, high), cmap="bwr", vmin=-largest, vmax=largest, interpolation="nearest"
+    )
 
 
 def _bare(axes: np.ndarray) -> None:
@@ -61,10 +63,12 @@ def loss_gradients(folder: Path, config: Config, pictures: Pictures) -> list[Pat
     images = pictures["standard"]["images"]
     caption = (
         style.caption(config, len(labels))
-        + f", seed 0 shown: gradient of the predicted label's log-likelihood, clipped at its {CLIP[0]:g} and "
-        f"{CLIP[1]:g} percentiles"
+        + ", seed 0 shown: gradient of the predicted label's log-likelihood, clipped at its"
+        f" {CLIP[0]:g} and {CLIP[1]:g} percentiles"
     )
-    with style.figure(len(rows) + 1, len(images), 1.5 * len(images) + 0.5, 1.5 * (len(rows) + 1), caption=caption) as (
+    with style.figure(
+        len(rows) + 1, len(images), 1.5 * len(images) + 0.5, 1.5 * (len(rows) + 1), caption=caption
+    ) as (
         made,
         axes,
     ):
@@ -86,13 +90,17 @@ def adversarial_examples(folder: Path, config: Config, pictures: Pictures) -> li
     radius = config.manifold.epsilon if config.manifold else 0
     loss = config.manifold.losses[0] if config.manifold else ""
     caption = (
-        style.caption(config, len(labels)) + f", seed 0 shown: L2 radius {radius:g} (pixel units), loss {loss}; "
+        style.caption(config, len(labels))
+        + f", seed 0 shown: L2 radius {radius:g} (pixel units), loss {loss}; "
         "titles: class predicted by that network"
     )
     lines = -(-len(columns) // LONGEST)
     per_line = -(-len(columns) // lines)
     size = (len(images) * lines, per_line)
-    with style.figure(*size, 0.95 * size[1] + 0.3, 1.2 * size[0] + 0.4, caption=caption) as (made, axes):
+    with style.figure(*size, 0.95 * size[1] + 0.3, 1.2 * size[0] + 0.4, caption=caption) as (
+        made,
+        axes,
+    ):
         _bare(axes)
         for number, label in enumerate(columns):
             line, j = divmod(number, per_line)
@@ -116,10 +124,13 @@ def projections(folder: Path, config: Config, arrays: dict[str, np.ndarray]) -> 
     section = config.vae_gan
     trained = f"{section.name}, width {section.width:g}, {section.epochs} epochs" if section else ""
     caption = (
-        f"{config.data.name}, {config.scale} scale: test images, their projections by the manifold model, and samples "
-        f"of its prior (not of the images above them); {trained}"
+        f"{config.data.name}, {config.scale} scale: test images, their projections by the manifold"
+        f" model, and samples of its prior (not of the images above them); {trained}"
     )
-    with style.figure(len(rows), columns, 0.95 * columns + 0.5, 3.5, caption=caption) as (made, axes):
+    with style.figure(len(rows), columns, 0.95 * columns + 0.5, 3.5, caption=caption) as (
+        made,
+        axes,
+    ):
         _bare(axes)
         for line, (name, images) in zip(axes, rows.items(), strict=True):
             line[0].set_ylabel(name, fontsize=8)

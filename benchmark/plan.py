@@ -1,14 +1,16 @@
 """A configuration as units of work: pure functions of their specification, with stable keys.
 
-A unit's key is a hash of its specification, which holds all that its result depends on: its kind's version, the data's
-version, every number of the configuration that it uses, and the keys of the units whose results it reads. What
-is stored under a key need not be done again, whoever asks for it.
+A unit's key is a hash of its specification, which holds all that its result depends on: its kind's
+version, the data's version, every number of the configuration that it uses, and the keys of the
+units whose results it reads. What is stored under a key need not be done again, whoever asks for
+it.
 
-Kinds: `train` (a base model), `vae_gan` (the manifold model), `accuracy` (clean, under the paper's attack and noise),
-`manifold` (distances of one network's adversarial examples), `pictures` (gradient maps and adversarial examples to look
-at), `retrain` (one network of a ROAR or KAR curve), `tilt` (a boundary's angle, for data in the plane), `robustness`
-(several attacks at rising radii, with controls), `autoattack` (robust accuracy), `submitted` (a model from outside, let
-in), `agreement` (networks trained in bfloat16 and in float32: whether their accuracies agree).
+Kinds: `train` (a base model), `vae_gan` (the manifold model), `accuracy` (clean, under the paper's
+attack and noise), `manifold` (distances of one network's adversarial examples), `pictures`
+(gradient maps and adversarial examples to look at), `retrain` (one network of a ROAR or KAR curve),
+`tilt` (a boundary's angle, for data in the plane), `robustness` (several attacks at rising radii,
+with controls), `autoattack` (robust accuracy), `submitted` (a model from outside, let in),
+`agreement` (networks trained in bfloat16 and in float32: whether their accuracies agree).
 """
 
 import functools
@@ -61,8 +63,10 @@ class Unit:
         spec: What the result depends on; JSON values only.
         needs: Keys of the units whose results it reads.
         images: Images it trains on, epochs counted; 0 where it trains nothing.
-        cost: Roughly, passes through a network, forward and back; for the estimate of the time left.
-        tags: What it belongs to (network, seed, attribution, ...), for the tables. Not part of the key.
+        cost: Roughly, passes through a network, forward and back; for the estimate of the time
+            left.
+        tags: What it belongs to (network, seed, attribution, ...), for the tables. Not part of the
+            key.
     """
 
     kind: str
@@ -99,7 +103,11 @@ class Plan:
 
     def of(self, kind: str, **tags: Any) -> Iterator[Unit]:
         """The units of a kind with these tags."""
-        return (u for u in self.units if u.kind == kind and all(u.tags.get(k) == v for k, v in tags.items()))
+        return (
+            u
+            for u in self.units
+            if u.kind == kind and all(u.tags.get(k) == v for k, v in tags.items())
+        )
 
 
 def networks(config: Config) -> dict[Network, set[str]]:
@@ -114,7 +122,10 @@ def networks(config: Config) -> dict[Network, set[str]]:
 
 def strengths(config: Config) -> dict[str, float]:
     """The largest radius of each norm's grids: attack strength is the radius divided by it."""
-    return {n: max([e for g in config.grid if g.norm == n for e in g.epsilons], default=1.0) for n in NORMS}
+    return {
+        n: max([e for g in config.grid if g.norm == n for e in g.epsilons], default=1.0)
+        for n in NORMS
+    }
 
 
 class _Builder:
@@ -123,13 +134,25 @@ class _Builder:
     def __init__(self, config: Config, info: Info) -> None:
         self.config, self.info = config, info
         self.units: list[Unit] = []
-        self.data = {"name": info.name, "version": info.version, "train": info.train_size, "test": info.test_size}
+        self.data = {
+            "name": info.name,
+            "version": info.version,
+            "train": info.train_size,
+            "test": info.test_size,
+        }
         self.model = config.model.model_dump()
         self.training = config.training.model_dump()
         self.agreement = self._agreement() if config.training.compute != "float32" else None
 
     def add(
-        self, kind: str, label: str, spec: dict, needs: tuple[str, ...], images: float, cost: float, **tags: Any
+        self,
+        kind: str,
+        label: str,
+        spec: dict,
+        needs: tuple[str, ...],
+        images: float,
+        cost: float,
+        **tags: Any,
     ) -> str:
         unit = Unit(kind, label, spec, needs, int(images), float(cost), tags)
         self.units.append(unit)
@@ -141,9 +164,14 @@ class _Builder:
         adversary = self.config.adversary
         step_size = adversary.step_size_l2 if network.norm == "l2" else adversary.step_size_linf
         return {
-            "name": adversary.name, "norm": network.norm, "epsilon": network.epsilon, "loss": network.loss,
-            "steps": adversary.steps, "step_size": step_size, "random_start": adversary.random_start,
-        }  # fmt: skip
+            "name": adversary.name,
+            "norm": network.norm,
+            "epsilon": network.epsilon,
+            "loss": network.loss,
+            "steps": adversary.steps,
+            "step_size": step_size,
+            "random_start": adversary.random_start,
+        }
 
     def passes(self, attack: dict[str, Any] | None) -> int:
         """Forward and backward passes of a training step."""
@@ -152,13 +180,24 @@ class _Builder:
     def _agreement(self) -> str:
         """Trains the standard network and the strongest of the first grid in both types of computation."""
         first = next(iter(self.config.grid), None)
-        strongest = [] if first is None else [self.attack(Network(first.norm, max(first.epsilons), first.losses[0]))]
+        strongest = (
+            []
+            if first is None
+            else [self.attack(Network(first.norm, max(first.epsilons), first.losses[0]))]
+        )
         attacks = [None, *strongest]
-        spec = {"data": self.data, "model": self.model, "training": self.training, "attacks": attacks,
-                "seeds": AGREEING_SEEDS}  # fmt: skip
+        spec = {
+            "data": self.data,
+            "model": self.model,
+            "training": self.training,
+            "attacks": attacks,
+            "seeds": AGREEING_SEEDS,
+        }
         images = 2 * AGREEING_SEEDS * self.info.train_size * self.training["epochs"]
         cost = images * sum(map(self.passes, attacks))
-        return self.add("agreement", self.training["compute"], spec, (), images * len(attacks), cost)
+        return self.add(
+            "agreement", self.training["compute"], spec, (), images * len(attacks), cost
+        )
 
     def agreed(self, spec: dict[str, Any], *needs: str) -> tuple[dict[str, Any], tuple[str, ...]]:
         """A training's specification and needs, which rest on the agreement where there must be one."""
@@ -169,7 +208,13 @@ class _Builder:
     def train(self, network: Network, seed: int) -> str:
         attack = self.attack(network)
         images = self.info.train_size * self.training["epochs"]
-        spec = {"data": self.data, "model": self.model, "training": self.training, "attack": attack, "seed": seed}
+        spec = {
+            "data": self.data,
+            "model": self.model,
+            "training": self.training,
+            "attack": attack,
+            "seed": seed,
+        }
         spec, needs = self.agreed(spec)
         label = f"{network.label} seed {seed}"
         cost = images * self.passes(attack)
@@ -182,7 +227,13 @@ class _Builder:
         images = self.info.train_size * section.epochs
         spec = {"data": self.data, "vae_gan": section.model_dump(), "seed": 0, "shown": SHOWN}
         return self.add(
-            "vae_gan", section.name, spec, (), images, images * 5 * (1 + section.discriminator_steps), seed=0
+            "vae_gan",
+            section.name,
+            spec,
+            (),
+            images,
+            images * 5 * (1 + section.discriminator_steps),
+            seed=0,
         )
 
     def measure(self, network: Network, seed: int, model: str) -> None:
@@ -190,16 +241,32 @@ class _Builder:
         label = f"{network.label} seed {seed}"
         evaluation = self.config.evaluation.model_dump()
         n = self.info.train_size + self.info.test_size * (2 + evaluation["steps"])
-        self.add("accuracy", label, {"data": self.data, "model": model, "attack": evaluation}, (model,), 0, n, **tags)
+        self.add(
+            "accuracy",
+            label,
+            {"data": self.data, "model": model, "attack": evaluation},
+            (model,),
+            0,
+            n,
+            **tags,
+        )
 
     def robustness(self, network: Network, seed: int, model: str, standard: str) -> None:
         section = self.config.robustness
         if section is None:
             return
-        source = standard if standard != model else None  # a network's own examples are PGD's once more
+        source = (
+            standard if standard != model else None
+        )  # a network's own examples are PGD's once more
         radii = {norm: list(getattr(section, norm)) for norm in NORMS if getattr(section, norm)}
-        spec = {"data": self.data, "model": model, "source": source, "radii": radii, "steps": section.steps,
-                "losses": section.losses}  # fmt: skip
+        spec = {
+            "data": self.data,
+            "model": model,
+            "source": source,
+            "radii": radii,
+            "steps": section.steps,
+            "losses": section.losses,
+        }
         passes = section.steps * (len(section.losses) + (source is not None)) + 4
         cost = self.info.test_size * sum(map(len, radii.values())) * passes
         needs = (model,) if source is None else (model, source)
@@ -213,40 +280,102 @@ class _Builder:
         images = min(section.images or self.info.test_size, self.info.test_size)
         spec = {"data": self.data, "model": model} | section.model_dump() | {"images": images}
         cost = images * AUTOATTACK_PASSES
-        self.add("autoattack", f"{network.label} seed {seed}", spec, (model,), 0, cost, network=network, seed=seed)
+        self.add(
+            "autoattack",
+            f"{network.label} seed {seed}",
+            spec,
+            (model,),
+            0,
+            cost,
+            network=network,
+            seed=seed,
+        )
 
-    def manifold(self, network: Network, seed: int, model: str, standard: str, vae_gan: str) -> None:
+    def manifold(
+        self, network: Network, seed: int, model: str, standard: str, vae_gan: str
+    ) -> None:
         section = self.config.manifold
         if section is None:
             return
         for loss in section.losses:
-            attack = {"name": "pgd", "norm": "l2", "epsilon": section.epsilon, "loss": loss,
-                      "steps": section.steps, "step_size": section.step_size}  # fmt: skip
-            spec = {"data": self.data, "model": model, "standard": standard, "vae_gan": vae_gan, "attack": attack,
-                    "sample_posterior": section.sample_posterior}  # fmt: skip
+            attack = {
+                "name": "pgd",
+                "norm": "l2",
+                "epsilon": section.epsilon,
+                "loss": loss,
+                "steps": section.steps,
+                "step_size": section.step_size,
+            }
+            spec = {
+                "data": self.data,
+                "model": model,
+                "standard": standard,
+                "vae_gan": vae_gan,
+                "attack": attack,
+                "sample_posterior": section.sample_posterior,
+            }
             cost = self.info.test_size * (section.steps + 6)
             needs = (model, standard, vae_gan)
             label = f"{network.label} seed {seed} {loss}"
-            self.add("manifold", label, spec, needs, 0, cost, network=network, seed=seed, attack_loss=loss)
+            self.add(
+                "manifold",
+                label,
+                spec,
+                needs,
+                0,
+                cost,
+                network=network,
+                seed=seed,
+                attack_loss=loss,
+            )
 
     def pictures(self, network: Network, seed: int, model: str) -> None:
         section = self.config.manifold
         attack = None
         if section is not None:
-            attack = {"name": "pgd", "norm": "l2", "epsilon": section.epsilon, "loss": section.losses[0],
-                      "steps": section.steps, "step_size": section.step_size}  # fmt: skip
+            attack = {
+                "name": "pgd",
+                "norm": "l2",
+                "epsilon": section.epsilon,
+                "loss": section.losses[0],
+                "steps": section.steps,
+                "step_size": section.step_size,
+            }
         spec = {"data": self.data, "model": model, "images": self.config.pictures, "attack": attack}
         label = f"{network.label} seed {seed}"
-        self.add("pictures", label, spec, (model,), 0, self.config.pictures * 100, network=network, seed=seed)
+        self.add(
+            "pictures",
+            label,
+            spec,
+            (model,),
+            0,
+            self.config.pictures * 100,
+            network=network,
+            seed=seed,
+        )
 
     def tilt(self, network: Network, seed: int, model: str) -> None:
         section = self.config.tilt
         if section is None:
             return
         attack = {"name": "pgd", "norm": "l2"} | section.model_dump(exclude={"attacked_class"})
-        spec = {"data": self.data, "model": model, "attack": attack, "class": section.attacked_class}
+        spec = {
+            "data": self.data,
+            "model": model,
+            "attack": attack,
+            "class": section.attacked_class,
+        }
         cost = self.info.test_size * section.steps / self.info.num_classes
-        self.add("tilt", f"{network.label} seed {seed}", spec, (model,), 0, cost, network=network, seed=seed)
+        self.add(
+            "tilt",
+            f"{network.label} seed {seed}",
+            spec,
+            (model,),
+            0,
+            cost,
+            network=network,
+            seed=seed,
+        )
 
     def retrain(self, model: str | None, attribution: str, tags: dict[str, Any]) -> None:
         """The retrainings of one attribution of one base model, or of the random baseline, or on untouched images."""
@@ -258,11 +387,24 @@ class _Builder:
         points = [(mode, fraction) for mode in section.modes for fraction in section.fractions]
         for mode, fraction in [(UNTOUCHED, 0.0)] if attribution == UNTOUCHED else points:
             for repeat in range(section.repeats):
-                spec = {"data": self.data, "model": self.model, "training": training, "source": model,
-                        "attribution": attribution, "mode": mode, "fraction": fraction, "repeat": repeat}  # fmt: skip
+                spec = {
+                    "data": self.data,
+                    "model": self.model,
+                    "training": training,
+                    "source": model,
+                    "attribution": attribution,
+                    "mode": mode,
+                    "fraction": fraction,
+                    "repeat": repeat,
+                }
                 if section.content != "image":
                     spec["content"] = section.content
-                own = tags | {"attribution": attribution, "mode": mode, "fraction": fraction, "repeat": repeat}
+                own = tags | {
+                    "attribution": attribution,
+                    "mode": mode,
+                    "fraction": fraction,
+                    "repeat": repeat,
+                }
                 name = f"{tags['network'].label} seed {tags['seed']} " if model else ""
                 label = f"{name}{attribution} {mode} {fraction:g} repeat {repeat}"
                 spec, needs = self.agreed(spec, *((model,) if model else ()))
@@ -315,18 +457,21 @@ SUBMISSION = Network(name="submission")
 def submission(config: Config, info: Info, sha256: str) -> Plan:
     """The plan that measures one model from outside as `build` would measure a network of the grid.
 
-    What it shares with a run of the same configuration (standard network, manifold model, random baseline) has the
-    same keys there.
+    What it shares with a run of the same configuration (standard network, manifold model, random
+    baseline) has the same keys there.
 
     Args:
         config: The configuration; its grid is not trained.
         info: The data set's description.
-        sha256: The model's hash. The model must be stored, as the unit of kind `submitted`, before the plan is run.
+        sha256: The model's hash. The model must be stored, as the unit of kind `submitted`, before
+            the plan is run.
     """
     b = _Builder(config, info)
     standard = b.train(Network(), 0)
     vae_gan = b.vae_gan() if config.manifold else ""
-    model = b.add("submitted", SUBMISSION.label, {"sha256": sha256}, (), 0, 0, network=SUBMISSION, seed=0)
+    model = b.add(
+        "submitted", SUBMISSION.label, {"sha256": sha256}, (), 0, 0, network=SUBMISSION, seed=0
+    )
     b.measure(SUBMISSION, 0, model)
     b.robustness(SUBMISSION, 0, model, standard)
     b.autoattack(SUBMISSION, 0, model)

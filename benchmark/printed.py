@@ -19,7 +19,10 @@ def _print(table: Table) -> None:
 def _print_flag(name: str, evidence: dict[str, Any]) -> None:
     meaning = MEANINGS[name]
     numbers = ", ".join(f"{what} {value}" for what, value in evidence.items())
-    print(f"flag: {meaning.title} ({numbers}): raised when {meaning.raised_when}; it means that {meaning.means}")
+    print(
+        f"flag: {meaning.title} ({numbers}): raised when {meaning.raised_when}; it means that"
+        f" {meaning.means}"
+    )
 
 
 def scores(evaluated: submission.Evaluated) -> None:
@@ -42,11 +45,22 @@ def robust(values: dict[str, Any]) -> None:
     table = Table("after", "loss", "accuracy [95 %]", "broken", "seconds", box=None, pad_edge=False)
     table.add_row("no attack", "", share(values["clean"]), "", "")
     for row in values["attacks"]:
-        table.add_row(row["attack"], row["loss"], share(row["hits"]), f"{row['broken']:,}", f"{row['seconds']:.1f}")
+        table.add_row(
+            row["attack"],
+            row["loss"],
+            share(row["hits"]),
+            f"{row['broken']:,}",
+            f"{row['seconds']:.1f}",
+        )
     _print(table)
-    means = f"{values['gradients']:.0f} gradients and {values['forwards']:.0f} forward passes an image"
+    means = (
+        f"{values['gradients']:.0f} gradients and {values['forwards']:.0f} forward passes an image"
+    )
     print(f"robust accuracy {share(values['robust'])} of {values['examples']:,} images, {means}")
     if values["unconfirmed"]:
-        print(f"{values['unconfirmed']:,} examples did not stand when they were looked at again, and are not counted")
+        print(
+            f"{values['unconfirmed']:,} examples did not stand when they were looked at again, and"
+            " are not counted"
+        )
     for flag in values["flags"]:
         _print_flag(flag["name"], flag["evidence"])

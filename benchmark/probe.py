@@ -1,8 +1,8 @@
 """How long a plan would take on this device, from a few batches measured now.
 
-Measured are a batch of standard training, of adversarial training with a few attack steps (a step's cost follows), and
-of the VAE-GAN, on made-up images of the data's shape, as many side by side as a run would have. What only evaluates is
-reckoned from the same numbers.
+Measured are a batch of standard training, of adversarial training with a few attack steps (a step's
+cost follows), and of the VAE-GAN, on made-up images of the data's shape, as many side by side as a
+run would have. What only evaluates is reckoned from the same numbers.
 """
 
 import functools
@@ -56,7 +56,9 @@ def _seconds(work: Callable[..., Any], workers: int) -> float:
         return np.diff(times).tolist()[1:]
 
     with ThreadPoolExecutor(workers) as pool:
-        return float(np.median([seconds for found in pool.map(one, range(workers)) for seconds in found]))
+        return float(
+            np.median([seconds for found in pool.map(one, range(workers)) for seconds in found])
+        )
 
 
 def _vae_gan_pace(plan: Plan, x: Any) -> float:
@@ -71,7 +73,10 @@ def _vae_gan_pace(plan: Plan, x: Any) -> float:
     for images in (FEW, len(x)):
         options |= {"epochs": 2, "batch_size": min(section.batch_size, images)}
         # there is one in a plan; the others work beside it
-        found = _seconds(functools.partial(fit_vae_gan, vae_gan, x[:images], seed=0, **options), 1) / images
+        found = (
+            _seconds(functools.partial(fit_vae_gan, vae_gan, x[:images], seed=0, **options), 1)
+            / images
+        )
         if found * len(x) > LONG:
             break
     return found
@@ -90,12 +95,21 @@ def measure(plan: Plan, workers: int) -> Pace:
     images = 2 * batch
     x = to_device(rng.integers(0, 256, (images, *info.shape)).astype(np.uint8))
     y = rng.integers(0, info.num_classes, images).astype(np.int32)
-    model = models.get(config.model.name)(info.shape, info.num_classes, seed=0, width=config.model.width)
+    model = models.get(config.model.name)(
+        info.shape, info.num_classes, seed=0, width=config.model.width
+    )
     attack = Attack("pgd", "l2", 0.1, steps=ATTACK_STEPS, step_size=0.1)
 
-    options: dict[str, Any] = {"seed": 0, "epochs": 3, "batch_size": batch, "compute": config.training.compute}
+    options: dict[str, Any] = {
+        "seed": 0,
+        "epochs": 3,
+        "batch_size": batch,
+        "compute": config.training.compute,
+    }
     plain = _seconds(functools.partial(train, model, x, y, **options), workers) / images
-    attacked = _seconds(functools.partial(train, model, x, y, attack=attack, **options), workers) / images
+    attacked = (
+        _seconds(functools.partial(train, model, x, y, attack=attack, **options), workers) / images
+    )
     step = max(attacked - plain, 0.0) / ATTACK_STEPS
     pace = _vae_gan_pace(plan, x) if config.manifold and config.vae_gan else 0.0
     return Pace(plain, step, pace, workers)
@@ -132,8 +146,8 @@ def report(plan: Plan, left: list[Unit], workers: int | None) -> str:
     most = sorted((k for k in by_kind if by_kind[k] >= 1), key=lambda k: -by_kind[k])
     parts = ", ".join(f"{kind} {duration(by_kind[kind])}" for kind in most)
     return (
-        f"about {duration(estimate(left, pace))} on {', '.join(backend.devices())}, {count} at a time ({parts})\n"
-        f"measured: {pace.workers / pace.standard:,.0f} images/s in training, "
-        f"{pace.workers / max(pace.step, 1e-9):,.0f} images/s in one attack step"
+        f"about {duration(estimate(left, pace))} on {', '.join(backend.devices())}, {count} at a"
+        f" time ({parts})\nmeasured: {pace.workers / pace.standard:,.0f} images/s in training,"
+        f" {pace.workers / max(pace.step, 1e-9):,.0f} images/s in one attack step"
         + (f", {1 / pace.vae_gan:,.0f} images/s in one VAE-GAN training" if pace.vae_gan else "")
     )

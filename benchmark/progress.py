@@ -40,7 +40,9 @@ def duration(seconds: float) -> str:
 
 def sayer(console: Console) -> Callable[[str], None]:
     """What prints a line as it is, whatever file names in it hold."""
-    return lambda text: console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+    return lambda text: console.print(
+        printable(text), markup=False, highlight=False, soft_wrap=True
+    )
 
 
 class Estimate:
@@ -104,8 +106,12 @@ class AttackDisplay:
 
     def __enter__(self) -> "AttackDisplay":
         if self.console.is_terminal:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-                       TextColumn("{task.fields[broken]} broken"))  # fmt: skip
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[broken]} broken"),
+            )
             self.bar = Progress(*columns, console=self.console, transient=True)
             self.bar.start()
         return self
@@ -123,10 +129,18 @@ class AttackDisplay:
         if self.bar:
             if attack not in self.tasks:
                 self.tasks[attack] = self.bar.add_task(attack, total=most, broken=0)
-            self.bar.update(self.tasks[attack], completed=self.done[attack], total=most, broken=self.broken[attack])
+            self.bar.update(
+                self.tasks[attack],
+                completed=self.done[attack],
+                total=most,
+                broken=self.broken[attack],
+            )
         elif time.monotonic() - self.last_line >= self.every:
             self.last_line = time.monotonic()
-            said = f"{attack}: {self.done[attack]:,} of at most {most:,} images, {self.broken[attack]:,} broken"
+            said = (
+                f"{attack}: {self.done[attack]:,} of at most {most:,} images,"
+                f" {self.broken[attack]:,} broken"
+            )
             self.console.print(said, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -141,7 +155,9 @@ class Display:
         every: Seconds between plain lines.
     """
 
-    def __init__(self, plan: Plan, done: set[str], workers: int, console: Console, every: float = 10.0) -> None:
+    def __init__(
+        self, plan: Plan, done: set[str], workers: int, console: Console, every: float = 10.0
+    ) -> None:
         self.console, self.every = console, every
         self.left = {unit.key: unit for unit in plan.units if unit.key not in done}
         self.total = len(plan.units)
@@ -200,7 +216,10 @@ class Display:
         elif force or time.monotonic() - self.last_line >= self.every:
             left = self.estimate.text(list(self.left.values())) if self.left else "all done"
             self.console.print(
-                f"[{done}/{self.total}] {self.stage}, {left}", markup=False, highlight=False, soft_wrap=True
+                f"[{done}/{self.total}] {self.stage}, {left}",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
             )
         else:
             return

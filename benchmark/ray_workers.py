@@ -1,8 +1,9 @@
 """The units of a plan on Ray: long-lived workers, one a device or a group of cores, on one machine or on many.
 
-A worker loads the data itself, keeps its compiled programs, is sent keys, and writes results to the run's folder, which
-every machine must see under the same path. A lost worker's units are done again by others; another worker is asked for
-in its place, and waits, at no cost, until the cluster has room.
+A worker loads the data itself, keeps its compiled programs, is sent keys, and writes results to the
+run's folder, which every machine must see under the same path. A lost worker's units are done again
+by others; another worker is asked for in its place, and waits, at no cost, until the cluster has
+room.
 """
 
 import logging
@@ -35,7 +36,10 @@ class Worker:
         self.plan, self.folder, self.data, self.threads = arguments
 
     def prepare(self) -> tuple[str, dict[str, Any], int]:
-        """Loads everything. Returns where it is, what it runs with, and how many units it does together."""
+        """Loads everything.
+
+        Returns where it is, what it runs with, and how many units it does together.
+        """
         from models import backend
 
         backend.configure(self.threads)
@@ -46,8 +50,8 @@ class Worker:
 
         if not (self.folder / "config.toml").exists():
             raise InputError(
-                f"{self.folder} is not seen on {socket.gethostname()}. A run's folder must be on a file system that "
-                "all machines of the cluster share, under the same path."
+                f"{self.folder} is not seen on {socket.gethostname()}. A run's folder must be on a"
+                " file system that all machines of the cluster share, under the same path."
             )
         self.store = Store(self.folder)
         self.context = Context(self.plan, self.store, datasets.load(**self.data))
@@ -57,7 +61,9 @@ class Worker:
 
     def perform(self, keys: list[str]) -> list[float]:
         """Does units and stores their results; returns the seconds of each."""
-        return perform_and_store([self.units[key] for key in keys], self.context, self.store, self.here)
+        return perform_and_store(
+            [self.units[key] for key in keys], self.context, self.store, self.here
+        )
 
 
 class _Member:
@@ -85,7 +91,10 @@ def _same(here: dict[str, Any], there: dict[str, Any], name: str) -> None:
         InputError: A worker has another program or other libraries.
     """
     for what in ("backend", "commit", "protocol_version", "packages"):
-        if here[what] != there[what] and None not in (here[what], there[what]):  # a machine may lack git
+        if here[what] != there[what] and None not in (
+            here[what],
+            there[what],
+        ):  # a machine may lack git
             differ = f"{there[what]}, here it is {here[what]}"
             if isinstance(here[what], dict):
                 names = sorted({*here[what], *there[what]})
@@ -94,7 +103,9 @@ def _same(here: dict[str, Any], there: dict[str, Any], name: str) -> None:
                     for n in names
                     if here[what].get(n) != there[what].get(n)
                 )
-            raise InputError(f"The Ray worker on {name} differs in {what}: {differ}. All machines need the same.")
+            raise InputError(
+                f"The Ray worker on {name} differs in {what}: {differ}. All machines need the same."
+            )
 
 
 def _connect(address: str | None, cpus: int | None, backend: str) -> str:
@@ -108,22 +119,39 @@ def _connect(address: str | None, cpus: int | None, backend: str) -> str:
     try:
         import ray
     except ImportError:
-        raise InputError("--executor ray needs Ray, which is not installed here: pip install 'ray>=2.50'.") from None
+        raise InputError(
+            "--executor ray needs Ray, which is not installed here: pip install 'ray>=2.50'."
+        ) from None
     options: dict[str, Any] = {"address": address}
     if address is None:
         options = {"address": "local", "include_dashboard": False, "num_cpus": cpus}
-    names = ("TF_ENABLE_ONEDNN_OPTS", "TFDS_DATA_DIR", "XDG_CACHE_HOME", "XLA_FLAGS", "TF_CPP_MIN_LOG_LEVEL")
-    passed = {name: os.environ[name] for name in names if name in os.environ} | {"KERAS_BACKEND": backend}
+    names = (
+        "TF_ENABLE_ONEDNN_OPTS",
+        "TFDS_DATA_DIR",
+        "XDG_CACHE_HOME",
+        "XLA_FLAGS",
+        "TF_CPP_MIN_LOG_LEVEL",
+    )
+    passed = {name: os.environ[name] for name in names if name in os.environ} | {
+        "KERAS_BACKEND": backend
+    }
     try:
         if address and address != "auto":
             _answers(address, 5.0)
         context: Any = ray.init(
-            **options, log_to_driver=False, logging_level=logging.ERROR, runtime_env={"env_vars": passed}
+            **options,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            runtime_env={"env_vars": passed},
         )
     except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         first = str(error).strip().splitlines()[0]
         refused = "uthentication token" in f"{error} {error.__cause__}"
-        why = "it asks for a token; with that token here, set RAY_AUTH_MODE=token" if refused else first[:200]
+        why = (
+            "it asks for a token; with that token here, set RAY_AUTH_MODE=token"
+            if refused
+            else first[:200]
+        )
         raise InputError(f"No Ray cluster answers at '{address}' ({why}).") from error
     return context.address_info["gcs_address"]
 
@@ -142,8 +170,10 @@ class RayPool:
         folder: The run's folder.
         data: Arguments of `datasets.load`.
         here: This process' `environment.collect()`, which every worker's must agree with.
-        address: `HOST:PORT` of a running cluster, `auto` for the one this machine belongs to; None starts one here.
-        workers: How many; None for one a GPU or, without GPUs, one for each `cores` cores of the cluster.
+        address: `HOST:PORT` of a running cluster, `auto` for the one this machine belongs to; None
+            starts one here.
+        workers: How many; None for one a GPU or, without GPUs, one for each `cores` cores of the
+            cluster.
         cores: Cores of a worker, which does as many units at a time; they share its memory.
         notice: Told, in a line, what a user should know.
 
@@ -173,7 +203,11 @@ class RayPool:
         self.count = workers or gpus or max(1, int(found.get("CPU", 1)) // cores)
         what = "GPU" if gpus else "core" if cores == 1 else f"group of {cores} cores"
         self.slots = 1 if gpus else cores
-        options: dict[str, Any] = {"num_cpus": cores, "num_gpus": 1 if gpus else 0, "max_concurrency": self.slots}
+        options: dict[str, Any] = {
+            "num_cpus": cores,
+            "num_gpus": 1 if gpus else 0,
+            "max_concurrency": self.slots,
+        }
         self._actor = ray.remote(**options)(Worker)
         self._arguments = ray.put((plan, folder.resolve(), data, None if gpus else cores))
         self.workers = self.count * self.slots
@@ -188,7 +222,9 @@ class RayPool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if time.monotonic() - self.last_answer < HEAD_SILENT:  # without a head, leaving politely takes a minute
+        if (
+            time.monotonic() - self.last_answer < HEAD_SILENT
+        ):  # without a head, leaving politely takes a minute
             for member in self.members:
                 self.ray.kill(member.actor)
             self.ray.shutdown()
@@ -224,7 +260,8 @@ class RayPool:
         """The units that ended.
 
         Raises:
-            InputError: The cluster's head is gone; a worker cannot work; workers are lost before they begin.
+            InputError: The cluster's head is gone; a worker cannot work; workers are lost before
+                they begin.
         """
         self._check_head()
         owner = {m.preparing: m for m in self.members if not m.ready}
@@ -252,7 +289,9 @@ class RayPool:
         except self.ray.exceptions.RayError as error:
             self.lost_in_a_row += 1
             if self.lost_in_a_row >= LOSSES * self.count:
-                raise InputError(f"Ray's workers die before they begin. The last one: {_first_line(error)}") from error
+                raise InputError(
+                    f"Ray's workers die before they begin. The last one: {_first_line(error)}"
+                ) from error
             self._replace(member)
             return
         _same(self.here, there, member.name)
@@ -276,7 +315,10 @@ class RayPool:
         now = time.monotonic()
         if self.began and now - self.began > NO_WORKER:
             if not any(member.ready for member in self.members):
-                self.notice(f"no worker has begun for {NO_WORKER:.0f} s; free in the cluster: {self._free()}")
+                self.notice(
+                    f"no worker has begun for {NO_WORKER:.0f} s; free in the cluster:"
+                    f" {self._free()}"
+                )
             self.began = 0.0
         if now - self.last_answer < 1.0:
             return
@@ -285,8 +327,8 @@ class RayPool:
         except OSError:
             if now - self.last_answer > HEAD_SILENT:
                 raise InputError(
-                    f"The head of the Ray cluster at {self.head} is gone. Start it again; the same command goes on "
-                    "from here."
+                    f"The head of the Ray cluster at {self.head} is gone. Start it again; the same"
+                    " command goes on from here."
                 ) from None
         else:
             self.last_answer = now

@@ -22,30 +22,43 @@ def _untrained(tables: dict[str, pd.DataFrame], classes: int) -> Iterator[Remark
     rows = tables["accuracy"]
     for row in rows[rows["measure"] == "test"].itertuples():
         if row.accuracy < 1 / classes + CHANCE_MARGIN:
-            text = f"did not learn: test accuracy {row.accuracy:.3f}, chance {1 / classes:.3f} (seed {row.seed})"
+            text = (
+                f"did not learn: test accuracy {row.accuracy:.3f}, chance {1 / classes:.3f} (seed"
+                f" {row.seed})"
+            )
             yield "at chance", row.network, text
 
 
 def _short_attacks(config: Config, tables: dict[str, pd.DataFrame]) -> Iterator[Remark]:
     if config.manifold:
         radius = config.manifold.epsilon
-        for (network, loss), part in tables["manifold"].groupby(["network", "attack_loss"], sort=False):
+        for (network, loss), part in tables["manifold"].groupby(
+            ["network", "attack_loss"], sort=False
+        ):
             short = part["change"] < REACHED * radius
             if short.any():
-                text = (f"attack ({loss}) ends inside its radius {radius:g} on {short.sum()} of {len(part)} images; "
-                        f"mean change {part['change'].mean():.2f}")  # fmt: skip
+                text = (
+                    f"attack ({loss}) ends inside its radius {radius:g} on {short.sum()} of"
+                    f" {len(part)} images; mean change {part['change'].mean():.2f}"
+                )
                 yield "radius not reached", network, text
     if config.tilt:
         for row in tables["tilt"].itertuples():
             if row.mean_change < REACHED * config.tilt.epsilon:
-                text = f"attack of radius {config.tilt.epsilon:g} changes points by {row.mean_change:.3f} on average"
+                text = (
+                    f"attack of radius {config.tilt.epsilon:g} changes points by"
+                    f" {row.mean_change:.3f} on average"
+                )
                 yield "radius not reached", row.network, f"{text} (seed {row.seed})"
     rows = tables["accuracy"]
     for row in rows[
-        (rows["measure"] == config.evaluation.name) & (rows["change"] < REACHED * config.evaluation.epsilon)
+        (rows["measure"] == config.evaluation.name)
+        & (rows["change"] < REACHED * config.evaluation.epsilon)
     ].itertuples():
-        text = (f"the evaluation's attack of radius {config.evaluation.epsilon:g} changes images by {row.change:.3f} "
-                f"on average (seed {row.seed})")  # fmt: skip
+        text = (
+            f"the evaluation's attack of radius {config.evaluation.epsilon:g} changes images by"
+            f" {row.change:.3f} on average (seed {row.seed})"
+        )
         yield "radius not reached", row.network, text
 
 
@@ -54,8 +67,10 @@ def _few_kept(tables: dict[str, pd.DataFrame]) -> Iterator[Remark]:
         return
     for (network, loss), part in tables["manifold"].groupby(["network", "attack_loss"], sort=False):
         if part["kept"].sum() < densities.SMALLEST:
-            text = (f"attack ({loss}) changes the standard network's prediction on {part['kept'].sum()} of {len(part)} "
-                    f"images: no density is drawn below {densities.SMALLEST}")  # fmt: skip
+            text = (
+                f"attack ({loss}) changes the standard network's prediction on {part['kept'].sum()}"
+                f" of {len(part)} images: no density is drawn below {densities.SMALLEST}"
+            )
             yield "few examples", network, text
 
 
@@ -63,31 +78,50 @@ def _manifold_model(tables: dict[str, pd.DataFrame]) -> Iterator[Remark]:
     if tables["manifold_model"].empty:
         return
     found = tables["manifold_model"].set_index("measure")["value"]
-    error, pca, variance = (found[k] for k in ("mean_squared_error", "pca_mean_squared_error", "variance"))
+    error, pca, variance = (
+        found[k] for k in ("mean_squared_error", "pca_mean_squared_error", "variance")
+    )
     if error >= pca:
         explained = 1 - error / variance
-        text = (f"the manifold model's error on test images, {error:.4f}, is not below {pca:.4f}, that of a PCA of as "
-                f"many components; it explains {explained:.0%} of the variance")  # fmt: skip
+        text = (
+            f"the manifold model's error on test images, {error:.4f}, is not below {pca:.4f}, that"
+            f" of a PCA of as many components; it explains {explained:.0%} of the variance"
+        )
         yield "manifold model", "", text
     rows = tables["manifold"]
     if len(rows):
-        nearer = rows[rows["norm"] == "none"].groupby("image")[["noise_distance", "clean_distance"]].mean()
+        nearer = (
+            rows[rows["norm"] == "none"]
+            .groupby("image")[["noise_distance", "clean_distance"]]
+            .mean()
+        )
         farther = statistics.mean((nearer["noise_distance"] - nearer["clean_distance"]).to_numpy())
         if not farther.low > 0:
-            text = (f"test images are not shown to lie nearer to their projections than under noise: difference "
-                    f"{farther.value:.3f} [{farther.low:.3f}, {farther.high:.3f}]")  # fmt: skip
+            text = (
+                "test images are not shown to lie nearer to their projections than under noise:"
+                f" difference {farther.value:.3f} [{farther.low:.3f}, {farther.high:.3f}]"
+            )
             yield "manifold model", "", text
 
 
 def _no_direction(tables: dict[str, pd.DataFrame]) -> Iterator[Remark]:
     for row in tables["tilt"].itertuples():
         if np.isnan(row.angle):
-            yield "no direction", row.network, f"the attack moves the class mean nowhere (seed {row.seed})"
+            yield (
+                "no direction",
+                row.network,
+                f"the attack moves the class mean nowhere (seed {row.seed})",
+            )
 
 
 def build(config: Config, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Columns: kind, network, text; one row a remark, none where there is nothing to remark."""
     classes = int(tables["dataset"].set_index("measure").loc["classes", "value"])
-    found = [*_untrained(tables, classes), *_short_attacks(config, tables), *_few_kept(tables),
-             *_manifold_model(tables), *_no_direction(tables)]  # fmt: skip
+    found = [
+        *_untrained(tables, classes),
+        *_short_attacks(config, tables),
+        *_few_kept(tables),
+        *_manifold_model(tables),
+        *_no_direction(tables),
+    ]
     return pd.DataFrame(found, columns=["kind", "network", "text"])

@@ -26,7 +26,15 @@ CHECKSUMS = "checksums.json"
 PICTURES = "pictures.npz"
 PLANE = "plane "
 """How the names of the toy's arrays begin."""
-STEMS = ("roar_", "kar_", "curves_", "manifold_", "loss_gradients", "adversarial_examples", "boundary_tilting")
+STEMS = (
+    "roar_",
+    "kar_",
+    "curves_",
+    "manifold_",
+    "loss_gradients",
+    "adversarial_examples",
+    "boundary_tilting",
+)
 """How the names of our figures begin."""
 
 
@@ -71,7 +79,9 @@ def write_results(plan: Plan, store: Store) -> dict[str, pd.DataFrame]:
         write(folder / name, content)
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     write(folder / CHECKSUMS, json.dumps(sums, sort_keys=True, indent=1) + "\n")
-    for stale in before - set(contents):  # of an earlier configuration of this run; a user's own files stay
+    for stale in before - set(
+        contents
+    ):  # of an earlier configuration of this run; a user's own files stay
         (folder / stale).unlink(missing_ok=True)
     return tables
 
@@ -87,14 +97,18 @@ def read_results(out: Path) -> tuple[dict[str, pd.DataFrame], dict[str, dict[str
         sums = json.loads((folder / CHECKSUMS).read_text())
     except (OSError, ValueError):
         raise InputError(
-            f"No finished run in {out}: {folder / CHECKSUMS} is missing or damaged. Run the benchmark there."
+            f"No finished run in {out}: {folder / CHECKSUMS} is missing or damaged. Run the"
+            " benchmark there."
         ) from None
     contents = {}
     for name, digest in sums.items():
         path = folder / name
         contents[name] = path.read_bytes() if path.exists() else b""
         if hashlib.sha256(contents[name]).hexdigest() != digest:
-            raise InputError(f"{path} is missing, cut short or altered. The same `run` writes it again from its units.")
+            raise InputError(
+                f"{path} is missing, cut short or altered. The same `run` writes it again from its"
+                " units."
+            )
     found = {
         n.removesuffix(".parquet"): pd.read_parquet(io.BytesIO(c))
         for n, c in contents.items()
@@ -108,14 +122,18 @@ def read_results(out: Path) -> tuple[dict[str, pd.DataFrame], dict[str, dict[str
     return found, pictures
 
 
-def write_leaderboard(plan: Plan, store: Store, tables: dict[str, pd.DataFrame], data: Dataset) -> list[Path]:
+def write_leaderboard(
+    plan: Plan, store: Store, tables: dict[str, pd.DataFrame], data: Dataset
+) -> list[Path]:
     """Writes a run's own board to `leaderboard/`: one entry a network, not verified, and what is rendered from them."""
     track = tracks.record(plan.config.name, plan.config, data)
     entries = evaluation.grid_entries(plan, store, tables, track=track, verified=False)
     return Board(store.root / "leaderboard").put(entries, only=True)
 
 
-def _drawings(folder: Path, config: Config, tables: dict[str, pd.DataFrame], images: dict) -> Iterator[list[Path]]:
+def _drawings(
+    folder: Path, config: Config, tables: dict[str, pd.DataFrame], images: dict
+) -> Iterator[list[Path]]:
     """Each figure in turn, drawn when it is asked for."""
     from benchmark import figures, pictures, plane
 
@@ -130,7 +148,11 @@ def _drawings(folder: Path, config: Config, tables: dict[str, pd.DataFrame], ima
         for attack_loss in tables["manifold"]["attack_loss"].unique():
             yield figures.manifold_distances(folder, config, tables["manifold"], attack_loss)
             yield figures.manifold_excess(folder, config, tables, attack_loss)
-    in_plane = {label.removeprefix(PLANE): images.pop(label) for label in list(images) if label.startswith(PLANE)}
+    in_plane = {
+        label.removeprefix(PLANE): images.pop(label)
+        for label in list(images)
+        if label.startswith(PLANE)
+    }
     if in_plane:
         yield plane.boundary_tilting(folder, config, tables, in_plane)
     manifold_model = images.pop("manifold model", None)
@@ -142,7 +164,9 @@ def _drawings(folder: Path, config: Config, tables: dict[str, pd.DataFrame], ima
             yield pictures.adversarial_examples(folder, config, images)
 
 
-def draw(out: Path, notice: Callable[[str], None] = lambda _: None, *, folder: Path | None = None) -> list[Path]:
+def draw(
+    out: Path, notice: Callable[[str], None] = lambda _: None, *, folder: Path | None = None
+) -> list[Path]:
     """Draws every figure of a run from `config.toml` and `results/` alone.
 
     Args:
@@ -166,8 +190,15 @@ def draw(out: Path, notice: Callable[[str], None] = lambda _: None, *, folder: P
     remarks = tables.get("remarks", pd.DataFrame(columns=["kind"]))
     for kind, part in remarks.groupby("kind", sort=False):
         first = part.iloc[0]
-        more = f" (and {len(part) - 1} more of this kind in results/remarks.csv)" if len(part) > 1 else ""
-        notice(f"note: {kind}: {first['network']}{': ' if first['network'] else ''}{first['text']}{more}")
+        more = (
+            f" (and {len(part) - 1} more of this kind in results/remarks.csv)"
+            if len(part) > 1
+            else ""
+        )
+        notice(
+            f"note: {kind}:"
+            f" {first['network']}{': ' if first['network'] else ''}{first['text']}{more}"
+        )
     return drawn
 
 

@@ -21,7 +21,9 @@ STEP = 2.5
 def attacks_at(norm: str, epsilon: float, *, steps: int, losses: list[str]) -> list[Attack]:
     """The gradient attacks of one radius (pixel units): FGSM, then PGD with each loss."""
     step_size = STEP * epsilon / steps
-    pgd = [Attack("pgd", norm, epsilon, loss=loss, steps=steps, step_size=step_size) for loss in losses]
+    pgd = [
+        Attack("pgd", norm, epsilon, loss=loss, steps=steps, step_size=step_size) for loss in losses
+    ]
     return [Attack("fgsm", norm, epsilon), *pgd]
 
 
@@ -49,10 +51,11 @@ def evaluate(
         seed: Seed of the noise.
 
     Returns:
-        JSON values: `examples`; `clean` (hits); `attacks`, one row an attack with `hits`; `unseen`, for each norm and
-        radius how many images the gradient attacks left right that noise, or transfer, made wrong; `zero_gradients`
-        (images whose loss gradient is zero everywhere); `pass_difference` (largest difference of logits between two
-        passes); `largest_logit` (in size); `outputs_in_unit_interval`.
+        JSON values: `examples`; `clean` (hits); `attacks`, one row an attack with `hits`; `unseen`,
+        for each norm and radius how many images the gradient attacks left right that noise, or
+        transfer, made wrong; `zero_gradients` (images whose loss gradient is zero everywhere);
+        `pass_difference` (largest difference of logits between two passes); `largest_logit` (in
+        size); `outputs_in_unit_interval`.
     """
     logits = predict(model, x)
     again = predict(model, x, draw=1)
@@ -64,9 +67,15 @@ def evaluate(
         found = predicted_classes(model, run_attack(attack, on, x, y, seed=seed)) == y
         uses = attack.name != "noise"
         rows.append(
-            {"attack": name, "norm": attack.norm, "epsilon": attack.epsilon, "loss": attack.loss if uses else None,
-             "steps": {"pgd": attack.steps, "fgsm": 1}.get(attack.name, 0), "hits": int(found.sum())}
-        )  # fmt: skip
+            {
+                "attack": name,
+                "norm": attack.norm,
+                "epsilon": attack.epsilon,
+                "loss": attack.loss if uses else None,
+                "steps": {"pgd": attack.steps, "fgsm": 1}.get(attack.name, 0),
+                "hits": int(found.sum()),
+            }
+        )
         return found
 
     for norm, epsilons in radii.items():
@@ -77,7 +86,12 @@ def evaluate(
             if source is not None:
                 controls["transfer"] = right(gradient_attacks[1], source, "transfer")
             unseen += [
-                {"norm": norm, "epsilon": epsilon, "by": name, "images": int((standing & ~found).sum())}
+                {
+                    "norm": norm,
+                    "epsilon": epsilon,
+                    "by": name,
+                    "images": int((standing & ~found).sum()),
+                }
                 for name, found in controls.items()
             ]
     flat = attributions.run("log_likelihood_gradient", model, x).reshape(len(x), -1)

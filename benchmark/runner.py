@@ -23,7 +23,10 @@ from models.errors import InputError
 from models.files import WRITING, write
 
 OWN = ("units", "models", "results", "figures", "leaderboard", "environment.json", "config.toml")
-"""What a run writes. Its configuration, which marks the folder as a run's, is the last to be removed."""
+"""What a run writes.
+
+Its configuration, which marks the folder as a run's, is the last to be removed.
+"""
 
 LOCK = ".lock"
 MARKS = ("config.toml", "evaluations")
@@ -36,17 +39,22 @@ def locked(out: Path, *, wait: Callable[[str], None] | None = None) -> Iterator[
 
     Args:
         out: The folder.
-        wait: Wait for another process that holds it, after telling so in a line; without it, refuse.
+        wait: Wait for another process that holds it, after telling so in a line; without it,
+            refuse.
 
     Raises:
-        InputError: Another process holds it, it cannot be written, or it holds something else than a run.
+        InputError: Another process holds it, it cannot be written, or it holds something else than
+            a run.
     """
     existed = out.exists()
     try:
         out.mkdir(parents=True, exist_ok=True)
         inside = {path.name for path in out.iterdir() if not path.name.startswith((LOCK, WRITING))}
         if inside and not inside & set(MARKS):
-            raise InputError(f"{out} is not empty and holds no run (no config.toml). Choose another folder with --out.")
+            raise InputError(
+                f"{out} is not empty and holds no run (no config.toml). Choose another folder with"
+                " --out."
+            )
         lock = FileLock(out / LOCK, timeout=0)
         try:
             lock.acquire()
@@ -60,12 +68,16 @@ def locked(out: Path, *, wait: Callable[[str], None] | None = None) -> Iterator[
             f"Another run is at work in {out}. Wait for it, or choose another folder with --out."
         ) from None
     except OSError as error:
-        raise InputError(f"The output folder {out} cannot be written ({error.strerror}).") from error
+        raise InputError(
+            f"The output folder {out} cannot be written ({error.strerror})."
+        ) from error
     try:
         yield
     finally:
         lock.release()
-        if not existed and [path.name for path in out.iterdir()] == [LOCK]:  # refused before anything was written
+        if not existed and [path.name for path in out.iterdir()] == [
+            LOCK
+        ]:  # refused before anything was written
             (out / LOCK).unlink()
             out.rmdir()
 
@@ -98,15 +110,21 @@ def _check_fit(work: Plan) -> None:
 
     config, info = work.config, work.info
     if config.retraining and len(info.shape) != 3:
-        raise InputError(f"ROAR and KAR need images of shape (h, w, c). '{info.name}' has shape {info.shape}.")
+        raise InputError(
+            f"ROAR and KAR need images of shape (h, w, c). '{info.name}' has shape {info.shape}."
+        )
     if config.tilt and (info.shape != (2,) or info.num_classes != 2):
         raise InputError(
             f"[tilt] needs two classes in the plane, examples of shape (2,). '{info.name}' has "
             f"{info.num_classes} classes of shape {info.shape}."
         )
     if config.tilt and config.tilt.attacked_class >= info.num_classes:
-        raise InputError(f"tilt.attacked_class must be 0 or 1. Received {config.tilt.attacked_class}.")
-    model = models.get(config.model.name)(info.shape, info.num_classes, seed=0, width=config.model.width)
+        raise InputError(
+            f"tilt.attacked_class must be 0 or 1. Received {config.tilt.attacked_class}."
+        )
+    model = models.get(config.model.name)(
+        info.shape, info.num_classes, seed=0, width=config.model.width
+    )
     check_classifier(model, np.zeros((2, *info.shape), np.float32), info.num_classes)
     if config.manifold and config.vae_gan:
         section = config.vae_gan
@@ -117,7 +135,8 @@ class Cluster(NamedTuple):
     """Where Ray's workers are.
 
     Attributes:
-        address: `HOST:PORT` of a running cluster, or `auto`; None for one that is started on this machine.
+        address: `HOST:PORT` of a running cluster, or `auto`; None for one that is started on this
+            machine.
         cores: Cores of a worker without a GPU.
     """
 
@@ -142,12 +161,14 @@ def run(
         out: The run's folder; made if need be.
         data_dir: The TFDS folder.
         fresh: Remove what the folder holds first.
-        workers: Units at a time; one a core (one with an accelerator) where not given. Of Ray, workers.
+        workers: Units at a time; one a core (one with an accelerator) where not given. Of Ray,
+            workers.
         console: Where progress goes.
         cluster: Run on Ray; without it, in threads of this process.
 
     Raises:
-        InputError: The folder is in use, cannot be written or is full; the data cannot be had; Ray cannot be reached.
+        InputError: The folder is in use, cannot be written or is full; the data cannot be had; Ray
+            cannot be reached.
     """
     say, start = sayer(console), time.perf_counter()
     models.choose_kernels(config.model.name)
@@ -168,7 +189,10 @@ def run(
 
         data = datasets.load(config.data.name, data_dir=data_dir, notice=say, **_limits(config))
         write(stored, configuration.dumps(config))
-        write(out / "environment.json", json.dumps(environment.collect(), indent=2, sort_keys=True) + "\n")
+        write(
+            out / "environment.json",
+            json.dumps(environment.collect(), indent=2, sort_keys=True) + "\n",
+        )
         store = Store(out, say)
         store.sweep()
         done = {unit.key for unit in work.units if store.done(unit)}
@@ -178,11 +202,20 @@ def run(
         else:
             from benchmark.ray_workers import RayPool
 
-            where = {"name": config.data.name, "data_dir": str(datasets.tfds_folder(data_dir).resolve())}
+            where = {
+                "name": config.data.name,
+                "data_dir": str(datasets.tfds_folder(data_dir).resolve()),
+            }
             pool = RayPool(
-                work, out, where | _limits(config), here=environment.collect(), workers=workers, notice=say,
-                address=cluster.address, cores=cluster.cores,
-            )  # fmt: skip
+                work,
+                out,
+                where | _limits(config),
+                here=environment.collect(),
+                workers=workers,
+                notice=say,
+                address=cluster.address,
+                cores=cluster.cores,
+            )
         count = f"{len(work.units)} units of work, {len(done)} done before"
         say(f"{config.name}: {count}, {pool.workers} at a time, in {out}")
         with Display(work, done, pool.workers, console) as display:
@@ -193,4 +226,7 @@ def run(
         report.draw(out, say)
         record = environment.collect() | {"seconds_of_work": report.costs(work, store)}
         write(out / "environment.json", json.dumps(record, indent=2, sort_keys=True) + "\n")
-    say(f"done in {duration(time.perf_counter() - start)}: {out / 'leaderboard' / 'LEADERBOARD.md'}, {out / 'figures'}")
+    say(
+        f"done in {duration(time.perf_counter() - start)}:"
+        f" {out / 'leaderboard' / 'LEADERBOARD.md'}, {out / 'figures'}"
+    )

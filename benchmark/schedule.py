@@ -1,8 +1,8 @@
 """Which unit a worker takes next; the same for threads, for Ray's workers and for `simulation`.
 
-Units with the longest chain of work behind them come first, since no number of workers shortens a chain. Among equals,
-a worker goes on with the network whose ranks it holds, else begins with one that no other worker holds: ranks take a
-pass over the data to make, and every worker makes its own.
+Units with the longest chain of work behind them come first, since no number of workers shortens a
+chain. Among equals, a worker goes on with the network whose ranks it holds, else begins with one
+that no other worker holds: ranks take a pass over the data to make, and every worker makes its own.
 """
 
 import heapq
@@ -12,7 +12,9 @@ from collections.abc import Callable, Hashable, Iterable
 from benchmark.plan import Unit
 
 
-def chains(units: Iterable[Unit], cost: Callable[[Unit], float] = lambda unit: unit.cost) -> dict[str, float]:
+def chains(
+    units: Iterable[Unit], cost: Callable[[Unit], float] = lambda unit: unit.cost
+) -> dict[str, float]:
     """By key: the cost of the longest chain of units that begins with this one, each needing the one before."""
     behind: dict[str, float] = {}
     for unit in reversed(list(units)):  # a unit comes after what it needs
@@ -36,7 +38,11 @@ class _Level:
         if held in self.groups:
             return held
         fresh = next((group for group in self.groups if not by_others[group]), None)
-        return fresh if fresh is not None else max(self.groups, key=lambda group: len(self.groups[group]))
+        return (
+            fresh
+            if fresh is not None
+            else max(self.groups, key=lambda group: len(self.groups[group]))
+        )
 
     def take(self, group: Hashable, most: int) -> list[Unit]:
         units = self.groups[group]

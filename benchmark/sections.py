@@ -58,7 +58,8 @@ class Model(Section):
 class Training(Section):
     """Adam's budget, and the type in which activations and products are computed; weights and sums stay float32.
 
-    With bfloat16, a few networks are first trained in both types, and the run goes on where their accuracies agree.
+    With bfloat16, a few networks are first trained in both types, and the run goes on where their
+    accuracies agree.
     """
 
     epochs: Count
@@ -89,7 +90,9 @@ class Grid(Section):
     """A family of adversarially trained networks; the standard network is always there besides."""
 
     norm: str
-    epsilons: Annotated[list[Annotated[float, Field(gt=0, allow_inf_nan=False)]], Field(min_length=1)]
+    epsilons: Annotated[
+        list[Annotated[float, Field(gt=0, allow_inf_nan=False)]], Field(min_length=1)
+    ]
     losses: Annotated[list[str], Field(min_length=1)] = ["xent"]
     measures: list[Literal["manifold", "retraining", "tilt"]] = ["manifold", "retraining", "tilt"]
 
@@ -120,8 +123,8 @@ class Evaluation(Section):
 class Robustness(Section):
     """Accuracy under several attacks at rising radii, with controls: what the flags of an entry rest on.
 
-    At each radius of each norm: FGSM, PGD with each loss (steps of 2.5 radius / steps), noise of the same norm, and
-    examples made on the standard network (transfer). Radii in pixel units.
+    At each radius of each norm: FGSM, PGD with each loss (steps of 2.5 radius / steps), noise of
+    the same norm, and examples made on the standard network (transfer). Radii in pixel units.
     """
 
     steps: Count = 20

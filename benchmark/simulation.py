@@ -1,8 +1,8 @@
 """How long a plan would take on more workers than there are, so that a user can choose their number.
 
-The units' own order (`schedule`) is played through with the seconds they took, or would take. What every worker does
-once (starting, loading data, compiling) and the ranks that it makes for itself are in the measured seconds of some
-units only, so a real run on many workers takes a little longer.
+The units' own order (`schedule`) is played through with the seconds they took, or would take. What
+every worker does once (starting, loading data, compiling) and the ranks that it makes for itself
+are in the measured seconds of some units only, so a real run on many workers takes a little longer.
 """
 
 import heapq
@@ -72,7 +72,13 @@ def _estimate(plan: Plan, workers: int | None) -> Callable[[Unit], float]:
 
 
 def report(
-    plan: Plan, took: dict[str, float], most: int, *, workers: int | None, probe: bool, notice: Callable[[str], None]
+    plan: Plan,
+    took: dict[str, float],
+    most: int,
+    *,
+    workers: int | None,
+    probe: bool,
+    notice: Callable[[str], None],
 ) -> str:
     """The wall time and efficiency on 1 to `most` workers, in words: of what is left of a plan, else of all of it.
 
@@ -81,7 +87,8 @@ def report(
         took: The seconds that the units took which are done, by key.
         most: The largest number of workers.
         workers: Units at a time where this device is probed.
-        probe: Whether kinds of which no unit is done may be estimated from a few batches measured now.
+        probe: Whether kinds of which no unit is done may be estimated from a few batches measured
+            now.
         notice: Told, in a line, when that takes time.
 
     Raises:
@@ -92,17 +99,29 @@ def report(
     kinds = dict.fromkeys(unit.kind for unit in units)
     unknown = [kind for kind in kinds if kind not in measured]
     if unknown and not probe:
-        raise InputError(f"No unit of kind '{unknown[0]}' is done, so its time is not known. Leave out --no-probe.")
+        raise InputError(
+            f"No unit of kind '{unknown[0]}' is done, so its time is not known. Leave out"
+            " --no-probe."
+        )
     estimate = None
     if unknown:
         notice("measuring the pace of this device ...")
         estimate = _estimate(plan, workers)
-    seconds = {u.key: estimate(u) if estimate and u.kind in unknown else u.cost * measured[u.kind] for u in units}
+    seconds = {
+        u.key: estimate(u) if estimate and u.kind in unknown else u.cost * measured[u.kind]
+        for u in units
+    }
     total, chain = sum(seconds.values()), longest_chain(units, seconds)
     source = ", ".join(f"{kind} {'estimated' if kind in unknown else 'measured'}" for kind in kinds)
-    lines = [f"{len(units):,} units, {duration(total)} of work ({source})", "", "workers   wall time        efficiency"]
+    lines = [
+        f"{len(units):,} units, {duration(total)} of work ({source})",
+        "",
+        "workers   wall time        efficiency",
+    ]
     for count in sizes(most):
         wall = wall_time(units, seconds, count)
         lines.append(f"{count:>7,}   {duration(wall):15} {total / (count * wall):>10.0%}")
     names = " -> ".join(f"{u.kind} {u.label} ({duration(seconds[u.key])})" for u in chain)
-    return "\n".join([*lines, "", f"longest chain: {duration(sum(seconds[u.key] for u in chain))}: {names}"])
+    return "\n".join(
+        [*lines, "", f"longest chain: {duration(sum(seconds[u.key] for u in chain))}: {names}"]
+    )

@@ -1,8 +1,8 @@
 """Results of units under their keys: written whole or not at all, checked when read.
 
-A unit's result is one JSON file, `units/<kind>/<name>-<key>.json`, and the files it names (arrays, models) with their
-checksums. Those are written first, the JSON last, each under another name and then renamed: the JSON's presence is the
-result's. It carries its own checksum.
+A unit's result is one JSON file, `units/<kind>/<name>-<key>.json`, and the files it names (arrays,
+models) with their checksums. Those are written first, the JSON last, each under another name and
+then renamed: the JSON's presence is the result's. It carries its own checksum.
 """
 
 import hashlib
@@ -65,7 +65,9 @@ class Store:
         folder = "models" if suffix.endswith(".keras") else f"units/{unit.kind}"
         return self.root / folder / f"{slug}-{unit.key}{suffix}"
 
-    def put(self, unit: Unit, result: Result, *, environment: dict[str, Any], seconds: float) -> None:
+    def put(
+        self, unit: Unit, result: Result, *, environment: dict[str, Any], seconds: float
+    ) -> None:
         """Stores a unit's result.
 
         Args:
@@ -84,7 +86,11 @@ class Store:
             contents[self._path(unit, ".npz")] = buffer.getvalue()
         for name, model in result.models.items():
             path = self.model_path(unit, name)
-            with writing(path), KERAS_LOCK, tempfile.TemporaryDirectory(dir=self.root, prefix=WRITING) as scratch:
+            with (
+                writing(path),
+                KERAS_LOCK,
+                tempfile.TemporaryDirectory(dir=self.root, prefix=WRITING) as scratch,
+            ):
                 file = Path(scratch, "model.keras")
                 model.save(file)
                 contents[path] = file.read_bytes()
@@ -95,11 +101,17 @@ class Store:
             "kind": unit.kind,
             "spec": unit.spec,
             "values": result.values,
-            "files": {str(path.relative_to(self.root)): _digest(content) for path, content in contents.items()},
+            "files": {
+                str(path.relative_to(self.root)): _digest(content)
+                for path, content in contents.items()
+            },
             "environment": environment,
             "seconds": round(seconds, 3),
         }
-        write(self._path(unit, ".json"), json.dumps(body | {"sha256": _body_digest(body)}, sort_keys=True, indent=1))
+        write(
+            self._path(unit, ".json"),
+            json.dumps(body | {"sha256": _body_digest(body)}, sort_keys=True, indent=1),
+        )
 
     def _body(self, unit: Unit) -> dict[str, Any] | None:
         path = self._path(unit, ".json")
@@ -112,7 +124,10 @@ class Store:
             if body.pop("sha256") != _body_digest(body):
                 raise ValueError("checksum")
         except (ValueError, KeyError, TypeError, AttributeError):
-            self.notice(f"damaged result: {path.relative_to(self.root)} is cut short or altered; it is done again")
+            self.notice(
+                f"damaged result: {path.relative_to(self.root)} is cut short or altered; it is done"
+                " again"
+            )
             return None
         return body if body["format"] == FORMAT else None
 
@@ -124,7 +139,9 @@ class Store:
         for name, digest in body["files"].items():
             path = self.root / name
             if not path.exists() or _digest(path.read_bytes()) != digest:
-                self.notice(f"damaged result: {name} is missing, cut short or altered; it is done again")
+                self.notice(
+                    f"damaged result: {name} is missing, cut short or altered; it is done again"
+                )
                 return False
         return True
 
@@ -136,7 +153,10 @@ class Store:
         """
         body = self._body(unit)
         if body is None:
-            raise InputError(f"No whole result of '{unit.kind} {unit.label}' in {self.root}. Run the benchmark there.")
+            raise InputError(
+                f"No whole result of '{unit.kind} {unit.label}' in {self.root}. Run the benchmark"
+                " there."
+            )
         return body
 
     def values(self, unit: Unit) -> dict[str, Any]:

@@ -18,7 +18,14 @@ from benchmark.config import Config
 from models.files import write
 
 # Okabe and Ito's palette
-BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION = "#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00"
+BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION = (
+    "#000000",
+    "#E69F00",
+    "#56B4E9",
+    "#009E73",
+    "#0072B2",
+    "#D55E00",
+)
 
 ATTRIBUTION_NAMES = {"gradient": "G", "gradient_input": "GX"}
 NORM_NAMES = {"l2": "L2", "linf": "L∞", "none": "standard"}
@@ -49,7 +56,10 @@ _RC: dict[Any, Any] = {
 def caption(config: Config, networks: int) -> str:
     """What every figure says of itself: data, scale, model, numbers of networks and base-model seeds."""
     seeds = f"{config.seeds} base-model seed" + ("s" if config.seeds > 1 else "")
-    return f"{config.data.name}, {config.scale} scale, {config.model.name}, {networks} networks, {seeds}"
+    return (
+        f"{config.data.name}, {config.scale} scale, {config.model.name}, {networks} networks,"
+        f" {seeds}"
+    )
 
 
 def network_name(norm: str, epsilon: float, loss: str | None = None) -> str:
@@ -60,12 +70,19 @@ def network_name(norm: str, epsilon: float, loss: str | None = None) -> str:
 
 
 @contextmanager
-def figure(rows: int, columns: int, width: float, height: float, *, caption: str = "", **options: Any) -> Iterator:
-    """A figure in the project's style with its axes as a 2-D array; closed at the end. Sizes in inches."""
+def figure(
+    rows: int, columns: int, width: float, height: float, *, caption: str = "", **options: Any
+) -> Iterator:
+    """A figure in the project's style with its axes as a 2-D array; closed at the end.
+
+    Sizes in inches.
+    """
     with mpl.rc_context(_RC):
         made, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, **options)
         if caption:
-            lines = textwrap.fill(caption, int(width * 17))  # about 17 characters of this size to the inch
+            lines = textwrap.fill(
+                caption, int(width * 17)
+            )  # about 17 characters of this size to the inch
             made.supxlabel(lines, fontsize=7, color="#555555", ha="center")
         try:
             yield made, axes

@@ -35,7 +35,14 @@ class Evaluated(NamedTuple):
 
 
 def measure(
-    path: Path, track: Track, card: Card, *, verified: bool, data_dir: str | None, workers: int | None, console: Console
+    path: Path,
+    track: Track,
+    card: Card,
+    *,
+    verified: bool,
+    data_dir: str | None,
+    workers: int | None,
+    console: Console,
 ) -> Entry:
     """Lets a model in and measures it under a track's protocol; stopped, the same call goes on.
 
@@ -67,8 +74,13 @@ def measure(
     data = datasets.load(config.data.name, data_dir=data_dir, notice=say, **limits)
     say(f"checking {path.name}")
     images = data.x_test[:PROBED] / np.float32(255)
-    admitted = untrusted.admit(path, input_shape=data.info.shape, num_classes=data.info.num_classes, images=images)
-    say(f"let in: {admitted.parameters:,} parameters, checked behind {', '.join(admitted.confinement)}")
+    admitted = untrusted.admit(
+        path, input_shape=data.info.shape, num_classes=data.info.num_classes, images=images
+    )
+    say(
+        f"let in: {admitted.parameters:,} parameters, checked behind"
+        f" {', '.join(admitted.confinement)}"
+    )
     work = plan.submission(config, data.info, admitted.sha256)
     with runner.locked(track.folder, wait=say):
         from benchmark import environment, executors
@@ -84,7 +96,10 @@ def measure(
             store.put(own, result, environment=environment.collect(), seconds=0)
         done = {unit.key for unit in work.units if store.done(unit)}
         pool = executors.Threads(workers, store, Context(work, store, data))
-        say(f"{track.name}: {len(work.units)} units of work, {len(done)} done before, {pool.workers} at a time")
+        say(
+            f"{track.name}: {len(work.units)} units of work, {len(done)} done before,"
+            f" {pool.workers} at a time"
+        )
         with Display(work, done, pool.workers, console) as display:
             for unit in work.units:  # what was measured here before gives the estimate its pace
                 if unit.key in done and unit.cost:
@@ -118,15 +133,22 @@ def evaluate(
     workers: int | None,
     console: Console,
 ) -> Evaluated:
-    """Measures a model and keeps the entry in the track's folder; the board stays as it is. Raises as `measure`."""
+    """Measures a model and keeps the entry in the track's folder; the board stays as it is.
+
+    Raises as `measure`.
+    """
     card = cards.read(card_path) if card_path else cards.anonymous(path)
     track = tracks.get(track_name)
     there = Board(board).entries()
     start = time.perf_counter()
-    entry = measure(path, track, card, verified=False, data_dir=data_dir, workers=workers, console=console)
+    entry = measure(
+        path, track, card, verified=False, data_dir=data_dir, workers=workers, console=console
+    )
     place = track.folder / "evaluations" / f"{entry.id}.json"
     write(place, json.dumps(entry.model_dump(), indent=1, sort_keys=True) + "\n")
-    sayer(console)(f"done in {duration(time.perf_counter() - start)}: {place}; the board is as it was")
+    sayer(console)(
+        f"done in {duration(time.perf_counter() - start)}: {place}; the board is as it was"
+    )
     return Evaluated(entry, _comparable(entry, there))
 
 
@@ -140,14 +162,21 @@ def submit(
     workers: int | None,
     console: Console,
 ) -> Evaluated:
-    """Measures a model and puts it on the board, in place of an entry with the same id. Raises as `measure`."""
+    """Measures a model and puts it on the board, in place of an entry with the same id.
+
+    Raises as `measure`.
+    """
     card, track, say = cards.read(card_path), tracks.get(track_name), sayer(console)
     standing = Board(board, say)
     standing.entries()  # a board that is not whole is refused before the work
     start = time.perf_counter()
-    entry = measure(path, track, card, verified=True, data_dir=data_dir, workers=workers, console=console)
+    entry = measure(
+        path, track, card, verified=True, data_dir=data_dir, workers=workers, console=console
+    )
     standing.put([entry])
-    say(f"done in {duration(time.perf_counter() - start)}: entry {track.name}/{entry.id} in {board}")
+    say(
+        f"done in {duration(time.perf_counter() - start)}: entry {track.name}/{entry.id} in {board}"
+    )
     return Evaluated(entry, _comparable(entry, standing.entries()))
 
 
@@ -161,12 +190,16 @@ def reference(
     """
     track, say = tracks.get(track_name), sayer(console)
     config = track.config
-    runner.run(config, track.folder, data_dir=data_dir, fresh=False, workers=workers, console=console)
+    runner.run(
+        config, track.folder, data_dir=data_dir, fresh=False, workers=workers, console=console
+    )
     limits = {"train_limit": config.data.train_limit, "test_limit": config.data.test_limit}
     data = datasets.load(config.data.name, data_dir=data_dir, notice=say, **limits)
     work, store = plan.build(config, data.info), Store(track.folder, say)
     record = tracks.record(track.name, config, data)
-    found = evaluation.grid_entries(work, store, tables.build(work, store), track=record, verified=True)
+    found = evaluation.grid_entries(
+        work, store, tables.build(work, store), track=record, verified=True
+    )
     Board(board, say).put(found)
     say(f"{len(found)} reference networks of {track.name} in {board}")
     return found
@@ -184,7 +217,13 @@ def verdict(evaluated: Evaluated) -> list[tuple[str, str, str]]:
         if math.isnan(own.advantage):
             said = "no reference grid of this track on the board"
         else:
-            word = "beats the trade-off" if own.beats else "falls short of it" if own.high < 0 else "within it"
+            word = (
+                "beats the trade-off"
+                if own.beats
+                else "falls short of it"
+                if own.high < 0
+                else "within it"
+            )
             far = ", beyond the grid's accuracies" if own.extrapolated else ""
             rank = f"rank {own.rank} of {sum(name in e.scores for e in rows)}"
             said = f"{own.advantage:+.3f} [{own.low:+.3f}, {own.high:+.3f}] {word}{far}; {rank}"
@@ -209,7 +248,10 @@ def check(board: Path, *, run: bool = False) -> list[str]:
         if run:
             continue
         if not entry.verified:
-            wrong.append(f"{what} is not verified: it was not measured for a board by `submit` or `reference`.")
+            wrong.append(
+                f"{what} is not verified: it was not measured for a board by `submit` or"
+                " `reference`."
+            )
         if entry.track.name not in tracks.TRACKS:
             wrong.append(f"{what} is of no track of this program.")
     return wrong

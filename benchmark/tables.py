@@ -19,11 +19,18 @@ ROBUST = ("robust_accuracy", "pgd_accuracy", "fgsm_accuracy")
 def _of(plan: Plan, network: Network) -> dict[str, Any]:
     """The columns that say which network a row is about."""
     strength = network.epsilon / strengths(plan.config)[network.norm] if network.norm else 0.0
-    return {"network": network.label, "norm": network.norm or "none", "epsilon": network.epsilon,
-            "strength": strength, "loss": network.loss or "none"}  # fmt: skip
+    return {
+        "network": network.label,
+        "norm": network.norm or "none",
+        "epsilon": network.epsilon,
+        "strength": strength,
+        "loss": network.loss or "none",
+    }
 
 
-def _measured(plan: Plan, store: Store, kind: str) -> Iterator[tuple[Unit, dict[str, Any], dict[str, Any]]]:
+def _measured(
+    plan: Plan, store: Store, kind: str
+) -> Iterator[tuple[Unit, dict[str, Any], dict[str, Any]]]:
     """Each unit of a kind with its network's columns and its values."""
     for unit in plan.of(kind):
         network = unit.tags.get("network")
@@ -34,7 +41,12 @@ def _measured(plan: Plan, store: Store, kind: str) -> Iterator[tuple[Unit, dict[
 def training(plan: Plan, store: Store) -> pd.DataFrame:
     """Columns: network, norm, epsilon, strength, loss, seed, epoch, training_loss, training_accuracy."""
     return pd.DataFrame(
-        columns | {"epoch": number, "training_loss": epoch["loss"], "training_accuracy": epoch["accuracy"]}
+        columns
+        | {
+            "epoch": number,
+            "training_loss": epoch["loss"],
+            "training_accuracy": epoch["accuracy"],
+        }
         for _, columns, values in _measured(plan, store, "train")
         for number, epoch in enumerate(values["history"], 1)
     )
@@ -43,12 +55,13 @@ def training(plan: Plan, store: Store) -> pd.DataFrame:
 def accuracy(plan: Plan, store: Store) -> pd.DataFrame:
     """Columns: ..., seed, measure, hits, examples, accuracy, change.
 
-    Measures: train, test, robust (AutoAttack), the paper's attack by its name (pgd or fgsm), and noise. `change` is the
-    mean norm of the paper's attack, in pixel units.
+    Measures: train, test, robust (AutoAttack), the paper's attack by its name (pgd or fgsm), and
+    noise. `change` is the mean norm of the paper's attack, in pixel units.
     """
     paper = plan.config.evaluation.name
     robust = {
-        (unit.tags["network"], unit.tags["seed"]): values for unit, _, values in _measured(plan, store, "autoattack")
+        (unit.tags["network"], unit.tags["seed"]): values
+        for unit, _, values in _measured(plan, store, "autoattack")
     }
     rows = []
     for unit, columns, values in _measured(plan, store, "accuracy"):
@@ -57,10 +70,16 @@ def accuracy(plan: Plan, store: Store) -> pd.DataFrame:
             counts["robust"] = [attacked["robust"], attacked["examples"]]
         counts |= {paper: values["robust"], "noise": values["noise"]}
         rows += [
-            columns | {"measure": measure, "hits": hits, "examples": n, "accuracy": hits / n,
-                       "change": values["mean_change"] if measure == paper else np.nan}
+            columns
+            | {
+                "measure": measure,
+                "hits": hits,
+                "examples": n,
+                "accuracy": hits / n,
+                "change": values["mean_change"] if measure == paper else np.nan,
+            }
             for measure, (hits, n) in counts.items()
-        ]  # fmt: skip
+        ]
     return pd.DataFrame(rows)
 
 
@@ -83,7 +102,18 @@ def manifold(plan: Plan, store: Store) -> pd.DataFrame:
         frames.append(frame.assign(**columns, attack_loss=unit.tags["attack_loss"]))
     if not frames:
         return pd.DataFrame()
-    front = ["network", "norm", "epsilon", "strength", "loss", "seed", "attack_loss", "image", "kept", "change"]
+    front = [
+        "network",
+        "norm",
+        "epsilon",
+        "strength",
+        "loss",
+        "seed",
+        "attack_loss",
+        "image",
+        "kept",
+        "change",
+    ]
     distances = ["clean_distance", "adversarial_distance", "noise_distance"]
     return pd.concat(frames, ignore_index=True)[front + distances]
 
@@ -91,9 +121,17 @@ def manifold(plan: Plan, store: Store) -> pd.DataFrame:
 def retrained(plan: Plan, store: Store) -> pd.DataFrame:
     """Columns: ..., seed (of the base model), attribution, mode, fraction, repeat, training_seed, hits, ..., accuracy.
 
-    The random baseline and the untouched images have no base model: their network is `none` and their seed -1.
+    The random baseline and the untouched images have no base model: their network is `none` and
+    their seed -1.
     """
-    nobody = {"network": "none", "norm": "none", "epsilon": 0.0, "strength": 0.0, "loss": "none", "seed": -1}
+    nobody = {
+        "network": "none",
+        "norm": "none",
+        "epsilon": 0.0,
+        "strength": 0.0,
+        "loss": "none",
+        "seed": -1,
+    }
     return pd.DataFrame(
         (columns or nobody)
         | {k: unit.tags[k] for k in ("attribution", "mode", "fraction", "repeat")}
@@ -107,7 +145,9 @@ def manifold_model(plan: Plan, store: Store) -> pd.DataFrame:
     """Columns: measure, value: errors of the manifold model on test images and of a PCA as large, pixel units."""
     names = ("mean_squared_error", "pca_mean_squared_error", "variance")
     return pd.DataFrame(
-        {"measure": name, "value": values[name]} for _, _, values in _measured(plan, store, "vae_gan") for name in names
+        {"measure": name, "value": values[name]}
+        for _, _, values in _measured(plan, store, "vae_gan")
+        for name in names
     )
 
 
@@ -115,7 +155,8 @@ def tilt(plan: Plan, store: Store) -> pd.DataFrame:
     """Columns: ..., seed, angle (degrees), fooled, examples, mean_change (L2, pixel units)."""
     names = ("angle", "fooled", "examples", "mean_change")
     return pd.DataFrame(
-        columns | {name: values[name] for name in names} for _, columns, values in _measured(plan, store, "tilt")
+        columns | {name: values[name] for name in names}
+        for _, columns, values in _measured(plan, store, "tilt")
     )
 
 
@@ -137,12 +178,17 @@ def _manifold_scores(rows: pd.DataFrame) -> Iterator[tuple[str, Estimate]]:
     if rows.empty:
         return
     for loss, part in rows.groupby("attack_loss", sort=False):
-        per_image = part.groupby("image")[["clean_distance", "adversarial_distance", "noise_distance"]].mean()
+        per_image = part.groupby("image")[
+            ["clean_distance", "adversarial_distance", "noise_distance"]
+        ].mean()
         adversarial = per_image["adversarial_distance"]
         kept = part.loc[part["kept"], "adversarial_distance"]
         if len(kept):
             yield f"manifold_{loss}_kept_distance", statistics.mean(kept.to_numpy())
-        yield f"manifold_{loss}_excess", statistics.mean((adversarial - per_image["clean_distance"]).to_numpy())
+        yield (
+            f"manifold_{loss}_excess",
+            statistics.mean((adversarial - per_image["clean_distance"]).to_numpy()),
+        )
         yield (
             f"manifold_{loss}_noise_excess",
             statistics.mean((per_image["noise_distance"] - per_image["clean_distance"]).to_numpy()),
@@ -153,7 +199,9 @@ def _manifold_scores(rows: pd.DataFrame) -> Iterator[tuple[str, Estimate]]:
         )
 
 
-def _retraining_scores(rows: pd.DataFrame, baseline: pd.DataFrame) -> Iterator[tuple[str, Estimate]]:
+def _retraining_scores(
+    rows: pd.DataFrame, baseline: pd.DataFrame
+) -> Iterator[tuple[str, Estimate]]:
     if rows.empty:
         return
     for (mode, attribution), part in rows.groupby(["mode", "attribution"], sort=False):
@@ -161,7 +209,10 @@ def _retraining_scores(rows: pd.DataFrame, baseline: pd.DataFrame) -> Iterator[t
         weights = retraining.score_weights(np.sort(part["fraction"].unique()))
         random = curve(baseline[baseline["mode"] == mode])
         sign = 1 if mode == "kar" else -1
-        yield f"{mode}_{attribution}", statistics.area_difference(curves, random, weights, sign=sign)
+        yield (
+            f"{mode}_{attribution}",
+            statistics.area_difference(curves, random, weights, sign=sign),
+        )
 
 
 def scores(plan: Plan, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -174,7 +225,10 @@ def scores(plan: Plan, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     rows = []
     for network in plan.networks:
         columns = _of(plan, network)
-        found = [*_accuracy_scores(about("accuracy", network)), *_manifold_scores(about("manifold", network))]
+        found = [
+            *_accuracy_scores(about("accuracy", network)),
+            *_manifold_scores(about("manifold", network)),
+        ]
         tilts = about("tilt", network)
         if len(tilts):
             found.append(("tilt", statistics.mean(tilts["angle"].to_numpy())))
@@ -205,7 +259,10 @@ def correlations(scores: pd.DataFrame) -> pd.DataFrame:
                 continue
             for against in CORRELATED:
                 found = statistics.correlation(part[against].to_numpy(), part[score].to_numpy())
-                rows.append({"score": score, "against": against, "norm": norm, "loss": loss} | found._asdict())
+                rows.append(
+                    {"score": score, "against": against, "norm": norm, "loss": loss}
+                    | found._asdict()
+                )
     return pd.DataFrame(rows)
 
 
@@ -227,7 +284,11 @@ def build(plan: Plan, store: Store) -> dict[str, pd.DataFrame]:
     }
     tables["scores"] = scores(plan, tables)
     tables["correlations"] = correlations(tables["scores"])
-    facts = {"classes": plan.info.num_classes, "train_images": plan.info.train_size, "test_images": plan.info.test_size}
+    facts = {
+        "classes": plan.info.num_classes,
+        "train_images": plan.info.train_size,
+        "test_images": plan.info.test_size,
+    }
     tables["dataset"] = pd.DataFrame({"measure": list(facts), "value": list(facts.values())})
     tables["remarks"] = remarks.build(plan.config, tables)
     return tables

@@ -1,7 +1,7 @@
 """Several networks trained at once: retrainings that differ in initial weights, order of batches and mask alone.
 
-Small networks leave most of an accelerator idle. There are four ways to train several, with the same results but for
-rounding:
+Small networks leave most of an accelerator idle. There are four ways to train several, with the
+same results but for rounding:
 
     one      one after the other, a program call each
     map      one after the other, all in one program
@@ -18,7 +18,16 @@ import keras
 import numpy as np
 from keras import ops
 
-from benchmark.training import Epoch, Kind, Mask, check, epochs_of, fixed_arguments, train, training_program
+from benchmark.training import (
+    Epoch,
+    Kind,
+    Mask,
+    check,
+    epochs_of,
+    fixed_arguments,
+    train,
+    training_program,
+)
 from models import backend
 from models.errors import InputError, unknown
 from models.functional import State, program, state
@@ -27,7 +36,10 @@ WAYS = ("one", "map", "vmap", "shifted")
 
 
 def chosen() -> tuple[str, int]:
-    """The way that is best on this device, and how many networks at once. Accelerators have not been measured yet."""
+    """The way that is best on this device, and how many networks at once.
+
+    Accelerators have not been measured yet.
+    """
     return "one", 1
 
 
@@ -75,7 +87,8 @@ def train_together(
         compute: As for `fit`.
 
     Returns:
-        For each network the trained values of its variables, and its history: what `training.train` returns.
+        For each network the trained values of its variables, and its history: what `training.train`
+        returns.
 
     Raises:
         InputError: As `fit`; masks with different ranks; a way that this backend does not know.
@@ -87,7 +100,12 @@ def train_together(
     if masks and any(mask.ranks is not masks[0].ranks for mask in masks):
         raise InputError("Networks that are trained together must share their `ranks`.")
     own_masks: list[Mask | None] = list(masks) if masks else [None] * len(models)
-    options = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "compute": compute}
+    options = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "compute": compute,
+    }
     if way == "one":
         return [
             train(model, x, y, seed=seed, mask=mask, **options)  # type: ignore[arg-type]
@@ -95,7 +113,9 @@ def train_together(
         ]
     first, mask = models[0], own_masks[0]
     check(first, x, y, epochs, batch_size, mask)
-    kind = Kind(min(batch_size, len(x)), None, mask is not None, compute, way != "map", way == "shifted")
+    kind = Kind(
+        min(batch_size, len(x)), None, mask is not None, compute, way != "map", way == "shifted"
+    )
     values = [state(model) for model in models]
     arguments = (
         backend.stack([backend.flatten(own.trainable) for own in values]),
@@ -113,6 +133,9 @@ def train_together(
         losses, accuracies = ops.transpose(losses), ops.transpose(accuracies)
     shapes = [tuple(v.shape) for v in first.trainable_variables]
     return [
-        (State(backend.unflatten(vectors[i], shapes), [other[i] for other in others]), epochs_of(loss, accuracy))
+        (
+            State(backend.unflatten(vectors[i], shapes), [other[i] for other in others]),
+            epochs_of(loss, accuracy),
+        )
         for i, (loss, accuracy) in enumerate(zip(losses, accuracies, strict=True))
     ]

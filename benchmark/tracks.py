@@ -1,4 +1,7 @@
-"""Tracks: what the leaderboard compares. A track is a preset at a version of the protocol; nothing in it can be set."""
+"""Tracks: what the leaderboard compares.
+
+A track is a preset at a version of the protocol; nothing in it can be set.
+"""
 
 import hashlib
 import json
@@ -24,9 +27,11 @@ TRACKS = {
 }
 """Track to preset."""
 
-ADDED = {name: ["retraining.epochs=5", "retraining.repeats=3"] for name in ("mnist", "fashion-mnist")}
-"""What a track adds to its preset: the paper has ROAR and KAR on CIFAR-10 alone, the board on all, with as many epochs
-as the base models have."""
+ADDED = {
+    name: ["retraining.epochs=5", "retraining.repeats=3"] for name in ("mnist", "fashion-mnist")
+}
+"""What a track adds to its preset: the paper has ROAR and KAR on CIFAR-10 alone, the board on all,
+with as many epochs as the base models have."""
 
 
 class Track(NamedTuple):
@@ -47,8 +52,12 @@ def get(name: str) -> Track:
         raise unknown("track", name, TRACKS)
     preset = TRACKS[name]
     config = configuration.resolve(preset, None, ADDED.get(name, []))
-    # the paper measures some networks in one way and some in another; a table needs every score of every network
-    grid = [part.model_copy(update={"measures": Grid.model_fields["measures"].default}) for part in config.grid]
+    # the paper measures some networks in one way and some in another; a table needs every score of
+    # every network
+    grid = [
+        part.model_copy(update={"measures": Grid.model_fields["measures"].default})
+        for part in config.grid
+    ]
     return Track(name, config.model_copy(update={"grid": grid}), Path("runs") / preset)
 
 
@@ -68,7 +77,9 @@ def record(name: str, config: Config, data: Dataset) -> TrackRecord:
         test_images=info.test_size,
         sha256=data.sha256(),
     )
-    fixed = config.model_dump(mode="json", exclude={"version", "name", "description", "pictures", "tilt"})
+    fixed = config.model_dump(
+        mode="json", exclude={"version", "name", "description", "pictures", "tilt"}
+    )
     digest = hashlib.sha256(
         json.dumps([PROTOCOL_VERSION, fixed, content.model_dump()], sort_keys=True).encode()
     ).hexdigest()
@@ -101,4 +112,7 @@ def _robustness(config: Config) -> str:
     if attack is None:
         return f"not measured; {own} (pixel units)"
     images = f" on the first {attack.images:,} test images" if attack.images else ""
-    return f"AutoAttack {attack.version} {norms[attack.norm]} {attack.epsilon:g}{images}; {own} (pixel units)"
+    return (
+        f"AutoAttack {attack.version} {norms[attack.norm]} {attack.epsilon:g}{images}; {own} (pixel"
+        " units)"
+    )

@@ -1,9 +1,10 @@
 """Standard, adversarial and masked training of a classifier: one `fit`.
 
-Images and labels go to the device once. A whole epoch is one compiled program (with JAX, a whole run): it shuffles,
-gathers each batch, removes pixels by rank where a mask is given, replaces the batch by adversarial examples where an
-attack is given, and takes an Adam step. Seed, learning rate, radius, fraction and ranks are arguments of the program,
-so an architecture compiles once for each kind of training.
+Images and labels go to the device once. A whole epoch is one compiled program (with JAX, a whole
+run): it shuffles, gathers each batch, removes pixels by rank where a mask is given, replaces the
+batch by adversarial examples where an attack is given, and takes an Adam step. Seed, learning rate,
+radius, fraction and ranks are arguments of the program, so an architecture compiles once for each
+kind of training.
 """
 
 import math
@@ -30,7 +31,8 @@ class Mask(NamedTuple):
     """Which pixels are removed from images.
 
     Attributes:
-        ranks: `(n, h, w)` uint16, one order an image, 0 the most important pixel; an array or a tensor.
+        ranks: `(n, h, w)` uint16, one order an image, 0 the most important pixel; an array or a
+            tensor.
         fraction: Share of the pixels that is removed (`"roar"`) or kept (`"kar"`), in (0, 1).
         mode: `"roar"` or `"kar"`.
         fill: `(c,)` float32: what a removed pixel becomes, in [0, 1].
@@ -78,7 +80,8 @@ class Kind(NamedTuple):
         batch_size: Images a step.
         attack: The static part of the adversary.
         with_mask: Whether pixels are removed.
-        compute: `"float32"`, or `"bfloat16"`: the type in which activations and products are computed.
+        compute: `"float32"`, or `"bfloat16"`: the type in which activations and products are
+            computed.
         side_by_side: Whether several networks take every step together.
         shifted: Whether convolutions are written as matrix products (see `models.layerwise`).
     """
@@ -136,7 +139,9 @@ def _epoch(kind: Kind, model: keras.Model) -> Callable:
             keys = each(lambda own: backend.fold_in(own, i + 1))(key)
             images, labels = each(batch)(ops.take(order, i, axis=-2), vector, other, keys, mask)
 
-            def total(parameters: Any) -> tuple[Any, Any]:  # the gradient of a sum has each network's own
+            def total(
+                parameters: Any,
+            ) -> tuple[Any, Any]:  # the gradient of a sum has each network's own
                 value, right, after = each(loss)(parameters, other, images, labels)
                 return ops.sum(value), (value, right, after)
 
@@ -146,7 +151,9 @@ def _epoch(kind: Kind, model: keras.Model) -> Callable:
 
         zero = ops.zeros(vector.shape[:-1], "float32")
         steps = order.shape[-2]
-        vector, adam, other, loss_sum, hits = backend.fori_loop(steps, step, (vector, adam, other, zero, zero))
+        vector, adam, other, loss_sum, hits = backend.fori_loop(
+            steps, step, (vector, adam, other, zero, zero)
+        )
         return vector, adam, other, loss_sum / steps, hits / steps
 
     return epoch
@@ -168,13 +175,17 @@ def _run(kind: Kind, epoch: Callable) -> Callable:
             *after, loss, accuracy = epoch(vector, adam, other, epoch_key, mask, fixed)
             return tuple(after), (loss, accuracy)
 
-        (vector, _, other), history = backend.scan(one, (vector, adam_start(vector), other), numbers)
+        (vector, _, other), history = backend.scan(
+            one, (vector, adam_start(vector), other), numbers
+        )
         return vector, other, *history
 
     return run
 
 
-def check(model: keras.Model, x: Any, y: np.ndarray, epochs: int, batch_size: int, mask: Mask | None) -> None:
+def check(
+    model: keras.Model, x: Any, y: np.ndarray, epochs: int, batch_size: int, mask: Mask | None
+) -> None:
     """Refuses what cannot be trained on. Raises `InputError`."""
     check_images(x)
     check_labels(y, len(x), int(model.output_shape[-1]))
@@ -182,7 +193,10 @@ def check(model: keras.Model, x: Any, y: np.ndarray, epochs: int, batch_size: in
         if value < 1:
             raise InputError(f"`{name}` must be at least 1. Received {value}.")
     if mask is not None and tuple(mask.ranks.shape) != tuple(x.shape[:3]):
-        raise InputError(f"`mask.ranks` must have shape {tuple(x.shape[:3])}. Received {tuple(mask.ranks.shape)}.")
+        raise InputError(
+            f"`mask.ranks` must have shape {tuple(x.shape[:3])}. Received"
+            f" {tuple(mask.ranks.shape)}."
+        )
 
 
 def training_program(model: keras.Model, kind: Kind) -> Callable:
@@ -237,7 +251,9 @@ def train(
         The trained values of the model's variables, and the history.
     """
     check(model, x, y, epochs, batch_size, mask)
-    kind = Kind(min(batch_size, len(x)), attack.static() if attack else None, mask is not None, compute)
+    kind = Kind(
+        min(batch_size, len(x)), attack.static() if attack else None, mask is not None, compute
+    )
     run = training_program(model, kind)
     values = state(model)
     vector, other = backend.flatten(values.trainable), values.other
@@ -246,7 +262,9 @@ def train(
     key = backend.key(seed)
     history: list[Epoch] = []
     if backend.WHOLE_RUNS:
-        vector, other, losses, accuracies = run(vector, other, key, own, fixed, np.arange(1, epochs + 1))
+        vector, other, losses, accuracies = run(
+            vector, other, key, own, fixed, np.arange(1, epochs + 1)
+        )
         history = epochs_of(losses, accuracies)
         for number, means in enumerate(history, 1):
             if progress:
@@ -254,11 +272,18 @@ def train(
     else:
         adam = adam_start(vector)
         for number in range(1, epochs + 1):
-            vector, adam, other, loss, accuracy = run(vector, adam, other, backend.fold_in(key, number), own, fixed)
+            vector, adam, other, loss, accuracy = run(
+                vector, adam, other, backend.fold_in(key, number), own, fixed
+            )
             history.append(Epoch(float(loss), float(accuracy)))
             if progress:
                 progress(number, history[-1])
-    return State(backend.unflatten(vector, [tuple(v.shape) for v in model.trainable_variables]), other), history
+    return (
+        State(
+            backend.unflatten(vector, [tuple(v.shape) for v in model.trainable_variables]), other
+        ),
+        history,
+    )
 
 
 def fit(model: keras.Model, x: Any, y: np.ndarray, **options: Any) -> Trained:
@@ -266,25 +291,30 @@ def fit(model: keras.Model, x: Any, y: np.ndarray, **options: Any) -> Trained:
 
     Args:
         model: The classifier at its initial weights: pixels in [0, 1] to logits.
-        x: Training images `(n, ...)`, uint8 or float32 in [0, 1]; an array, or a tensor that several runs share.
+        x: Training images `(n, ...)`, uint8 or float32 in [0, 1]; an array, or a tensor that
+            several runs share.
         y: Labels `(n,)`.
-        **options: As keywords:
-            seed: Seed of the order of the batches and of what an attack draws. With the initial weights it fixes the
+        **options: As keywords: seed: Seed of the order of the batches and of what an attack draws.
+            With the initial weights it fixes the
                 result.
             epochs: Passes over the data, reshuffled every time (the paper never reshuffles).
-            batch_size: Examples a step, 100 by default. What is left over at an epoch's end waits for the next
-                epoch's order.
+            batch_size: Examples a step, 100 by default. What is left over at an epoch's end waits
+                for the next epoch's order.
             learning_rate: Adam's, 1e-3 by default.
-            attack: An `Attack`: replace every batch whole by its adversarial examples (adversarial training).
+            attack: An `Attack`: replace every batch whole by its adversarial examples (adversarial
+                training).
             mask: A `Mask`: remove pixels from every image by rank (ROAR, KAR).
-            compute: `"float32"`, or `"bfloat16"` for activations and products; weights and sums stay float32.
-            progress: Called with the number of every epoch, from 1, and its means; after a run that is one program.
+            compute: `"float32"`, or `"bfloat16"` for activations and products; weights and sums
+                stay float32.
+            progress: Called with the number of every epoch, from 1, and its means; after a run that
+                is one program.
 
     Returns:
         The same model, trained, and the history.
 
     Raises:
-        InputError: Images outside [0, 1], labels that do not fit, ranks of another shape, a number out of range.
+        InputError: Images outside [0, 1], labels that do not fit, ranks of another shape, a number
+            out of range.
 
     Reference: arXiv 1706.06083 for adversarial training; arXiv 1806.10758 for masked training.
     """

@@ -1,7 +1,8 @@
 """The work of each kind of unit: specification in, result out.
 
-A unit reads its specification, the data, and the results it needs, and nothing else: no configuration, no clock, no
-global random state. So it gives the same bytes whenever and wherever on a machine it runs.
+A unit reads its specification, the data, and the results it needs, and nothing else: no
+configuration, no clock, no global random state. So it gives the same bytes whenever and wherever on
+a machine it runs.
 """
 
 from collections.abc import Callable
@@ -29,7 +30,10 @@ def _agreement(spec: dict[str, Any], c: Context) -> Result:
 
     def hits(attack: dict[str, Any] | None, compute: str, number: int) -> int:
         seed = derived_seed("agreement", number)
-        options = spec["training"] | {"compute": compute, "attack": Attack(**attack) if attack else None}
+        options = spec["training"] | {
+            "compute": compute,
+            "attack": Attack(**attack) if attack else None,
+        }
         model = c.initial(spec["model"], seed)
         values, _ = train(model, c.x_train, c.data.y_train, seed=seed, **options)
         return int((predicted_classes(model, c.data.x_test, values=values) == y).sum())
@@ -51,7 +55,9 @@ def _train(spec: dict[str, Any], c: Context) -> Result:
     model = c.build(spec["model"], seed)
     attack = Attack(**spec["attack"]) if spec["attack"] else None
     trained = fit(model, c.x_train, c.data.y_train, seed=seed, attack=attack, **spec["training"])
-    return Result({"history": [epoch._asdict() for epoch in trained.history]}, models={"model": trained.model})
+    return Result(
+        {"history": [epoch._asdict() for epoch in trained.history]}, models={"model": trained.model}
+    )
 
 
 def _vae_gan(spec: dict[str, Any], c: Context) -> Result:
@@ -64,12 +70,16 @@ def _vae_gan(spec: dict[str, Any], c: Context) -> Result:
     x = c.data.x_test / np.float32(255)
     projection = manifold.project(vae_gan, c.data.x_test)
     shown = slice(0, spec["shown"])
-    codes = np.random.default_rng(derived_seed("prior samples")).standard_normal((spec["shown"], vae_gan.latent))
+    codes = np.random.default_rng(derived_seed("prior samples")).standard_normal(
+        (spec["shown"], vae_gan.latent)
+    )
     values = {
         "history": [epoch._asdict() for epoch in history],
         "mean_squared_error": float(np.mean((x - projection) ** 2, dtype=np.float64)),
         "pca_mean_squared_error": pca_error(c.data.x_train, c.data.x_test, vae_gan.latent),
-        "variance": float(np.mean((x - np.mean(x, axis=0, dtype=np.float64)) ** 2, dtype=np.float64)),
+        "variance": float(
+            np.mean((x - np.mean(x, axis=0, dtype=np.float64)) ** 2, dtype=np.float64)
+        ),
     }
     samples = predict(vae_gan.decoder, codes.astype(np.float32))
     arrays = {"images": x[shown], "projections": projection[shown], "samples": samples}
@@ -81,8 +91,12 @@ def pca_error(x_train: np.ndarray, x_test: np.ndarray, components: int) -> float
     from sklearn.decomposition import PCA
     from threadpoolctl import threadpool_limits
 
-    train, test = (v[:10_000].reshape(len(v[:10_000]), -1) / np.float32(255) for v in (x_train, x_test))
-    with threadpool_limits(1):  # a sum over several threads has another order on a machine with other cores
+    train, test = (
+        v[:10_000].reshape(len(v[:10_000]), -1) / np.float32(255) for v in (x_train, x_test)
+    )
+    with threadpool_limits(
+        1
+    ):  # a sum over several threads has another order on a machine with other cores
         pca = PCA(min(components, *train.shape), svd_solver="covariance_eigh").fit(train)
         restored = pca.inverse_transform(pca.transform(test))
     return float(np.mean((test - restored) ** 2, dtype=np.float64))
@@ -96,7 +110,11 @@ def _accuracy(spec: dict[str, Any], c: Context) -> Result:
     noise = Attack("noise", attack.norm, attack.epsilon)
     x_noise = run_attack(noise, model, x, y, seed=derived_seed("noise"))
     flat = change.reshape(len(change), -1)
-    norms = np.abs(flat).max(1) if attack.norm == "linf" else np.sqrt((flat.astype(np.float64) ** 2).sum(1))
+    norms = (
+        np.abs(flat).max(1)
+        if attack.norm == "linf"
+        else np.sqrt((flat.astype(np.float64) ** 2).sum(1))
+    )
 
     def hits(images: np.ndarray, labels: np.ndarray) -> list[int]:
         return [int((predicted_classes(model, images) == labels).sum()), len(labels)]
@@ -120,16 +138,27 @@ def _manifold(spec: dict[str, Any], c: Context) -> Result:
     change = (x_adv - x / np.float32(255)).reshape(len(x), -1)
     norms = np.sqrt(np.sum(change**2, axis=1, dtype=np.float64))
     noise = Attack("noise", "l2", spec["attack"]["epsilon"])
-    x_noise = run_attack(noise, model, x, y, epsilon=norms.astype(np.float32), seed=derived_seed("manifold noise"))
+    x_noise = run_attack(
+        noise, model, x, y, epsilon=norms.astype(np.float32), seed=derived_seed("manifold noise")
+    )
     distances = {}
     for name, images in (("clean", x), ("adversarial", x_adv), ("noise", x_noise)):
         seed = derived_seed("posterior", name) if spec["sample_posterior"] else None
-        distances[f"{name}_distance"] = manifold.manifold_distance(images, vae_gan, sample_seed=seed)
-    clean_class, adversarial_class = predicted_classes(standard, x), predicted_classes(standard, x_adv)
+        distances[f"{name}_distance"] = manifold.manifold_distance(
+            images, vae_gan, sample_seed=seed
+        )
+    clean_class, adversarial_class = (
+        predicted_classes(standard, x),
+        predicted_classes(standard, x_adv),
+    )
     kept = densities.kept(clean_class, adversarial_class)
     changed = predicted_classes(model, x) != predicted_classes(model, x_adv)
-    values = {"kept": int(kept.sum()), "examples": len(x), "fooled_own": int(changed.sum()),
-              "mean_change": float(norms.mean())}  # fmt: skip
+    values = {
+        "kept": int(kept.sum()),
+        "examples": len(x),
+        "fooled_own": int(changed.sum()),
+        "mean_change": float(norms.mean()),
+    }
     return Result(values, distances | {"kept": kept, "change": norms})
 
 
@@ -138,7 +167,11 @@ def _robustness(spec: dict[str, Any], c: Context) -> Result:
     options = {name: spec[name] for name in ("radii", "steps", "losses")}
     seed = derived_seed("robustness")
     model, data = c.model(spec["model"]), c.data
-    return Result(robust_evaluation.evaluate(model, data.x_test, data.y_test, source=source, seed=seed, **options))
+    return Result(
+        robust_evaluation.evaluate(
+            model, data.x_test, data.y_test, source=source, seed=seed, **options
+        )
+    )
 
 
 def _autoattack(spec: dict[str, Any], c: Context) -> Result:
@@ -146,9 +179,13 @@ def _autoattack(spec: dict[str, Any], c: Context) -> Result:
     options = {name: spec[name] for name in ("norm", "epsilon", "version")}
     label = f"{spec['model']} {spec['norm']} {spec['epsilon']:g} {spec['version']}"
     found = robust_accuracy.evaluate(
-        c.model(spec["model"]), x, y, **options, seed=derived_seed("autoattack"),
+        c.model(spec["model"]),
+        x,
+        y,
+        **options,
+        seed=derived_seed("autoattack"),
         kept=robust_accuracy.kept_in(c.store, spec, label),
-    )  # fmt: skip
+    )
     return Result(found.values, found.arrays)
 
 
@@ -169,7 +206,9 @@ def _pictures(spec: dict[str, Any], c: Context) -> Result:
         "predicted": predicted_classes(model, x),
     }
     if spec["attack"]:
-        arrays["adversarial"] = run_attack(Attack(**spec["attack"]), model, x, y, seed=derived_seed("pictures"))
+        arrays["adversarial"] = run_attack(
+            Attack(**spec["attack"]), model, x, y, seed=derived_seed("pictures")
+        )
         arrays["adversarial_predicted"] = predicted_classes(model, arrays["adversarial"])
     return Result({"index": index.tolist()}, arrays)
 
@@ -191,7 +230,13 @@ def _retrain(specs: list[dict[str, Any]], c: Context) -> list[Result]:
     networks = [c.initial(first["model"], seed) for seed in seeds]
     way, _ = together.chosen()
     trained = together.train_together(
-        networks, x_train, c.data.y_train, seeds=seeds, masks=train_masks, way=way, **first["training"]
+        networks,
+        x_train,
+        c.data.y_train,
+        seeds=seeds,
+        masks=train_masks,
+        way=way,
+        **first["training"],
     )
     out = []
     for model, (values, _), mask, seed in zip(networks, trained, test_masks, seeds, strict=True):
@@ -219,7 +264,13 @@ def _tilt(spec: dict[str, Any], c: Context) -> Result:
         "examples": len(x),
     }
     regions = predicted_classes(model, plane).reshape(DECISION_GRID, DECISION_GRID).astype(np.uint8)
-    arrays = {"x": x, "x_adv": x_adv, "others": c.data.x_test[~own], "class_means": means, "regions": regions}
+    arrays = {
+        "x": x,
+        "x_adv": x_adv,
+        "others": c.data.x_test[~own],
+        "class_means": means,
+        "regions": regions,
+    }
     return Result(values, arrays)
 
 

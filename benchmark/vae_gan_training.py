@@ -1,12 +1,14 @@
 """Training of the VAE-GANs that stand for the image manifold.
 
-With R = sum |x - x~| per image on the scale [-1, 1], x~ the reconstruction, x_p the decoding of a draw from the prior:
+With R = sum |x - x~| per image on the scale [-1, 1], x~ the reconstruction, x_p the decoding of a
+draw from the prior:
 
     encoder:        mean(R + KL)
     decoder:        mean(lambda R - log D(x~) - log D(x_p))
     discriminator: -mean(log D(x) + log(1 - D(x~)) + log(1 - D(x_p)))
 
-Each is minimised over its own network's weights. As in `training`, an epoch is one compiled program.
+Each is minimised over its own network's weights. As in `training`, an epoch is one compiled
+program.
 
 Reference: arXiv 1903.11626, appendix; Larsen et al., arXiv 1512.09300.
 """
@@ -48,7 +50,11 @@ class VaeGanEpoch(NamedTuple):
 
 
 def _epoch(  # noqa: PLR0915  the step reads best in one piece
-    vae_gan: VaeGan, batch_size: int, reconstruction_weight: float, discriminator_steps: int, betas: tuple[float, float]
+    vae_gan: VaeGan,
+    batch_size: int,
+    reconstruction_weight: float,
+    discriminator_steps: int,
+    betas: tuple[float, float],
 ) -> Callable:
     models = (vae_gan.encoder, vae_gan.decoder, vae_gan.discriminator)
     shapes = [[tuple(v.shape) for v in model.trainable_variables] for model in models]
@@ -85,9 +91,14 @@ def _epoch(  # noqa: PLR0915  the step reads best in one piece
                 mean, log_variance, _ = encode(encoder.weights, encoder.other, images)
                 z = draw(mean, log_variance, backend.fold_in(k_key, 0))
                 prior = backend.normal(backend.fold_in(k_key, 1), (batch_size, latent))
-                fakes = [backend.stop_gradient(call(1, decoder.weights, decoder.other, code)[0]) for code in (z, prior)]
+                fakes = [
+                    backend.stop_gradient(call(1, decoder.weights, decoder.other, code)[0])
+                    for code in (z, prior)
+                ]
 
-                def discriminator_loss(weights: Any, fakes: list = fakes, other: Any = discriminator.other) -> tuple:
+                def discriminator_loss(
+                    weights: Any, fakes: list = fakes, other: Any = discriminator.other
+                ) -> tuple:
                     real, other = call(2, weights, other, images)
                     value = ops.mean(ops.softplus(-real))
                     for fake in fakes:
@@ -95,7 +106,9 @@ def _epoch(  # noqa: PLR0915  the step reads best in one piece
                         value = value + ops.mean(ops.softplus(judged))
                     return value, other
 
-                loss_d, after, gradient = backend.value_aux_and_gradient(discriminator_loss, discriminator.weights)
+                loss_d, after, gradient = backend.value_aux_and_gradient(
+                    discriminator_loss, discriminator.weights
+                )
                 discriminator = update(discriminator, gradient, after)
 
             code_key, prior_key = backend.fold_in(step_key, 0), backend.fold_in(step_key, 1)
@@ -108,24 +121,41 @@ def _epoch(  # noqa: PLR0915  the step reads best in one piece
 
             def encoder_loss(weights: Any) -> tuple:
                 mean, log_variance, after = encode(weights, encoder.other, images)
-                kl = 0.5 * ops.sum(ops.square(mean) + ops.exp(log_variance) - 1.0 - log_variance, axis=-1)
+                kl = 0.5 * ops.sum(
+                    ops.square(mean) + ops.exp(log_variance) - 1.0 - log_variance, axis=-1
+                )
                 z = draw(mean, log_variance, code_key)
                 _, r, _ = reconstruct(decoder.weights, z)
                 kl = ops.mean(kl)
                 return r + kl, (after, z, r, kl)
 
-            _, (after_e, z, r, kl), gradient_e = backend.value_aux_and_gradient(encoder_loss, encoder.weights)
+            _, (after_e, z, r, kl), gradient_e = backend.value_aux_and_gradient(
+                encoder_loss, encoder.weights
+            )
             z = backend.stop_gradient(z)
 
             def decoder_loss(weights: Any) -> tuple:
-                image, r, after = reconstruct(weights, z)  # batch norm follows the reconstructions, as they are used
+                image, r, after = reconstruct(
+                    weights, z
+                )  # batch norm follows the reconstructions, as they are used
                 sample, _ = call(1, weights, decoder.other, prior)
-                judged = [call(2, discriminator.weights, discriminator.other, v)[0] for v in (image, sample)]
-                return reconstruction_weight * r + sum(ops.mean(ops.softplus(-j)) for j in judged), after
+                judged = [
+                    call(2, discriminator.weights, discriminator.other, v)[0]
+                    for v in (image, sample)
+                ]
+                return (
+                    reconstruction_weight * r + sum(ops.mean(ops.softplus(-j)) for j in judged),
+                    after,
+                )
 
             _, after_d, gradient_d = backend.value_aux_and_gradient(decoder_loss, decoder.weights)
             sums = (sums[0] + r, sums[1] + kl, sums[2] + loss_d)
-            return update(encoder, gradient_e, after_e), update(decoder, gradient_d, after_d), discriminator, sums
+            return (
+                update(encoder, gradient_e, after_e),
+                update(decoder, gradient_d, after_d),
+                discriminator,
+                sums,
+            )
 
         zero = ops.zeros((), "float32")
         steps = order.shape[0]
@@ -175,7 +205,9 @@ def fit_vae_gan(
     check_images(x)
     batch_size = min(batch_size, len(x))
     models = (vae_gan.encoder, vae_gan.decoder, vae_gan.discriminator)
-    run = backend.jit(_epoch(vae_gan, batch_size, reconstruction_weight, discriminator_steps, (beta_1, beta_2)))
+    run = backend.jit(
+        _epoch(vae_gan, batch_size, reconstruction_weight, discriminator_steps, (beta_1, beta_2))
+    )
     parts = []
     for model in models:
         values = state(model)

@@ -28,12 +28,14 @@ def assets(**helpers: Any) -> dict[str, Any]:
     Args:
         **helpers: What the templates may use besides what they are rendered with.
     """
-    scripts = [_inlined(f"vendor/{name}") for name in LIBRARIES] + [_inlined(name) for name in SCRIPTS]
+    scripts = [_inlined(f"vendor/{name}") for name in LIBRARIES] + [
+        _inlined(name) for name in SCRIPTS
+    ]
     hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts]
     own = " ".join(f"'sha256-{h}'" for h in hashes)
     policy = (
-        f"default-src 'none'; script-src {own}; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
-        "form-action 'none'"
+        f"default-src 'none'; script-src {own}; style-src 'unsafe-inline'; img-src data:; base-uri"
+        " 'none'; form-action 'none'"
     )
     environment = Environment(
         loader=FileSystemLoader(FOLDER),

@@ -1,9 +1,9 @@
 """The board: entries as files, and all that is rendered from them, changed together or not at all.
 
-A change is staged whole in a folder beside the board, then committed by one rename of that folder; its files are moved
-into place after that. A process killed before the rename leaves the old board and rubbish; one killed after it leaves
-the new board, which whoever opens the board next finishes moving. A lock, the operating system's, keeps two changes
-apart.
+A change is staged whole in a folder beside the board, then committed by one rename of that folder;
+its files are moved into place after that. A process killed before the rename leaves the old board
+and rubbish; one killed after it leaves the new board, which whoever opens the board next finishes
+moving. A lock, the operating system's, keeps two changes apart.
 """
 
 import io
@@ -34,7 +34,13 @@ GONE = "gone.json"
 _ENTRY = re.compile(rf"{ENTRIES}/[^/.][^/]*/[^/.][^/]*\.json")
 
 Contents = dict[str, bytes]
-RENDERED = ("LEADERBOARD.md", "leaderboard.csv", "leaderboard.parquet", "index.html", "entry.schema.json")
+RENDERED = (
+    "LEADERBOARD.md",
+    "leaderboard.csv",
+    "leaderboard.parquet",
+    "index.html",
+    "entry.schema.json",
+)
 
 
 def rendered(found: list[Entry]) -> Contents:
@@ -106,7 +112,8 @@ class Board:
         """What a committed change writes and removes.
 
         Raises:
-            InputError: It names what no change of a board does; whoever sent the folder made it by hand.
+            InputError: It names what no change of a board does; whoever sent the folder made it by
+                hand.
         """
         pending = self.root / PENDING
         inside = [path for path in pending.rglob("*") if path.is_symlink() or not path.is_dir()]
@@ -124,7 +131,10 @@ class Board:
             and all(isinstance(name, str) and _ENTRY.fullmatch(name) for name in gone)
         )
         if not sound:
-            raise InputError(f"{pending} is no change that this program left half-done. Look at it, and remove it.")
+            raise InputError(
+                f"{pending} is no change that this program left half-done. Look at it, and"
+                " remove it."
+            )
         return staged, gone
 
     def _commit(self, contents: Contents, gone: list[str]) -> None:
@@ -146,7 +156,8 @@ class Board:
         """All entries, by track and id.
 
         Raises:
-            InputError: One does not fit the schema, was changed by hand, or lies in the wrong place.
+            InputError: One does not fit the schema, was changed by hand, or lies in the wrong
+                place.
         """
         if (self.root / PENDING).is_dir():
             with self._locked():
@@ -164,24 +175,38 @@ class Board:
             The rendered files.
 
         Raises:
-            InputError: The board cannot be written, an entry on it is not whole, or a submission would replace
-                another model. The board is then the old one.
+            InputError: The board cannot be written, an entry on it is not whole, or a submission
+                would replace another model. The board is then the old one.
         """
         with self._locked():
             old = {} if only else {self._place(e): e for e in entries.read(self.root / ENTRIES)}
             for entry in new:
                 self._check_replaced(old.get(self._place(entry)), entry)
             # as they will be read: the order of keys, too, must be the file's
-            added = {self._place(e): entries.loads(entries.dumps(e).encode(), self._place(e)) for e in new}
+            added = {
+                self._place(e): entries.loads(entries.dumps(e).encode(), self._place(e))
+                for e in new
+            }
             everything = old | added
             files = rendered([everything[name] for name in sorted(everything)])
-            there = {str(path.relative_to(self.root)) for path in (self.root / ENTRIES).rglob("*.json")}
-            gone = sorted(name for name in there - set(everything) if _ENTRY.fullmatch(name)) if only else []
-            self._commit({name: entries.dumps(e).encode() for name, e in added.items()} | files, gone)
+            there = {
+                str(path.relative_to(self.root)) for path in (self.root / ENTRIES).rglob("*.json")
+            }
+            gone = (
+                sorted(name for name in there - set(everything) if _ENTRY.fullmatch(name))
+                if only
+                else []
+            )
+            self._commit(
+                {name: entries.dumps(e).encode() for name, e in added.items()} | files, gone
+            )
         return [self.root / name for name in files]
 
     def render(self) -> list[Path]:
-        """Renders everything again from the entries. Returns the rendered files. Raises as `put`."""
+        """Renders everything again from the entries. Returns the rendered files.
+
+        Raises as `put`.
+        """
         return self.put([])
 
     def _check_replaced(self, old: Entry | None, new: Entry) -> None:
@@ -190,16 +215,22 @@ class Board:
             return
         if old.model.sha256 != new.model.sha256:
             raise InputError(
-                f"The board has another model with the id {new.track.name}/{new.id}. Name this one otherwise."
+                f"The board has another model with the id {new.track.name}/{new.id}. Name this one"
+                " otherwise."
             )
         if old.card != new.card:
             by = ", ".join(old.card.authors)
-            self.notice(f"the same model was on the board as '{old.card.name}' by {by}; this entry replaces it")
+            self.notice(
+                f"the same model was on the board as '{old.card.name}' by {by}; this entry"
+                " replaces it"
+            )
 
     def check(self) -> list[str]:
         """What is wrong with the board: entries that are not whole, rendered files that differ from a fresh render."""
         wrong = self._differences()
-        return self._differences() if wrong else wrong  # once more: another process may have changed it meanwhile
+        return (
+            self._differences() if wrong else wrong
+        )  # once more: another process may have changed it meanwhile
 
     def _differences(self) -> list[str]:
         try:
@@ -210,7 +241,10 @@ class Board:
         for name, fresh in rendered(found).items():
             path = self.root / name
             if not path.exists() or not _same(name, path.read_bytes(), fresh):
-                wrong.append(f"{path} is not what its entries give. Render it again: run_benchmark.py leaderboard.")
+                wrong.append(
+                    f"{path} is not what its entries give. Render it again: run_benchmark.py"
+                    " leaderboard."
+                )
         return wrong
 
     @staticmethod

@@ -1,4 +1,7 @@
-"""A card: who made a model and how it was trained, as its authors say. Validated; nothing in it is measured."""
+"""A card: who made a model and how it was trained, as its authors say.
+
+Validated; nothing in it is measured.
+"""
 
 import re
 import tomllib
@@ -12,7 +15,9 @@ from models.files import read_most
 from models.validation import one_line
 
 MAX_CARD_BYTES = 20_000
-_INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
+_INVISIBLE = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
+)
 """Control characters, marks that reverse or hide text, line separators."""
 
 
@@ -25,7 +30,9 @@ class Part(BaseModel):
 def _plain(value: str) -> str:
     found = _INVISIBLE.search(value)
     if found:
-        raise ValueError(f"holds the control character U+{ord(found[0]):04X}; write plain text on one line")
+        raise ValueError(
+            f"holds the control character U+{ord(found[0]):04X}; write plain text on one line"
+        )
     if value != value.strip() or not value:
         raise ValueError("must be text without spaces at its ends")
     return value
@@ -45,7 +52,8 @@ class Training(Part):
     def _together(self) -> "Training":
         if (self.norm == "none") != (self.epsilon == 0):
             raise ValueError(
-                "an adversary has a norm and a radius above 0; standard training has norm 'none' and no radius"
+                "an adversary has a norm and a radius above 0; standard training has norm 'none'"
+                " and no radius"
             )
         return self
 
@@ -63,9 +71,16 @@ class Card(Part):
     """
 
     name: Annotated[str, Field(max_length=80)]
-    authors: Annotated[list[Annotated[str, Field(max_length=80)]], Field(min_length=1, max_length=30)]
+    authors: Annotated[
+        list[Annotated[str, Field(max_length=80)]], Field(min_length=1, max_length=30)
+    ]
     link: (
-        Annotated[str, Field(max_length=300, pattern=r"^https?://[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?(/[!-~]*)?$")]
+        Annotated[
+            str,
+            Field(
+                max_length=300, pattern=r"^https?://[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?(/[!-~]*)?$"
+            ),
+        ]
         | None
     ) = None
     licence: Annotated[str, Field(max_length=60)]
@@ -115,4 +130,10 @@ def anonymous(path: Path) -> Card:
     stem = "".join(c for c in path.stem if c.isprintable())
     name = _INVISIBLE.sub("", stem).strip()[:80].strip() or "model"
     training = Training(norm="none", loss="not stated", extra_data="not stated")
-    return Card(name=name, authors=["not stated"], licence="not stated", description="No card.", training=training)
+    return Card(
+        name=name,
+        authors=["not stated"],
+        licence="not stated",
+        description="No card.",
+        training=training,
+    )

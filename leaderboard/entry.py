@@ -36,7 +36,8 @@ class Score(Part):
         low: Lower end; absent where nothing was repeated.
         high: Upper end.
         n: Examples behind it: test images, or for ROAR and KAR retrained networks.
-        seeds: Trainings averaged: repeats of a retraining for ROAR and KAR, base-model seeds otherwise.
+        seeds: Trainings averaged: repeats of a retraining for ROAR and KAR, base-model seeds
+            otherwise.
     """
 
     value: Number
@@ -50,8 +51,14 @@ class Score(Part):
         if (self.low is None) != (self.high is None):
             raise ValueError("an interval has two ends")
         slack = 1e-9  # an interval without width, but for rounding
-        if self.low is not None and self.high is not None and not self.low - slack <= self.value <= self.high + slack:
-            raise ValueError(f"the value {self.value} lies outside its interval [{self.low}, {self.high}]")
+        if (
+            self.low is not None
+            and self.high is not None
+            and not self.low - slack <= self.value <= self.high + slack
+        ):
+            raise ValueError(
+                f"the value {self.value} lies outside its interval [{self.low}, {self.high}]"
+            )
         return self
 
 
@@ -152,7 +159,10 @@ class Curve(Part):
 
 
 class Flag(Part):
-    """A warning, with the numbers it was raised on. What each name means is in `leaderboard.flags`."""
+    """A warning, with the numbers it was raised on.
+
+    What each name means is in `leaderboard.flags`.
+    """
 
     name: Literal[
         "noise_beats_gradient",
@@ -204,7 +214,8 @@ class Entry(Part):
         schema_version: Of this schema.
         id: The entry's name in its track, and the file's.
         role: `reference` for a network of the track's reference grid.
-        verified: Whether this program measured the scores for a board; a run's own tables are not verified.
+        verified: Whether this program measured the scores for a board; a run's own tables are not
+            verified.
         track: What makes the scores comparable.
         card: What the authors say.
         model: Size and hashes.
@@ -215,7 +226,8 @@ class Entry(Part):
         flags: Warnings.
         pictures: Loss gradients.
         environment: Versions, device, commit.
-        seconds: Cost: processor-thread seconds of the measurement, without what all entries of a track share.
+        seconds: Cost: processor-thread seconds of the measurement, without what all entries of a
+            track share.
         digest: Hash of all the rest; see `seal`.
     """
 
@@ -247,7 +259,10 @@ def _digest(entry: Entry) -> str:
 
 
 def seal(entry: Entry) -> Entry:
-    """The entry with its digest, which shows later changes. No signature: whoever may write the board can seal."""
+    """The entry with its digest, which shows later changes.
+
+    No signature: whoever may write the board can seal.
+    """
     return entry.model_copy(update={"digest": _digest(entry)})
 
 
@@ -274,7 +289,9 @@ def loads(content: bytes, what: str) -> Entry:
         line = one_line(error, Entry, "the schema")
         raise InputError(f"{what} does not fit the schema: {line}") from None
     if entry.digest != _digest(entry):
-        raise InputError(f"{what} was changed after it was measured: its digest is not that of its content.")
+        raise InputError(
+            f"{what} was changed after it was measured: its digest is not that of its content."
+        )
     return entry
 
 
@@ -287,7 +304,8 @@ def read(folder: Path) -> list[Entry]:
     """All entries below a folder, each at its `place`, by track and file name.
 
     Raises:
-        InputError: One does not fit the schema, was changed, or lies where its name does not belong.
+        InputError: One does not fit the schema, was changed, or lies where its name does not
+            belong.
     """
     entries = []
     for path in sorted(folder.glob("*/*.json")):

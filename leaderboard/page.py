@@ -1,9 +1,10 @@
 """The leaderboard as one HTML file that asks nothing of any other address, the same bytes from the same entries.
 
-The file holds the page's style and scripts and four vendored libraries. What submitters wrote is escaped where it is
-put (HTML by Jinja, JSON by `_json`), loses its control characters, and is isolated from the text around it, so its
-direction cannot reorder the page. A Content-Security-Policy admits the page's own scripts by their hashes and nothing
-else. Without JavaScript every table, number and picture is there.
+The file holds the page's style and scripts and four vendored libraries. What submitters wrote is
+escaped where it is put (HTML by Jinja, JSON by `_json`), loses its control characters, and is
+isolated from the text around it, so its direction cannot reorder the page. A
+Content-Security-Policy admits the page's own scripts by their hashes and nothing else. Without
+JavaScript every table, number and picture is there.
 """
 
 import bisect
@@ -19,13 +20,24 @@ from leaderboard.assets import assets
 from leaderboard.entry import Attacked, Curve, Ensemble, Entry, Score, place
 from leaderboard.flags import MEANINGS
 from leaderboard.render import TITLES, cell, measured, summary, training
-from leaderboard.tradeoff import ACCURACY, FEWEST, INTERPRETABILITY, Headline, Line, headlines, lead, line, tables
+from leaderboard.tradeoff import (
+    ACCURACY,
+    FEWEST,
+    INTERPRETABILITY,
+    Headline,
+    Line,
+    headlines,
+    lead,
+    line,
+    tables,
+)
 
 ROBUST = "robust_accuracy"
 NORM_NAMES = {"l2": "L2", "linf": "L∞"}
 MISSING = "–"
 MOST_BYTES = 2_000_000
-"""Of the whole page. Where it would have more, as many entries as need be are shown without attacks, pictures and
+"""Of the whole page. Where it would have more, as many entries as need be are shown without
+attacks, pictures and
 curves: reference networks first, from the end of the last table."""
 PLACES = ("above the line", "within its scatter", "below the line")
 STEPS = 49
@@ -124,7 +136,10 @@ def _attacks(attacked: list[Attacked]) -> list[Made]:
             }
             parts = [words[a.attack], a.loss or "", f"{a.steps} steps" if a.steps > 1 else ""]
             rows.setdefault(", ".join(p for p in parts if p), {})[a.epsilon] = _cell(a.accuracy)
-        body = [{"name": name, "cells": [cells.get(r, _cell(None)) for r in radii]} for name, cells in rows.items()]
+        body = [
+            {"name": name, "cells": [cells.get(r, _cell(None)) for r in radii]}
+            for name, cells in rows.items()
+        ]
         out.append({"norm": NORM_NAMES[norm], "radii": [f"{r:g}" for r in radii], "rows": body})
     return out
 
@@ -135,9 +150,9 @@ def _ensemble(found: Ensemble | None) -> str | None:
         return None
     after = "; ".join(f"after {a.attack} ({a.loss}) {cell(a.accuracy)}" for a in found.attacks)
     return (
-        f"AutoAttack {found.version}, {NORM_NAMES[found.norm]} radius {found.epsilon:g} in pixel units, "
-        f"{found.clean.n:,} images: without attack {cell(found.clean)}; {after}. On average {found.gradients:,.0f} "
-        f"gradients and {found.forwards:,.0f} forward passes an image."
+        f"AutoAttack {found.version}, {NORM_NAMES[found.norm]} radius {found.epsilon:g} in pixel"
+        f" units, {found.clean.n:,} images: without attack {cell(found.clean)}; {after}. On average"
+        f" {found.gradients:,.0f} gradients and {found.forwards:,.0f} forward passes an image."
     )
 
 
@@ -145,29 +160,48 @@ def _curves(curves: list[Curve]) -> list[Made]:
     """Curves that share axes, fractions and the random order: each line with its mean, lowest and highest repeat."""
     groups: dict[str, list[Curve]] = {}
     for curve in curves:
-        groups.setdefault(repr((curve.mode, curve.fractions, curve.random, curve.untouched)), []).append(curve)
+        groups.setdefault(
+            repr((curve.mode, curve.fractions, curve.random, curve.untouched)), []
+        ).append(curve)
     out = []
     for group in groups.values():
         first = group[0]
         names = {"gradient": "Gradient", "gradient_input": "Gradient × Input"}
-        lines = [(names[c.attribution], [row for seed in c.accuracy for row in seed]) for c in group]
+        lines = [
+            (names[c.attribution], [row for seed in c.accuracy for row in seed]) for c in group
+        ]
         drawn = []
         for name, repeats in [*lines, ("random order", first.random)]:
             ends = np.stack([np.mean(repeats, 0), np.min(repeats, 0), np.max(repeats, 0)], axis=1)
-            drawn.append({"name": name, "repeats": len(repeats), "values": [_rounded(*v) for v in ends]})
-        out.append({"mode": first.mode, "f": _rounded(*first.fractions), "untouched": first.untouched, "lines": drawn})
+            drawn.append(
+                {"name": name, "repeats": len(repeats), "values": [_rounded(*v) for v in ends]}
+            )
+        out.append(
+            {
+                "mode": first.mode,
+                "f": _rounded(*first.fractions),
+                "untouched": first.untouched,
+                "lines": drawn,
+            }
+        )
     return out
 
 
 def _entry(
-    entry: Entry, standings: dict[str, dict[str, Headline]], ids: set[str], pictures: dict[str, str], brief: bool
+    entry: Entry,
+    standings: dict[str, dict[str, Headline]],
+    ids: set[str],
+    pictures: dict[str, str],
+    brief: bool,
 ) -> Made:
     """What the template needs of one entry."""
     if brief:
         entry = entry.model_copy(update={"attacks": [], "pictures": [], "curves": []})
     card, track = entry.card, entry.track
     own = {s: found[entry.id] for s, found in standings.items()}
-    names = [s for s in TITLES if s in entry.scores] + sorted(s for s in entry.scores if s not in TITLES)
+    names = [s for s in TITLES if s in entry.scores] + sorted(
+        s for s in entry.scores if s not in TITLES
+    )
     link = card.link or ""
     return {
         "id": _slug(f"{track.name}-v{track.protocol_version}-{entry.id}", ids),
@@ -185,39 +219,59 @@ def _entry(
         "test": _cell(entry.scores.get(ACCURACY)),
         "robust": _cell(entry.scores.get(ROBUST)),
         "scores": [
-            {"key": s, "value": _cell(entry.scores.get(s)), "standing": _standing(own[s]), "pareto": own[s].pareto}
+            {
+                "key": s,
+                "value": _cell(entry.scores.get(s)),
+                "standing": _standing(own[s]),
+                "pareto": own[s].pareto,
+            }
             for s in standings
         ],
         "rank": next(iter(own.values())).rank if own else 0,
         "pareto": [TITLES[s] for s in standings if own[s].pareto],
         "beats": [TITLES[s] for s in standings if own[s].beats],
         "all_scores": [
-            {"title": TITLES.get(s, s.replace("_", " ")), "value": _cell(entry.scores[s]),
-             "standing": _standing(own.get(s)), "rank": own[s].rank if s in own else 0,
-             "better": {1: "higher", -1: "lower"}.get(INTERPRETABILITY.get(s, 0), "")}
+            {
+                "title": TITLES.get(s, s.replace("_", " ")),
+                "value": _cell(entry.scores[s]),
+                "standing": _standing(own.get(s)),
+                "rank": own[s].rank if s in own else 0,
+                "better": {1: "higher", -1: "lower"}.get(INTERPRETABILITY.get(s, 0), ""),
+            }
             for s in names
         ],
         "flags": [
-            {"meaning": MEANINGS[flag.name],
-             "evidence": [(k.replace("_", " "), shown(str(v), 200)) for k, v in flag.evidence.items()]}
+            {
+                "meaning": MEANINGS[flag.name],
+                "evidence": [
+                    (k.replace("_", " "), shown(str(v), 200)) for k, v in flag.evidence.items()
+                ],
+            }
             for flag in entry.flags
         ],
         "ensemble": _ensemble(entry.autoattack),
         "attacks": _attacks(entry.attacks),
         "curves": _curves(entry.curves),
         "pictures": [
-            {"label": p.label, "predicted": p.predicted, "gradient": p.gradient,
-             "image": pictures.setdefault(p.image, f"im{len(pictures)}")}
-            for p in entry.pictures if _is_png(p.image) and _is_png(p.gradient)
+            {
+                "label": p.label,
+                "predicted": p.predicted,
+                "gradient": p.gradient,
+                "image": pictures.setdefault(p.image, f"im{len(pictures)}"),
+            }
+            for p in entry.pictures
+            if _is_png(p.image) and _is_png(p.gradient)
         ],
-    }  # fmt: skip
+    }
 
 
 def _is_png(text: str) -> bool:
     return re.fullmatch(r"iVBORw0KGgo[A-Za-z0-9+/]+={0,2}", text) is not None
 
 
-def _verdict(rows: list[Made], entries: list[Entry], score: str, found: dict[str, Headline]) -> Made:
+def _verdict(
+    rows: list[Made], entries: list[Entry], score: str, found: dict[str, Headline]
+) -> Made:
     """Which submissions of a table beat the trade-off in a score, in words."""
     own = [(row, found[row["entry"].id]) for row in rows if row["entry"].role == "submission"]
     have = [(row, h) for row, h in own if score in row["entry"].scores]
@@ -225,7 +279,11 @@ def _verdict(rows: list[Made], entries: list[Entry], score: str, found: dict[str
     title, lined = TITLES[score], line(entries, score) is not None
     groups: Made = {name: [] for name in (*PLACES, "not compared")}
     for row, h in own:
-        where = "not compared" if math.isnan(h.advantage) else PLACES[0 if h.beats else 2 if h.high < 0 else 1]
+        where = (
+            "not compared"
+            if math.isnan(h.advantage)
+            else PLACES[0 if h.beats else 2 if h.high < 0 else 1]
+        )
         groups[where].append({"row": row, "standing": _standing(h)})
     n, beating, state = len(have), len(groups[PLACES[0]]), "open"
     if not own:
@@ -234,14 +292,26 @@ def _verdict(rows: list[Made], entries: list[Entry], score: str, found: dict[str
         text = f"No submission has a score in {title}."
     elif not lined:
         text = (
-            f"Cannot be said: a reference line needs at least {FEWEST} networks of the reference grid with different "
-            f"test accuracies, and there {'is' if references == 1 else 'are'} {references}."
+            f"Cannot be said: a reference line needs at least {FEWEST} networks of the reference"
+            f" grid with different test accuracies, and there {'is' if references == 1 else 'are'}"
+            f" {references}."
         )
     elif beating:
-        state, text = "yes", f"{beating} of {n} submission{'s' * (n != 1)} {'do' if beating != 1 else 'does'}."
+        state, text = (
+            "yes",
+            f"{beating} of {n} submission{'s' * (n != 1)} {'do' if beating != 1 else 'does'}.",
+        )
     else:
-        state, text = "no", "The one submission does not." if n == 1 else f"None of the {n} submissions does."
-    return {"state": state, "text": text, "title": title, "groups": [(k, v) for k, v in groups.items() if v and lined]}
+        state, text = (
+            "no",
+            "The one submission does not." if n == 1 else f"None of the {n} submissions does.",
+        )
+    return {
+        "state": state,
+        "text": text,
+        "title": title,
+        "groups": [(k, v) for k, v in groups.items() if v and lined],
+    }
 
 
 def _drawn_line(found: Line | None, accuracies: list[float]) -> Made | None:
@@ -250,7 +320,12 @@ def _drawn_line(found: Line | None, accuracies: list[float]) -> Made | None:
         return None
     x = np.linspace(min(accuracies), max(accuracies), STEPS)
     x = np.unique(np.concatenate([x, [found.least, found.most]]))
-    points = [_rounded(v, found.at(v), found.at(v) - found.half_width(v), found.at(v) + found.half_width(v)) for v in x]
+    points = [
+        _rounded(
+            v, found.at(v), found.at(v) - found.half_width(v), found.at(v) + found.half_width(v)
+        )
+        for v in x
+    ]
     return {
         "points": points,
         "least": _rounded(found.least)[0],
@@ -272,32 +347,47 @@ def _table(entries: list[Entry], ids: set[str], pictures: dict[str, str], brief:
     accuracies = [v for e in entries if not math.isnan(v := e.value(ACCURACY))]
     points = [
         {
-            "id": row["id"], "name": row["label"], "role": e.role, "training": row["training"],
-            "flags": [flag["meaning"].title for flag in row["flags"]], "norm": e.card.training.norm,
-            "test": _three(e.scores.get(ACCURACY)), "robust": _three(e.scores.get(ROBUST)),
+            "id": row["id"],
+            "name": row["label"],
+            "role": e.role,
+            "training": row["training"],
+            "flags": [flag["meaning"].title for flag in row["flags"]],
+            "norm": e.card.training.norm,
+            "test": _three(e.scores.get(ACCURACY)),
+            "robust": _three(e.scores.get(ROBUST)),
             "scores": [_three(e.scores.get(s)) for s in scores],
             "advantages": [_rounded(*standings[s][e.id][:3]) for s in scores],
             "pareto": [standings[s][e.id].pareto for s in scores],
         }
         for row, e in zip(rows, entries, strict=True)
-    ]  # fmt: skip
+    ]
     described = [
-        {"title": TITLES[s], "better": INTERPRETABILITY[s], "line": _drawn_line(line(entries, s), accuracies)}
+        {
+            "title": TITLES[s],
+            "better": INTERPRETABILITY[s],
+            "line": _drawn_line(line(entries, s), accuracies),
+        }
         for s in scores
     ]
     submitted = any(e.role == "submission" for e in entries)
-    verdicts = [_verdict(rows, entries, s, standings[s]) for s in (scores if submitted else scores[:1])]
+    verdicts = [
+        _verdict(rows, entries, s, standings[s]) for s in (scores if submitted else scores[:1])
+    ]
     return {
         "anchor": anchor,
         "track": track,
         "summary": summary(entries),
-        "titles": [(s, TITLES[s], "higher" if INTERPRETABILITY[s] > 0 else "lower") for s in scores],
+        "titles": [
+            (s, TITLES[s], "higher" if INTERPRETABILITY[s] > 0 else "lower") for s in scores
+        ],
         "rows": rows,
         "submissions": [row for row in rows if row["entry"].role == "submission"],
         "references": [row for row in rows if row["entry"].role == "reference"],
         "verdicts": verdicts,
         "lined": any(d["line"] for d in described),
-        "compared": sum(len(items) for v in verdicts for name, items in v["groups"] if name != "not compared"),
+        "compared": sum(
+            len(items) for v in verdicts for name, items in v["groups"] if name != "not compared"
+        ),
         "data": {"anchor": anchor, "scores": described, "points": points},
     }
 
@@ -309,7 +399,10 @@ def page(entries: list[Entry]) -> str:
         entries: All entries; those that may not be compared get tables of their own.
     """
     found = tables(entries)
-    order = sorted((e for rows in reversed(found) for e in reversed(rows)), key=lambda e: e.role == "submission")
+    order = sorted(
+        (e for rows in reversed(found) for e in reversed(rows)),
+        key=lambda e: e.role == "submission",
+    )
 
     def shortened(count: int) -> str:
         return _page(found, {place(e) for e in order[:count]})
@@ -326,10 +419,15 @@ def _page(board: list[list[Entry]], brief: set[str]) -> str:
     found = [_table(rows, ids, pictures, brief) for rows in board]
     curves = {row["id"]: row["curves"] for table in found for row in table["rows"] if row["curves"]}
     fixed = assets(number=number, missing=MISSING, fewest=FEWEST)
-    return fixed["template"].render(
-        tables=found,
-        pictures=pictures,
-        data=_json({"tables": [table["data"] for table in found], "curves": curves}),
-        compared=sum(table["compared"] for table in found),
-        **{k: fixed[k] for k in ("scripts", "style", "policy")},
-    ).strip() + "\n"  # fmt: skip
+    return (
+        fixed["template"]
+        .render(
+            tables=found,
+            pictures=pictures,
+            data=_json({"tables": [table["data"] for table in found], "curves": curves}),
+            compared=sum(table["compared"] for table in found),
+            **{k: fixed[k] for k in ("scripts", "style", "policy")},
+        )
+        .strip()
+        + "\n"
+    )

@@ -12,7 +12,9 @@ from leaderboard.entry import Entry, Score
 from leaderboard.flags import MEANINGS
 from leaderboard.tradeoff import INTERPRETABILITY, Headline, headlines, line, tables
 
-tabulation.WIDE_CHARS_MODE = False  # else the padding, so the bytes, would depend on whether wcwidth is installed
+tabulation.WIDE_CHARS_MODE = (
+    False  # else the padding, so the bytes, would depend on whether wcwidth is installed
+)
 
 TITLES = {
     "test_accuracy": "test accuracy",
@@ -65,7 +67,9 @@ def cell(score: Score | None) -> str:
     """A score with its interval, three decimals; nothing where there is no score."""
     if score is None:
         return ""
-    interval = "" if score.low is None or score.high is None else f" [{score.low:.3f}, {score.high:.3f}]"
+    interval = (
+        "" if score.low is None or score.high is None else f" [{score.low:.3f}, {score.high:.3f}]"
+    )
     return f"{score.value:.3f}{interval}"
 
 
@@ -88,17 +92,24 @@ def _table(rows: list[Entry]) -> str:
     body = []
     for entry in rows:
         own = [found[s][entry.id] for s in scores]
-        pareto = ", ".join(TITLES[s] for s, headline in zip(scores, own, strict=True) if headline.pareto)
+        pareto = ", ".join(
+            TITLES[s] for s, headline in zip(scores, own, strict=True) if headline.pareto
+        )
         cells = [cell(entry.scores.get(s)) for s in plain]
         for score, headline in zip(scores, own, strict=True):
             cells += [cell(entry.scores.get(score)), _advantage(headline)]
         flags = ", ".join(MEANINGS[flag.name].title for flag in entry.flags)
         rank = own[0].rank if own and own[0].rank else ""
-        body.append([rank, escaped(entry.card.name), escaped(training(entry)), *cells, pareto, flags])
+        body.append(
+            [rank, escaped(entry.card.name), escaped(training(entry)), *cells, pareto, flags]
+        )
     headers = ["rank", "model", "training", *(TITLES[s] for s in plain)]
     for score in scores:
         headers += [TITLES[score], "advantage"]
-    return tabulate(body, [*headers, "Pareto", "flags"], tablefmt="github", disable_numparse=True) + "\n"
+    return (
+        tabulate(body, [*headers, "Pareto", "flags"], tablefmt="github", disable_numparse=True)
+        + "\n"
+    )
 
 
 def summary(rows: list[Entry]) -> str:
@@ -115,10 +126,10 @@ def summary(rows: list[Entry]) -> str:
     )
     others = len(rows) - references
     return (
-        f"{data.name} {data.version}, {data.train_images:,} training and {data.test_images:,} test images, "
-        f"{track.scale} scale, protocol version {track.protocol_version}. Retrained: {track.retrained}. "
-        f"Robust accuracy: {track.robustness}. {references} networks of the reference grid ({fitted}), "
-        f"{others} submission{'' if others == 1 else 's'}."
+        f"{data.name} {data.version}, {data.train_images:,} training and {data.test_images:,} test"
+        f" images, {track.scale} scale, protocol version {track.protocol_version}. Retrained:"
+        f" {track.retrained}. Robust accuracy: {track.robustness}. {references} networks of the"
+        f" reference grid ({fitted}), {others} submission{'' if others == 1 else 's'}."
     )
 
 
@@ -127,7 +138,11 @@ def markdown(entries: list[Entry]) -> str:
     parts = ["# Leaderboard\n"]
     for rows in tables(entries):
         track = rows[0].track
-        parts += [f"## {track.name}, protocol version {track.protocol_version}\n", summary(rows) + "\n", _table(rows)]
+        parts += [
+            f"## {track.name}, protocol version {track.protocol_version}\n",
+            summary(rows) + "\n",
+            _table(rows),
+        ]
     return "\n".join([*parts, NOTES])
 
 
@@ -139,13 +154,24 @@ def frame(entries: list[Entry]) -> pd.DataFrame:
         for entry in rows:
             track, card = entry.track, entry.card
             row: dict[str, object] = {
-                "track": track.name, "protocol_version": track.protocol_version, "id": entry.id, "role": entry.role,
-                "verified": entry.verified, "name": card.name, "authors": "; ".join(card.authors), "link": card.link,
-                "licence": card.licence, "norm": card.training.norm, "epsilon": card.training.epsilon,
-                "loss": card.training.loss, "extra_data": card.training.extra_data, "data": track.data.name,
-                "data_version": track.data.version, "parameters": entry.model.parameters,
+                "track": track.name,
+                "protocol_version": track.protocol_version,
+                "id": entry.id,
+                "role": entry.role,
+                "verified": entry.verified,
+                "name": card.name,
+                "authors": "; ".join(card.authors),
+                "link": card.link,
+                "licence": card.licence,
+                "norm": card.training.norm,
+                "epsilon": card.training.epsilon,
+                "loss": card.training.loss,
+                "extra_data": card.training.extra_data,
+                "data": track.data.name,
+                "data_version": track.data.version,
+                "parameters": entry.model.parameters,
                 "flags": "; ".join(flag.name for flag in entry.flags),
-            }  # fmt: skip
+            }
             for name in sorted(entry.scores):
                 score = entry.scores[name]
                 row |= {name: score.value, f"{name}_low": score.low, f"{name}_high": score.high}
@@ -153,7 +179,10 @@ def frame(entries: list[Entry]) -> pd.DataFrame:
             for name, standings in standing.items():
                 own = standings[entry.id]
                 row |= {f"{name}_advantage": own.advantage, f"{name}_advantage_low": own.low}
-                row |= {f"{name}_advantage_high": own.high, f"{name}_extrapolated": own.extrapolated}
+                row |= {
+                    f"{name}_advantage_high": own.high,
+                    f"{name}_extrapolated": own.extrapolated,
+                }
                 row |= {f"{name}_rank": own.rank or None, f"{name}_pareto": own.pareto}
             found.append(row)
     # whole numbers stay whole where some entries have none
@@ -165,11 +194,16 @@ _FORMULA = re.compile(r"(^|[;,\t])(\s*)(?=[=+\-@＝＋－＠\t\r])")
 
 
 def csv(entries: list[Entry]) -> str:
-    """The leaderboard as CSV, full precision. Text that a spreadsheet would take for a formula gets a mark."""
+    """The leaderboard as CSV, full precision.
+
+    Text that a spreadsheet would take for a formula gets a mark.
+    """
     table = frame(entries)
     for column in ("name", "authors", "link", "licence", "loss", "extra_data"):
         if column in table:
-            table[column] = table[column].map(lambda text: _FORMULA.sub(r"\1\2'", text), na_action="ignore")
+            table[column] = table[column].map(
+                lambda text: _FORMULA.sub(r"\1\2'", text), na_action="ignore"
+            )
     return table.to_csv(index=False, lineterminator="\n")
 
 

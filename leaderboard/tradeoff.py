@@ -1,13 +1,14 @@
 """Does a model beat the trade-off? Its score against what the reference grid has at the same accuracy; ranks; fronts.
 
-The reference grid's networks give a line by least squares, score = intercept + slope * test accuracy. An entry's
-*advantage* is its score minus the line at its own accuracy, with the sign that makes more better. The interval is the
-95 percent prediction interval of the line (Student's t, n - 2 degrees of freedom): where a further network of the grid
-would fall. So an advantage whose interval lies above zero is more than the grid's own scatter. A network of the grid is
-left out of the line it is compared with.
+The reference grid's networks give a line by least squares, score = intercept + slope * test
+accuracy. An entry's *advantage* is its score minus the line at its own accuracy, with the sign that
+makes more better. The interval is the 95 percent prediction interval of the line (Student's t, n -
+2 degrees of freedom): where a further network of the grid would fall. So an advantage whose
+interval lies above zero is more than the grid's own scatter. A network of the grid is left out of
+the line it is compared with.
 
-Ranks: one more than the number of entries whose interval lies wholly above. Entries of one rank cannot be told apart;
-overlap is not transitive, so some of different ranks cannot either.
+Ranks: one more than the number of entries whose interval lies wholly above. Entries of one rank
+cannot be told apart; overlap is not transitive, so some of different ranks cannot either.
 """
 
 import math
@@ -66,7 +67,9 @@ class Line(NamedTuple):
 
     def half_width(self, accuracy: float) -> float:
         """Half the width of the prediction interval at an accuracy."""
-        error = self.scatter * math.sqrt(1 + 1 / self.n + (accuracy - self.centre) ** 2 / self.spread)
+        error = self.scatter * math.sqrt(
+            1 + 1 / self.n + (accuracy - self.centre) ** 2 / self.spread
+        )
         return float(stats.t.ppf(0.5 + CONFIDENCE / 2, self.n - 2)) * error
 
 
@@ -79,7 +82,8 @@ class Headline(NamedTuple):
         high: Upper end.
         extrapolated: Whether the entry's accuracy lies outside that of the grid.
         rank: From 1; shared where intervals overlap. 0 where the entry has no such score.
-        pareto: Whether no entry of the table is at least as good in score and accuracy and better in one.
+        pareto: Whether no entry of the table is at least as good in score and accuracy and better
+            in one.
     """
 
     advantage: float
@@ -103,7 +107,11 @@ def line(entries: list[Entry], score: str, *, without: str = "") -> Line | None:
         score: The score.
         without: An entry's id that is left out.
     """
-    points = [(e.value(ACCURACY), e.value(score)) for e in entries if e.role == "reference" and e.id != without]
+    points = [
+        (e.value(ACCURACY), e.value(score))
+        for e in entries
+        if e.role == "reference" and e.id != without
+    ]
     x, y = np.array([p for p in points if not any(map(math.isnan, p))], float).reshape(-1, 2).T
     if len(x) < FEWEST or np.ptp(x) == 0:
         return None
@@ -114,7 +122,9 @@ def line(entries: list[Entry], score: str, *, without: str = "") -> Line | None:
     total = float(np.sum((y - y.mean()) ** 2))
     scatter = math.sqrt(residual / (len(x) - 2))
     r_squared = 1 - residual / total if total else math.nan
-    return Line(slope, intercept, len(x), scatter, centre, spread, float(x.min()), float(x.max()), r_squared)
+    return Line(
+        slope, intercept, len(x), scatter, centre, spread, float(x.min()), float(x.max()), r_squared
+    )
 
 
 def pareto_front(points: np.ndarray) -> np.ndarray:
@@ -132,18 +142,27 @@ def pareto_front(points: np.ndarray) -> np.ndarray:
     return ~np.any(as_good & better, axis=1) & ~np.any(np.isnan(points), axis=1)
 
 
-def _against_line(entries: list[Entry], entry: Entry, score: str) -> tuple[float, float, float, bool]:
+def _against_line(
+    entries: list[Entry], entry: Entry, score: str
+) -> tuple[float, float, float, bool]:
     found = line(entries, score, without=entry.id if entry.role == "reference" else "")
     accuracy, value = entry.value(ACCURACY), entry.value(score)
     if found is None or math.isnan(accuracy) or math.isnan(value):
         return math.nan, math.nan, math.nan, False
-    advantage, half = INTERPRETABILITY[score] * (value - found.at(accuracy)), found.half_width(accuracy)
+    advantage, half = (
+        INTERPRETABILITY[score] * (value - found.at(accuracy)),
+        found.half_width(accuracy),
+    )
     return advantage, advantage - half, advantage + half, not found.least <= accuracy <= found.most
 
 
 def _own_interval(entry: Entry, score: str) -> tuple[float, float]:
     found = entry.scores[score]
-    ends = (found.value, found.value) if found.low is None or found.high is None else (found.low, found.high)
+    ends = (
+        (found.value, found.value)
+        if found.low is None or found.high is None
+        else (found.low, found.high)
+    )
     low, high = sorted(INTERPRETABILITY[score] * end for end in ends)
     return low, high
 
@@ -157,13 +176,18 @@ def headlines(entries: list[Entry], score: str) -> dict[str, Headline]:
         entries: Entries of one table.
         score: A key of `INTERPRETABILITY`.
     """
-    points = np.array([[e.value(ACCURACY), INTERPRETABILITY[score] * e.value(score)] for e in entries])
+    points = np.array(
+        [[e.value(ACCURACY), INTERPRETABILITY[score] * e.value(score)] for e in entries]
+    )
     fronts = pareto_front(points)
     against = {e.id: _against_line(entries, e, score) for e in entries}
     have = [e for e in entries if score in e.scores]
     lined = bool(have) and not any(math.isnan(against[e.id][0]) for e in have)
     ends = {e.id: against[e.id][1:3] if lined else _own_interval(e, score) for e in have}
-    ranks = {name: 1 + sum(other[0] > high for other in ends.values()) for name, (_, high) in ends.items()}
+    ranks = {
+        name: 1 + sum(other[0] > high for other in ends.values())
+        for name, (_, high) in ends.items()
+    }
     return {
         e.id: Headline(*against[e.id], rank=ranks.get(e.id, 0), pareto=bool(front))
         for e, front in zip(entries, fronts, strict=True)
@@ -195,5 +219,7 @@ def tables(entries: list[Entry]) -> list[list[Entry]]:
     groups: dict[str, list[Entry]] = {}
     for entry in entries:
         groups.setdefault(entry.track.model_dump_json(), []).append(entry)
-    order = sorted(groups, key=lambda k: (groups[k][0].track.name, -groups[k][0].track.protocol_version, k))
+    order = sorted(
+        groups, key=lambda k: (groups[k][0].track.name, -groups[k][0].track.protocol_version, k)
+    )
     return [ordered(groups[key]) for key in order]

@@ -1,7 +1,8 @@
 """Attributions: how much each pixel matters for the prediction, from the gradient at the input.
 
-With f the network, x an image and c the class that f predicts, the loss is the cross-entropy of f(x) at c. Gradients
-are taken with respect to the rescaled image 2x - 1 in [-1, 1], as the network sees it and the paper has it.
+With f the network, x an image and c the class that f predicts, the loss is the cross-entropy of
+f(x) at c. Gradients are taken with respect to the rescaled image 2x - 1 in [-1, 1], as the network
+sees it and the paper has it.
 
 Reference: arXiv 1903.11626, section 3.2.
 """
@@ -30,7 +31,10 @@ def _loss_gradient(logits: Callable, x: Any) -> Any:
 
 
 def gradient(logits: Callable, x: Any) -> Any:
-    """Gradient (G): |d xent / dx|, summed over channels. `(n, h, w, c)` in [0, 1] to `(n, h, w)`."""
+    """Gradient (G): |d xent / dx|, summed over channels.
+
+    `(n, h, w, c)` in [0, 1] to `(n, h, w)`.
+    """
     return ops.sum(ops.abs(_loss_gradient(logits, x)), axis=-1)
 
 
@@ -51,7 +55,9 @@ _FUNCTIONS = {f.__name__: f for f in (gradient, gradient_input, log_likelihood_g
 
 
 def _program(attribution: Callable, model: keras.Model) -> Callable:
-    return lambda trainable, other, x: attribution(logits_of(model, State(trainable, other)), pixels(x))
+    return lambda trainable, other, x: attribution(
+        logits_of(model, State(trainable, other)), pixels(x)
+    )
 
 
 def run(name: str, model: keras.Model, x: np.ndarray, *, batch_size: int = 500) -> np.ndarray:
@@ -75,6 +81,8 @@ def run(name: str, model: keras.Model, x: np.ndarray, *, batch_size: int = 500) 
     compiled = program(model, ("attribution", name), functools.partial(_program, _FUNCTIONS[name]))
     values = state(model)
     out = np.empty(x.shape[:3], np.float32)
-    for part, found in in_batches(compiled, (values.trainable, values.other), [x], batch_size=batch_size):
+    for part, found in in_batches(
+        compiled, (values.trainable, values.other), [x], batch_size=batch_size
+    ):
         out[part] = found
     return out

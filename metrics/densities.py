@@ -1,8 +1,9 @@
 """The paper's comparison of distances to the manifold: kept examples, common scale, densities.
 
-Kept are the adversarial examples that change the *standard* network's prediction; a panel is scaled by the range of its
-clean images' distances and drawn as a Gaussian kernel density estimate. The kept sets differ between networks, so the
-scores add the paired excess d(x_adv) - d(x) over all images, beside that of random noise of the same norm.
+Kept are the adversarial examples that change the *standard* network's prediction; a panel is scaled
+by the range of its clean images' distances and drawn as a Gaussian kernel density estimate. The
+kept sets differ between networks, so the scores add the paired excess d(x_adv) - d(x) over all
+images, beside that of random noise of the same norm.
 
 Reference: arXiv 1903.11626, section 2.1.
 """
@@ -56,9 +57,13 @@ _BINS = 1024
 def _peak(values: np.ndarray) -> float:
     """Where the density is highest: a histogram of narrow bins, smoothed by the KDE's kernel."""
     width = BANDWIDTH * float(np.std(values, ddof=1))
-    counts, edges = np.histogram(values, _BINS, (values.min() - 3 * width, values.max() + 3 * width))
+    counts, edges = np.histogram(
+        values, _BINS, (values.min() - 3 * width, values.max() + 3 * width)
+    )
     bin_width = edges[1] - edges[0]
-    smooth = ndimage.gaussian_filter1d(counts.astype(float), width / bin_width, mode="constant", truncate=6)
+    smooth = ndimage.gaussian_filter1d(
+        counts.astype(float), width / bin_width, mode="constant", truncate=6
+    )
     return float(edges[np.argmax(smooth)] + bin_width / 2)
 
 
@@ -75,7 +80,9 @@ def peak(values: np.ndarray, *, resamples: int = RESAMPLES // 8, seed: int = 0) 
     """
     values = np.asarray(values, float)
     if len(values) < SMALLEST or np.ptp(values) == 0:
-        raise InputError(f"A density needs {SMALLEST} or more values that differ. Received {len(values)}.")
+        raise InputError(
+            f"A density needs {SMALLEST} or more values that differ. Received {len(values)}."
+        )
     rng = np.random.default_rng(seed)
     samples = (values[rng.integers(len(values), size=len(values))] for _ in range(resamples))
     low, high = np.percentile([_peak(s) for s in samples if np.ptp(s)], TAILS)

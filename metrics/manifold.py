@@ -2,8 +2,8 @@
 
     d(x) = || x - decode(encode(x)) ||_2,   with x on the scale [-1, 1]
 
-(paper units: twice the distance in pixel units). `encode` gives the posterior mean; the paper draws a sample, which is
-an option here.
+(paper units: twice the distance in pixel units). `encode` gives the posterior mean; the paper draws
+a sample, which is an option here.
 
 How distances are compared between networks is in `densities`.
 
@@ -23,7 +23,8 @@ def project(vae_gan: VaeGan, x: np.ndarray, *, sample_seed: int | None = None) -
     Args:
         vae_gan: The manifold model.
         x: `(n, h, w, c)`, uint8 or floats in [0, 1].
-        sample_seed: Draw from the posterior with this seed (the paper's way) instead of taking its mean.
+        sample_seed: Draw from the posterior with this seed (the paper's way) instead of taking its
+            mean.
 
     Returns:
         `(n, h, w, c)` float32 in [0, 1].
@@ -31,7 +32,9 @@ def project(vae_gan: VaeGan, x: np.ndarray, *, sample_seed: int | None = None) -
     posterior = predict(vae_gan.encoder, x)
     mean, log_variance = np.split(posterior, 2, axis=-1)
     if sample_seed is not None:
-        mean = mean + np.exp(log_variance / 2) * np.asarray(backend.normal(backend.key(sample_seed), mean.shape))
+        mean = mean + np.exp(log_variance / 2) * np.asarray(
+            backend.normal(backend.key(sample_seed), mean.shape)
+        )
     return predict(vae_gan.decoder, mean.astype(np.float32))
 
 
@@ -41,7 +44,9 @@ def distance(x: np.ndarray, projection: np.ndarray) -> np.ndarray:
     return 2.0 * np.sqrt(np.sum(difference**2, axis=1))
 
 
-def manifold_distance(x: np.ndarray, vae_gan: VaeGan, *, sample_seed: int | None = None) -> np.ndarray:
+def manifold_distance(
+    x: np.ndarray, vae_gan: VaeGan, *, sample_seed: int | None = None
+) -> np.ndarray:
     """Distance of each image to its projection on the manifold, in paper units.
 
     Args:

@@ -14,7 +14,9 @@ def pixel_count(fraction: float, pixels: int) -> int:
         InputError: The fraction lies outside (0, 1).
     """
     if not 0 < fraction < 1:
-        raise InputError(f"A fraction must lie in (0, 1), end points excluded. Received {fraction}.")
+        raise InputError(
+            f"A fraction must lie in (0, 1), end points excluded. Received {fraction}."
+        )
     return int(fraction * pixels + 0.5)
 
 

@@ -1,6 +1,7 @@
 """Pixels in order of importance: one rank a pixel, 0 the most important.
 
-Ranks are stored instead of masks: which pixels go at 10, 30, ... percent is then a comparison (see `masking`).
+Ranks are stored instead of masks: which pixels go at 10, 30, ... percent is then a comparison (see
+`masking`).
 """
 
 from collections.abc import Callable, Iterator
@@ -26,11 +27,14 @@ def _order(attribution: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return out
 
 
-def pieces(attribute: Callable[[slice], np.ndarray], shape: tuple[int, int, int], *, seed: int) -> Iterator[np.ndarray]:
+def pieces(
+    attribute: Callable[[slice], np.ndarray], shape: tuple[int, int, int], *, seed: int
+) -> Iterator[np.ndarray]:
     """The rank of every pixel within its image, ties broken at random, a piece of the images at a time.
 
     Args:
-        attribute: Given a slice of images, their attributions `(m, h, w)`, larger is more important.
+        attribute: Given a slice of images, their attributions `(m, h, w)`, larger is more
+            important.
         shape: `(n, h, w)`.
         seed: Seed of the order among equal pixels.
 
@@ -56,7 +60,10 @@ def ranks(attribution: np.ndarray, *, seed: int) -> np.ndarray:
 
 
 def random_ranks(shape: tuple[int, int, int], *, seed: int) -> np.ndarray:
-    """A random order for each image: the baseline. `shape` is `(n, h, w)`; returns uint16 of that shape."""
+    """A random order for each image: the baseline.
+
+    `shape` is `(n, h, w)`; returns uint16 of that shape.
+    """
     return np.concatenate(list(pieces(lambda part: indifferent(part, shape), shape, seed=seed)))
 
 

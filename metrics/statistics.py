@@ -1,6 +1,7 @@
 """Intervals and correlations: the one place where measurements are averaged.
 
-Every interval is at 95 percent. Resampling is seeded, so the same measurements give the same interval.
+Every interval is at 95 percent. Resampling is seeded, so the same measurements give the same
+interval.
 """
 
 from typing import NamedTuple
@@ -54,7 +55,8 @@ def difference(first: np.ndarray, second: np.ndarray) -> Estimate:
 def _resampled_means(accuracy: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Means over resampled repeats, drawn anew for every fraction: `(repeats, k)` to `(RESAMPLES, k)`.
 
-    A resample of R values has (R - 1) / R of their variance; with R of 2 or 3 that matters, and is put right.
+    A resample of R values has (R - 1) / R of their variance; with R of 2 or 3 that matters, and is
+    put right.
     """
     repeats, k = accuracy.shape
     centre = accuracy.mean(axis=0)
@@ -68,8 +70,8 @@ def area_difference(
 ) -> Estimate:
     """The area between attribution curves and a baseline, with a bootstrap interval.
 
-    Resampled are the base models (where there are several), within each its repeats at every fraction, and the
-    baseline's repeats. Where nothing was repeated there is no interval.
+    Resampled are the base models (where there are several), within each its repeats at every
+    fraction, and the baseline's repeats. Where nothing was repeated there is no interval.
 
     Args:
         curves: One `(repeats, k)` array of accuracies for each base-model seed.
@@ -87,12 +89,16 @@ def area_difference(
     n = int(sum(len(curve) for curve in curves)) * len(weights)
     if min(len(curve) for curve in curves) < 2 and len(curves) < 2:
         return Estimate(float(value), float("nan"), float("nan"), n)
-    resampled = np.stack([_resampled_means(curve, rng) @ weights for curve in curves])  # (seeds, RESAMPLES)
+    resampled = np.stack(
+        [_resampled_means(curve, rng) @ weights for curve in curves]
+    )  # (seeds, RESAMPLES)
     if len(curves) > 1:
         centre = areas.mean()
         wide = centre + (areas - centre) * np.sqrt(len(curves) / (len(curves) - 1))
         resampled = resampled - areas[:, None] + wide[:, None]
-        resampled = np.take_along_axis(resampled, rng.integers(len(curves), size=resampled.shape), axis=0)
+        resampled = np.take_along_axis(
+            resampled, rng.integers(len(curves), size=resampled.shape), axis=0
+        )
     difference = sign * (resampled.mean(axis=0) - _resampled_means(baseline, rng) @ weights)
     low, high = np.percentile(difference, TAILS)
     return Estimate(float(value), float(low), float(high), n)
@@ -130,10 +136,11 @@ def _spearman_interval(rho: float, n: int) -> tuple[float, float]:
 def correlation(x: np.ndarray, y: np.ndarray) -> Correlation:
     """Correlations of paired values.
 
-    Intervals by Fisher's transform, with standard error 1 / sqrt(n - 3) for Pearson and sqrt((1 + r^2 / 2) / (n - 3))
-    for Spearman (Bonett and Wright 2000; a perfect order counts as half a swap of neighbours off, as few pairs easily
-    come in perfect order by chance); NaN below four pairs. All is NaN where a variable does not vary, and for two
-    pairs, which lie on a line whatever they are.
+    Intervals by Fisher's transform, with standard error 1 / sqrt(n - 3) for Pearson and sqrt((1 +
+    r^2 / 2) / (n - 3)) for Spearman (Bonett and Wright 2000; a perfect order counts as half a swap
+    of neighbours off, as few pairs easily come in perfect order by chance); NaN below four pairs.
+    All is NaN where a variable does not vary, and for two pairs, which lie on a line whatever they
+    are.
 
     Args:
         x: `(n,)`.
@@ -144,7 +151,9 @@ def correlation(x: np.ndarray, y: np.ndarray) -> Correlation:
     """
     x, y = np.asarray(x, float), np.asarray(y, float)
     if x.shape != y.shape or x.ndim != 1 or len(x) < 2:
-        raise InputError(f"`x` and `y` must be two or more pairs. Received shapes {x.shape} and {y.shape}.")
+        raise InputError(
+            f"`x` and `y` must be two or more pairs. Received shapes {x.shape} and {y.shape}."
+        )
     n, nan = len(x), float("nan")
     if n < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return Correlation(n, *[nan] * 8)
@@ -153,4 +162,6 @@ def correlation(x: np.ndarray, y: np.ndarray) -> Correlation:
     ends = [(nan, nan), (nan, nan)]
     if n > 3:
         ends = [_fisher(pearson, 1 / np.sqrt(n - 3)), _spearman_interval(spearman, n)]
-    return Correlation(n, pearson, *ends[0], spearman, *ends[1], float(line.slope), float(line.intercept))
+    return Correlation(
+        n, pearson, *ends[0], spearman, *ends[1], float(line.slope), float(line.intercept)
+    )

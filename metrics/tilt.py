@@ -1,12 +1,13 @@
 """How far a decision boundary is tilted: the angle between the mean attack and the line through the class means.
 
-    tilt = arccos( |d . m| / (||d|| ||m||) ),    d = mean(x_adv - x) over one class,    m = the line through the means
+    tilt = arccos( |d . m| / (||d|| ||m||) ),    d = mean(x_adv - x) over one class,    m = the line
+    through the means
 
-0 degrees: the attack moves a class straight towards the other; 90 degrees: along a direction in which the classes do
-not differ.
+0 degrees: the attack moves a class straight towards the other; 90 degrees: along a direction in
+which the classes do not differ.
 
-Reference: arXiv 1903.11626, section 2.2, which shows it as a picture (Tanay and Griffin, arXiv 1608.07690, name it);
-the angle is ours.
+Reference: arXiv 1903.11626, section 2.2, which shows it as a picture (Tanay and Griffin, arXiv
+1608.07690, name it); the angle is ours.
 """
 
 import numpy as np
@@ -22,7 +23,8 @@ def mean_change(x: np.ndarray, x_adv: np.ndarray) -> np.ndarray:
     """
     if x.shape != x_adv.shape or not len(x):
         raise InputError(
-            f"`x` and `x_adv` must be one or more examples of one shape. Received {x.shape} and {x_adv.shape}."
+            f"`x` and `x_adv` must be one or more examples of one shape. Received {x.shape} and"
+            f" {x_adv.shape}."
         )
     return np.mean((np.asarray(x_adv, np.float64) - x).reshape(len(x), -1), axis=0)
 
@@ -33,8 +35,8 @@ def tilt(x: np.ndarray, x_adv: np.ndarray, line: np.ndarray) -> float:
     Args:
         x: Examples of one class `(n, ...)`.
         x_adv: Their adversarial examples, `(n, ...)`.
-        line: Direction of the line through the class means, of as many numbers as an example; its sign and length do
-            not matter.
+        line: Direction of the line through the class means, of as many numbers as an example; its
+            sign and length do not matter.
 
     Returns:
         The angle; NaN where the attack moves the mean nowhere.
@@ -44,7 +46,9 @@ def tilt(x: np.ndarray, x_adv: np.ndarray, line: np.ndarray) -> float:
     """
     direction, line = mean_change(x, x_adv), np.asarray(line, np.float64).ravel()
     if line.shape != direction.shape or not np.any(line):
-        raise InputError(f"`line` must be {len(direction)} numbers, not all zero. Received {line.tolist()}.")
+        raise InputError(
+            f"`line` must be {len(direction)} numbers, not all zero. Received {line.tolist()}."
+        )
     length = float(np.linalg.norm(direction))
     if length == 0:
         return float("nan")

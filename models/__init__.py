@@ -1,8 +1,9 @@
 """Classifiers and image-manifold models, found by name.
 
-A classifier is a `keras.Model` from pixels in [0, 1], shape `(n, h, w, c)`, to logits `(n, num_classes)`. Its first
-layer rescales pixels to [-1, 1], so a radius given in pixel units means the same for every network. Only stock Keras
-layers are used: a saved `.keras` file loads without this project.
+A classifier is a `keras.Model` from pixels in [0, 1], shape `(n, h, w, c)`, to logits `(n,
+num_classes)`. Its first layer rescales pixels to [-1, 1], so a radius given in pixel units means
+the same for every network. Only stock Keras layers are used: a saved `.keras` file loads without
+this project.
 
 A new model is a function in `classifiers.py` and a line here.
 """
@@ -38,8 +39,8 @@ SMALL = ("mlp", "digits_cnn")
 def choose_kernels(name: str) -> None:
     """Lets TensorFlow use oneDNN's kernels on a CPU or not, as is faster for a classifier; a user's own choice stands.
 
-    By itself TensorFlow decides by the processor's make. To be called before TensorFlow is imported; later it has no
-    effect.
+    By itself TensorFlow decides by the processor's make. To be called before TensorFlow is
+    imported; later it has no effect.
     """
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0" if name in SMALL else "1")
 
@@ -62,4 +63,12 @@ def get(name: str) -> Callable:
     return getattr(importlib.import_module(table[name]), name)
 
 
-__all__ = ["CLASSIFIERS", "KERAS_LOCK", "VAE_GANS", "InputError", "choose_kernels", "get", "unknown"]
+__all__ = [
+    "CLASSIFIERS",
+    "KERAS_LOCK",
+    "VAE_GANS",
+    "InputError",
+    "choose_kernels",
+    "get",
+    "unknown",
+]

@@ -1,10 +1,11 @@
 """The one place that knows which backend runs: TensorFlow (default) or JAX.
 
-Keras 3 has no backend-neutral gradient, no traced random key and no switch for compilation. This file holds those
-and nothing else; `keras.ops` serves everywhere for the rest. `KERAS_BACKEND=jax` before the first import chooses JAX.
+Keras 3 has no backend-neutral gradient, no traced random key and no switch for compilation. This
+file holds those and nothing else; `keras.ops` serves everywhere for the rest. `KERAS_BACKEND=jax`
+before the first import chooses JAX.
 
-On a CPU, programs run in TensorFlow's graph mode: XLA compiles a convolution inside a loop to single-threaded code,
-about twelve times slower. On an accelerator both backends use XLA.
+On a CPU, programs run in TensorFlow's graph mode: XLA compiles a convolution inside a loop to
+single-threaded code, about twelve times slower. On an accelerator both backends use XLA.
 """
 
 import math
@@ -29,17 +30,23 @@ if NAME == "tensorflow":
     def configure(threads: int | None = None) -> None:
         """Makes results depend on the seed alone: one thread an operation, deterministic kernels.
 
-        With one thread inside an operation a sum is always taken in the same order, whatever the number of cores;
-        the cores are filled by running units of work side by side instead, which is also faster for small networks.
-        Called once before the first operation; later calls have no effect.
+        With one thread inside an operation a sum is always taken in the same order, whatever the
+        number of cores; the cores are filled by running units of work side by side instead, which
+        is also faster for small networks. Called once before the first operation; later calls have
+        no effect.
 
         Args:
-            threads: How many operations run at a time; None for as many as there are cores, at least 2.
+            threads: How many operations run at a time; None for as many as there are cores, at
+                least 2.
         """
         try:
             tf.config.threading.set_intra_op_parallelism_threads(1)
-            tf.config.threading.set_inter_op_parallelism_threads(threads or max(2, os.cpu_count() or 2))
-        except RuntimeError:  # the runtime has started: its threads are set for the life of the process
+            tf.config.threading.set_inter_op_parallelism_threads(
+                threads or max(2, os.cpu_count() or 2)
+            )
+        except (
+            RuntimeError
+        ):  # the runtime has started: its threads are set for the life of the process
             return
         tf.config.experimental.enable_op_determinism()
         for gpu in tf.config.list_physical_devices("GPU"):
@@ -51,13 +58,17 @@ if NAME == "tensorflow":
 
     tf.get_logger().setLevel("ERROR")
 
-    def jit(function: Callable, *, any_length: bool = False, rows_from: int | None = None) -> Callable:
+    def jit(
+        function: Callable, *, any_length: bool = False, rows_from: int | None = None
+    ) -> Callable:
         """Compiles a function of tensors; one program for each set of argument shapes.
 
         Args:
             function: The function.
-            any_length: Where the compiler can (graph mode), let the second compilation serve batches of any length.
-            rows_from: The argument from which on all first axes are a batch's; the first compilation then serves all.
+            any_length: Where the compiler can (graph mode), let the second compilation serve
+                batches of any length.
+            rows_from: The argument from which on all first axes are a batch's; the first
+                compilation then serves all.
         """
         if has_accelerator():
             return tf.function(function, autograph=False, jit_compile=True)
@@ -73,7 +84,9 @@ if NAME == "tensorflow":
             kind = tuple((v.dtype, *v.shape[1:]) for v in tf.nest.flatten(args[rows_from:]))
             if kind not in made:  # the call below finds this trace
                 specs = [tf.nest.map_structure(spec, v) for v in args[:rows_from]]
-                specs += [tf.nest.map_structure(lambda v: spec(v, (None,)), v) for v in args[rows_from:]]
+                specs += [
+                    tf.nest.map_structure(lambda v: spec(v, (None,)), v) for v in args[rows_from:]
+                ]
                 program.get_concrete_function(*specs)
                 made.add(kind)
             return program(*args)
@@ -82,7 +95,9 @@ if NAME == "tensorflow":
 
     def to_device(x: np.ndarray) -> Any:
         """An array as a tensor on the device, its type kept."""
-        return tf.identity(x)  # convert_to_tensor would keep a second copy for as long as the tensor lives
+        return tf.identity(
+            x
+        )  # convert_to_tensor would keep a second copy for as long as the tensor lives
 
     def value_and_gradient(function: Callable, at: Any) -> tuple[Any, Any]:
         """`(function(at), its gradient at that point)` for a scalar `function` of a tensor or a list of tensors."""
@@ -96,7 +111,11 @@ if NAME == "tensorflow":
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(at)
             value, aux = function(at)
-        return value, aux, tape.gradient(value, at, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return (
+            value,
+            aux,
+            tape.gradient(value, at, unconnected_gradients=tf.UnconnectedGradients.ZERO),
+        )
 
     def stop_gradient(x: Any) -> Any:
         """`x`, constant for every gradient."""
@@ -109,12 +128,17 @@ if NAME == "tensorflow":
     def convolution(x: Any, kernel: Any, strides: tuple[int, int]) -> Any:
         """A convolution with "same" padding; `(n, h, w, c)` with a `(kh, kw, c, filters)` kernel.
 
-        oneDNN is slow at the gradient with respect to an input of few channels under strides, so that is a convolution
-        here too: its channels are the pixels of a stride, laid out in space afterwards (sub-pixel convolution).
+        oneDNN is slow at the gradient with respect to an input of few channels under strides, so
+        that is a convolution here too: its channels are the pixels of a stride, laid out in space
+        afterwards (sub-pixel convolution).
         Reference: Shi et al., arXiv 1609.05158.
         """
         few = x.shape[-1] <= 4 and strides[0] == strides[1] > 1 and None not in x.shape[1:]
-        return _strided_convolution(x, kernel, strides[0]) if few else tf.nn.conv2d(x, kernel, strides, "SAME")
+        return (
+            _strided_convolution(x, kernel, strides[0])
+            if few
+            else tf.nn.conv2d(x, kernel, strides, "SAME")
+        )
 
     def add_bias(x: Any, bias: Any) -> Any:
         """`x + bias`, `(..., channels)` and `(channels,)`; as this operation it is computed with its convolution."""
@@ -138,12 +162,19 @@ if NAME == "tensorflow":
 
         def gradient(upstream: Any) -> tuple[Any, Any]:
             (rows, up, down), (columns, left, right) = (
-                _phases(size, taps, stride) for size, taps in zip((height, width), kernel.shape[:2], strict=True)
+                _phases(size, taps, stride)
+                for size, taps in zip((height, width), kernel.shape[:2], strict=True)
             )
-            spread = tf.einsum("dat,ebu,tuio->deoabi", tf.constant(rows), tf.constant(columns), kernel)
-            spread = tf.reshape(spread, (len(rows), len(columns), filters, stride * stride * channels))
+            spread = tf.einsum(
+                "dat,ebu,tuio->deoabi", tf.constant(rows), tf.constant(columns), kernel
+            )
+            spread = tf.reshape(
+                spread, (len(rows), len(columns), filters, stride * stride * channels)
+            )
             padded = tf.pad(upstream, ((0, 0), (-up, down), (-left, right), (0, 0)))
-            at_x = tf.nn.depth_to_space(tf.nn.conv2d(padded, spread, 1, "VALID"), stride)[:, :height, :width]
+            at_x = tf.nn.depth_to_space(tf.nn.conv2d(padded, spread, 1, "VALID"), stride)[
+                :, :height, :width
+            ]
             at_kernel = tf.raw_ops.Conv2DBackpropFilter(
                 input=x,
                 filter_sizes=kernel.shape,
@@ -153,22 +184,36 @@ if NAME == "tensorflow":
             )
             return at_x, at_kernel
 
-        return tf.custom_gradient(lambda x, kernel: (tf.nn.conv2d(x, kernel, stride, "SAME"), gradient))(x, kernel)
+        return tf.custom_gradient(
+            lambda x, kernel: (tf.nn.conv2d(x, kernel, stride, "SAME"), gradient)
+        )(x, kernel)
 
     def fori_loop(steps: Any, body: Callable[[Any, Any], Any], state: Any) -> Any:
         """`state` after `state = body(i, state)` for i = 0 .. steps - 1."""
         counter = tf.constant(0)
         return tf.while_loop(
-            lambda i, _: i < steps, lambda i, s: (i + 1, body(i, s)), (counter, state), parallel_iterations=1
+            lambda i, _: i < steps,
+            lambda i, s: (i + 1, body(i, s)),
+            (counter, state),
+            parallel_iterations=1,
         )[1]
 
     def loops_and_gradients(function: Callable, x: np.ndarray) -> dict[str, int]:
         """How many loops and gradient operations the graph of `function(x)` holds."""
-        graph = tf.function(function, autograph=False).get_concrete_function(to_device(x)).graph.as_graph_def()
-        nodes = [*graph.node, *(node for inner in graph.library.function for node in inner.node_def)]
+        graph = (
+            tf.function(function, autograph=False)
+            .get_concrete_function(to_device(x))
+            .graph.as_graph_def()
+        )
+        nodes = [
+            *graph.node,
+            *(node for inner in graph.library.function for node in inner.node_def),
+        ]
         return {
             "loops": sum(node.op in ("While", "StatelessWhile") for node in nodes),
-            "gradient_operations": sum(node.op.endswith(("Grad", "BackpropFilter")) for node in nodes),
+            "gradient_operations": sum(
+                node.op.endswith(("Grad", "BackpropFilter")) for node in nodes
+            ),
         }
 
     WHOLE_RUNS = False
@@ -207,7 +252,9 @@ if NAME == "tensorflow":
 
 elif NAME == "jax":
     _GPU_FLAG = "--xla_gpu_deterministic_ops"
-    if _GPU_FLAG not in os.environ.get("XLA_FLAGS", ""):  # read when the first device is asked for; a CPU needs none
+    if _GPU_FLAG not in os.environ.get(
+        "XLA_FLAGS", ""
+    ):  # read when the first device is asked for; a CPU needs none
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_GPU_FLAG}=true".strip()
     import jax
     import jax.numpy as jnp
@@ -233,7 +280,9 @@ elif NAME == "jax":
         """Names of the devices computations can run on, as `"CPU:0"`, `"GPU:0"`."""
         return [f"{d.platform.upper()}:{d.id}" for d in jax.devices()]
 
-    def jit(function: Callable, *, any_length: bool = False, rows_from: int | None = None) -> Callable:
+    def jit(
+        function: Callable, *, any_length: bool = False, rows_from: int | None = None
+    ) -> Callable:
         """Compiles a function of tensors; one program for each set of argument shapes."""
         return jax.jit(function)
 
@@ -274,7 +323,12 @@ elif NAME == "jax":
         """How many loops the program of `function(x)` holds; gradients look like any other operation here."""
 
         def loops(jaxpr: Any) -> int:
-            parts = [p for e in jaxpr.eqns for v in e.params.values() for p in (v if isinstance(v, tuple) else [v])]
+            parts = [
+                p
+                for e in jaxpr.eqns
+                for v in e.params.values()
+                for p in (v if isinstance(v, tuple) else [v])
+            ]
             inner = [getattr(part, "jaxpr", part) for part in parts]
             own = sum(e.primitive.name in ("while", "scan") for e in jaxpr.eqns)
             return own + sum(loops(part) for part in inner if hasattr(part, "eqns"))
@@ -337,8 +391,15 @@ def has_accelerator() -> bool:
 
 
 def flatten(tensors: list[Any]) -> Any:
-    """One vector from a list of float tensors. Small tensors updated as one cost an optimizer a tenth of the calls."""
-    return keras.ops.concatenate([keras.ops.reshape(t, (-1,)) for t in tensors]) if tensors else keras.ops.zeros((0,))
+    """One vector from a list of float tensors.
+
+    Small tensors updated as one cost an optimizer a tenth of the calls.
+    """
+    return (
+        keras.ops.concatenate([keras.ops.reshape(t, (-1,)) for t in tensors])
+        if tensors
+        else keras.ops.zeros((0,))
+    )
 
 
 def unflatten(vector: Any, shapes: list[tuple[int, ...]]) -> list[Any]:

@@ -1,8 +1,9 @@
 """Arrays through a compiled program, in batches that cost no compilation and fit the device.
 
-On a CPU the batch is what the caller asks for, so that results do not depend on the machine's memory. On an accelerator
-that tells its free memory, it is as large as half of that allows, found from what the compiler says two sizes take.
-Where a batch of another length costs a compilation, the last one is filled up.
+On a CPU the batch is what the caller asks for, so that results do not depend on the machine's
+memory. On an accelerator that tells its free memory, it is as large as half of that allows, found
+from what the compiler says two sizes take. Where a batch of another length costs a compilation, the
+last one is filled up.
 """
 
 import threading
@@ -36,7 +37,11 @@ def batches(n: int, batch_size: int) -> list[slice]:
 
 def _filled(x: Any, size: int) -> Any:
     """`x` with its first row repeated behind it until it has `size` rows."""
-    return x if len(x) == size else np.concatenate([x, np.repeat(np.asarray(x[:1]), size - len(x), axis=0)])
+    return (
+        x
+        if len(x) == size
+        else np.concatenate([x, np.repeat(np.asarray(x[:1]), size - len(x), axis=0)])
+    )
 
 
 def largest(run: Any, before: tuple, rows: Sequence[Any], after: tuple, default: int) -> int:
@@ -56,7 +61,9 @@ def largest(run: Any, before: tuple, rows: Sequence[Any], after: tuple, default:
     with _lock:
         if key not in _sizes:
             small, large = (
-                backend.memory_of(run, (*before, *(to_device(_filled(row[:size], size)) for row in rows), *after))
+                backend.memory_of(
+                    run, (*before, *(to_device(_filled(row[:size], size)) for row in rows), *after)
+                )
                 for size in MEASURED
             )
             each = max((large - small) / (MEASURED[1] - MEASURED[0]), 1.0)

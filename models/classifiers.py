@@ -1,8 +1,9 @@
 """The classifiers of the protocol: no batch norm, dropout, augmentation or weight decay.
 
-All weights are Glorot uniform, all biases zero, all activations ReLU. `width` multiplies the channels of every hidden
-layer (1 is the protocol's network); the seed fixes the initial weights. Convolutions keep the image size ("same"
-padding) unless they are strided; the paper does not print its padding.
+All weights are Glorot uniform, all biases zero, all activations ReLU. `width` multiplies the
+channels of every hidden layer (1 is the protocol's network); the seed fixes the initial weights.
+Convolutions keep the image size ("same" padding) unless they are strided; the paper does not print
+its padding.
 """
 
 import keras
@@ -36,15 +37,20 @@ def _classifier(
 def _image_shape(name: str, input_shape: tuple[int, ...], smallest: int) -> None:
     if len(input_shape) != 3 or min(input_shape[:2]) < smallest:
         raise InputError(
-            f"`{name}` needs images of shape (h, w, c) with h and w of at least {smallest}. Received {input_shape}."
+            f"`{name}` needs images of shape (h, w, c) with h and w of at least {smallest}."
+            f" Received {input_shape}."
         )
 
 
 def _conv(filters: int, size: int, name: str, strides: int = 1) -> keras.Layer:
-    return layers.Conv2D(filters, size, strides=strides, padding="same", activation="relu", name=name)
+    return layers.Conv2D(
+        filters, size, strides=strides, padding="same", activation="relu", name=name
+    )
 
 
-def mlp(input_shape: tuple[int, ...], num_classes: int, *, seed: int, width: float = 1.0) -> keras.Model:
+def mlp(
+    input_shape: tuple[int, ...], num_classes: int, *, seed: int, width: float = 1.0
+) -> keras.Model:
     """Dense 128, dense `num_classes`: the network of the two-dimensional toy.
 
     Args:
@@ -56,12 +62,20 @@ def mlp(input_shape: tuple[int, ...], num_classes: int, *, seed: int, width: flo
     Returns:
         The model, [0, 1] inputs to logits.
     """
-    hidden = [layers.Flatten(name="flatten"), layers.Dense(_scaled(128, width), activation="relu", name="dense")]
+    hidden = [
+        layers.Flatten(name="flatten"),
+        layers.Dense(_scaled(128, width), activation="relu", name="dense"),
+    ]
     return _classifier("mlp", input_shape, num_classes, hidden, seed)
 
 
-def digits_cnn(input_shape: tuple[int, ...], num_classes: int, *, seed: int, width: float = 1.0) -> keras.Model:
-    """Conv 3x3 stride 2: 16, 32; dense 64; for 8x8 images. Arguments as for `mlp`, with `input_shape` `(h, w, c)`."""
+def digits_cnn(
+    input_shape: tuple[int, ...], num_classes: int, *, seed: int, width: float = 1.0
+) -> keras.Model:
+    """Conv 3x3 stride 2: 16, 32; dense 64; for 8x8 images.
+
+    Arguments as for `mlp`, with `input_shape` `(h, w, c)`.
+    """
     _image_shape("digits_cnn", input_shape, 4)
     hidden = [
         _conv(_scaled(16, width), 3, "conv_1", strides=2),
@@ -72,8 +86,13 @@ def digits_cnn(input_shape: tuple[int, ...], num_classes: int, *, seed: int, wid
     return _classifier("digits_cnn", input_shape, num_classes, hidden, seed)
 
 
-def strided_cnn(input_shape: tuple[int, ...], num_classes: int, *, seed: int, width: float = 1.0) -> keras.Model:
-    """Conv 4x4 stride 2: 16, 32; dense 100; the reduced scale's network. Arguments as for `digits_cnn`."""
+def strided_cnn(
+    input_shape: tuple[int, ...], num_classes: int, *, seed: int, width: float = 1.0
+) -> keras.Model:
+    """Conv 4x4 stride 2: 16, 32; dense 100; the reduced scale's network.
+
+    Arguments as for `digits_cnn`.
+    """
     _image_shape("strided_cnn", input_shape, 4)
     hidden = [
         _conv(_scaled(16, width), 4, "conv_1", strides=2),
@@ -84,7 +103,9 @@ def strided_cnn(input_shape: tuple[int, ...], num_classes: int, *, seed: int, wi
     return _classifier("strided_cnn", input_shape, num_classes, hidden, seed)
 
 
-def mnist_cnn(input_shape: tuple[int, ...], num_classes: int, *, seed: int, width: float = 1.0) -> keras.Model:
+def mnist_cnn(
+    input_shape: tuple[int, ...], num_classes: int, *, seed: int, width: float = 1.0
+) -> keras.Model:
     """Conv 5x5 32, conv 5x5 64, max-pool 2, dense 1024. Arguments as for `digits_cnn`.
 
     Reference: arXiv 1903.11626, appendix.
@@ -100,7 +121,9 @@ def mnist_cnn(input_shape: tuple[int, ...], num_classes: int, *, seed: int, widt
     return _classifier("mnist_cnn", input_shape, num_classes, hidden, seed)
 
 
-def cifar_cnn(input_shape: tuple[int, ...], num_classes: int, *, seed: int, width: float = 1.0) -> keras.Model:
+def cifar_cnn(
+    input_shape: tuple[int, ...], num_classes: int, *, seed: int, width: float = 1.0
+) -> keras.Model:
     """Conv 3x3 32, 32, max-pool 2, conv 3x3 64, 64, max-pool 2, dense 512. Arguments as for `digits_cnn`.
 
     Reference: arXiv 1903.11626, appendix.

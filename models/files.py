@@ -31,7 +31,9 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         why = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror
-        raise InputError(f"{path} cannot be written: {why}. What is stored already is kept.") from error
+        raise InputError(
+            f"{path} cannot be written: {why}. What is stored already is kept."
+        ) from error
 
 
 def read_most(path: Path, size: int) -> bytes:

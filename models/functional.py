@@ -1,7 +1,8 @@
 """A Keras model as a pure function of its weights, compiled once for an architecture and not once for a model.
 
-Every compiled program in this project (prediction, attack, attribution, training) takes the weights as arguments. So
-the hundreds of models of a grid share one program, kept here under the model's structure.
+Every compiled program in this project (prediction, attack, attribution, training) takes the weights
+as arguments. So the hundreds of models of a grid share one program, kept here under the model's
+structure.
 """
 
 import json
@@ -47,7 +48,8 @@ def assign(model: keras.Model, values: State) -> None:
 def logits_of(model: keras.Model, values: State) -> Callable[..., Any]:
     """The traceable function `(x, draw=0)` from pixels to logits, in inference mode, at the given weights.
 
-    A model that draws at random in inference draws other numbers for another `draw`, an integer or a scalar tensor.
+    A model that draws at random in inference draws other numbers for another `draw`, an integer or
+    a scalar tensor.
     """
     layerwise = forward(model, backend.convolution) if backend.own_convolution() else None
     if layerwise is not None:
@@ -57,7 +59,8 @@ def logits_of(model: keras.Model, values: State) -> Callable[..., Any]:
     def logits(x: Any, draw: Any = 0) -> Any:
         shift = ops.cast(draw, "uint32")
         other = [
-            v + ops.cast(shift, v.dtype) if is_seed else v for v, is_seed in zip(values.other, random, strict=True)
+            v + ops.cast(shift, v.dtype) if is_seed else v
+            for v, is_seed in zip(values.other, random, strict=True)
         ]
         return model.stateless_call(values.trainable, other, x, training=False)[0]
 
@@ -86,7 +89,8 @@ def _anonymous(config: Any, numbers: dict[str, str]) -> Any:
 def structure(model: keras.Model) -> str:
     """A text that two models share only if one program serves both.
 
-    A subclassed model's configuration need not tell what its `call` does, so such a model shares with itself alone.
+    A subclassed model's configuration need not tell what its `call` does, so such a model shares
+    with itself alone.
     """
     if type(model) not in (keras.Sequential, keras.Model) and type(model).__name__ != "Functional":
         return f"{type(model).__qualname__} at {id(model)}"
@@ -112,7 +116,8 @@ def program(
     Args:
         model: The model. Only its structure matters.
         key: What else the program depends on; hashable.
-        make: Given a model, returns the function to compile. It must use the model through `stateless_call` alone.
+        make: Given a model, returns the function to compile. It must use the model through
+            `stateless_call` alone.
         any_length: Whether it works for batches whose length is not known when it is compiled.
         rows_from: The argument from which on all first axes are a batch's, where that is so.
 
@@ -121,15 +126,21 @@ def program(
     """
     full = (structure(model), *key)
     with _lock:
-        if full not in _programs:  # the model is kept with its program: an id in use cannot name another model
-            _programs[full] = (backend.jit(make(model), any_length=any_length, rows_from=rows_from), model)
+        if (
+            full not in _programs
+        ):  # the model is kept with its program: an id in use cannot name another model
+            _programs[full] = (
+                backend.jit(make(model), any_length=any_length, rows_from=rows_from),
+                model,
+            )
         return _programs[full][0]
 
 
 def pixels(x: Any) -> Any:
     """Traceable: images as float32 in [0, 1]; uint8 is divided by 255, floats stay as they are.
 
-    The quotients are looked up: a compiler turns a division by a constant into a product, which rounds differently.
+    The quotients are looked up: a compiler turns a division by a constant into a product, which
+    rounds differently.
     """
     if keras.backend.standardize_dtype(x.dtype) == "uint8":
         return ops.take(_QUOTIENTS, ops.cast(x, "int32"))
@@ -137,11 +148,18 @@ def pixels(x: Any) -> Any:
 
 
 def _predict(model: keras.Model) -> Callable:
-    return lambda trainable, other, x, draw: logits_of(model, State(trainable, other))(pixels(x), draw)
+    return lambda trainable, other, x, draw: logits_of(model, State(trainable, other))(
+        pixels(x), draw
+    )
 
 
 def predict(
-    model: keras.Model, x: np.ndarray, *, values: State | None = None, batch_size: int = 1000, draw: int = 0
+    model: keras.Model,
+    x: np.ndarray,
+    *,
+    values: State | None = None,
+    batch_size: int = 1000,
+    draw: int = 0,
 ) -> np.ndarray:
     """Outputs of a model for arrays.
 
@@ -158,5 +176,7 @@ def predict(
     run = program(model, ("predict",), _predict)
     values = values or state(model)
     number = backend.to_device(np.array(draw, np.int32))
-    found = in_batches(run, (values.trainable, values.other), [x], lambda _: (number,), batch_size=batch_size)
+    found = in_batches(
+        run, (values.trainable, values.other), [x], lambda _: (number,), batch_size=batch_size
+    )
     return np.concatenate([out for _, out in found])

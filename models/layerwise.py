@@ -1,8 +1,9 @@
 """The protocol's networks layer by layer, with another convolution than Keras' own.
 
-`shifted` is for many networks at once on an accelerator: side by side, their convolutions become a grouped convolution,
-which accelerators' libraries run poorly; as shifted slices of the image and one product with the kernel, they become a
-batched matrix product. `backend.convolution` is for attacks and attributions on a CPU.
+`shifted` is for many networks at once on an accelerator: side by side, their convolutions become a
+grouped convolution, which accelerators' libraries run poorly; as shifted slices of the image and
+one product with the kernel, they become a batched matrix product. `backend.convolution` is for
+attacks and attributions on a CPU.
 """
 
 import math
@@ -29,10 +30,14 @@ def shifted(x: Any, kernel: Any, strides: tuple[int, int]) -> Any:
     Returns:
         `(n, ceil(h / strides[0]), ceil(w / strides[1]), filters)`.
     """
-    sizes = [math.ceil(length / stride) for length, stride in zip(x.shape[1:3], strides, strict=True)]
+    sizes = [
+        math.ceil(length / stride) for length, stride in zip(x.shape[1:3], strides, strict=True)
+    ]
     missing = [
         max((out - 1) * stride + k - length, 0)
-        for out, stride, k, length in zip(sizes, strides, kernel.shape[:2], x.shape[1:3], strict=True)
+        for out, stride, k, length in zip(
+            sizes, strides, kernel.shape[:2], x.shape[1:3], strict=True
+        )
     ]
     padded = ops.pad(x, [(0, 0), *((m // 2, m - m // 2) for m in missing), (0, 0)])
     spans = [(out - 1) * stride + 1 for out, stride in zip(sizes, strides, strict=True)]
@@ -47,10 +52,17 @@ def shifted(x: Any, kernel: Any, strides: tuple[int, int]) -> Any:
 def _layer(layer: keras.Layer, convolution: Convolution) -> Callable[[list[Any], Any], Any] | None:
     """The layer as a function of its weights, or None where it is none that this file knows."""
     if type(layer) is layers.Conv2D:
-        plain = layer.padding == "same" and layer.groups == 1 and layer.dilation_rate == (1, 1) and layer.use_bias
+        plain = (
+            layer.padding == "same"
+            and layer.groups == 1
+            and layer.dilation_rate == (1, 1)
+            and layer.use_bias
+        )
         if not plain or layer.data_format != "channels_last":
             return None
-        return lambda w, x: layer.activation(backend.add_bias(convolution(x, w[0], layer.strides), w[1]))
+        return lambda w, x: layer.activation(
+            backend.add_bias(convolution(x, w[0], layer.strides), w[1])
+        )
     if type(layer) is layers.Dense and layer.use_bias:
         return lambda w, x: layer.activation(backend.add_bias(ops.matmul(x, w[0]), w[1]))
     if type(layer) in (layers.Rescaling, layers.MaxPooling2D, layers.Flatten, layers.ReLU):
@@ -62,8 +74,8 @@ def forward(model: keras.Model, convolution: Convolution) -> Callable[[list[Any]
     """A classifier as `(trainable weights, pixels) -> logits`, each convolution by the function given.
 
     Returns:
-        The traceable function; None for a model with other layers than the protocol's networks have, or another type
-        of computation than float32.
+        The traceable function; None for a model with other layers than the protocol's networks
+        have, or another type of computation than float32.
     """
     if type(model) is not keras.Sequential or model.compute_dtype != "float32":
         return None

@@ -15,7 +15,8 @@ def in_precision(model: keras.Model, compute: str) -> keras.Model:
         compute: `"float32"` or `"bfloat16"`.
 
     Returns:
-        The model, for its structure: variables are cast where they are used, outputs are of type `compute`.
+        The model, for its structure: variables are cast where they are used, outputs are of type
+        `compute`.
 
     Raises:
         InputError: Another type.

@@ -1,12 +1,13 @@
 """VAE-GANs, the models that stand for the image manifold; the projection of x is decode(encode(x)).
 
-A `VaeGan` holds three stock Keras models. All of them see pixels in [0, 1]: the encoder and the discriminator begin
-by rescaling to [-1, 1], and the decoder's tanh is rescaled back. The encoder puts out the posterior's mean and log
-variance side by side, the discriminator a logit (the paper's sigmoid sits in the loss, where it is stable).
+A `VaeGan` holds three stock Keras models. All of them see pixels in [0, 1]: the encoder and the
+discriminator begin by rescaling to [-1, 1], and the decoder's tanh is rescaled back. The encoder
+puts out the posterior's mean and log variance side by side, the discriminator a logit (the paper's
+sigmoid sits in the loss, where it is stable).
 
-Encoder and decoder layers are convolution, ReLU, batch norm, in that order. `width` multiplies every hidden channel.
-Where the paper is silent: convolutions pad "same", batch norm's momentum is 0.9, and the MNIST discriminator orders
-its layers like the encoder.
+Encoder and decoder layers are convolution, ReLU, batch norm, in that order. `width` multiplies
+every hidden channel. Where the paper is silent: convolutions pad "same", batch norm's momentum is
+0.9, and the MNIST discriminator orders its layers like the encoder.
 
 Reference: arXiv 1903.11626, appendix; Larsen et al. 2016, arXiv 1512.09300.
 """
@@ -62,7 +63,9 @@ def _deconv(filters: int, size: int = 4, strides: int = 2, padding: str = "same"
     return layers.Conv2DTranspose(filters, size, strides=strides, padding=padding)
 
 
-def _model(name: str, input_shape: tuple[int, ...], stack: list[keras.Layer], seed: int) -> keras.Model:
+def _model(
+    name: str, input_shape: tuple[int, ...], stack: list[keras.Layer], seed: int
+) -> keras.Model:
     states = np.random.SeedSequence([seed, *name.encode()]).generate_state(len(stack))
     for layer, state in zip(stack, states, strict=True):
         inner = layer.layer if isinstance(layer, layers.SpectralNormalization) else layer
@@ -70,17 +73,23 @@ def _model(name: str, input_shape: tuple[int, ...], stack: list[keras.Layer], se
             inner.kernel_initializer = keras.initializers.GlorotUniform(seed=int(state >> 1))
     model = keras.Sequential([keras.Input(input_shape), *stack], name=name)
     for layer, state in zip(stack, states, strict=True):
-        if isinstance(layer, layers.SpectralNormalization):  # Keras draws this start vector without a seed
+        if isinstance(
+            layer, layers.SpectralNormalization
+        ):  # Keras draws this start vector without a seed
             draw = np.random.default_rng(state).standard_normal(layer.vector_u.shape)
             layer.vector_u.assign(draw / np.linalg.norm(draw))
     return model
 
 
-def _encoder(input_shape: tuple[int, ...], convs: list[keras.Layer], latent: int, seed: int) -> keras.Model:
+def _encoder(
+    input_shape: tuple[int, ...], convs: list[keras.Layer], latent: int, seed: int
+) -> keras.Model:
     stack: list[keras.Layer] = [layers.Rescaling(2.0, -1.0)]
     for conv in convs:
         stack += _relu_norm(conv)
-    return _model("encoder", input_shape, [*stack, layers.Flatten(), layers.Dense(2 * latent), _norm()], seed)
+    return _model(
+        "encoder", input_shape, [*stack, layers.Flatten(), layers.Dense(2 * latent), _norm()], seed
+    )
 
 
 def _tanh_pixels() -> list[keras.Layer]:
@@ -92,7 +101,9 @@ def _check(name: str, input_shape: tuple[int, ...], fits: bool, expected: str) -
         raise InputError(f"`{name}` needs images of shape {expected}. Received {input_shape}.")
 
 
-def digits_vae_gan(input_shape: tuple[int, ...], *, seed: int, latent: int = 10, width: float = 1.0) -> VaeGan:
+def digits_vae_gan(
+    input_shape: tuple[int, ...], *, seed: int, latent: int = 10, width: float = 1.0
+) -> VaeGan:
     """A small VAE-GAN for images whose sides divide by 4, made for 8x8 digits (ours; not in the paper).
 
     Args:
@@ -134,9 +145,19 @@ def digits_vae_gan(input_shape: tuple[int, ...], *, seed: int, latent: int = 10,
     )
 
 
-def mnist_vae_gan(input_shape: tuple[int, ...], *, seed: int, latent: int = 10, width: float = 1.0) -> VaeGan:
-    """The paper's VAE-GAN for MNIST and Fashion-MNIST, 28x28 images. Arguments as for `digits_vae_gan`."""
-    _check("mnist_vae_gan", input_shape, len(input_shape) == 3 and input_shape[:2] == (28, 28), "(28, 28, c)")
+def mnist_vae_gan(
+    input_shape: tuple[int, ...], *, seed: int, latent: int = 10, width: float = 1.0
+) -> VaeGan:
+    """The paper's VAE-GAN for MNIST and Fashion-MNIST, 28x28 images.
+
+    Arguments as for `digits_vae_gan`.
+    """
+    _check(
+        "mnist_vae_gan",
+        input_shape,
+        len(input_shape) == 3 and input_shape[:2] == (28, 28),
+        "(28, 28, c)",
+    )
     channels = input_shape[-1]
     u = {n: _units(n, width) for n in (32, 64, 128, 256, 512)}
     decoder = [
@@ -166,7 +187,9 @@ def mnist_vae_gan(input_shape: tuple[int, ...], *, seed: int, latent: int = 10, 
     )
 
 
-def cifar_vae_gan(input_shape: tuple[int, ...], *, seed: int, latent: int = 128, width: float = 1.0) -> VaeGan:
+def cifar_vae_gan(
+    input_shape: tuple[int, ...], *, seed: int, latent: int = 128, width: float = 1.0
+) -> VaeGan:
     """The paper's VAE-GAN for CIFAR-10, for images whose sides divide by 8. Arguments as for `digits_vae_gan`.
 
     The discriminator is spectrally normalised (Miyato et al. 2018, arXiv 1802.05957).
@@ -194,7 +217,10 @@ def cifar_vae_gan(input_shape: tuple[int, ...], *, seed: int, latent: int = 128,
         (256, 4, 2),
         (512, 3, 1),
     ):
-        discriminator += [layers.SpectralNormalization(_conv(u[filters], size, strides)), layers.LeakyReLU(0.1)]
+        discriminator += [
+            layers.SpectralNormalization(_conv(u[filters], size, strides)),
+            layers.LeakyReLU(0.1),
+        ]
     discriminator += [layers.Flatten(), layers.SpectralNormalization(layers.Dense(1))]
     convs = [_conv(u[64], 5), _conv(u[128], 5), _conv(u[256], 5)]
     return VaeGan(

@@ -34,7 +34,9 @@ def one_line(error: ValidationError, model: type[BaseModel], what: str) -> Input
         what: What was validated, as `"the configuration"`.
     """
     errors = error.errors()
-    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])  # it explains what is missing
+    first = next(
+        (e for e in errors if e["type"] == "extra_forbidden"), errors[0]
+    )  # it explains what is missing
     where = shown(".".join(str(part) for part in first["loc"]))[1:-1]
     if first["type"] == "extra_forbidden":
         section: type[BaseModel] = model

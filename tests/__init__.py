@@ -1,4 +1,7 @@
-"""The tests. TensorFlow's kernels are chosen before it is imported: those for the network that most tests use."""
+"""The tests.
+
+TensorFlow's kernels are chosen before it is imported: those for the network that most tests use.
+"""
 
 import models
 

@@ -21,7 +21,9 @@ from tests.conftest import ROOT, needs_tfds
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+    return {
+        str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +32,9 @@ def finished(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "tiny"
     done = run(out, "--workers", "1")
     assert done.returncode == 0, done.stderr
-    assert "\x1b" not in done.stdout, "no colours and no cursor movement where the output is no terminal"
+    assert "\x1b" not in done.stdout, (
+        "no colours and no cursor movement where the output is no terminal"
+    )
     assert "149 units of work, 0 done before, 1 at a time" in done.stdout
     return out
 
@@ -68,15 +72,35 @@ def test_a_run_leaves_what_it_should(finished):
     environment = json.loads((finished / "environment.json").read_text())
     assert environment["packages"]["keras"]
     assert environment["devices"]
-    tables = ("training", "accuracy", "manifold", "manifold_model", "retraining", "scores", "correlations", "dataset")
+    tables = (
+        "training",
+        "accuracy",
+        "manifold",
+        "manifold_model",
+        "retraining",
+        "scores",
+        "correlations",
+        "dataset",
+    )
     for name in tables:
         csv, parquet = (finished / "results" / f"{name}.{kind}" for kind in ("csv", "parquet"))
         pd.testing.assert_frame_equal(pd.read_csv(csv), pd.read_parquet(parquet), check_dtype=False)
     assert len(list((finished / "models").glob("*-seed-0-*.keras"))) == 6
     figures = {p.name for p in (finished / "figures").iterdir()}
-    stems = {f"{m}_{loss}_{x}" for m in ("roar", "kar") for loss in ("xent", "cw") for x in ("accuracy", "strength")}
+    stems = {
+        f"{m}_{loss}_{x}"
+        for m in ("roar", "kar")
+        for loss in ("xent", "cw")
+        for x in ("accuracy", "strength")
+    }
     stems |= {f"curves_{m}_{loss}" for m in ("roar", "kar") for loss in ("xent", "cw")}
-    stems |= {"manifold_xent", "manifold_cw", "manifold_excess_xent", "manifold_excess_cw", "manifold_projections"}
+    stems |= {
+        "manifold_xent",
+        "manifold_cw",
+        "manifold_excess_xent",
+        "manifold_excess_cw",
+        "manifold_projections",
+    }
     stems |= {"loss_gradients", "adversarial_examples"}
     assert figures == {f"{stem}.{kind}" for stem in stems for kind in ("png", "svg")}
     assert len(list((finished / "leaderboard" / "entries" / "tiny").glob("*.json"))) == 6
@@ -90,7 +114,11 @@ def test_scores_follow_from_the_rows(finished):
     np.testing.assert_allclose(rows["accuracy"], rows["hits"] / rows["examples"])
 
     def mean(attribution: str, network: str, fraction: float) -> float:
-        member = (rows["attribution"] == attribution) & (rows["network"] == network) & (rows["mode"] == "roar")
+        member = (
+            (rows["attribution"] == attribution)
+            & (rows["network"] == network)
+            & (rows["mode"] == "roar")
+        )
         found = rows[member & (rows["fraction"] == fraction)]
         assert len(found) == 2
         return found["accuracy"].mean()
@@ -107,7 +135,9 @@ def test_manifold_rows(finished):
     assert len(rows) == 6 * 2 * 100
     assert (rows["change"] <= 1.5 * (1 + 1e-5)).all()
     clean = rows.groupby("image")["clean_distance"].nunique()
-    assert (clean == 1).all(), "the clean distances are those of one manifold model, whatever the network"
+    assert (clean == 1).all(), (
+        "the clean distances are those of one manifold model, whatever the network"
+    )
 
 
 def test_killed_at_random_points_it_ends_with_the_same_bytes(finished, tmp_path):
@@ -116,22 +146,33 @@ def test_killed_at_random_points_it_ends_with_the_same_bytes(finished, tmp_path)
     command = [*COMMAND, "run", "--config", str(TINY), "--out", str(out), "--workers", "2"]
     rng, done_before = random.Random(time.time_ns()), []
     for _ in range(4):
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        for line in process.stdout:  # the time of TensorFlow's import is not a point worth killing at
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        for (
+            line
+        ) in process.stdout:  # the time of TensorFlow's import is not a point worth killing at
             if "units of work" in line:
                 break
         time.sleep(rng.uniform(0.5, 8))
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        # what a killed process was writing begins with a dot; an ensemble's attacks are no units of the plan
-        done_before.append(len(list(out.glob("units/*/[!.]*.json"))) - len(list(out.glob("units/attacked/[!.]*.json"))))
+        # what a killed process was writing begins with a dot; an ensemble's attacks are no units of
+        # the plan
+        done_before.append(
+            len(list(out.glob("units/*/[!.]*.json")))
+            - len(list(out.glob("units/attacked/[!.]*.json")))
+        )
     last = call(*command[2:])
     assert last.returncode == 0, last.stderr
     assert done_before == sorted(done_before)
     assert f"{done_before[-1]} done before" in last.stdout
     assert contents(out / "results") == contents(finished / "results")
     assert contents(out / "leaderboard").keys() == contents(finished / "leaderboard").keys()
-    assert contents(out)["leaderboard/leaderboard.csv"] == contents(finished)["leaderboard/leaderboard.csv"]
+    assert (
+        contents(out)["leaderboard/leaderboard.csv"]
+        == contents(finished)["leaderboard/leaderboard.csv"]
+    )
     assert not list(out.rglob(".writing-*"))
 
 
@@ -171,7 +212,8 @@ def test_plots_notices_altered_results(finished, tmp_path):
     assert (done.returncode, done.stdout) == (2, "")
     assert (
         done.stderr
-        == f"error: {path} is missing, cut short or altered. The same `run` writes it again from its units.\n"
+        == f"error: {path} is missing, cut short or altered. The same `run` writes it again from"
+        " its units.\n"
     )
 
 
@@ -181,7 +223,10 @@ def test_leaderboard_from_entries(finished, tmp_path):
     assert call("leaderboard", "--out", out).returncode == 0
     assert contents(out / "leaderboard") == contents(finished / "leaderboard")
     done = call("leaderboard", "--out", out, "--check")
-    assert (done.returncode, done.stdout) == (0, f"{out / 'leaderboard'}: 6 entries; all is as it should be\n")
+    assert (done.returncode, done.stdout) == (
+        0,
+        f"{out / 'leaderboard'}: 6 entries; all is as it should be\n",
+    )
 
 
 def test_entries_hold_the_scores_of_the_run_and_are_not_verified(finished):
@@ -190,17 +235,27 @@ def test_entries_hold_the_scores_of_the_run_and_are_not_verified(finished):
     assert set(found) == {f"reference-{network}" for network in scores["network"]}
     for row in scores.itertuples():
         score = found[f"reference-{row.network}"].scores[row.score]
-        assert (score.value, score.low, score.high, score.n) == pytest.approx((row.value, row.low, row.high, row.n))
+        assert (score.value, score.low, score.high, score.n) == pytest.approx(
+            (row.value, row.low, row.high, row.n)
+        )
     assert not any(e.verified for e in found.values())
     assert {len(e.curves) for e in found.values()} == {4}
     for entry in found.values():
         after = [attack.accuracy.value for attack in entry.autoattack.attacks]
-        assert [attack.attack for attack in entry.autoattack.attacks] == ["apgd-ce", "apgd-t", "fab-t", "square"]
+        assert [attack.attack for attack in entry.autoattack.attacks] == [
+            "apgd-ce",
+            "apgd-t",
+            "fab-t",
+            "square",
+        ]
         assert after == sorted(after, reverse=True)
         assert entry.scores["robust_accuracy"] == entry.autoattack.attacks[-1].accuracy
         assert after[0] < entry.autoattack.clean.value
         assert "pgd_accuracy" in entry.scores
-    assert {len(e.attacks) for e in found.values()} == {3 * 4, 3 * 3}, "nothing is transferred to the standard network"
+    assert {len(e.attacks) for e in found.values()} == {
+        3 * 4,
+        3 * 3,
+    }, "nothing is transferred to the standard network"
 
 
 def test_an_entry_that_no_curve_supports_is_found(finished, tmp_path):
@@ -215,7 +270,9 @@ def test_an_entry_that_no_curve_supports_is_found(finished, tmp_path):
     assert done.returncode == 2
     assert "roar_gradient is said to be" in done.stderr
     call("leaderboard", "--board", board.root)
-    assert "(and " in call("leaderboard", "--board", board.root, "--check").stderr, "not verified, and of no track"
+    assert "(and " in call("leaderboard", "--board", board.root, "--check").stderr, (
+        "not verified, and of no track"
+    )
 
 
 def test_plan_runs_nothing(finished, tmp_path):
@@ -223,7 +280,9 @@ def test_plan_runs_nothing(finished, tmp_path):
     fresh = call("plan", "--config", TINY, "--out", out, "--no-probe")
     assert not out.exists()
     lines = fresh.stdout.splitlines()
-    assert lines[-1].startswith("all          149 units, 0 done, 69,900 images trained on; 6 networks")
+    assert lines[-1].startswith(
+        "all          149 units, 0 done, 69,900 images trained on; 6 networks"
+    )
     assert sum(" retrain " in line and " 600 " in line for line in lines) == 106
     assert "96 retrainings of 6 networks' ROAR and KAR, 10 for comparison" in fresh.stdout
     done = call("plan", "--config", TINY, "--out", finished)
@@ -242,7 +301,9 @@ def test_plan_estimates_the_time_on_this_device(tmp_path):
     assert done.returncode == 0, done.stderr
     estimate, measured = done.stdout.splitlines()[-2:]
     assert re.match(r"about .* on CPU:0.*, \d+ at a time", estimate)
-    assert re.match(r"measured: [\d,]+ images/s in training, [\d,]+ .* attack step, [\d,]+ .* VAE-GAN", measured)
+    assert re.match(
+        r"measured: [\d,]+ images/s in training, [\d,]+ .* attack step, [\d,]+ .* VAE-GAN", measured
+    )
     assert not (tmp_path / "none").exists()
 
 
@@ -256,13 +317,18 @@ def test_report_of_the_paper_on_another_data_set(finished, tmp_path):
     text = target.read_text(encoding="utf-8")
     assert "## Not in the paper" in text
     assert "mean squared error" in text
-    assert {p.name for p in (tmp_path / "tiny").glob("*.png")} == {p.name for p in (finished / "figures").glob("*.png")}
+    assert {p.name for p in (tmp_path / "tiny").glob("*.png")} == {
+        p.name for p in (finished / "figures").glob("*.png")
+    }
 
 
 def test_second_run_in_one_folder_stops(tmp_path):
     out = tmp_path / "shared"
     first = subprocess.Popen(
-        [*COMMAND, "run", "--config", str(TINY), "--out", str(out)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [*COMMAND, "run", "--config", str(TINY), "--out", str(out)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
         for line in first.stdout:
@@ -270,8 +336,10 @@ def test_second_run_in_one_folder_stops(tmp_path):
                 break
         second = run(out)
         assert second.returncode == 2
-        assert second.stderr == (
-            f"error: Another run is at work in {out}. Wait for it, or choose another folder with --out.\n"
+        assert (
+            second.stderr
+            == f"error: Another run is at work in {out}. Wait for it, or choose another folder with"
+            " --out.\n"
         )
     finally:
         first.kill()
@@ -282,8 +350,11 @@ def test_control_c_keeps_what_is_done(tmp_path):
     out = tmp_path / "stopped"
     process = subprocess.Popen(
         [*COMMAND, "run", "--config", str(TINY), "--out", str(out)],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     for line in process.stdout:
         if "units of work" in line:
             break
@@ -299,7 +370,14 @@ def test_another_configuration_in_the_same_folder(finished, tmp_path):
     out = tmp_path / "other"
     shutil.copytree(finished, out)
     (out / "results" / "notes.txt").write_text("mine")
-    done = run(out, *(word for s in ("manifold.losses=['xent']", "retraining.modes=['roar']") for word in ("--set", s)))
+    done = run(
+        out,
+        *(
+            word
+            for s in ("manifold.losses=['xent']", "retraining.modes=['roar']")
+            for word in ("--set", s)
+        ),
+    )
     assert done.returncode == 0, done.stderr
     assert "holds a run of another configuration" in done.stdout
     assert "91 units of work, 91 done before" in done.stdout
@@ -312,11 +390,18 @@ def test_fresh_begins_anew_and_touches_nothing_else(finished, tmp_path):
     out = tmp_path / "fresh"
     shutil.copytree(finished, out)
     (out / "notes.txt").write_text("mine")
-    smaller = ("retraining.repeats=1", "retraining.modes=['roar']", "grid=[]", "manifold.losses=['xent']")
+    smaller = (
+        "retraining.repeats=1",
+        "retraining.modes=['roar']",
+        "grid=[]",
+        "manifold.losses=['xent']",
+    )
     done = run(out, "--fresh", *(word for s in smaller for word in ("--set", s)))
     assert done.returncode == 0, done.stderr
     assert ", 0 done before" in done.stdout
     assert (out / "notes.txt").read_text() == "mine"
     assert set(pd.read_csv(out / "results" / "retraining.csv")["repeat"]) == {0}
     entry = json.loads(next((out / "leaderboard" / "entries" / "tiny").glob("*.json")).read_text())
-    assert entry["scores"]["roar_gradient"]["low"] is None, "nothing was repeated: there is no interval"
+    assert entry["scores"]["roar_gradient"]["low"] is None, (
+        "nothing was repeated: there is no interval"
+    )

@@ -20,24 +20,60 @@ FILES = (
     "tests/models/test_layerwise.py",
 )
 CHOSEN = (
-    "same_networks", "networks_own", "traced_once", "several_at_once", "computes_in_bfloat16", "filled_up", "memory",
+    "same_networks",
+    "networks_own",
+    "traced_once",
+    "several_at_once",
+    "computes_in_bfloat16",
+    "filled_up",
+    "memory",
     "draws",
-    "padding", "adam", "byte_by_byte", "same_seed", "radius_zero", "do_not_compile", "gradient", "closed_form", "ball",
-    "confident", "xent", "cw", "linear", "plane", "noise", "other_variables",
-)  # fmt: skip
+    "padding",
+    "adam",
+    "byte_by_byte",
+    "same_seed",
+    "radius_zero",
+    "do_not_compile",
+    "gradient",
+    "closed_form",
+    "ball",
+    "confident",
+    "xent",
+    "cw",
+    "linear",
+    "plane",
+    "noise",
+    "other_variables",
+)
 ENVIRONMENT = os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
 
 
 def call(*command: str, **environment: str) -> subprocess.CompletedProcess:
-    done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT | environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=ENVIRONMENT | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return done
 
 
 def test_the_same_tests():
     done = call(
-        sys.executable, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider", "-k", " or ".join(CHOSEN), *FILES
-    )  # fmt: skip
+        sys.executable,
+        "-m",
+        "pytest",
+        "-n",
+        "0",
+        "-p",
+        "no:cacheprovider",
+        "-k",
+        " or ".join(CHOSEN),
+        *FILES,
+    )
     assert " passed" in done.stdout
 
 
@@ -85,14 +121,25 @@ def test_no_tensorflow_is_needed_once_the_data_is_decoded(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(WITHOUT_TENSORFLOW)
     (tmp_path / "small.toml").write_text(SMALL)
     hidden = {"PYTHONPATH": str(tmp_path), "TFDS_DATA_DIR": str(tmp_path / "nothing")}
-    run = [*COMMAND, "run", "--config", str(tmp_path / "small.toml"), "--out", str(tmp_path / "run")]
+    run = [
+        *COMMAND,
+        "run",
+        "--config",
+        str(tmp_path / "small.toml"),
+        "--out",
+        str(tmp_path / "run"),
+    ]
     done = call(*run, **hidden)
     assert "done in" in done.stdout
     assert len(list((tmp_path / "run" / "units" / "retrain").glob("*.json"))) == 6
     missing = subprocess.run(
-        [*run, "--set", "data.name=svhn_cropped"], cwd=ROOT, env=ENVIRONMENT | hidden, capture_output=True, text=True,
+        [*run, "--set", "data.name=svhn_cropped"],
+        cwd=ROOT,
+        env=ENVIRONMENT | hidden,
+        capture_output=True,
+        text=True,
         check=False,
-    )  # fmt: skip
+    )
     assert missing.returncode == 2
     assert "'svhn_cropped' is not decoded in " in missing.stderr
 

@@ -1,4 +1,7 @@
-"""Mistakes: one line on stderr, exit code 2, nothing lost or half-written. And what needs no finished run."""
+"""Mistakes: one line on stderr, exit code 2, nothing lost or half-written.
+
+And what needs no finished run.
+"""
 
 import os
 import resource
@@ -23,7 +26,10 @@ MISTAKES = [
 ]
 SLOW_MISTAKES = [
     (["--set", "data.name=digts"], "Unknown dataset 'digts'. Did you mean 'digits'?"),
-    (["--set", "vae_gan.name=mnist_vae_gan"], "`mnist_vae_gan` needs images of shape (28, 28, c). Received (8, 8, 1)."),
+    (
+        ["--set", "vae_gan.name=mnist_vae_gan"],
+        "`mnist_vae_gan` needs images of shape (28, 28, c). Received (8, 8, 1).",
+    ),
     (["--set", "data.name=gaussians"], "ROAR and KAR need images of shape (h, w, c)."),
 ]
 
@@ -76,20 +82,31 @@ def test_full_disk(tmp_path):
 def test_toy_runs(tmp_path):
     config = tmp_path / "toy.toml"
     config.write_text(
-        'version = 1\nname = "toy"\nscale = "quick"\n[data]\nname = "gaussians"\n[model]\nname = "mlp"\n'
-        '[training]\nepochs = 2\n[adversary]\nsteps = 5\n[[grid]]\nnorm = "l2"\nepsilons = [0.25]\n'
-        "[evaluation]\nepsilon = 0.1\nsteps = 5\n"
+        'version = 1\nname = "toy"\nscale = "quick"\n[data]\nname = "gaussians"\n[model]\nname ='
+        ' "mlp"\n[training]\nepochs = 2\n[adversary]\nsteps = 5\n[[grid]]\nnorm = "l2"\nepsilons ='
+        " [0.25]\n[evaluation]\nepsilon = 0.1\nsteps = 5\n"
     )
     done = call("run", "--config", config, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
-    scores = pd.read_csv(tmp_path / "out" / "results" / "scores.csv").set_index(["network", "score"])["value"]
+    scores = pd.read_csv(tmp_path / "out" / "results" / "scores.csv").set_index(
+        ["network", "score"]
+    )["value"]
     assert scores["standard", "test_accuracy"] > 0.99
     assert scores["l2-0.25-xent", "pgd_accuracy"] > 0.95
-    assert not any(name == "robust_accuracy" for _, name in scores.index), "AutoAttack was not asked for"
+    assert not any(name == "robust_accuracy" for _, name in scores.index), (
+        "AutoAttack was not asked for"
+    )
 
 
 def test_doctor(tmp_path):
     done = call("doctor", "--data-dir", tmp_path, env=os.environ | {"KERAS_BACKEND": "tensorflow"})
     assert done.returncode == 0, done.stderr
-    for word in ("Python", "Keras", "backend tensorflow", "CPU:0", f"not prepared in {tmp_path}", "GiB free"):
+    for word in (
+        "Python",
+        "Keras",
+        "backend tensorflow",
+        "CPU:0",
+        f"not prepared in {tmp_path}",
+        "GiB free",
+    ):
         assert word in done.stdout

@@ -22,7 +22,9 @@ UNITS = re.compile(r"(\d+) units of work, (\d+) done before")
 
 def blocks() -> dict[str, str]:
     """The section's fenced blocks by language."""
-    section = DOCUMENT.read_text().split("## From nothing to an entry, on digits")[1].split("\n## ")[0]
+    section = (
+        DOCUMENT.read_text().split("## From nothing to an entry, on digits")[1].split("\n## ")[0]
+    )
     found = re.findall(r"```(\w+)\n(.*?)```", section, re.DOTALL)
     assert [language for language, _ in found] == ["python", "toml", "bash"]
     return dict(found)
@@ -33,13 +35,19 @@ class Clone:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        unwanted = shutil.ignore_patterns(".git", ".venv", "runs", "results", "__pycache__", ".*_cache", ".hypothesis")
+        unwanted = shutil.ignore_patterns(
+            ".git", ".venv", "runs", "results", "__pycache__", ".*_cache", ".hypothesis"
+        )
         shutil.copytree(ROOT, root, ignore=unwanted)
-        self.environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        self.environment = os.environ | {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        }
 
     def start(self, command: str) -> subprocess.Popen:
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen(["bash", "-ec", command], cwd=self.root, env=self.environment, **pipes)
+        return subprocess.Popen(
+            ["bash", "-ec", command], cwd=self.root, env=self.environment, **pipes
+        )
 
     def call(self, command: str) -> subprocess.CompletedProcess:
         process = self.start(command)
@@ -49,17 +57,25 @@ class Clone:
     def model(self, name: str, last: str = "layers.Dense(10)") -> None:
         """An untrained model, quickly made; every call gives other weights."""
         done = self.call(
-            f'python -c "import keras; layers = keras.layers; keras.Sequential([keras.Input((8, 8, 1)), '
-            f"layers.Flatten(), layers.Dense(16, activation='relu'), {last}]).save('{name}.keras')\""
+            f'python -c "import keras; layers = keras.layers; keras.Sequential([keras.Input((8, 8,'
+            f" 1)), "
+            "layers.Flatten(), layers.Dense(16, activation='relu'),"
+            f" {last}]).save('{name}.keras')\""
         )
         assert done.returncode == 0, done.stderr
 
     def board(self) -> dict[str, bytes]:
         root = self.root / "leaderboard"
-        return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file() and p.name != ".lock"}
+        return {
+            str(p.relative_to(root)): p.read_bytes()
+            for p in root.rglob("*")
+            if p.is_file() and p.name != ".lock"
+        }
 
     def entries(self) -> dict[str, object]:
-        return {e.id: e for e in Board(self.root / "leaderboard").entries() if e.role == "submission"}
+        return {
+            e.id: e for e in Board(self.root / "leaderboard").entries() if e.role == "submission"
+        }
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +105,9 @@ def test_the_document_s_lines_put_a_model_on_the_board(clone):
     assert entry.card.authors == ["A. Newcomer"]
     assert entry.value("test_accuracy") > 0.9
     assert entry.scores["test_accuracy"].n == 597
-    assert {"roar_gradient", "kar_gradient_input", "manifold_xent_excess_over_noise"} <= set(entry.scores)
+    assert {"roar_gradient", "kar_gradient_input", "manifold_xent_excess_over_noise"} <= set(
+        entry.scores
+    )
     assert all(score.low is not None for score in entry.scores.values())
     assert len(entry.pictures) == 3
     assert len(entry.attacks) == 8 * 5
@@ -99,7 +117,8 @@ def test_the_document_s_lines_put_a_model_on_the_board(clone):
         assert "My CNN" in (root / rendered).read_text()
     assert "rank" in clone.done.stdout
     assert re.search(
-        r"\[\+?-?[0-9.]+, \+?-?[0-9.]+\] (within it|beats the trade-off|falls short of it)", clone.done.stdout
+        r"\[\+?-?[0-9.]+, \+?-?[0-9.]+\] (within it|beats the trade-off|falls short of it)",
+        clone.done.stdout,
     )
 
 
@@ -129,7 +148,10 @@ def test_evaluate_leaves_the_board_alone(clone):
 
 def test_killed_in_the_middle_it_goes_on_and_the_board_is_whole(clone):
     clone.model("killed")
-    before, command = clone.board(), "exec python run_benchmark.py submit killed.keras --track digits --card card.toml"
+    before, command = (
+        clone.board(),
+        "exec python run_benchmark.py submit killed.keras --track digits --card card.toml",
+    )
     process = clone.start(command)
     for line in process.stdout:
         if "retraining" in line:
@@ -142,7 +164,9 @@ def test_killed_in_the_middle_it_goes_on_and_the_board_is_whole(clone):
     done = clone.call(command)
     assert done.returncode == 0, done.stderr
     total, kept = map(int, UNITS.search(done.stdout).groups())
-    shared = 1 + 1 + 20 + 2 + 1  # standard network, manifold model, random masks, untouched images, the model itself
+    shared = (
+        1 + 1 + 20 + 2 + 1
+    )  # standard network, manifold model, random masks, untouched images, the model itself
     assert shared < kept < total
     assert clone.call("python run_benchmark.py leaderboard --check").returncode == 0
 
@@ -164,7 +188,10 @@ def test_two_at_once_are_both_on_the_board(clone):
 @pytest.mark.parametrize(
     ("last", "message"),
     [
-        ("layers.Dense(10, activation='softmax')", "It puts out probabilities: remove the last softmax."),
+        (
+            "layers.Dense(10, activation='softmax')",
+            "It puts out probabilities: remove the last softmax.",
+        ),
         ("layers.Dense(9)", "puts out shape (9,) for one image, not (10,) logits."),
         ("layers.Lambda(lambda x: x[:, :10])", "Lambda"),
     ],
@@ -172,7 +199,9 @@ def test_two_at_once_are_both_on_the_board(clone):
 def test_what_is_refused_is_one_line_and_leaves_the_board_alone(clone, last, message):
     clone.model("refused", last)
     before = clone.board()
-    done = clone.call("python run_benchmark.py submit refused.keras --track digits --card card.toml")
+    done = clone.call(
+        "python run_benchmark.py submit refused.keras --track digits --card card.toml"
+    )
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
@@ -182,8 +211,14 @@ def test_what_is_refused_is_one_line_and_leaves_the_board_alone(clone, last, mes
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("submit my_cnn.keras --track digit --card card.toml", "Unknown track 'digit'. Did you mean 'digits'?"),
-        ("submit my_cnn.keras --track digits --card none.toml", "The card none.toml cannot be read"),
+        (
+            "submit my_cnn.keras --track digit --card card.toml",
+            "Unknown track 'digit'. Did you mean 'digits'?",
+        ),
+        (
+            "submit my_cnn.keras --track digits --card none.toml",
+            "The card none.toml cannot be read",
+        ),
         ("submit none.keras --track digits --card card.toml", "none.keras"),
         ("submit https://example.org/a.keras --track digits --card card.toml", "address"),
         ("submit my_cnn.keras --track digits", "--card"),
@@ -226,8 +261,13 @@ def test_a_file_name_that_is_no_text(clone):
 def test_a_card_of_thirty_gigabytes_is_one_line(clone):
     with (clone.root / "large.toml").open("wb") as file:
         file.truncate(30 << 30)
-    done = clone.call("python run_benchmark.py submit my_cnn.keras --track digits --card large.toml")
-    assert (done.returncode, done.stderr) == (2, "error: The card large.toml is larger than 20,000 bytes.\n")
+    done = clone.call(
+        "python run_benchmark.py submit my_cnn.keras --track digits --card large.toml"
+    )
+    assert (done.returncode, done.stderr) == (
+        2,
+        "error: The card large.toml is larger than 20,000 bytes.\n",
+    )
 
 
 def test_plots_of_the_board_need_the_entries_alone(clone, tmp_path):

@@ -1,4 +1,7 @@
-"""Every claim of the paper, judged by the runs there are. What the verdicts mean stands in the package's docstring."""
+"""Every claim of the paper, judged by the runs there are.
+
+What the verdicts mean stands in the package's docstring.
+"""
 
 import itertools
 import json
@@ -16,7 +19,9 @@ from metrics.statistics import Estimate
 
 YES, UNCLEAR, NO, NOT_RUN, NONE = "yes", "unclear", "no", "not run", "-"
 
-REFERENCE: dict[str, Any] = json.loads((Path(__file__).parent / "reference.json").read_text(encoding="utf-8"))
+REFERENCE: dict[str, Any] = json.loads(
+    (Path(__file__).parent / "reference.json").read_text(encoding="utf-8")
+)
 
 WIDE_CORRELATION = 0.5
 """An interval of a correlation wider than this says nothing about its size."""
@@ -115,22 +120,37 @@ def correlations(runs: list[Run]) -> Iterator[Claim]:
             rows = run.table("correlations") if run else pd.DataFrame()
             if len(rows):
                 found = rows[
-                    (rows["score"] == f"{mode}_{SHORT[short]}") & (rows["against"] == against)
-                    & (rows["norm"] == norm) & (rows["loss"] == loss)
-                ]  # fmt: skip
-            for kind, column, number in zip(("linear", "rank"), ("pearson", "spearman"), pair, strict=True):
-                name = f"{mode.upper()} against {axes[against]}, {loss}, {NORMS[norm]} {short.upper()}, {kind}"
+                    (rows["score"] == f"{mode}_{SHORT[short]}")
+                    & (rows["against"] == against)
+                    & (rows["norm"] == norm)
+                    & (rows["loss"] == loss)
+                ]
+            for kind, column, number in zip(
+                ("linear", "rank"), ("pearson", "spearman"), pair, strict=True
+            ):
+                name = (
+                    f"{mode.upper()} against {axes[against]}, {loss}, {NORMS[norm]}"
+                    f" {short.upper()}, {kind}"
+                )
                 basis = ("correlations", "cifar10", name, f"{number:+.3f}")
                 if run is None or found is None or found.empty:
                     yield Claim(*basis)
                     continue
                 row = found.iloc[0]
-                value, low, high = (float(row[c]) for c in (column, f"{column}_low", f"{column}_high"))
+                value, low, high = (
+                    float(row[c]) for c in (column, f"{column}_low", f"{column}_high")
+                )
                 yield Claim(
-                    *basis, written((value, low, high)), value, low, high, run.scale("retraining"),
-                    direction(number, low, high), size(number, low, high, wide=WIDE_CORRELATION),
+                    *basis,
+                    written((value, low, high)),
+                    value,
+                    low,
+                    high,
+                    run.scale("retraining"),
+                    direction(number, low, high),
+                    size(number, low, high, wide=WIDE_CORRELATION),
                     f"{int(row['n'])} networks",
-                )  # fmt: skip
+                )
 
 
 def _steps(groups: list[np.ndarray], *, paired: bool) -> list[Estimate]:
@@ -149,26 +169,35 @@ def _order(steps: list[Estimate]) -> str:
 def manifold_order(runs: list[Run]) -> Iterator[Claim]:
     """The stronger the training adversary, the nearer the examples: 12 panels for each of two attack losses."""
     for data, attack_loss, (norm, loss) in itertools.product(IMAGE_SETS, ("xent", "cw"), PANELS):
-        name = f"panel {NORMS[norm]}-{loss}, attack {attack_loss}: nearer with every step of strength"
+        name = (
+            f"panel {NORMS[norm]}-{loss}, attack {attack_loss}: nearer with every step of strength"
+        )
         basis = ("manifold order", data, name, "falls")
         run = best(runs, data, "manifold")
         rows = run.table("manifold") if run else pd.DataFrame()
         if len(rows):
             rows = rows[rows["attack_loss"] == attack_loss]
-            rows = rows[(rows["norm"] == "none") | ((rows["norm"] == norm) & (rows["loss"] == loss))]
+            rows = rows[
+                (rows["norm"] == "none") | ((rows["norm"] == norm) & (rows["loss"] == loss))
+            ]
         if run is None or rows.empty or (rows["norm"] == "none").all():
             yield Claim(*basis, size=NONE)
             continue
         clean = rows.loc[rows["norm"] == "none", "clean_distance"].to_numpy()
         parts = [part for _, part in rows.groupby("epsilon")]
         kept = [part.loc[part["kept"], "adversarial_distance"].to_numpy() for part in parts]
-        everything = [part.groupby("image")["adversarial_distance"].mean().to_numpy() for part in parts]
+        everything = [
+            part.groupby("image")["adversarial_distance"].mean().to_numpy() for part in parts
+        ]
         pairs = _order(_steps(everything, paired=True))
         note = f"all images, paired: {pairs}; kept: {', '.join(str(len(k)) for k in kept)}"
         enough = [k for k in kept if len(k) >= densities.SMALLEST]
         if len(enough) < len(kept):
             note += f"; a network with fewer than {densities.SMALLEST} kept examples is not judged"
-        means = [densities.scaled(k, clean).mean() if len(k) >= densities.SMALLEST else np.nan for k in kept]
+        means = [
+            densities.scaled(k, clean).mean() if len(k) >= densities.SMALLEST else np.nan
+            for k in kept
+        ]
         low, high = clean.min(), clean.max()
         verdict = _order(_steps(enough, paired=False)) if len(enough) == len(kept) else UNCLEAR
         fall = statistics.difference(enough[0], enough[-1]) if len(enough) > 1 else UNDEFINED
@@ -185,51 +214,92 @@ def manifold_peaks(runs: list[Run]) -> Iterator[Claim]:
         for member, number in peaks.items():
             adversary = member not in ("test", "standard")
             who = f"{NORMS[norm]} {member} (paper units)" if adversary else member
-            basis = ("manifold peaks", data, f"panel {NORMS[norm]}-{loss}: peak of {who}", f"about {number:g}")
+            basis = (
+                "manifold peaks",
+                data,
+                f"panel {NORMS[norm]}-{loss}: peak of {who}",
+                f"about {number:g}",
+            )
             rows = run.table("manifold") if run else pd.DataFrame()
             if len(rows):
                 rows = rows[rows["attack_loss"] == "xent"]
             standard = rows[rows["norm"] == "none"] if len(rows) else rows
             own = standard
             if adversary and len(rows):
-                exact = np.isclose(rows["epsilon"], float(member) / 2)  # paper units are twice pixel units
+                exact = np.isclose(
+                    rows["epsilon"], float(member) / 2
+                )  # paper units are twice pixel units
                 own = rows[exact & (rows["norm"] == norm) & (rows["loss"] == loss)]
             if run is None or own.empty:
                 yield Claim(*basis, direction=NONE)
                 continue
             clean = standard["clean_distance"].to_numpy()
-            values = clean if member == "test" else own.loc[own["kept"], "adversarial_distance"].to_numpy()
+            values = (
+                clean
+                if member == "test"
+                else own.loc[own["kept"], "adversarial_distance"].to_numpy()
+            )
             if len(values) < densities.SMALLEST:
-                yield Claim(*basis, scale=run.scale("manifold"), direction=NONE, size=UNCLEAR,
-                            ours=f"{len(values)} examples, too few")  # fmt: skip
+                yield Claim(
+                    *basis,
+                    scale=run.scale("manifold"),
+                    direction=NONE,
+                    size=UNCLEAR,
+                    ours=f"{len(values)} examples, too few",
+                )
                 continue
             found = densities.peak(densities.scaled(values, clean))
             verdict = size(number, found.low - READING, found.high + READING, wide=0.1)
-            yield Claim(*basis, written(found), *found[:3], run.scale("manifold"), NONE, verdict,
-                        f"{found.n} examples")  # fmt: skip
+            yield Claim(
+                *basis,
+                written(found),
+                *found[:3],
+                run.scale("manifold"),
+                NONE,
+                verdict,
+                f"{found.n} examples",
+            )
 
 
 def tilt(runs: list[Run]) -> Iterator[Claim]:
     """Adversarial training removes the tilt of the boundary, the stronger the more."""
     run = best(runs, "gaussians", "tilt")
     rows = run.table("tilt") if run else pd.DataFrame()
-    groups = [part.set_index("seed")["angle"].sort_index() for _, part in rows.groupby("epsilon")] if len(rows) else []
+    groups = (
+        [part.set_index("seed")["angle"].sort_index() for _, part in rows.groupby("epsilon")]
+        if len(rows)
+        else []
+    )
     names = ["standard", "weak", "strong"]
     for number, name in enumerate(names):
-        basis = ("tilt", "gaussians", f"tilt of the {name} network, degrees", "a picture, no number")
+        basis = (
+            "tilt",
+            "gaussians",
+            f"tilt of the {name} network, degrees",
+            "a picture, no number",
+        )
         if run is None or len(groups) != len(names):
             yield Claim(*basis, direction=NONE, size=NONE)
             continue
         found = statistics.mean(groups[number].to_numpy())
-        yield Claim(*basis, written(found, 1), *found[:3], run.scale("tilt"), NONE, NONE, f"{found.n} seeds")
+        yield Claim(
+            *basis, written(found, 1), *found[:3], run.scale("tilt"), NONE, NONE, f"{found.n} seeds"
+        )
     for (i, first), (j, second) in itertools.pairwise(enumerate(names)):
         basis = ("tilt", "gaussians", f"{first} is tilted more than {second}, by degrees", "more")
         if run is None or len(groups) != len(names):
             yield Claim(*basis, size=NONE)
             continue
         found = statistics.mean((groups[i] - groups[j]).to_numpy())
-        yield Claim(*basis, written(found, 1), *found[:3], run.scale("tilt"), direction(1, found.low, found.high),
-                    NONE, f"{found.n} seeds, paired")  # fmt: skip
+        yield Claim(
+            *basis,
+            written(found, 1),
+            *found[:3],
+            run.scale("tilt"),
+            direction(1, found.low, found.high),
+            NONE,
+            f"{found.n} seeds, paired",
+        )
 
 
 def accuracies(runs: list[Run]) -> Iterator[Claim]:
@@ -243,12 +313,23 @@ def accuracies(runs: list[Run]) -> Iterator[Claim]:
         yield Claim(*basis, direction=NONE)
     else:
         found = standard["value"], standard["low"], standard["high"]
-        yield Claim(*basis, written(found), *found, run.scale("retraining"), NONE, size(number, *found[1:], wide=0.1),
-                    f"{int(standard['n'])} test images")  # fmt: skip
+        yield Claim(
+            *basis,
+            written(found),
+            *found,
+            run.scale("retraining"),
+            NONE,
+            size(number, *found[1:], wide=0.1),
+            f"{int(standard['n'])} test images",
+        )
     for norm in ("l2", "linf"):
         number = read_off[f"test_accuracy_strongest_{norm}_xent"]
-        basis = ("accuracy", "cifar10", f"test accuracy, strongest {NORMS[norm]} xent: below the standard network's",
-                 f"about {number:g}")  # fmt: skip
+        basis = (
+            "accuracy",
+            "cifar10",
+            f"test accuracy, strongest {NORMS[norm]} xent: below the standard network's",
+            f"about {number:g}",
+        )
         label = _strongest(run, norm, "xent") if run else None
         row = _row(run, label, "test_accuracy") if run and label else None
         if run is None or row is None or standard is None:
@@ -257,19 +338,28 @@ def accuracies(runs: list[Run]) -> Iterator[Claim]:
         low, high = standard["low"] - row["high"], standard["high"] - row["low"]
         ends = row["low"] - READING, row["high"] + READING
         found = row["value"], row["low"], row["high"]
-        yield Claim(*basis, written(found), *found, run.scale("retraining"), direction(1, low, high),
-                    size(number, *ends, wide=0.1), label or "")  # fmt: skip
+        yield Claim(
+            *basis,
+            written(found),
+            *found,
+            run.scale("retraining"),
+            direction(1, low, high),
+            size(number, *ends, wide=0.1),
+            label or "",
+        )
 
 
 def scores(runs: list[Run]) -> Iterator[Claim]:
     """ROAR and KAR scores that can be read off the paper's figures."""
     run = best(runs, "cifar10", "retraining")
     places = {
-        "roar_g_standard": ("roar_gradient", None), "roar_gx_standard": ("roar_gradient_input", None),
+        "roar_g_standard": ("roar_gradient", None),
+        "roar_gx_standard": ("roar_gradient_input", None),
         "roar_l2_gx_strongest_xent": ("roar_gradient_input", "l2"),
         "roar_l2_g_strongest_xent": ("roar_gradient", "l2"),
-        "kar_g_standard": ("kar_gradient", None), "kar_gx_standard": ("kar_gradient_input", None),
-    }  # fmt: skip
+        "kar_g_standard": ("kar_gradient", None),
+        "kar_gx_standard": ("kar_gradient_input", None),
+    }
     for key, (score, norm) in places.items():
         number = REFERENCE["approximate_scores_read_off_the_figures"][key]
         mode, attribution = score.split("_", 1)
@@ -282,9 +372,17 @@ def scores(runs: list[Run]) -> Iterator[Claim]:
             yield Claim(*basis)
             continue
         value, low, high = row["value"], row["low"], row["high"]
-        yield Claim(*basis, written((value, low, high), 4), value, low, high, run.scale("retraining"),
-                    direction(number, low, high), size(number, low, high, wide=0.05),
-                    f"{int(row['n'])} retrainings")  # fmt: skip
+        yield Claim(
+            *basis,
+            written((value, low, high), 4),
+            value,
+            low,
+            high,
+            run.scale("retraining"),
+            direction(number, low, high),
+            size(number, low, high, wide=0.05),
+            f"{int(row['n'])} retrainings",
+        )
 
 
 GROUPS = (correlations, manifold_order, manifold_peaks, tilt, accuracies, scores)

@@ -12,8 +12,11 @@ from benchmark.report import read_results
 from models.errors import InputError
 
 PRESETS = {
-    "mnist": "paper-mnist", "fashion_mnist": "paper-fashion-mnist", "cifar10": "paper-cifar10", "gaussians": "paper-toy"
-}  # fmt: skip
+    "mnist": "paper-mnist",
+    "fashion_mnist": "paper-fashion-mnist",
+    "cifar10": "paper-cifar10",
+    "gaussians": "paper-toy",
+}
 """The preset that holds the paper's experiments on each data set."""
 
 
@@ -45,7 +48,8 @@ class Run:
     def of_the_paper(self, measure: str) -> tuple[int, int]:
         """How many of the paper's networks it holds for a measure, trained exactly as there, and how many there are.
 
-        None where the data, the model, the training or the measure's own settings differ from the preset's.
+        None where the data, the model, the training or the measure's own settings differ from the
+        preset's.
         """
         if self.config.data.name not in PRESETS:
             return 0, 0
@@ -55,7 +59,9 @@ class Run:
         same = all(getattr(self.config, s) == getattr(preset, s) for s in sections)
         if measure == "manifold":
             same = same and self.config.vae_gan == preset.vae_gan
-        mine = {network for network, measured in networks(self.config).items() if measure in measured}
+        mine = {
+            network for network, measured in networks(self.config).items() if measure in measured
+        }
         return (len(mine & theirs) if same else 0), len(theirs)
 
     def scale(self, measure: str) -> str:
@@ -71,17 +77,22 @@ def read(folders: list[Path]) -> list[Run]:
     """The runs in these folders.
 
     Raises:
-        InputError: A folder is named twice or holds no finished run; two runs of one data set have the same scale.
+        InputError: A folder is named twice or holds no finished run; two runs of one data set have
+            the same scale.
     """
     found: list[Run] = []
     for folder in folders:
         tables, _ = read_results(folder)
         run = Run(folder, configuration.load(folder / "config.toml"), tables)
         for other in found:
-            if (other.config.data.name, other.config.scale) == (run.config.data.name, run.config.scale):
+            if (other.config.data.name, other.config.scale) == (
+                run.config.data.name,
+                run.config.scale,
+            ):
                 raise InputError(
-                    f"{other.folder} and {folder} hold runs of the same data set ({run.config.data.name}) at the same "
-                    f"scale ({run.config.scale}). Give one of them."
+                    f"{other.folder} and {folder} hold runs of the same data set"
+                    f" ({run.config.data.name}) at the same scale ({run.config.scale}). Give one of"
+                    " them."
                 )
         found.append(run)
     return found
@@ -90,4 +101,6 @@ def read(folders: list[Path]) -> list[Run]:
 def best(runs: list[Run], data: str, measure: str) -> Run | None:
     """The run to judge a data set's claims by: the one with most of the paper's networks, then most networks."""
     with_it = [run for run in runs if run.config.data.name == data and run.measures(measure)]
-    return max(with_it, key=lambda run: (run.of_the_paper(measure)[0], run.measures(measure)), default=None)
+    return max(
+        with_it, key=lambda run: (run.of_the_paper(measure)[0], run.measures(measure)), default=None
+    )

@@ -1,9 +1,9 @@
 """Admits a submitted `.keras` file, which is hostile until shown otherwise.
 
-`admit` copies the file, has it read and tried by a confined process (`confinement.py`, `child.py`), and takes from that
-process a configuration and an array of numbers, both again checked here by the same plain Python. The model it returns
-is built in this process from layer classes on our list; no byte of HDF5 or ZIP is read here, and Keras deserialises
-nothing.
+`admit` copies the file, has it read and tried by a confined process (`confinement.py`, `child.py`),
+and takes from that process a configuration and an array of numbers, both again checked here by the
+same plain Python. The model it returns is built in this process from layer classes on our list; no
+byte of HDF5 or ZIP is read here, and Keras deserialises nothing.
 """
 
 import hashlib
@@ -43,8 +43,8 @@ class Admitted(NamedTuple):
 
     Attributes:
         model: Built in this process: stock layers, flat, with canonical names, not compiled.
-        sha256: Of what it computes: its canonical graph and its weights. Names, training state and the file's layout do
-            not matter.
+        sha256: Of what it computes: its canonical graph and its weights. Names, training state and
+            the file's layout do not matter.
         file_sha256: Of the file as it was submitted.
         parameters: Number of weights, those of batch normalisation among them.
         probe: What the confined process measured; see `probe.py`.
@@ -72,7 +72,9 @@ def check_path(path: str | Path) -> Path:
         Refused: It is an address, a folder, a device, a file of another format, or not there.
     """
     text = os.fspath(path)
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text) or text.startswith(("hf:", "kaggle:", "gs:", "s3:")):
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text) or text.startswith(
+        ("hf:", "kaggle:", "gs:", "s3:")
+    ):
         raise Refused(f"{shown(text)} is an address; give a .keras file on this machine.")
     if "\0" in text:
         raise Refused(f"{shown(text)} is not a file name.")
@@ -97,7 +99,9 @@ def _copy(path: Path, target: Path) -> str:
     """Copies the file, at most as much as is accepted, and returns the SHA-256 of exactly what was copied."""
     digest = hashlib.sha256()
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe put there now must not block
+        descriptor = os.open(
+            path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+        )  # a pipe put there now must not block
     except OSError:
         raise Refused(f"{shown(path.name)} cannot be read.") from None
     with os.fdopen(descriptor, "rb") as source, target.open("xb") as copy:
@@ -106,7 +110,9 @@ def _copy(path: Path, target: Path) -> str:
             raise Refused(f"{shown(path.name)} is not a plain file.")
         size = status.st_size
         if size > archive.MAX_FILE_BYTES:
-            raise Refused(f"The file is {size} bytes; at most {archive.MAX_FILE_BYTES} are accepted.")
+            raise Refused(
+                f"The file is {size} bytes; at most {archive.MAX_FILE_BYTES} are accepted."
+            )
         while part := source.read(min(1 << 20, size)):  # no more, should the file grow meanwhile
             size -= len(part)
             digest.update(part)
@@ -115,7 +121,10 @@ def _copy(path: Path, target: Path) -> str:
 
 
 def _output(folder: Path, name: str, most: int) -> bytes:
-    """An output of the confined process. It was made here before, and that process can move no files."""
+    """An output of the confined process.
+
+    It was made here before, and that process can move no files.
+    """
     with (folder / name).open("rb") as file:
         content = file.read(most + 1)
     if len(content) > most:
@@ -128,12 +137,15 @@ def _verdict(folder: Path, completed: Completed, limits: Limits) -> dict[str, An
     if completed.timed_out:
         raise Refused(f"The model was not loaded and tried within {limits.wall_seconds:g} seconds.")
     if completed.returncode == -signal.SIGXCPU:
-        raise Refused(f"The model was not loaded and tried within {limits.cpu_seconds} seconds of processor time.")
+        raise Refused(
+            f"The model was not loaded and tried within {limits.cpu_seconds} seconds of processor"
+            " time."
+        )
     if completed.returncode != 0:
         why = f"ended with signal {-completed.returncode}" if completed.returncode < 0 else "failed"
         raise Refused(
-            f"The confined process that loads the model {why}: the file is damaged, or the model needs more than "
-            f"{limits.memory_bytes} bytes of memory."
+            f"The confined process that loads the model {why}: the file is damaged, or the model"
+            f" needs more than {limits.memory_bytes} bytes of memory."
         )
     try:
         verdict = json.loads(_output(folder, child.VERDICT, MAX_VERDICT_BYTES))
@@ -159,7 +171,10 @@ def _measured(verdict: dict[str, Any]) -> dict[str, Any]:
 def _arrays(content: bytes, found: graph.Graph) -> list[np.ndarray]:
     arrays, at = [], 0
     if len(content) != 4 * found.parameters:
-        raise Refused(f"The confined process wrote {len(content)} bytes of weights, not {4 * found.parameters}.")
+        raise Refused(
+            f"The confined process wrote {len(content)} bytes of weights, not"
+            f" {4 * found.parameters}."
+        )
     for part, variable in found.arrays():
         size = math.prod(variable.shape)
         array = np.frombuffer(content, "<f4", size, at).reshape(variable.shape).astype(np.float32)
@@ -191,8 +206,8 @@ def admit(
         The model and what is known of it.
 
     Raises:
-        Refused: The file, the configuration, the weights or the model's behaviour break a rule, or this machine cannot
-            confine a process; the message is one printable line.
+        Refused: The file, the configuration, the weights or the model's behaviour break a rule, or
+            this machine cannot confine a process; the message is one printable line.
     """
     from models.untrusted.build import build, fingerprint
 
@@ -202,14 +217,18 @@ def admit(
         file_sha256 = _copy(path, folder / child.SUBMITTED)
         np.save(folder / child.IMAGES, np.ascontiguousarray(images, np.float32), allow_pickle=False)
         arguments = [list(map(int, input_shape)), int(num_classes)]
-        done = confined("models.untrusted.child", arguments, folder=folder, outputs=child.OUTPUTS, limits=limits)
+        done = confined(
+            "models.untrusted.child", arguments, folder=folder, outputs=child.OUTPUTS, limits=limits
+        )
         measured = _measured(_verdict(folder, done, limits))
         config = _output(folder, child.CONFIGURATION, 2 * archive.MEMBERS["config.json"])
         found = graph.flatten(configuration.read(config), input_shape, num_classes)
         arrays = _arrays(_output(folder, child.ARRAYS, 4 * graph.MAX_PARAMETERS), found)
     with KERAS_LOCK:
         model = build(found, arrays)
-    return Admitted(model, fingerprint(found, arrays), file_sha256, found.parameters, measured, done.confinement)
+    return Admitted(
+        model, fingerprint(found, arrays), file_sha256, found.parameters, measured, done.confinement
+    )
 
 
 __all__ = ["DEFAULT_LIMITS", "Admitted", "Limits", "Refused", "admit", "check_path"]

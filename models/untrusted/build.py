@@ -1,7 +1,8 @@
 """From a graph and its arrays to a Keras model; nothing of the submitted file is left but numbers and argument values.
 
-Keras' own deserialiser is not used: layers are made by calling their classes with clean arguments, and the graph is
-made by calling the layers. This runs twice, in the confined process and in the caller's.
+Keras' own deserialiser is not used: layers are made by calling their classes with clean arguments,
+and the graph is made by calling the layers. This runs twice, in the confined process and in the
+caller's.
 """
 
 import hashlib
@@ -18,20 +19,27 @@ from models.untrusted.refusal import Refused, one_line
 
 def _connect(graph: Graph) -> tuple[keras.Model, list[keras.Layer]]:
     layers = [
-        getattr(keras.layers, part.class_name)(**part.arguments, name=f"{snake(part.class_name)}_{i}", dtype="float32")
+        getattr(keras.layers, part.class_name)(
+            **part.arguments, name=f"{snake(part.class_name)}_{i}", dtype="float32"
+        )
         for i, part in enumerate(graph.parts)
     ]
     tensors = [keras.Input(graph.input_shape, dtype="float32", name="pixels")]
     for call in graph.calls:
         part = graph.parts[call.layer]
         try:
-            tensor = _call(layers[call.layer], part.class_name, [tensors[i] for i in call.inputs], call)
+            tensor = _call(
+                layers[call.layer], part.class_name, [tensors[i] for i in call.inputs], call
+            )
         except Exception as error:
             raise refuse(
-                f"{part.label} cannot be built: {one_line(str(error).strip() or type(error).__name__)}"
+                f"{part.label} cannot be built:"
+                f" {one_line(str(error).strip() or type(error).__name__)}"
             ) from None
         if tuple(tensor.shape) != (None, *call.shape):
-            raise refuse(f"{part.label} has shape {tuple(tensor.shape)} in Keras, not {(None, *call.shape)}.")
+            raise refuse(
+                f"{part.label} has shape {tuple(tensor.shape)} in Keras, not {(None, *call.shape)}."
+            )
         tensors.append(tensor)
     return keras.Model(tensors[0], tensors[-1], name="submitted"), layers
 
@@ -66,13 +74,18 @@ def build(graph: Graph, arrays: list[np.ndarray]) -> keras.Model:
     for (part, variable), array in zip(graph.arrays(), arrays, strict=True):
         weight = attrgetter(variable.attribute)(of[part.group])
         if tuple(weight.shape) != variable.shape or array.shape != variable.shape:
-            raise refuse(f"{part.label}: {variable.attribute} has shape {tuple(weight.shape)}, not {variable.shape}.")
+            raise refuse(
+                f"{part.label}: {variable.attribute} has shape {tuple(weight.shape)}, not"
+                f" {variable.shape}."
+            )
         weight.assign(array)
         given += 1
     for part, layer in zip(graph.parts, layers, strict=True):
         if part.class_name == "Normalization" and part.variables:
             layer.finalize_state()
-    floats = sum(keras.backend.standardize_dtype(weight.dtype) == "float32" for weight in model.variables)
+    floats = sum(
+        keras.backend.standardize_dtype(weight.dtype) == "float32" for weight in model.variables
+    )
     if floats != given:
         raise refuse(f"the model has {floats} weights in Keras, not {given}.")
     return model

@@ -1,8 +1,9 @@
 """The inside of the confinement: started as a program of its own, it locks itself in and only then imports anything.
 
-Nothing but the standard library is imported before the locks are on. In order: resource limits, death with the parent,
-a network namespace, no capabilities, no new privileges, Landlock, seccomp. What holds is reported to the parent through
-a pipe, which is closed before the payload begins, so a payload cannot claim more.
+Nothing but the standard library is imported before the locks are on. In order: resource limits,
+death with the parent, a network namespace, no capabilities, no new privileges, Landlock, seccomp.
+What holds is reported to the parent through a pipe, which is closed before the payload begins, so a
+payload cannot claim more.
 """
 
 import contextlib
@@ -87,13 +88,22 @@ def _landlock() -> bool:
     version = _libc.syscall(_LANDLOCK_CREATE, None, ctypes.c_size_t(0), 1)
     if version < 1:
         return False
-    changes = (1 << 1) | sum(1 << bit for bit in range(4, 13))  # write to files; make and remove anything
-    changes |= (1 << 13 if version >= 2 else 0) | (1 << 14 if version >= 3 else 0) | (1 << 15 if version >= 5 else 0)
+    changes = (1 << 1) | sum(
+        1 << bit for bit in range(4, 13)
+    )  # write to files; make and remove anything
+    changes |= (
+        (1 << 13 if version >= 2 else 0)
+        | (1 << 14 if version >= 3 else 0)
+        | (1 << 15 if version >= 5 else 0)
+    )
     network = 0b11 if version >= 4 else 0  # bind and connect
     scope = 0b11 if version >= 6 else 0  # abstract sockets of and signals to processes outside
     size = 8 if version < 4 else 16 if version < 6 else 24
     ruleset = _libc.syscall(
-        _LANDLOCK_CREATE, struct.pack("<3Q", changes, network, scope)[:size], ctypes.c_size_t(size), 0
+        _LANDLOCK_CREATE,
+        struct.pack("<3Q", changes, network, scope)[:size],
+        ctypes.c_size_t(size),
+        0,
     )
     if ruleset < 0:
         return False
@@ -149,8 +159,12 @@ def filter_program(machine: str, pid: int) -> list[tuple[int, int, int, int]]:
     when("kill", low(0), (_JEQ, 1, 0, pid))
     when("tgkill", low(0), (_JEQ, 1, 0, pid))
     when("prctl", low(0), (_JEQ, 0, 1, _PR_SET_PDEATHSIG))
-    when("prlimit64", low(2), (_JEQ, 0, 2, 0), high(2), (_JEQ, 1, 0, 0))  # limits may be read, not set
-    when("ioctl", low(1), (_JEQ, 1, 0, _TIOCSTI), (_JEQ, 0, 1, _TIOCLINUX))  # typing into a terminal
+    when(
+        "prlimit64", low(2), (_JEQ, 0, 2, 0), high(2), (_JEQ, 1, 0, 0)
+    )  # limits may be read, not set
+    when(
+        "ioctl", low(1), (_JEQ, 1, 0, _TIOCSTI), (_JEQ, 0, 1, _TIOCLINUX)
+    )  # typing into a terminal
     return [*program, (_RETURN, 0, 0, _ALLOW)]
 
 
@@ -196,7 +210,9 @@ def main() -> NoReturn:
         json.dump(held, report)
     if "seccomp" not in held:
         os._exit(3)
-    tempfile.tempdir = str(Path.cwd())  # TensorFlow asks for its name when it is imported; none can be found by trying
+    tempfile.tempdir = str(
+        Path.cwd()
+    )  # TensorFlow asks for its name when it is imported; none can be found by trying
     payload = importlib.import_module(order["module"])
     payload.main(order["arguments"], order["outputs"])
     sys.stdout.flush()

@@ -1,8 +1,9 @@
 """What runs inside the confinement: everything that reads the submitted file.
 
-First with the standard library, NumPy and h5py alone, so that most of what is refused is refused in a fraction of a
-second; then, with Keras, the model is built and tried. It writes a verdict, and for an accepted file its configuration
-(without what belongs to training) and its weights as plain float32 bytes.
+First with the standard library, NumPy and h5py alone, so that most of what is refused is refused in
+a fraction of a second; then, with Keras, the model is built and tried. It writes a verdict, and for
+an accepted file its configuration (without what belongs to training) and its weights as plain
+float32 bytes.
 """
 
 import json
@@ -24,7 +25,9 @@ _NOT_NEEDED = ("matplotlib", "sklearn", "pandas")
 """Keras imports these where they are installed, and goes without where they are not: some seconds less."""
 
 
-def examine(data: bytes, input_shape: tuple[int, ...], num_classes: int) -> tuple[bytes, graph.Graph, list[np.ndarray]]:
+def examine(
+    data: bytes, input_shape: tuple[int, ...], num_classes: int
+) -> tuple[bytes, graph.Graph, list[np.ndarray]]:
     """Checks a whole file without Keras.
 
     Args:
@@ -59,7 +62,9 @@ def _try(probe: Callable[..., dict[str, Any]], model: Any, num_classes: int) -> 
         return probe(model, images, num_classes)
     except (Refused, MemoryError):
         raise
-    except Exception as error:  # whatever the backend raises: out of memory, an operation it does not have
+    except (
+        Exception
+    ) as error:  # whatever the backend raises: out of memory, an operation it does not have
         text = str(error).strip() or type(error).__name__
         raise Refused(f"The model fails on images: {text}") from None
 
@@ -75,7 +80,10 @@ def main(arguments: list[Any], outputs: dict[str, int]) -> None:
     try:
         config, found, arrays = examine(Path(SUBMITTED).read_bytes(), input_shape, num_classes)
 
-        for name in [*_NOT_NEEDED, *(["jax"] if os.environ["KERAS_BACKEND"] == "tensorflow" else [])]:
+        for name in [
+            *_NOT_NEEDED,
+            *(["jax"] if os.environ["KERAS_BACKEND"] == "tensorflow" else []),
+        ]:
             sys.modules[name] = None  # type: ignore[assignment]
         from models import backend
         from models.untrusted.build import build
@@ -88,7 +96,10 @@ def main(arguments: list[Any], outputs: dict[str, int]) -> None:
         _write(outputs[VERDICT], [json.dumps({"refused": str(refused)}).encode()])
         return
     except MemoryError:
-        _write(outputs[VERDICT], [json.dumps({"refused": "The model needs more memory than it may use."}).encode()])
+        _write(
+            outputs[VERDICT],
+            [json.dumps({"refused": "The model needs more memory than it may use."}).encode()],
+        )
         return
     _write(outputs[ARRAYS], [np.ascontiguousarray(array, "<f4").data for array in arrays])
     _write(outputs[CONFIGURATION], [config])

@@ -1,8 +1,9 @@
 """`config.json`, walked against the allow-list: from nested JSON to a flat list of layers and of their calls.
 
-The walk never asks Keras for anything and never follows a name: a class is a key of `allowed.LAYERS` or it is refused.
-Nested models are laid open into the one graph, so what comes out is the same for a network saved as one model or as
-models within models. `compile_config` (loss, optimizer, metrics) is not looked at and goes no further.
+The walk never asks Keras for anything and never follows a name: a class is a key of
+`allowed.LAYERS` or it is refused. Nested models are laid open into the one graph, so what comes out
+is the same for a network saved as one model or as models within models. `compile_config` (loss,
+optimizer, metrics) is not looked at and goes no further.
 """
 
 import re
@@ -23,8 +24,24 @@ MAX_CALLS = 64
 MAX_TOTAL_CALLS = 2000
 """Calls of layers, a nested model's layers counted at each of its calls."""
 
-_LAYER_KEYS = {"module", "class_name", "config", "registered_name", "build_config", "name", "inbound_nodes"}
-_MODEL_ARGUMENTS = {"name", "trainable", "dtype", "layers", "build_input_shape", "input_layers", "output_layers"}
+_LAYER_KEYS = {
+    "module",
+    "class_name",
+    "config",
+    "registered_name",
+    "build_config",
+    "name",
+    "inbound_nodes",
+}
+_MODEL_ARGUMENTS = {
+    "name",
+    "trainable",
+    "dtype",
+    "layers",
+    "build_input_shape",
+    "input_layers",
+    "output_layers",
+}
 _IGNORED_KEYS = {"compile_config", "shared_object_id"}
 
 
@@ -70,7 +87,9 @@ Walked = tuple[dict[str, Layer], dict[str, list[int | None]]]
 
 def snake(class_name: str) -> str:
     """The name of a class as Keras writes it into weights files: `Conv2DTranspose` is `conv2d_transpose`."""
-    return re.sub("([a-z])([A-Z])", r"\1_\2", re.sub("(.)([A-Z][a-z]+)", r"\1_\2", class_name)).lower()
+    return re.sub(
+        "([a-z])([A-Z])", r"\1_\2", re.sub("(.)([A-Z][a-z]+)", r"\1_\2", class_name)
+    ).lower()
 
 
 def refuse(what: str) -> Refused:
@@ -87,27 +106,42 @@ def _class_of(data: Any, what: str) -> tuple[str, dict[str, Any], str]:
     """Class, configuration and name of a serialised layer or model, if its class is on the list."""
     if not isinstance(data, dict) or not isinstance(data.get("class_name"), str):
         raise refuse(f"{what} is not a layer but {shown(data)}.")
-    class_name, module, registered = data["class_name"], data.get("module"), data.get("registered_name")
+    class_name, module, registered = (
+        data["class_name"],
+        data.get("module"),
+        data.get("registered_name"),
+    )
     config = data.get("config")
     name = config.get("name") if isinstance(config, dict) else data.get("name")
     label = f"layer {shown(name)}" if isinstance(name, str) else what
     known = class_name in LAYERS or class_name in MODELS or class_name == "InputLayer"
     if not known:
-        raise refuse(f"{label} is of class {shown(class_name)[1:-1]}, which is not on the list of allowed layers.")
+        raise refuse(
+            f"{label} is of class {shown(class_name)[1:-1]}, which is not on the list of allowed"
+            " layers."
+        )
     if module not in MODELS.get(class_name, ("keras.layers",)):
         raise refuse(
             f"{label} of class {class_name} is of module {shown(module)}, not keras.layers: "
             "custom objects and operations are refused."
         )
     if registered not in (None, class_name):
-        raise refuse(f"{label} of class {class_name} is registered as {shown(registered)}: custom objects are refused.")
+        raise refuse(
+            f"{label} of class {class_name} is registered as {shown(registered)}: custom objects"
+            " are refused."
+        )
     extra = sorted(set(data) - _LAYER_KEYS - _IGNORED_KEYS)
     if extra:
-        raise refuse(f"{label} of class {class_name} has the key {shown(extra[0])}, which Keras does not write.")
+        raise refuse(
+            f"{label} of class {class_name} has the key {shown(extra[0])}, which Keras does not"
+            " write."
+        )
     if not isinstance(config, dict):
         raise refuse(f"{label} of class {class_name} has no configuration.")
     if not isinstance(name, str) or not 0 < len(name) <= 128:
-        raise refuse(f"{label} of class {class_name} has a name that is not text of 1 to 128 characters.")
+        raise refuse(
+            f"{label} of class {class_name} has a name that is not text of 1 to 128 characters."
+        )
     return class_name, config, name
 
 
@@ -116,7 +150,10 @@ def _arguments(class_name: str, config: dict[str, Any], name: str) -> dict[str, 
     allowed = LAYERS[class_name]
     extra = sorted(set(config) - set(allowed))
     if extra:
-        raise refuse(f"{where(name, class_name)} has the argument {shown(extra[0])}, which is not on its list.")
+        raise refuse(
+            f"{where(name, class_name)} has the argument {shown(extra[0])}, which is not on its"
+            " list."
+        )
     clean = {}
     for key, argument in allowed.items():
         value = config.get(key, argument.default)
@@ -125,7 +162,9 @@ def _arguments(class_name: str, config: dict[str, Any], name: str) -> dict[str, 
         try:
             value = argument.rule(value)
         except Unfit as unfit:
-            raise refuse(f"{where(name, class_name)}: {key} is {shown(config.get(key))}; it {unfit}.") from None
+            raise refuse(
+                f"{where(name, class_name)}: {key} is {shown(config.get(key))}; it {unfit}."
+            ) from None
         if argument.kept:
             clean[key] = value
     return clean
@@ -142,8 +181,12 @@ def _input_shape(config: dict[str, Any], name: str) -> list[int | None]:
         raise refuse(f"{label}: batch_shape is {shown(shape)}; it must be a list of 2 to 8 sizes.")
     if shape[0] is not None:
         raise refuse(f"{label} fixes the batch size at {shown(shape[0])}; it must be free (null).")
-    if any(size is not None and (type(size) is not int or not 1 <= size <= 1 << 24) for size in shape):
-        raise refuse(f"{label}: batch_shape is {shown(shape)}; sizes must be positive integers or null.")
+    if any(
+        size is not None and (type(size) is not int or not 1 <= size <= 1 << 24) for size in shape
+    ):
+        raise refuse(
+            f"{label}: batch_shape is {shown(shape)}; sizes must be positive integers or null."
+        )
     if any(config.get(key) not in (None, False) for key in ("sparse", "ragged", "optional")):
         raise refuse(f"{label} is sparse, ragged or optional; it must be none of these.")
     try:
@@ -155,7 +198,11 @@ def _input_shape(config: dict[str, Any], name: str) -> list[int | None]:
 
 def _tensor(data: Any, label: str) -> Tensor:
     """A `__keras_tensor__`, which names where a call's input comes from."""
-    config = data.get("config") if isinstance(data, dict) and data.get("class_name") == "__keras_tensor__" else None
+    config = (
+        data.get("config")
+        if isinstance(data, dict) and data.get("class_name") == "__keras_tensor__"
+        else None
+    )
     history = config.get("keras_history") if isinstance(config, dict) else None
     return _history(history, label)
 
@@ -183,7 +230,11 @@ def _call(node: Any, label: str, attention: bool) -> tuple[list[Tensor], dict[st
         raise refuse(f"{label} is called in a form that Keras does not write.")
     flat = args[0] if len(args) == 1 and isinstance(args[0], list) else args
     if attention:
-        flat = [value for value in [*flat, *(kwargs.get(k) for k in ("query", "value", "key")[len(flat) :])] if value]
+        flat = [
+            value
+            for value in [*flat, *(kwargs.get(k) for k in ("query", "value", "key")[len(flat) :])]
+            if value
+        ]
         kwargs = {k: v for k, v in kwargs.items() if k not in ("query", "value", "key")}
     if not 1 <= len(flat) <= 64:
         raise refuse(f"{label} is called with {len(flat)} tensors; 1 to 64 are accepted.")
@@ -191,8 +242,12 @@ def _call(node: Any, label: str, attention: bool) -> tuple[list[Tensor], dict[st
     for key, value in kwargs.items():
         if attention and key == "use_causal_mask" and type(value) is bool:
             options[key] = value
-        elif value is not None and not (value is False and key in ("training", "return_attention_scores")):
-            raise refuse(f"{label} is called with {shown(key)} = {shown(value)}, which is not accepted.")
+        elif value is not None and not (
+            value is False and key in ("training", "return_attention_scores")
+        ):
+            raise refuse(
+                f"{label} is called with {shown(key)} = {shown(value)}, which is not accepted."
+            )
     return [_tensor(value, label) for value in flat], {k: v for k, v in options.items() if v}
 
 
@@ -200,7 +255,9 @@ def _single(value: Any, what: str) -> Tensor:
     """The one entry of `input_layers` or `output_layers`."""
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], list):
         value = value[0]
-    if isinstance(value, dict) or (isinstance(value, list) and value and isinstance(value[0], list)):
+    if isinstance(value, dict) or (
+        isinstance(value, list) and value and isinstance(value[0], list)
+    ):
         raise refuse(f"{what}; exactly one is accepted.")
     return _history(value, what)
 
@@ -236,7 +293,9 @@ def _calls(data: dict[str, Any], label: str, kind: str, count: _Count) -> Calls:
     return [_call(node, label, kind == "MultiHeadAttention") for node in nodes]
 
 
-def _walk(class_name: str, config: dict[str, Any], label: str, group: str, depth: int, count: _Count) -> Walked:
+def _walk(
+    class_name: str, config: dict[str, Any], label: str, group: str, depth: int, count: _Count
+) -> Walked:
     """The layers of a model, and the shapes of its inputs."""
     layers: dict[str, Layer] = {}
     inputs: dict[str, list[int | None]] = {}
@@ -255,7 +314,9 @@ def _walk(class_name: str, config: dict[str, Any], label: str, group: str, depth
         path = f"{group}layers/{snake(kind)}" + (f"_{number}" if number else "")
         calls = _calls(data, where(name, kind), kind, count) if class_name == "Functional" else []
         if kind in MODELS:
-            layers[name] = Layer(kind, name, path, {}, calls, _model(kind, inner, name, f"{path}/", depth + 1, count))
+            layers[name] = Layer(
+                kind, name, path, {}, calls, _model(kind, inner, name, f"{path}/", depth + 1, count)
+            )
         else:
             layers[name] = Layer(kind, name, path, _arguments(kind, inner, name), calls)
     if not layers:
@@ -265,7 +326,9 @@ def _walk(class_name: str, config: dict[str, Any], label: str, group: str, depth
     return layers, inputs
 
 
-def _model(class_name: str, config: dict[str, Any], name: str, group: str, depth: int, count: _Count) -> Model:
+def _model(
+    class_name: str, config: dict[str, Any], name: str, group: str, depth: int, count: _Count
+) -> Model:
     """A model and all that is in it."""
     label = where(name, class_name)
     if depth > MAX_DEPTH:
@@ -281,7 +344,9 @@ def _model(class_name: str, config: dict[str, Any], name: str, group: str, depth
         raise refuse(f"{label} has an input {shown(source.layer)} that is not an InputLayer.")
     output = _single(config.get("output_layers"), f"{label} has several outputs")
     last = layers.get(output.layer)
-    if last and last.class_name == "Functional":  # Keras counts the calls of such a model from 1 here, from 0 elsewhere
+    if (
+        last and last.class_name == "Functional"
+    ):  # Keras counts the calls of such a model from 1 here, from 0 elsewhere
         output = Tensor(output.layer, output.call - 1)
     return Model(list(layers.values()), source.layer, inputs[source.layer], output)
 

@@ -1,11 +1,12 @@
 """Runs a module of ours in a process that can do nothing but compute: the outside of the confinement.
 
-The process cannot reach a network, start a process or a program, open any file for writing, or outlive its limits or
-this process. It writes results through descriptors that are open before it is locked in, so what it can put on disk is
-bounded too. Linux only: seccomp is what denies these things, and without it nothing is run.
+The process cannot reach a network, start a process or a program, open any file for writing, or
+outlive its limits or this process. It writes results through descriptors that are open before it is
+locked in, so what it can put on disk is bounded too. Linux only: seccomp is what denies these
+things, and without it nothing is run.
 
-Reading is not restricted: a process that can send nothing anywhere but into its few outputs gains little by it, and
-everything it puts out is taken as hostile.
+Reading is not restricted: a process that can send nothing anywhere but into its few outputs gains
+little by it, and everything it puts out is taken as hostile.
 """
 
 import json
@@ -64,7 +65,9 @@ class Completed(NamedTuple):
 
 def _environment(folder: Path) -> dict[str, str]:
     """A fresh environment: the caller's secrets stay here, and every library runs small and on the processor."""
-    kept = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "SYSTEMROOT") if name in os.environ}
+    kept = {
+        name: os.environ[name] for name in ("LD_LIBRARY_PATH", "SYSTEMROOT") if name in os.environ
+    }
     path = [str(_ROOT), *(entry for entry in sys.path if entry and Path(entry).is_absolute())]
     return kept | {
         "PATH": "/usr/bin:/bin",
@@ -117,15 +120,21 @@ def _end(process: subprocess.Popen) -> None:
 
 
 def confined(
-    module: str, arguments: list[Any], *, folder: Path, outputs: Sequence[str] = (), limits: Limits = DEFAULT_LIMITS
+    module: str,
+    arguments: list[Any],
+    *,
+    folder: Path,
+    outputs: Sequence[str] = (),
+    limits: Limits = DEFAULT_LIMITS,
 ) -> Completed:
     """Runs `module.main(arguments, outputs)` confined.
 
     Args:
-        module: An importable module with a function `main(arguments, outputs)`, where `outputs` maps names to open
-            descriptors. It is imported inside the confinement.
+        module: An importable module with a function `main(arguments, outputs)`, where `outputs`
+            maps names to open descriptors. It is imported inside the confinement.
         arguments: JSON values for it.
-        folder: An existing empty folder: its working folder, and where the outputs and `log.txt` come to lie.
+        folder: An existing empty folder: its working folder, and where the outputs and `log.txt`
+            come to lie.
         outputs: Names of the files that it may write.
         limits: What it may use.
 
@@ -137,7 +146,8 @@ def confined(
     """
     if sys.platform != "linux":
         raise Refused(
-            "Submitted models are loaded on Linux only: other systems cannot confine the process that does it."
+            "Submitted models are loaded on Linux only: other systems cannot confine the process"
+            " that does it."
         )
     deadline = time.monotonic() + limits.wall_seconds
     create = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -179,7 +189,8 @@ def confined(
                 os.close(descriptor)
     if "seccomp" not in held and not timed_out:
         raise Refused(
-            "Submitted models cannot be loaded here: the process that does it cannot be confined (no seccomp)."
+            "Submitted models cannot be loaded here: the process that does it cannot be confined"
+            " (no seccomp)."
         )
     with (folder / "log.txt").open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - 4000))

@@ -1,6 +1,7 @@
 """JSON from a hostile file, read strictly: UTF-8, bounded depth, no NaN, no duplicate keys, no number of absurd length.
 
-Python's reader takes NaN and Infinity, keeps the last of two equal keys, and recurses as deep as a text asks.
+Python's reader takes NaN and Infinity, keeps the last of two equal keys, and recurses as deep as a
+text asks.
 """
 
 import json
@@ -14,7 +15,9 @@ MAX_JSON_DEPTH = 64
 """Brackets within brackets. Four nested models, each layer with its initialisers, need about 40."""
 MAX_NUMBER_CHARACTERS = 32
 
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)  # an unclosed string is one token too
+_TOKEN = re.compile(
+    r'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL
+)  # an unclosed string is one token too
 
 
 def _check_depth(member: str, text: str) -> None:
@@ -90,7 +93,10 @@ def check_metadata(content: bytes) -> None:
     metadata = read("metadata.json", content)
     version = metadata.get("keras_version")
     if not isinstance(version, str) or not re.fullmatch(r"3\.\d{1,4}(\.[0-9a-z.]{1,16})?", version):
-        raise Refused(f"metadata.json: keras_version is {shown(version)}; only models saved by Keras 3 are accepted.")
+        raise Refused(
+            f"metadata.json: keras_version is {shown(version)}; only models saved by Keras 3 are"
+            " accepted."
+        )
     extra = sorted(set(metadata) - {"keras_version", "date_saved"})
     if extra:
         raise Refused(f"metadata.json: the key {shown(extra[0])} is not one that Keras writes.")

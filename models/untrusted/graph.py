@@ -1,7 +1,7 @@
 """The flat graph of a model: every layer once, every call in an order that can be computed, every shape known.
 
-This is what is built, hashed and compared. It is worked out in plain Python from the walked configuration, together
-with what the model costs; the caps are here.
+This is what is built, hashed and compared. It is worked out in plain Python from the walked
+configuration, together with what the model costs; the caps are here.
 """
 
 import json
@@ -16,13 +16,16 @@ from models.untrusted.shapes import Effect, Shape, Variable
 MAX_PARAMETERS = 50_000_000
 """Weights in all. ResNet-50 has 25.6 million, WideResNet-28-10 36.5, WideResNet-34-10 46.2."""
 MAX_ACTIVATIONS = 4 << 20
-"""Numbers one layer may hold for one image. WideResNet-28-10 on 32x32 images holds 164 thousand, ResNet-50 on 224x224
-images 0.8 million."""
+"""Numbers one layer may hold for one image. WideResNet-28-10 on 32x32 images holds 164 thousand,
+ResNet-50 on 224x224 images 0.8 million."""
 MAX_TOTAL_ACTIVATIONS = 32 << 20
-"""The sum over all calls of layers: 128 MiB an image. ResNet-50 on 32x32 images (no striding in its first layers) comes
-to about 10 million."""
+"""The sum over all calls of layers: 128 MiB an image. ResNet-50 on 32x32 images (no striding in its
+first layers) comes to about 10 million."""
 MAX_MULTIPLY_ADDS = 8_000_000_000
-"""For one image. ResNet-50 on 32x32 images needs 1.3 thousand million, WideResNet-28-10 5.2, WideResNet-34-10 6.7."""
+"""For one image.
+
+ResNet-50 on 32x32 images needs 1.3 thousand million, WideResNet-28-10 5.2, WideResNet-34-10 6.7.
+"""
 
 
 class Call(NamedTuple):
@@ -68,7 +71,12 @@ class Graph(NamedTuple):
 
     def arrays(self) -> list[tuple[Part, Variable]]:
         """The weights that inference uses, in order."""
-        return [(part, variable) for part in self.parts for variable in part.variables if not variable.counter]
+        return [
+            (part, variable)
+            for part in self.parts
+            for variable in part.variables
+            if not variable.counter
+        ]
 
     def canonical(self) -> str:
         """A text that two graphs share only if they compute the same from the same weights; names are not in it."""
@@ -94,7 +102,9 @@ def _add(builder: _Builder, layer: Layer, inputs: list[int], options: dict[str, 
         raise refuse(f"{label}: {unfit}.") from None
     at = builder.places.setdefault(layer.group, len(builder.parts))
     if at == len(builder.parts):
-        builder.parts.append(Part(layer.class_name, layer.arguments, layer.group, effect.variables, label))
+        builder.parts.append(
+            Part(layer.class_name, layer.arguments, layer.group, effect.variables, label)
+        )
         builder.totals["parameters"] += sum(
             math.prod(variable.shape) for variable in effect.variables if not variable.counter
         )
@@ -112,7 +122,8 @@ def _check_caps(builder: _Builder, label: str, effect: Effect) -> None:
     totals["multiply_adds"] += effect.multiply_adds
     if effect.values > MAX_ACTIVATIONS:
         raise refuse(
-            f"{label} holds {effect.values} activations for one image; at most {MAX_ACTIVATIONS} are accepted."
+            f"{label} holds {effect.values} activations for one image; at most {MAX_ACTIVATIONS}"
+            " are accepted."
         )
     for name, most in (
         ("parameters", MAX_PARAMETERS),
@@ -120,7 +131,9 @@ def _check_caps(builder: _Builder, label: str, effect: Effect) -> None:
         ("multiply_adds", MAX_MULTIPLY_ADDS),
     ):
         if totals[name] > most:
-            raise refuse(f"{label} brings the model to {totals[name]} {name}; at most {most} are accepted.")
+            raise refuse(
+                f"{label} brings the model to {totals[name]} {name}; at most {most} are accepted."
+            )
     if len(builder.calls) >= MAX_TOTAL_CALLS:
         raise refuse(f"{label}: the model calls its layers more than {MAX_TOTAL_CALLS} times.")
 
@@ -128,7 +141,8 @@ def _check_caps(builder: _Builder, label: str, effect: Effect) -> None:
 def _check_input(model: Model, shape: Shape, label: str) -> None:
     given = model.input_shape
     if given is not None and (
-        len(given) != len(shape) + 1 or any(n not in (None, m) for n, m in zip(given[1:], shape, strict=True))
+        len(given) != len(shape) + 1
+        or any(n not in (None, m) for n, m in zip(given[1:], shape, strict=True))
     ):
         raise refuse(f"{label} takes inputs of shape {tuple(given[1:])}, not {shape}.")
 
@@ -147,13 +161,16 @@ def _expand(builder: _Builder, model: Model, source: int, label: str) -> int:
         for layer, i in waiting:
             tensors, options = layer.calls[i]
             if all(tensor in known for tensor in tensors):
-                known[Tensor(layer.name, i)] = _call(builder, layer, [known[t] for t in tensors], options)
+                known[Tensor(layer.name, i)] = _call(
+                    builder, layer, [known[t] for t in tensors], options
+                )
             else:
                 left.append((layer, i))
         if len(left) == len(waiting):
             layer = left[0][0]
             raise refuse(
-                f"{where(layer.name, layer.class_name)} takes an output that no layer gives, or runs in a circle."
+                f"{where(layer.name, layer.class_name)} takes an output that no layer gives, or"
+                " runs in a circle."
             )
         waiting = left
     if model.output not in known:
@@ -194,7 +211,13 @@ def flatten(model: Model, input_shape: tuple[int, ...], num_classes: int) -> Gra
         if i in used:
             used.update(builder.calls[i - 1].inputs)
         else:
-            raise refuse(f"{builder.parts[builder.calls[i - 1].layer].label} does not lead to the model's output.")
+            raise refuse(
+                f"{builder.parts[builder.calls[i - 1].layer].label} does not lead to the model's"
+                " output."
+            )
     if builder.shapes[output] != (num_classes,):
-        raise refuse(f"the model puts out shape {builder.shapes[output]} for one image, not ({num_classes},) logits.")
+        raise refuse(
+            f"the model puts out shape {builder.shapes[output]} for one image, not ({num_classes},)"
+            " logits."
+        )
     return Graph(tuple(input_shape), builder.parts, builder.calls, **totals)

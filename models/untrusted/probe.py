@@ -31,11 +31,13 @@ def probe(model: keras.Model, images: np.ndarray, num_classes: int) -> dict[str,
         num_classes: The number of logits.
 
     Returns:
-        `pass_difference` between two passes over one batch, `outputs_in_unit_interval`, `row_sum_spread` (largest less
-        smallest sum of an image's logits), `max_abs_logit`, `seconds_per_image`, `images`.
+        `pass_difference` between two passes over one batch, `outputs_in_unit_interval`,
+        `row_sum_spread` (largest less smallest sum of an image's logits), `max_abs_logit`,
+        `seconds_per_image`, `images`.
 
     Raises:
-        Refused: Outputs have another shape, are not finite, are probabilities, or depend on the rest of the batch.
+        Refused: Outputs have another shape, are not finite, are probabilities, or depend on the
+            rest of the batch.
     """
     images = images[:MAX_IMAGES]
     try:
@@ -50,16 +52,23 @@ def probe(model: keras.Model, images: np.ndarray, num_classes: int) -> dict[str,
     scale = float(np.abs(first).max())
     tolerance = ROUNDING * max(1.0, scale) + 2 * difference
     order = np.random.default_rng(0).permutation(len(images))
-    alone = np.concatenate([_logits(model, images[i : i + 1]) for i in range(min(ALONE, len(images)))])
+    alone = np.concatenate(
+        [_logits(model, images[i : i + 1]) for i in range(min(ALONE, len(images)))]
+    )
     for changed, expected, how in (
         (_logits(model, images[order]), first[order], "in another order"),
-        (_logits(model, images[: len(images) // 2 + 1]), first[: len(images) // 2 + 1], "in a smaller batch"),
+        (
+            _logits(model, images[: len(images) // 2 + 1]),
+            first[: len(images) // 2 + 1],
+            "in a smaller batch",
+        ),
         (alone, first[: len(alone)], "alone"),
     ):
         off = float(np.abs(changed - expected).max()) if changed.shape == expected.shape else np.inf
         if not off <= tolerance:
             raise Refused(
-                f"The model's logits depend on the rest of the batch: {how}, an image's logits differ by {off:.3g}."
+                f"The model's logits depend on the rest of the batch: {how}, an image's logits"
+                f" differ by {off:.3g}."
             )
     sums = first.sum(-1)
     return {

@@ -17,7 +17,8 @@ def one_line(text: str) -> str:
 def shown(value: Any) -> str:
     """How a value from the file appears in a message: escaped, quoted where it is text, and short.
 
-    Escaping turns control characters and bidirectional marks into visible ASCII, so no file can redraw a terminal.
+    Escaping turns control characters and bidirectional marks into visible ASCII, so no file can
+    redraw a terminal.
     """
     if isinstance(value, str):
         cut = value if len(value) <= SHOWN_CHARACTERS else value[:SHOWN_CHARACTERS] + "..."
@@ -29,7 +30,9 @@ def shown(value: Any) -> str:
         name = value.get("class_name")
         return f"an object of class {shown(name)}" if isinstance(name, str) else "an object"
     if isinstance(value, (list, tuple)):
-        text = "[" + ", ".join(shown(v) for v in value[:8]) + (", ..." if len(value) > 8 else "") + "]"
+        text = (
+            "[" + ", ".join(shown(v) for v in value[:8]) + (", ..." if len(value) > 8 else "") + "]"
+        )
         return text if len(text) <= SHOWN_CHARACTERS else f"a list of {len(value)}"
     text = str(value)
     return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "..."

@@ -1,8 +1,8 @@
 """Rules for the values of layer arguments: each takes a value out of the JSON and returns it clean, or says no.
 
-A rule is a function from a value to a clean value that raises `Unfit` with the end of a sentence: "must be ...". Clean
-values are plain numbers, strings, booleans, None and lists of these; initialisers, regularisers and constraints are a
-class name and its arguments.
+A rule is a function from a value to a clean value that raises `Unfit` with the end of a sentence:
+"must be ...". Clean values are plain numbers, strings, booleans, None and lists of these;
+initialisers, regularisers and constraints are a class name and its arguments.
 """
 
 from collections.abc import Callable
@@ -80,7 +80,9 @@ def choice(*values: Any) -> Rule:
 
     def rule(value: Any) -> Any:
         if not any(type(value) is type(v) and value == v for v in values):
-            raise Unfit("must be " + " or ".join("null" if v is None else str(v).lower() for v in values))
+            raise Unfit(
+                "must be " + " or ".join("null" if v is None else str(v).lower() for v in values)
+            )
         return value
 
     return rule
@@ -135,7 +137,11 @@ def listed(inner: Rule, longest: int = 8) -> Rule:
 
 def numbers(value: Any) -> float | list[float]:
     """A number, or a list of numbers: also the form in which Keras saves a NumPy vector."""
-    if isinstance(value, dict) and value.get("class_name") == "__numpy__" and isinstance(value.get("config"), dict):
+    if (
+        isinstance(value, dict)
+        and value.get("class_name") == "__numpy__"
+        and isinstance(value.get("config"), dict)
+    ):
         value = value["config"].get("value")
     if not isinstance(value, list):
         return number()(value)
@@ -172,9 +178,18 @@ def _object(kind: str, module: str, classes: dict[str, dict[str, tuple[Rule, Any
         if set(value) - {"module", "class_name", "config", "registered_name", "shared_object_id"}:
             raise Unfit(f"must be {kind} with no other keys than Keras writes")
         if not isinstance(config, dict) or set(config) - set(classes[name]):
-            raise Unfit(f"must be {kind} {name} with no other arguments than {', '.join(classes[name]) or 'none'}")
+            raise Unfit(
+                f"must be {kind} {name} with no other arguments than"
+                f" {', '.join(classes[name]) or 'none'}"
+            )
         try:
-            return [name, {key: inner(config.get(key, default)) for key, (inner, default) in classes[name].items()}]
+            return [
+                name,
+                {
+                    key: inner(config.get(key, default))
+                    for key, (inner, default) in classes[name].items()
+                },
+            ]
         except Unfit as unfit:
             raise Unfit(f"must be {kind} {name} whose arguments each fit: one {unfit}") from None
 
@@ -185,9 +200,15 @@ def _seed(value: Any) -> None:
     """Any seed, dropped: the weights are there already."""
     if value is None or type(value) is int:
         return
-    if isinstance(value, dict) and value.get("class_name") == "SeedGenerator" and value.get("module") == "keras.random":
+    if (
+        isinstance(value, dict)
+        and value.get("class_name") == "SeedGenerator"
+        and value.get("module") == "keras.random"
+    ):
         config = value.get("config")
-        if isinstance(config, dict) and all(v is None or type(v) in (int, str) for v in config.values()):
+        if isinstance(config, dict) and all(
+            v is None or type(v) in (int, str) for v in config.values()
+        ):
             return
     raise Unfit("must be an integer or null")
 
@@ -199,7 +220,10 @@ _FAN = _SEEDED | {"input_axes": (_AXES, None), "output_axes": (_AXES, None)}
 _SCALED = {
     "scale": (number(1e-30), 1.0),
     "mode": (choice("fan_in", "fan_out", "fan_avg"), "fan_in"),
-    "distribution": (choice("truncated_normal", "untruncated_normal", "uniform"), "truncated_normal"),
+    "distribution": (
+        choice("truncated_normal", "untruncated_normal", "uniform"),
+        "truncated_normal",
+    ),
 }
 _INITIALIZERS: dict[str, dict[str, tuple[Rule, Any]]] = {
     "Zeros": {},
@@ -232,7 +256,10 @@ regularizer = optional(
             "L1": {"l1": (_FACTOR, 0.01)},
             "L2": {"l2": (_FACTOR, 0.01)},
             "L1L2": {"l1": (_FACTOR, 0.0), "l2": (_FACTOR, 0.0)},
-            "OrthogonalRegularizer": {"factor": (_FACTOR, 0.01), "mode": (choice("rows", "columns"), "rows")},
+            "OrthogonalRegularizer": {
+                "factor": (_FACTOR, 0.01),
+                "mode": (choice("rows", "columns"), "rows"),
+            },
         },
     )
 )
@@ -242,8 +269,14 @@ constraint = optional(
         "keras.constraints",
         {
             "MaxNorm": {"max_value": (number(0), 2.0)} | _AXIS,
-            "MinMaxNorm": {"min_value": (number(0), 0.0), "max_value": (number(0), 1.0), "rate": (number(0, 1), 1.0)}
-            | _AXIS,
+            "MinMaxNorm": (
+                {
+                    "min_value": (number(0), 0.0),
+                    "max_value": (number(0), 1.0),
+                    "rate": (number(0, 1), 1.0),
+                }
+                | _AXIS
+            ),
             "NonNeg": {},
             "UnitNorm": _AXIS,
         },
@@ -256,7 +289,9 @@ def activation(value: Any) -> str:
     if value is None:
         return "linear"
     if not isinstance(value, str) or value not in ACTIVATIONS:
-        raise Unfit("must be the name of a built-in activation that works on each value (or softmax)")
+        raise Unfit(
+            "must be the name of a built-in activation that works on each value (or softmax)"
+        )
     return value
 
 

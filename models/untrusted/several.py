@@ -12,7 +12,9 @@ def _alike(shapes: list[Shape]) -> Shape:
     if len({len(shape) for shape in shapes}) > 1:
         raise Unfit("its inputs must have the same number of axes")
     out = tuple(max(sizes) for sizes in zip(*shapes, strict=True))
-    if any(size not in (1, want) for shape in shapes for size, want in zip(shape, out, strict=True)):
+    if any(
+        size not in (1, want) for shape in shapes for size, want in zip(shape, out, strict=True)
+    ):
         raise Unfit("its inputs have shapes that do not fit each other")
     return out
 
@@ -34,7 +36,12 @@ def _dot(a: dict[str, Any], shapes: list[Shape]) -> Effect:
     sizes = [shape[axis] for axis, shape in zip(axes, shapes, strict=True)]
     if sizes[0] != sizes[1]:
         raise Unfit("its inputs have shapes that do not fit each other")
-    rest = tuple(n for axis, shape in zip(axes, shapes, strict=True) for i, n in enumerate(shape) if i != axis)
+    rest = tuple(
+        n
+        for axis, shape in zip(axes, shapes, strict=True)
+        for i, n in enumerate(shape)
+        if i != axis
+    )
     more = sum(math.prod(shape) for shape in shapes)
     return _effect(rest or (1,), work=math.prod(rest) * sizes[0], more=more)
 
@@ -44,12 +51,19 @@ def _attention(a: dict[str, Any], shapes: list[Shape]) -> Effect:
         raise Unfit(f"it takes a query, a value and perhaps a key, not {len(shapes)} inputs")
     query, value, key = shapes[0], shapes[1], shapes[-1]
     if {len(query), len(value), len(key)} != {2} or key[0] != value[0]:
-        raise Unfit("it takes a query, a value and a key of shape (places, channels); value and key equally long")
+        raise Unfit(
+            "it takes a query, a value and a key of shape (places, channels); value and key equally"
+            " long"
+        )
     heads, key_dim = a["num_heads"], a["key_dim"]
     value_dim = a["value_dim"] or key_dim
     out = a["output_shape"][0] if a["output_shape"] else query[1]
     parts = (("query", query[1], key_dim), ("key", key[1], key_dim), ("value", value[1], value_dim))
-    weights, work, more = [], heads * query[0] * key[0] * (key_dim + value_dim), 2 * heads * query[0] * key[0]
+    weights, work, more = (
+        [],
+        heads * query[0] * key[0] * (key_dim + value_dim),
+        2 * heads * query[0] * key[0],
+    )
     for (name, size, dim), shape in zip(parts, (query, key, value), strict=True):
         weights += _projection(f"{name}_dense", (size, heads, dim), (heads, dim), a["use_bias"])
         work += shape[0] * size * heads * dim

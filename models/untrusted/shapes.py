@@ -1,8 +1,9 @@
 """What each allowed layer makes of its inputs: the output's shape, the weights, and what it costs.
 
-Known here, in plain Python, before Keras is asked for anything: a model too large to build is refused without building
-it, and the weights file is held against these shapes before a single value of it is read. When Keras builds the model
-afterwards, its shapes must be the same. Shapes leave out the batch axis; the last axis is the channels.
+Known here, in plain Python, before Keras is asked for anything: a model too large to build is
+refused without building it, and the weights file is held against these shapes before a single value
+of it is read. When Keras builds the model afterwards, its shapes must be the same. Shapes leave out
+the batch axis; the last axis is the channels.
 """
 
 import math
@@ -52,7 +53,9 @@ def _own(*named: tuple[str, Shape]) -> list[Variable]:
     return [Variable(f"vars/{i}", attribute, shape) for i, (attribute, shape) in enumerate(named)]
 
 
-def _effect(shape: Shape, variables: list[Variable] | None = None, *, work: int = 0, more: int = 0) -> Effect:
+def _effect(
+    shape: Shape, variables: list[Variable] | None = None, *, work: int = 0, more: int = 0
+) -> Effect:
     if not shape or any(not 1 <= size <= MAX_DIMENSION for size in shape):
         raise Unfit(f"its output would have shape {shape}")
     values = math.prod(shape)
@@ -93,7 +96,8 @@ def _slide(a: dict[str, Any], shape: Shape, window: list[int], strides: list[int
     if max(strides) > 1 and max(dilation) > 1:
         raise Unfit("strides and dilation_rate cannot both be above 1")
     return tuple(
-        _windows(n, w, s, d, a["padding"]) for n, w, s, d in zip(shape, window, strides, dilation, strict=False)
+        _windows(n, w, s, d, a["padding"])
+        for n, w, s, d in zip(shape, window, strides, dilation, strict=False)
     )
 
 
@@ -111,7 +115,9 @@ def _conv(a: dict[str, Any], shape: Shape) -> Effect:
     *_, channels = _image(shape)
     filters, groups = a["filters"], a["groups"]
     if channels % groups or filters % groups:
-        raise Unfit(f"groups {groups} does not divide its {channels} input channels and {filters} filters")
+        raise Unfit(
+            f"groups {groups} does not divide its {channels} input channels and {filters} filters"
+        )
     out = (*_slide(a, shape, a["kernel_size"], a["strides"]), filters)
     kernel = (*a["kernel_size"], channels // groups, filters)
     work = math.prod(out) * math.prod(kernel[:-1])
@@ -125,7 +131,11 @@ def _depthwise(a: dict[str, Any], shape: Shape) -> Effect:
     filters = channels * a["depth_multiplier"]
     out = (*_slide(a, shape, a["kernel_size"], a["strides"]), filters)
     kernel = (*a["kernel_size"], channels, a["depth_multiplier"])
-    return _effect(out, _own(("kernel", kernel), *_bias(a, filters)), work=math.prod(out) * math.prod(a["kernel_size"]))
+    return _effect(
+        out,
+        _own(("kernel", kernel), *_bias(a, filters)),
+        work=math.prod(out) * math.prod(a["kernel_size"]),
+    )
 
 
 def _separable(a: dict[str, Any], shape: Shape) -> Effect:
@@ -134,9 +144,14 @@ def _separable(a: dict[str, Any], shape: Shape) -> Effect:
         raise Unfit("its two strides must be equal")
     places = _slide(a, shape, a["kernel_size"], a["strides"])
     middle, filters = channels * a["depth_multiplier"], a["filters"]
-    depthwise, pointwise = (*a["kernel_size"], channels, a["depth_multiplier"]), (1, 1, middle, filters)
+    depthwise, pointwise = (
+        (*a["kernel_size"], channels, a["depth_multiplier"]),
+        (1, 1, middle, filters),
+    )
     work = math.prod(places) * middle * (math.prod(a["kernel_size"]) + filters)
-    weights = _own(("depthwise_kernel", depthwise), ("pointwise_kernel", pointwise), *_bias(a, filters))
+    weights = _own(
+        ("depthwise_kernel", depthwise), ("pointwise_kernel", pointwise), *_bias(a, filters)
+    )
     _effect((*places, middle))
     return _effect((*places, filters), weights, work=work, more=math.prod(places) * middle)
 
@@ -150,7 +165,9 @@ def _transposed(a: dict[str, Any], shape: Shape) -> Effect:
         sides.append(n * s if a["padding"] == "same" else n * s + max((k - 1) * d + 1 - s, 0))
     kernel = (*a["kernel_size"], a["filters"], channels)
     work = math.prod(shape) * math.prod(kernel[:-1])
-    return _effect((*sides, a["filters"]), _own(("kernel", kernel), *_bias(a, a["filters"])), work=work)
+    return _effect(
+        (*sides, a["filters"]), _own(("kernel", kernel), *_bias(a, a["filters"])), work=work
+    )
 
 
 def _pool(a: dict[str, Any], shape: Shape) -> Effect:
@@ -163,7 +180,9 @@ def _global_pool(axes: int) -> Callable[[dict[str, Any], Shape], Effect]:
     def infer(a: dict[str, Any], shape: Shape) -> Effect:
         if len(shape) != axes + 1:
             raise Unfit(f"it takes {axes + 1} axes beside the batch, not {len(shape)}")
-        return _effect((*(1,) * axes, shape[-1]) if a["keepdims"] else shape[-1:], work=math.prod(shape))
+        return _effect(
+            (*(1,) * axes, shape[-1]) if a["keepdims"] else shape[-1:], work=math.prod(shape)
+        )
 
     return infer
 
@@ -175,7 +194,9 @@ def _same(a: dict[str, Any], shape: Shape) -> Effect:
 def _rescaling(a: dict[str, Any], shape: Shape) -> Effect:
     for value in (a["scale"], a["offset"]):
         if isinstance(value, list) and len(value) not in (1, shape[-1]):
-            raise Unfit(f"a list of scales must hold one number a channel, {shape[-1]}, not {len(value)}")
+            raise Unfit(
+                f"a list of scales must hold one number a channel, {shape[-1]}, not {len(value)}"
+            )
     return _effect(shape)
 
 
@@ -186,8 +207,16 @@ def _normalization(a: dict[str, Any], shape: Shape) -> Effect:
         weights = _own(("adapt_mean", kept), ("adapt_variance", kept))
         return _effect(shape, [*weights, Variable("vars/2", "count", (), counter=True)])
     sizes = [len(v) if isinstance(v, list) else None for v in (mean, variance)]
-    if mean is None or variance is None or sizes[0] != sizes[1] or (sizes[0] and kept[-1:] != (sizes[0],)):
-        raise Unfit("mean and variance must be given together, as numbers or as one number for each kept channel")
+    if (
+        mean is None
+        or variance is None
+        or sizes[0] != sizes[1]
+        or (sizes[0] and kept[-1:] != (sizes[0],))
+    ):
+        raise Unfit(
+            "mean and variance must be given together, as numbers or as one number for each kept"
+            " channel"
+        )
     return _effect(shape)
 
 
@@ -223,7 +252,9 @@ def _on_axis(a: dict[str, Any], shape: Shape) -> Effect:
 
 def _prelu(a: dict[str, Any], shape: Shape) -> Effect:
     shared = _axes(a["shared_axes"] or [], shape)
-    return _effect(shape, _own(("alpha", tuple(1 if i in shared else n for i, n in enumerate(shape)))))
+    return _effect(
+        shape, _own(("alpha", tuple(1 if i in shared else n for i, n in enumerate(shape))))
+    )
 
 
 def _reshape(a: dict[str, Any], shape: Shape) -> Effect:
@@ -293,4 +324,6 @@ ONE: dict[str, Callable[[dict[str, Any], Shape], Effect]] = {
 }
 """Layers of one input."""
 ONE |= dict.fromkeys(("Activation", "ReLU", "LeakyReLU", "ELU", "Identity"), _same)
-ONE |= dict.fromkeys(("Dropout", "AlphaDropout", "SpatialDropout2D", "GaussianDropout", "GaussianNoise"), _same)
+ONE |= dict.fromkeys(
+    ("Dropout", "AlphaDropout", "SpatialDropout2D", "GaussianDropout", "GaussianNoise"), _same
+)

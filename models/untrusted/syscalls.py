@@ -1,7 +1,8 @@
 """System calls a confined process is denied, with their numbers on x86_64 and aarch64.
 
-A number of None means that the architecture has no such call. From `FIRST_UNKNOWN` on, calls are newer than this list:
-they are answered as an older kernel would, and libraries fall back to what they did before.
+A number of None means that the architecture has no such call. From `FIRST_UNKNOWN` on, calls are
+newer than this list: they are answered as an older kernel would, and libraries fall back to what
+they did before.
 """
 
 FIRST_UNKNOWN = 450

@@ -1,9 +1,10 @@
 """`model.weights.h5`, walked object by object; HDF5 never follows a link, fills an array or runs a filter for it.
 
-Keras writes contiguous little-endian arrays without filters, under groups and hard links, and nothing else. So that is
-all that is accepted: the library is asked for links, types and places alone, each before anything is opened further,
-and the numbers are then cut out of the member's bytes at the place the array says. A dataset that declares more than
-the file holds therefore cannot be read, whatever it declares.
+Keras writes contiguous little-endian arrays without filters, under groups and hard links, and
+nothing else. So that is all that is accepted: the library is asked for links, types and places
+alone, each before anything is opened further, and the numbers are then cut out of the member's
+bytes at the place the array says. A dataset that declares more than the file holds therefore cannot
+be read, whatever it declares.
 """
 
 import itertools
@@ -61,16 +62,21 @@ def _check_superblock(data: bytes) -> None:
     base, _, end = struct.unpack_from("<3Q", data, at)
     if sizes != b"\x08\x08" or base != 0 or driver != _UNDEFINED:
         raise _refuse(
-            "the HDF5 superblock has odd sizes, a base address or a driver block, which Keras does not write."
+            "the HDF5 superblock has odd sizes, a base address or a driver block, which Keras does"
+            " not write."
         )
     if end != len(data):
-        raise _refuse(f"the HDF5 file says that it ends at byte {end}, but the member has {len(data)} bytes.")
+        raise _refuse(
+            f"the HDF5 file says that it ends at byte {end}, but the member has {len(data)} bytes."
+        )
 
 
 def _name(raw: bytes, path: str) -> str:
     name = raw.decode("latin-1")
     if not 0 < len(name) <= 256 or "/" in name or name in (".", ".."):
-        raise _refuse(f"group {shown(path)} holds a link with a name that is not accepted: {shown(name)}.")
+        raise _refuse(
+            f"group {shown(path)} holds a link with a name that is not accepted: {shown(name)}."
+        )
     return name
 
 
@@ -87,7 +93,10 @@ def _array(dataset: h5d.DatasetID, path: str, end: int) -> _Array:
         h5t.ARRAY: "array",
     }
     if kind.get_class() in names:
-        raise _refuse(f"dataset {shown(path)} is of {names[kind.get_class()]} type; only plain numbers are accepted.")
+        raise _refuse(
+            f"dataset {shown(path)} is of {names[kind.get_class()]} type; only plain numbers are"
+            " accepted."
+        )
     known = {
         "<f4": h5t.IEEE_F32LE,
         "<i8": h5t.STD_I64LE,
@@ -98,7 +107,10 @@ def _array(dataset: h5d.DatasetID, path: str, end: int) -> _Array:
     }
     dtype = next((name for name, standard in known.items() if kind.equal(standard)), None)
     if dtype is None:
-        raise _refuse(f"dataset {shown(path)} holds numbers of a type that is not accepted; weights must be float32.")
+        raise _refuse(
+            f"dataset {shown(path)} holds numbers of a type that is not accepted; weights must be"
+            " float32."
+        )
     plist = dataset.get_create_plist()
     if plist.get_external_count():
         raise _refuse(f"dataset {shown(path)} keeps its values in an external file.")
@@ -107,15 +119,27 @@ def _array(dataset: h5d.DatasetID, path: str, end: int) -> _Array:
         raise _refuse(f"dataset {shown(path)} is a virtual dataset, made of other datasets.")
     if layout != h5d.CONTIGUOUS or plist.get_nfilters():
         what = "compressed or filtered" if plist.get_nfilters() else "chunked or compact"
-        raise _refuse(f"dataset {shown(path)} is {what}; only contiguous arrays are accepted, as Keras writes them.")
+        raise _refuse(
+            f"dataset {shown(path)} is {what}; only contiguous arrays are accepted, as Keras writes"
+            " them."
+        )
     space = dataset.get_space()
     if space.get_simple_extent_type() == h5s.NULL or space.get_simple_extent_ndims() > MAX_RANK:
         raise _refuse(f"dataset {shown(path)} has no shape, or more than {MAX_RANK} axes.")
     shape = tuple(int(n) for n in space.get_simple_extent_dims())
     size = math.prod(shape) * int(dtype[2])
     offset = dataset.get_offset()
-    if size == 0 or dataset.get_storage_size() != size or offset is None or offset < 0 or offset + size > end:
-        raise _refuse(f"dataset {shown(path)} declares shape {shape}, but the file does not hold its {size} bytes.")
+    if (
+        size == 0
+        or dataset.get_storage_size() != size
+        or offset is None
+        or offset < 0
+        or offset + size > end
+    ):
+        raise _refuse(
+            f"dataset {shown(path)} declares shape {shape}, but the file does not hold its {size}"
+            " bytes."
+        )
     return _Array(shape, dtype, offset)
 
 
@@ -132,12 +156,17 @@ def _links(group: h5g.GroupID, path: str, budget: list[int]) -> Iterator[tuple[b
         name = _name(raw, path)
         if kind != h5py.h5l.TYPE_HARD:
             words = {h5py.h5l.TYPE_SOFT: "a soft link", h5py.h5l.TYPE_EXTERNAL: "an external link"}
-            raise _refuse(f"{shown(path + name)} is {words.get(kind, 'a link of an unknown kind')}.")
+            raise _refuse(
+                f"{shown(path + name)} is {words.get(kind, 'a link of an unknown kind')}."
+            )
         yield raw, name
 
 
 def _walk(file: h5f.FileID, end: int) -> dict[str, _Array]:
-    """Every dataset of the file by path. Each object may be reached once, so no link can lead back."""
+    """Every dataset of the file by path.
+
+    Each object may be reached once, so no link can lead back.
+    """
     found: dict[str, _Array] = {}
     seen: set[int] = set()
     budget = [MAX_OBJECTS]
@@ -153,14 +182,18 @@ def _walk(file: h5f.FileID, end: int) -> dict[str, _Array]:
         for raw, name in _links(group, path, budget):
             info = h5o.get_info(group, raw)
             if info.addr in seen or info.rc != 1:
-                raise _refuse(f"{shown(path + name)} is linked twice, so the file may run in a circle.")
+                raise _refuse(
+                    f"{shown(path + name)} is linked twice, so the file may run in a circle."
+                )
             seen.add(info.addr)
             if info.type == h5o.TYPE_GROUP:
                 stack.append((h5g.open(group, raw), f"{path}{name}/", depth + 1))
             elif info.type == h5o.TYPE_DATASET:
                 dataset = h5d.open(group, raw)
                 if h5py.h5a.get_num_attrs(dataset) > MAX_ATTRIBUTES:
-                    raise _refuse(f"dataset {shown(path + name)} has more than {MAX_ATTRIBUTES} attributes.")
+                    raise _refuse(
+                        f"dataset {shown(path + name)} has more than {MAX_ATTRIBUTES} attributes."
+                    )
                 found[path + name] = _array(dataset, path + name, end)
             else:
                 raise _refuse(f"{shown(path + name)} is neither a group nor a dataset.")
@@ -173,13 +206,17 @@ def _open(data: bytes) -> h5f.FileID:
     access.set_fapl_core(backing_store=False)
     access.set_fclose_degree(h5f.CLOSE_STRONG)
     access.set_file_image(data)
-    name = f"weights-{next(_NUMBER)}".encode()  # HDF5 takes an open file of the same name for the same file
+    name = (
+        f"weights-{next(_NUMBER)}".encode()
+    )  # HDF5 takes an open file of the same name for the same file
     return h5f.open(name, h5f.ACC_RDONLY, fapl=access)
 
 
 def _match(found: dict[str, _Array], graph: Graph) -> dict[str, tuple[_Array, str]]:
     """The datasets of the graph's weights, after comparing them with what the graph needs."""
-    needed = {f"{part.group}/{v.path}": (v, part.label) for part in graph.parts for v in part.variables}
+    needed = {
+        f"{part.group}/{v.path}": (v, part.label) for part in graph.parts for v in part.variables
+    }
     for path, (variable, label) in needed.items():
         array = found.get(path)
         if array is None:
@@ -192,9 +229,17 @@ def _match(found: dict[str, _Array], graph: Graph) -> dict[str, tuple[_Array, st
         elif array.dtype != "<f4":
             raise _refuse(f"{shown(path)} is not float32; weights must be float32.")
     for path in found:
-        if path not in needed and not path.startswith(_IGNORED) and not path.endswith(_IGNORED_ENDS):
+        if (
+            path not in needed
+            and not path.startswith(_IGNORED)
+            and not path.endswith(_IGNORED_ENDS)
+        ):
             raise _refuse(f"{shown(path)} is a weight that no layer of the configuration has.")
-    return {path: (found[path], label) for path, (variable, label) in needed.items() if not variable.counter}
+    return {
+        path: (found[path], label)
+        for path, (variable, label) in needed.items()
+        if not variable.counter
+    }
 
 
 def read(data: bytes, graph: Graph) -> list[np.ndarray]:
@@ -208,7 +253,8 @@ def read(data: bytes, graph: Graph) -> list[np.ndarray]:
         One float32 array for each of `graph.arrays()`, finite, of its shape.
 
     Raises:
-        Refused: The file holds something else than these weights and the optimizer's, or is damaged.
+        Refused: The file holds something else than these weights and the optimizer's, or is
+            damaged.
     """
     _check_superblock(data)
     try:
@@ -223,7 +269,9 @@ def read(data: bytes, graph: Graph) -> list[np.ndarray]:
         raise _refuse("the HDF5 file is damaged.") from None
     arrays = []
     for path, (array, label) in _match(found, graph).items():
-        values = np.frombuffer(data, "<f4", math.prod(array.shape), array.offset).reshape(array.shape)
+        values = np.frombuffer(data, "<f4", math.prod(array.shape), array.offset).reshape(
+            array.shape
+        )
         if not np.isfinite(values).all():
             what = "NaN" if np.isnan(values).any() else "infinite values"
             raise _refuse(f"{shown(path)} of {label} holds {what}.")

@@ -23,7 +23,9 @@ LABELS = RNG.integers(0, 2, 8)
 
 def norm_of(delta: np.ndarray, norm: str) -> np.ndarray:
     flat = delta.reshape(len(delta), -1)
-    return np.abs(flat).max(1) if norm == "linf" else np.linalg.norm(flat.astype(np.float64), axis=1)
+    return (
+        np.abs(flat).max(1) if norm == "linf" else np.linalg.norm(flat.astype(np.float64), axis=1)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,9 @@ def margin(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return logits[np.arange(len(y)), 1 - y] - logits[np.arange(len(y)), y]
 
 
-@pytest.mark.parametrize(("name", "norm", "loss"), itertools.product(("fgsm", "pgd"), ("l2", "linf"), ("xent", "cw")))
+@pytest.mark.parametrize(
+    ("name", "norm", "loss"), itertools.product(("fgsm", "pgd"), ("l2", "linf"), ("xent", "cw"))
+)
 def test_linear_model_reaches_the_closed_form_optimum(linear, name, norm, loss):
     """With two classes the margin rises by epsilon times the dual norm of w_other - w_y, whatever the loss."""
     epsilon = 0.3 if norm == "l2" else 0.05
@@ -44,7 +48,9 @@ def test_linear_model_reaches_the_closed_form_optimum(linear, name, norm, loss):
     x_adv = run(attack, linear, MIDDLE, LABELS)
     difference = WEIGHTS[:, 1] - WEIGHTS[:, 0]
     dual = np.abs(difference).sum() if norm == "linf" else np.linalg.norm(difference)
-    np.testing.assert_allclose(margin(x_adv, LABELS) - margin(MIDDLE, LABELS), epsilon * dual, rtol=2e-4)
+    np.testing.assert_allclose(
+        margin(x_adv, LABELS) - margin(MIDDLE, LABELS), epsilon * dual, rtol=2e-4
+    )
 
 
 @pytest.mark.parametrize(
@@ -94,7 +100,11 @@ def test_square_nears_the_l2_optimum_of_a_linear_model():
 
     def reached(steps: int) -> np.ndarray:
         x_adv = run(Attack("square", "l2", 0.5, steps=steps), model, x, np.zeros(8, int))
-        return (x_adv - x).reshape(8, -1).astype(np.float64) @ difference / (0.5 * np.linalg.norm(difference))
+        return (
+            (x_adv - x).reshape(8, -1).astype(np.float64)
+            @ difference
+            / (0.5 * np.linalg.norm(difference))
+        )
 
     after = {steps: reached(steps) for steps in (300, 3000)}
     assert (after[3000] > 0.65).all()
@@ -111,14 +121,23 @@ def test_distance_to_the_nearest_hyperplane_of_a_linear_model(norm):
     y = logits.argmax(1)
     rows = []
     for z, label in zip(logits, y, strict=True):
-        apart = [(z[label] - z[k], weights[:, k] - weights[:, label]) for k in range(4) if k != label]
-        rows.append(min(gap / (np.abs(w).sum() if norm == "linf" else np.linalg.norm(w)) for gap, w in apart))
+        apart = [
+            (z[label] - z[k], weights[:, k] - weights[:, label]) for k in range(4) if k != label
+        ]
+        rows.append(
+            min(
+                gap / (np.abs(w).sum() if norm == "linf" else np.linalg.norm(w)) for gap, w in apart
+            )
+        )
     exact = np.array(rows)
     fab = run(Attack("fab", norm, 10.0, steps=30), model, MIDDLE, y)
     np.testing.assert_allclose(norm_of(fab - MIDDLE, norm), exact, rtol=2e-4)
     deepfool = run(Attack("deepfool", norm, 10.0, steps=5), model, MIDDLE, y)
     np.testing.assert_allclose(norm_of(deepfool - MIDDLE, norm), 1.02 * exact, rtol=1e-3)
-    for attack in (Attack("fab", norm, float(np.median(exact))), Attack("deepfool", norm, float(np.median(exact)))):
+    for attack in (
+        Attack("fab", norm, float(np.median(exact))),
+        Attack("deepfool", norm, float(np.median(exact))),
+    ):
         moved = norm_of(run(attack, model, MIDDLE, y) - MIDDLE, norm) > 0
         assert not moved[exact > attack.epsilon].any()  # what lies beyond the radius is left alone
         assert moved.any()
@@ -147,7 +166,9 @@ def test_box_optimum_of_linf_in_closed_form(linear):
     """Near the walls the Linf optimum moves every pixel as far as ball and box allow."""
     x = RNG.uniform(0, 1, (8, *SHAPE)).astype(np.float32)
     y = LABELS
-    sign = np.sign(WEIGHTS[:, 1] - WEIGHTS[:, 0]).reshape(SHAPE) * np.where(y == 0, 1, -1).reshape(-1, 1, 1, 1)
+    sign = np.sign(WEIGHTS[:, 1] - WEIGHTS[:, 0]).reshape(SHAPE) * np.where(y == 0, 1, -1).reshape(
+        -1, 1, 1, 1
+    )
     best = np.clip(x + 0.2 * sign, 0, 1)
     attack = Attack("pgd", "linf", 0.2, steps=20, step_size=0.05)
     np.testing.assert_allclose(run(attack, linear, x, y), best, atol=1e-6)
@@ -155,7 +176,10 @@ def test_box_optimum_of_linf_in_closed_form(linear):
 
 @pytest.mark.parametrize("loss", ["xent", "cw"])
 def test_confident_network_is_still_attacked(loss):
-    """Gradients far below 1e-6 have a direction. A floor under their norm would leave the image where it is."""
+    """Gradients far below 1e-6 have a direction.
+
+    A floor under their norm would leave the image where it is.
+    """
     tiny = linear_model(WEIGHTS * 1e-12, np.zeros(2), SHAPE)
     x_adv = run(Attack("pgd", "l2", 0.3, loss=loss, steps=10, step_size=0.1), tiny, MIDDLE, LABELS)
     np.testing.assert_allclose(norm_of(x_adv - MIDDLE, "l2"), 0.3, rtol=1e-4)
@@ -164,7 +188,9 @@ def test_confident_network_is_still_attacked(loss):
 def test_zero_gradient_leaves_the_image_alone():
     constant = linear_model(np.zeros((D, 2)), np.zeros(2), SHAPE)
     for name in ("fgsm", "pgd"):
-        np.testing.assert_array_equal(run(Attack(name, "l2", 0.5, steps=3), constant, MIDDLE, LABELS), MIDDLE)
+        np.testing.assert_array_equal(
+            run(Attack(name, "l2", 0.5, steps=3), constant, MIDDLE, LABELS), MIDDLE
+        )
 
 
 CASES = [
@@ -263,8 +289,12 @@ def test_stronger_attacks_fool_more(digits, digits_model):
 def test_noise_has_the_asked_norm_after_clipping(digits, digits_model):
     """Half of all pixels lie on the wall of the box; the norm is met all the same, one radius an image."""
     radii = np.linspace(0.1, 1.5, len(digits.x_test)).astype(np.float32)
-    noisy = run(Attack("noise", "l2", 1.0), digits_model, digits.x_test, digits.y_test, epsilon=radii)
-    np.testing.assert_allclose(norm_of(noisy - digits.x_test / np.float32(255), "l2"), radii, rtol=1e-4)
+    noisy = run(
+        Attack("noise", "l2", 1.0), digits_model, digits.x_test, digits.y_test, epsilon=radii
+    )
+    np.testing.assert_allclose(
+        norm_of(noisy - digits.x_test / np.float32(255), "l2"), radii, rtol=1e-4
+    )
 
 
 def test_noise_that_the_box_cannot_hold_is_as_long_as_can_be():
@@ -293,13 +323,19 @@ def test_projection_is_the_nearest_point_of_the_ball(values, epsilon, norm):
     elif norm == "l2":
         np.testing.assert_allclose(projected, delta * (epsilon / size), rtol=1e-4, atol=1e-6)
     else:
-        np.testing.assert_array_equal(projected, np.clip(delta, -np.float32(epsilon), np.float32(epsilon)))
+        np.testing.assert_array_equal(
+            projected, np.clip(delta, -np.float32(epsilon), np.float32(epsilon))
+        )
 
 
 def test_norm_and_direction_of_very_small_vectors():
     tiny = np.array([[3e-30, 4e-30], [0.0, 0.0]], np.float32)
-    np.testing.assert_allclose(keras.ops.convert_to_numpy(l2_norm(tiny))[:, 0], [5e-30, 0], rtol=1e-5)
-    np.testing.assert_allclose(keras.ops.convert_to_numpy(steepest(tiny, "l2")), [[0.6, 0.8], [0, 0]], rtol=1e-5)
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(l2_norm(tiny))[:, 0], [5e-30, 0], rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(steepest(tiny, "l2")), [[0.6, 0.8], [0, 0]], rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize(
@@ -309,7 +345,10 @@ def test_norm_and_direction_of_very_small_vectors():
         ({"norm": "l3"}, "Unknown norm 'l3'"),
         ({"loss": "ce"}, "Unknown attack loss 'ce'"),
         ({"loss": "dlr-targeted"}, "Unknown attack loss 'dlr-targeted'"),
-        ({"epsilon": -0.1}, "`epsilon` must be a number of at least 0, in pixel units. Received -0.1."),
+        (
+            {"epsilon": -0.1},
+            "`epsilon` must be a number of at least 0, in pixel units. Received -0.1.",
+        ),
         ({"epsilon": float("nan")}, "`epsilon` must be a number of at least 0"),
         ({"step_size": float("inf")}, "`step_size` must be a number of at least 0"),
         ({"steps": 0}, "`steps` must be at least 1. Received 0."),
@@ -324,7 +363,9 @@ def test_bad_hyperparameters(arguments, message):
 
 def test_bad_arrays(linear):
     attack = Attack("fgsm", "l2", 0.1)
-    with pytest.raises(InputError, match=r"`x` must lie in \[0, 1\]. Received values in .*; divide by 255 first"):
+    with pytest.raises(
+        InputError, match=r"`x` must lie in \[0, 1\]. Received values in .*; divide by 255 first"
+    ):
         run(attack, linear, MIDDLE * 255, LABELS)
     with pytest.raises(InputError, match=r"`y` must lie in \[0, 1\]"):
         run(attack, linear, MIDDLE, LABELS + 1)

@@ -38,10 +38,20 @@ def test_standard_is_the_published_ensemble():
     assert attacks["apgd-t"] == Apgd("linf", "dlr-targeted", 100, 1, targets=9)
     assert attacks["fab-t"] == Fab("linf", 100, 1, 9, alpha_max=0.1, eta=1.05, beta=0.9)
     assert attacks["square"] == Square("linf", 5000, 1, 0.8)
-    assert list(ensemble("plus", "l2", 10)) == ["apgd-ce", "apgd-dlr", "fab", "square", "apgd-t", "fab-t"]
+    assert list(ensemble("plus", "l2", 10)) == [
+        "apgd-ce",
+        "apgd-dlr",
+        "fab",
+        "square",
+        "apgd-t",
+        "fab-t",
+    ]
     assert {a.transformations for a in ensemble("rand", "l2", 10).values()} == {20}
-    # an image that survives costs 101 + 9 * 101 + 9 * 100 gradients and 9 + 9 * 101 + 5,001 passes beside them
-    whole = [np.array(attack.cost(attack.steps, 10)) * attack.runs(10) for attack in attacks.values()]
+    # an image that survives costs 101 + 9 * 101 + 9 * 100 gradients and 9 + 9 * 101 + 5,001 passes
+    # beside them
+    whole = [
+        np.array(attack.cost(attack.steps, 10)) * attack.runs(10) for attack in attacks.values()
+    ]
     assert sum(whole).tolist() == [1910, 5919]
 
 
@@ -58,7 +68,9 @@ def test_verdicts(norm, images, digits_model):
     assert (predict(digits_model, found.x_adv).argmax(-1) != y[broken]).all()
     assert found.x_adv.min() >= 0
     assert found.x_adv.max() <= 1
-    change = (found.x_adv - x[broken] / np.float32(255)).reshape(len(found.x_adv), -1).astype(np.float64)
+    change = (
+        (found.x_adv - x[broken] / np.float32(255)).reshape(len(found.x_adv), -1).astype(np.float64)
+    )
     length = np.abs(change).max(1) if norm == "linf" else np.linalg.norm(change, axis=1)
     np.testing.assert_allclose(found.norms[broken], length)
     assert length.max() <= epsilon * (1 + 1e-5)
@@ -96,8 +108,12 @@ def test_each_attack_gets_the_survivors_of_the_one_before(norm, images, digits_m
     def progress(attack: str, left: int, broken: int) -> None:
         seen[attack] = seen.get(attack, 0) + left
 
-    found = evaluate(digits_model, x, y, norm=norm, epsilon=RADII[norm], attacks=short(norm), progress=progress)
-    counts = [((found.broken_by < 0) | (found.broken_by >= number)).sum() for number in (1, 2, 3, 4)]
+    found = evaluate(
+        digits_model, x, y, norm=norm, epsilon=RADII[norm], attacks=short(norm), progress=progress
+    )
+    counts = [
+        ((found.broken_by < 0) | (found.broken_by >= number)).sum() for number in (1, 2, 3, 4)
+    ]
     assert list(seen.values()) == counts
 
 
@@ -145,10 +161,14 @@ def test_an_attack_that_leaves_its_bounds_is_never_counted(images, digits_model)
 
     class Cheat(Apgd):
         def start(self, logits, state):
-            return super().start(logits, state | {"radius": 2 * state["radius"]}) | {"radius": state["radius"]}
+            return super().start(logits, state | {"radius": 2 * state["radius"]}) | {
+                "radius": state["radius"]
+            }
 
     with pytest.raises(RuntimeError, match=r"left its bounds: norm 0\.\d+ of 0\.1"):
-        evaluate(digits_model, x, y, norm="linf", epsilon=0.1, attacks={"cheat": Cheat("linf", steps=5)})
+        evaluate(
+            digits_model, x, y, norm="linf", epsilon=0.1, attacks={"cheat": Cheat("linf", steps=5)}
+        )
 
 
 def test_logits_that_are_no_numbers_name_the_image():
@@ -159,9 +179,13 @@ def test_logits_that_are_no_numbers_name_the_image():
     with pytest.raises(InputError, match="logits are not finite for image 40"):
         evaluate(model, x, np.zeros(6, int), norm="linf", epsilon=0.1, numbers=np.arange(40, 46))
     # finite on the image, infinite next to it
-    edge = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Flatten(), keras.layers.Dense(3), Edge()])
+    edge = keras.Sequential(
+        [keras.Input((2, 2, 1)), keras.layers.Flatten(), keras.layers.Dense(3), Edge()]
+    )
     edge.layers[1].set_weights([np.eye(4, 3).astype(np.float32), np.array([1, 0, 0], np.float32)])
-    with pytest.raises(InputError, match=r"logits, or their gradient, are not finite for image 4\d under attack"):
+    with pytest.raises(
+        InputError, match=r"logits, or their gradient, are not finite for image 4\d under attack"
+    ):
         evaluate(edge, x, np.zeros(6, int), norm="linf", epsilon=0.1, numbers=np.arange(40, 46))
 
 
@@ -176,14 +200,16 @@ class Edge(keras.layers.Layer):
 def test_few_classes_take_the_margin(classes):
     attacks = ensemble("standard", "l2", classes)
     assert attacks["apgd-t"].loss == "margin-targeted"
-    assert {name: a.loss for name, a in ensemble("plus", "l2", classes).items() if "dlr" in name} == {
-        "apgd-dlr": "margin" if classes == 2 else "dlr"
-    }
+    assert {
+        name: a.loss for name, a in ensemble("plus", "l2", classes).items() if "dlr" in name
+    } == {"apgd-dlr": "margin" if classes == 2 else "dlr"}
     rng = np.random.default_rng(0)
     model = linear_model(rng.normal(size=(36, classes)), np.zeros(classes), (6, 6, 1))
     x = rng.uniform(0.3, 0.7, (40, 6, 6, 1)).astype(np.float32)
     y = predicted(model, x)
-    found = evaluate(model, x, y, norm="l2", epsilon=0.15, attacks=attacks | {"square": Square("l2", 50)})
+    found = evaluate(
+        model, x, y, norm="l2", epsilon=0.15, attacks=attacks | {"square": Square("l2", 50)}
+    )
     weights = model.get_weights()[0].astype(np.float64)
     logits = x.reshape(40, -1).astype(np.float64) @ weights
     rows = np.arange(40)
@@ -216,7 +242,12 @@ def test_expectation_over_a_random_layer():
     rng = np.random.default_rng(1)
     weights = rng.normal(size=(36, 4)).astype(np.float32)
     model = keras.Sequential(
-        [keras.Input((6, 6, 1)), Shaken(0.05), keras.layers.Flatten(), keras.layers.Dense(4, use_bias=False)]
+        [
+            keras.Input((6, 6, 1)),
+            Shaken(0.05),
+            keras.layers.Flatten(),
+            keras.layers.Dense(4, use_bias=False),
+        ]
     )
     model.layers[-1].set_weights([weights])
     x = rng.uniform(0.3, 0.7, (40, 6, 6, 1)).astype(np.float32)
@@ -224,10 +255,17 @@ def test_expectation_over_a_random_layer():
     np.testing.assert_array_equal(predict(model, x), predict(model, x))
     y = predicted(linear_model(weights, np.zeros(4), (6, 6, 1)), x)
     exact = evaluate(
-        linear_model(weights, np.zeros(4), (6, 6, 1)), x, y, norm="linf", epsilon=0.03, attacks=short("linf")
+        linear_model(weights, np.zeros(4), (6, 6, 1)),
+        x,
+        y,
+        norm="linf",
+        epsilon=0.03,
+        attacks=short("linf"),
     )
     found = evaluate(model, x, y, norm="linf", epsilon=0.03, version="rand")
-    assert (found.broken_by != SURVIVED).mean() == pytest.approx((exact.broken_by != SURVIVED).mean(), abs=0.1)
+    assert (found.broken_by != SURVIVED).mean() == pytest.approx(
+        (exact.broken_by != SURVIVED).mean(), abs=0.1
+    )
     assert found.gradients.max() == 2 * 20 * 101
 
 
@@ -236,7 +274,12 @@ def test_one_lucky_average_does_not_end_an_attack_on_a_random_model():
     rng = np.random.default_rng(2)
     direction, size, epsilon = rng.normal(size=(36, 1)).astype(np.float32), 0.5, 0.1
     model = keras.Sequential(
-        [keras.Input((6, 6, 1)), Shaken(size), keras.layers.Flatten(), keras.layers.Dense(2, use_bias=False)]
+        [
+            keras.Input((6, 6, 1)),
+            Shaken(size),
+            keras.layers.Flatten(),
+            keras.layers.Dense(2, use_bias=False),
+        ]
     )
     model.layers[-1].set_weights([np.concatenate([direction, -direction], axis=1)])
     x = rng.uniform(0.3, 0.7, (60, 6, 6, 1)).astype(np.float32)
@@ -248,7 +291,9 @@ def test_one_lucky_average_does_not_end_an_attack_on_a_random_model():
     attacks = {"apgd-ce": Apgd("linf", steps=25, transformations=20)}
     found = evaluate(model, x, y, norm="linf", epsilon=epsilon, version="rand", attacks=attacks)
     assert (found.broken_by[sure] != SURVIVED).all()
-    assert (found.gradients[found.broken_by != MISCLASSIFIED] == 20 * 26).all(), "all steps are done"
+    assert (found.gradients[found.broken_by != MISCLASSIFIED] == 20 * 26).all(), (
+        "all steps are done"
+    )
 
 
 def test_square_needs_images(digits_model):
@@ -260,7 +305,9 @@ def test_square_needs_images(digits_model):
 def test_what_is_refused():
     with pytest.raises(InputError, match="Unknown norm 'l1'"):
         ensemble("standard", "l1", 10)
-    with pytest.raises(InputError, match=r"Unknown AutoAttack version 'standart'\. Did you mean 'standard'"):
+    with pytest.raises(
+        InputError, match=r"Unknown AutoAttack version 'standart'\. Did you mean 'standard'"
+    ):
         ensemble("standart", "l2", 10)
     with pytest.raises(InputError, match="at least two classes"):
         ensemble("standard", "l2", 1)

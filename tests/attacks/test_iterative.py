@@ -34,7 +34,9 @@ Y = np.array([0, 2])
 def test_difference_of_logits_ratio_by_hand():
     np.testing.assert_allclose(numpy(losses.dlr(Z, Y)), [-1 / 1.5, 2 / 2], rtol=1e-6)
     target = np.array([2, 1])
-    np.testing.assert_allclose(numpy(losses.dlr_targeted(Z, Y, target)), [-3 / (2 + 0.25), 2 / (3 - 0.5)], rtol=1e-6)
+    np.testing.assert_allclose(
+        numpy(losses.dlr_targeted(Z, Y, target)), [-3 / (2 + 0.25), 2 / (3 - 0.5)], rtol=1e-6
+    )
     np.testing.assert_allclose(numpy(losses.margin_targeted(Z, Y, target)), [-3, 2], rtol=1e-6)
     np.testing.assert_allclose(numpy(losses.margin(Z, Y)), [-1, 2], rtol=1e-6)
 
@@ -54,14 +56,18 @@ def test_losses_that_need_more_classes():
 
 def test_targets_are_ranked_on_the_clean_logits():
     for rank, expected in ((1, [1, 1]), (2, [3, 3]), (3, [2, 0])):
-        np.testing.assert_array_equal(numpy(target_classes(Z, Y, np.full(2, rank, np.int32))), expected)
+        np.testing.assert_array_equal(
+            numpy(target_classes(Z, Y, np.full(2, rank, np.int32))), expected
+        )
 
 
 def given_state(x, y, epsilon):
     n = len(x)
     keys = keras.ops.convert_to_tensor(randomness.keys_of(3, np.arange(n)))
     run = keras.ops.zeros((n,), "int32")
-    return stepping.given(keras.ops.convert_to_tensor(x), y, keys, np.full(n, epsilon, np.float32), run)
+    return stepping.given(
+        keras.ops.convert_to_tensor(x), y, keys, np.full(n, epsilon, np.float32), run
+    )
 
 
 def plain_apgd(value_and_gradient, x, start, norm, epsilon, steps):
@@ -115,7 +121,11 @@ def test_apgd_is_the_published_algorithm(norm, epsilon, digits, digits_model):
     start = numpy(random_start(given, norm))
     attack = Apgd(norm, "dlr", steps)
     found = stepping.advance(attack, logits, attack.start(logits, given), steps)
-    ended = np.where(numpy(found["broken"])[:, None, None, None], numpy(found["found"]), numpy(found["best_point"]))
+    ended = np.where(
+        numpy(found["broken"])[:, None, None, None],
+        numpy(found["found"]),
+        numpy(found["best_point"]),
+    )
     same, broken = [], []
     for i in range(len(x)):
         label = y[i : i + 1]
@@ -128,12 +138,18 @@ def test_apgd_is_the_published_algorithm(norm, epsilon, digits, digits_model):
                 return keras.ops.sum(losses.dlr(out, label)), out
 
             value, out, gradient = backend.value_aux_and_gradient(total, tensor)
-            return float(value), numpy(gradient)[0].astype(np.float64), int(numpy(out).argmax()) != label[0]
+            return (
+                float(value),
+                numpy(gradient)[0].astype(np.float64),
+                int(numpy(out).argmax()) != label[0],
+            )
 
         if evaluated(start[i].astype(np.float64))[2]:
             expected, fell = start[i], True
         else:
-            expected, fell = plain_apgd(evaluated, x[i].astype(np.float64), start[i], norm, epsilon, steps)
+            expected, fell = plain_apgd(
+                evaluated, x[i].astype(np.float64), start[i], norm, epsilon, steps
+            )
         same.append(np.abs(ended[i] - expected).max() < 1e-3 * epsilon)
         broken.append(fell)
     np.testing.assert_array_equal(numpy(found["broken"]), broken)
@@ -144,9 +160,8 @@ def test_apgd_is_the_published_algorithm(norm, epsilon, digits, digits_model):
 def distance_by_root(x, w, rise, norm):
     """The box-bound change that reaches the hyperplane, by Brent's method in float64, and what it may be off by.
 
-    The attack's sums are rounded to about a millionth of the rise: where few pixels, of small weights, are still free,
-    that is a long way.
-    """
+    The attack's sums are rounded to about a millionth of the rise: where few pixels, of small
+    weights, are still free, that is a long way."""
     w = w * np.sign(rise)
     room = np.where(w > 0, 1 - x, np.where(w < 0, x, 0))
     pace = np.abs(w) if norm == "l2" else np.ones_like(w)
@@ -178,11 +193,15 @@ def test_shortest_way_to_a_hyperplane_within_the_box(seed, norm, share, spread):
     toward = w * np.sign(share)
     most = (np.abs(w) * np.where(toward > 0, 1 - x, x)).sum()
     rise = np.array([share * most], np.float32)
-    found = numpy(onto_hyperplane(keras.ops.convert_to_tensor(x), keras.ops.convert_to_tensor(w), rise, norm))[0]
+    found = numpy(
+        onto_hyperplane(keras.ops.convert_to_tensor(x), keras.ops.convert_to_tensor(w), rise, norm)
+    )[0]
     if share == 0:
         np.testing.assert_array_equal(found, 0)
         return
-    expected, off = distance_by_root(x[0].astype(np.float64), w[0].astype(np.float64), float(rise[0]), norm)
+    expected, off = distance_by_root(
+        x[0].astype(np.float64), w[0].astype(np.float64), float(rise[0]), norm
+    )
     assert (np.abs(found - expected) <= off).all(), (found - expected, off)
     assert (w[0] * np.sign(share)) @ found == pytest.approx(min(abs(rise[0]), most), rel=1e-5)
 
@@ -242,7 +261,14 @@ def test_random_numbers_have_their_distributions():
 
 
 def test_a_queue_of_no_images(digits, digits_model):
-    nothing = run_queue(Apgd("linf"), digits_model, digits.x_test[:0], digits.y_test[:0], epsilon=0.1, keys=np.zeros(0))
+    nothing = run_queue(
+        Apgd("linf"),
+        digits_model,
+        digits.x_test[:0],
+        digits.y_test[:0],
+        epsilon=0.1,
+        keys=np.zeros(0),
+    )
     assert nothing.found.shape == (0, 8, 8, 1)
 
 
@@ -263,6 +289,14 @@ def test_images_leave_and_enter_without_another_compilation(digits, digits_model
 
     x, y = digits.x_test[:30], digits.y_test[:30]
     keys = randomness.keys_of(0, np.arange(30))
-    out = run_queue(Watched("linf", steps=10, restarts=2), digits_model, x, y, epsilon=0.1, keys=keys, batch_size=16)
+    out = run_queue(
+        Watched("linf", steps=10, restarts=2),
+        digits_model,
+        x,
+        y,
+        epsilon=0.1,
+        keys=keys,
+        batch_size=16,
+    )
     assert 0 < out.broken.sum() < 30
     assert len(lengths) == len(steps) == 1

@@ -24,7 +24,9 @@ def test_xent():
 def test_gradient_of_xent_at_a_confident_prediction():
     """With margin 30 the other class has probability e^-30: the two components must be equal and opposite."""
     logits = keras.ops.convert_to_tensor(np.array([[30.0, 0.0]], np.float32))
-    _, gradient = backend.value_and_gradient(lambda z: keras.ops.sum(losses.xent(z, np.array([0]))), logits)
+    _, gradient = backend.value_and_gradient(
+        lambda z: keras.ops.sum(losses.xent(z, np.array([0]))), logits
+    )
     expected = np.exp(-30.0) * np.array([[-1, 1]])
     np.testing.assert_allclose(keras.ops.convert_to_numpy(gradient), expected, rtol=1e-5)
 

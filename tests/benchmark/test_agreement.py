@@ -33,7 +33,10 @@ def test_every_training_rests_on_the_agreement():
     assert all(agreed.key in u.needs and u.spec["agreement"] == agreed.key for u in trained)
     assert all(u.spec["training"]["compute"] == "bfloat16" for u in trained)
     assert not {u.key for u in found.units} & {u.key for u in work().of("train")}
-    assert [a and a["epsilon"] for a in agreed.spec["attacks"]] == [None, 0.6]  # the strongest of the first grid
+    assert [a and a["epsilon"] for a in agreed.spec["attacks"]] == [
+        None,
+        0.6,
+    ]  # the strongest of the first grid
 
 
 @pytest.mark.parametrize(
@@ -41,7 +44,11 @@ def test_every_training_rests_on_the_agreement():
     [
         ([950, 960, 955], [952, 957, 955], True),
         ([950, 960, 955], [930, 935, 925], False),
-        ([955, 955, 955], [956, 954, 953], True),  # no spread over seeds, but 3,000 images tell no such difference
+        (
+            [955, 955, 955],
+            [956, 954, 953],
+            True,
+        ),  # no spread over seeds, but 3,000 images tell no such difference
         ([955, 955, 955], [975, 975, 975], False),
     ],
 )
@@ -57,10 +64,13 @@ def test_what_is_compared():
         return 90 + number if compute == "float32" else 10
 
     (row,) = agreement.compare(hits, [None], "bfloat16", 3, 100)
-    assert calls == [(None, kind, number) for kind in ("float32", "bfloat16") for number in range(3)]
+    assert calls == [
+        (None, kind, number) for kind in ("float32", "bfloat16") for number in range(3)
+    ]
     assert row["hits"] == {"float32": [90, 91, 92], "bfloat16": [10, 10, 10]}
     with pytest.raises(
-        InputError, match=r"trained in bfloat16 have other accuracies .*float32: 90, 91, 92; bfloat16: 10"
+        InputError,
+        match=r"trained in bfloat16 have other accuracies .*float32: 90, 91, 92; bfloat16: 10",
     ):
         agreement.require([row], "bfloat16")
 
@@ -77,7 +87,9 @@ def test_a_training_is_refused_without_agreement(tmp_path, digits):
 
 def test_digits_agree(digits):
     """Really trained in both types; the numbers differ, the accuracies agree."""
-    found = plan.build(config.resolve("quick", None, [COMPUTE, "training.epochs=15", "grid=[]"]), digits.info)
+    found = plan.build(
+        config.resolve("quick", None, [COMPUTE, "training.epochs=15", "grid=[]"]), digits.info
+    )
     (agreed,) = found.of("agreement")
     (result,) = units.perform([agreed], Context(found, None, digits))
     (row,) = result.values["networks"]
@@ -88,12 +100,20 @@ def test_digits_agree(digits):
 def test_it_computes_in_bfloat16_and_keeps_weights_in_float32(digits):
     model = models.get("digits_cnn")((8, 8, 1), 10, seed=0)
     twin = in_precision(model, "bfloat16")
-    assert keras.backend.standardize_dtype(twin(digits.x_train[:2] / np.float32(255)).dtype) == "bfloat16"
+    assert (
+        keras.backend.standardize_dtype(twin(digits.x_train[:2] / np.float32(255)).dtype)
+        == "bfloat16"
+    )
     assert [tuple(v.shape) for v in twin.variables] == [tuple(v.shape) for v in model.variables]
-    assert {keras.backend.standardize_dtype(v.dtype) for v in twin.trainable_variables} == {"float32"}
+    assert {keras.backend.standardize_dtype(v.dtype) for v in twin.trainable_variables} == {
+        "float32"
+    }
     assert in_precision(model, "float32") is model
     options = {"seed": 0, "epochs": 2}
-    both = [train(model, digits.x_train, digits.y_train, compute=c, **options) for c in ("float32", "bfloat16")]
+    both = [
+        train(model, digits.x_train, digits.y_train, compute=c, **options)
+        for c in ("float32", "bfloat16")
+    ]
     (one, history), (other, other_history) = both
     assert keras.backend.standardize_dtype(other.trainable[0].dtype) == "float32"
     difference = np.abs(np.asarray(one.trainable[0]) - np.asarray(other.trainable[0])).max()
@@ -102,7 +122,9 @@ def test_it_computes_in_bfloat16_and_keeps_weights_in_float32(digits):
 
 
 def test_unknown_types_are_refused():
-    with pytest.raises(InputError, match=r"Unknown compute type 'float16'\. Did you mean 'bfloat16'"):
+    with pytest.raises(
+        InputError, match=r"Unknown compute type 'float16'\. Did you mean 'bfloat16'"
+    ):
         in_precision(models.get("mlp")((2,), 2, seed=0), "float16")
     with pytest.raises(InputError, match=r"training\.compute"):
         config.resolve(None, TINY, ["training.compute=float16"])

@@ -28,10 +28,18 @@ def test_paper_cifar10_is_the_papers_grid():
     retrained = [n for n, measures in networks.items() if "retraining" in measures]
     assert len(retrained) == 81
     assert len([n for n, measures in networks.items() if "manifold" in measures]) == 13
-    assert {n.epsilon for n in retrained if n.norm == "l2"} == {round(0.04 * i, 4) for i in range(1, 21)}
-    assert {n.epsilon for n in retrained if n.norm == "linf"} == {round(0.001 * i, 4) for i in range(1, 21)}
+    assert {n.epsilon for n in retrained if n.norm == "l2"} == {
+        round(0.04 * i, 4) for i in range(1, 21)
+    }
+    assert {n.epsilon for n in retrained if n.norm == "linf"} == {
+        round(0.001 * i, 4) for i in range(1, 21)
+    }
     units = plan.build(resolved, INFOS["paper-cifar10"])
-    own = [u for u in units.of("retrain") if u.tags["attribution"] not in (plan.BASELINE, plan.UNTOUCHED)]
+    own = [
+        u
+        for u in units.of("retrain")
+        if u.tags["attribution"] not in (plan.BASELINE, plan.UNTOUCHED)
+    ]
     assert len(own) == 4860
 
 
@@ -45,8 +53,14 @@ def test_paper_mnist_is_the_papers_grid():
 def test_file_alone_and_over_a_preset(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text("[training]\nepochs = 3\n")
-    changed = config.resolve("quick", path, ["training.learning_rate=0.01", "grid.0.epsilons=[0.5]", "name=mine"])
-    assert (changed.training.epochs, changed.training.learning_rate, changed.name) == (3, 0.01, "mine")
+    changed = config.resolve(
+        "quick", path, ["training.learning_rate=0.01", "grid.0.epsilons=[0.5]", "name=mine"]
+    )
+    assert (changed.training.epochs, changed.training.learning_rate, changed.name) == (
+        3,
+        0.01,
+        "mine",
+    )
     assert changed.grid[0].epsilons == [0.5]
     with pytest.raises(InputError, match=r"version: This key is missing"):
         config.resolve(None, path, [])
@@ -55,22 +69,55 @@ def test_file_alone_and_over_a_preset(tmp_path):
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
-        ("training.epocs=3", "Unknown key 'training.epocs' in the configuration. Did you mean 'epochs'?"),
-        ("grid.0.norms='l2'", "Unknown key 'grid.0.norms' in the configuration. Did you mean 'norm'?"),
-        ("vae_gan.latnt=3", "Unknown key 'vae_gan.latnt' in the configuration. Did you mean 'latent'?"),
+        (
+            "training.epocs=3",
+            "Unknown key 'training.epocs' in the configuration. Did you mean 'epochs'?",
+        ),
+        (
+            "grid.0.norms='l2'",
+            "Unknown key 'grid.0.norms' in the configuration. Did you mean 'norm'?",
+        ),
+        (
+            "vae_gan.latnt=3",
+            "Unknown key 'vae_gan.latnt' in the configuration. Did you mean 'latent'?",
+        ),
         ("modle={}", "Unknown key 'modle' in the configuration. Did you mean 'model'?"),
-        ("training.epochs=0", "training.epochs: Input should be greater than or equal to 1. Received 0."),
+        (
+            "training.epochs=0",
+            "training.epochs: Input should be greater than or equal to 1. Received 0.",
+        ),
         ("training.epochs=many", "training.epochs: Input should be a valid integer"),
-        ("grid.0.epsilons=[-0.5]", "grid.0.epsilons.0: Input should be greater than 0. Received -0.5."),
-        ("grid.0.epsilons=[nan]", "grid.0.epsilons.0: Input should be a finite number. Received nan."),
-        ("evaluation.epsilon=-1", "evaluation.epsilon: Input should be greater than or equal to 0. Received -1."),
+        (
+            "grid.0.epsilons=[-0.5]",
+            "grid.0.epsilons.0: Input should be greater than 0. Received -0.5.",
+        ),
+        (
+            "grid.0.epsilons=[nan]",
+            "grid.0.epsilons.0: Input should be a finite number. Received nan.",
+        ),
+        (
+            "evaluation.epsilon=-1",
+            "evaluation.epsilon: Input should be greater than or equal to 0. Received -1.",
+        ),
         ("evaluation.epsilon=wide", "evaluation.epsilon: Input should be a valid number"),
-        ("retraining.fractions=[0.5, 1.0]", "retraining.fractions.1: Input should be less than 1. Received 1.0."),
-        ("retraining.fractions=[0.0]", "retraining.fractions.0: Input should be greater than 0. Received 0.0."),
+        (
+            "retraining.fractions=[0.5, 1.0]",
+            "retraining.fractions.1: Input should be less than 1. Received 1.0.",
+        ),
+        (
+            "retraining.fractions=[0.0]",
+            "retraining.fractions.0: Input should be greater than 0. Received 0.0.",
+        ),
         ("retraining.fractions=[0.5, 0.3]", "retraining.fractions: fractions must increase"),
-        ("model.name=digit_cnn", "model.name: Unknown model 'digit_cnn'. Did you mean 'digits_cnn'?"),
+        (
+            "model.name=digit_cnn",
+            "model.name: Unknown model 'digit_cnn'. Did you mean 'digits_cnn'?",
+        ),
         ("grid.0.norm=l22", "grid.0.norm: Unknown norm 'l22'. Did you mean 'l2'?"),
-        ("retraining.attributions=['gradients']", "Unknown attribution 'gradients'. Did you mean 'gradient'?"),
+        (
+            "retraining.attributions=['gradients']",
+            "Unknown attribution 'gradients'. Did you mean 'gradient'?",
+        ),
         ("version=9", "The configuration is of version 9. This program reads version 1."),
         ("grid.7.norm=l2", "'grid.7.norm' cannot be set: '7' is no part of the value there."),
         ("grid", "--set takes key=value. Received 'grid'."),

@@ -29,7 +29,9 @@ def test_real_sets_whole(name, shape, counts, means):
     assert data.x_train.dtype == np.uint8
     assert data.y_train.dtype == np.int32
     np.testing.assert_array_equal(np.bincount(data.y_train), counts)
-    np.testing.assert_array_equal(np.bincount(data.y_test), MNIST_TEST if name == "mnist" else [1000] * 10)
+    np.testing.assert_array_equal(
+        np.bincount(data.y_test), MNIST_TEST if name == "mnist" else [1000] * 10
+    )
     np.testing.assert_allclose(data.x_train.mean(axis=(0, 1, 2)), means, atol=5e-4)
     np.testing.assert_allclose(data.channel_means() * 255, means, atol=5e-4)
     assert isinstance(data.x_train, np.memmap)
@@ -48,7 +50,10 @@ def test_damaged_cache_is_noticed_and_rebuilt(tmp_path, monkeypatch):
     monkeypatch.setattr(decoded, "cache_folder", lambda: tmp_path)
     heard: list[str] = []
     first = datasets.load("mnist", notice=heard.append)
-    assert [line.split(" (")[0] for line in heard] == ["decoding mnist train", "decoding mnist test"]
+    assert [line.split(" (")[0] for line in heard] == [
+        "decoding mnist train",
+        "decoding mnist test",
+    ]
     original = np.array(first.x_test)
     file = next(tmp_path.glob("mnist-*-test-x.npy"))
     content = bytearray(file.read_bytes())
@@ -70,7 +75,9 @@ def test_damaged_cache_is_noticed_and_rebuilt(tmp_path, monkeypatch):
 
 def test_digits_are_fixed_and_stratified(digits):
     assert digits.info == datasets.Info("digits", "1.0.0", 1200, 597, (8, 8, 1), 10)
-    content = b"".join(a.tobytes() for a in (digits.x_train, digits.y_train, digits.x_test, digits.y_test))
+    content = b"".join(
+        a.tobytes() for a in (digits.x_train, digits.y_train, digits.x_test, digits.y_test)
+    )
     assert hashlib.sha256(content).hexdigest()[:16] == "3f2a94c4403a2e63"
     for y in (digits.y_train, digits.y_test):
         share = np.bincount(y) / len(y)
@@ -84,7 +91,9 @@ def test_gaussians():
     x, y = data.x_train.astype(np.float64), data.y_train
     assert (x.shape, x.min(), x.max()) == ((6000, 2), 0.0, 1.0)
     scale = 2 * np.array([1.2, 0.1]) / (x[y == 0].mean(0) - x[y == 1].mean(0))
-    np.testing.assert_allclose(scale[0], scale[1], rtol=0.05)  # both coordinates are scaled together
+    np.testing.assert_allclose(
+        scale[0], scale[1], rtol=0.05
+    )  # both coordinates are scaled together
     covariance = np.cov(x[y == 0].T) * scale[0] ** 2
     np.testing.assert_allclose(covariance, [[0.1, -0.01], [-0.01, 0.002]], rtol=0.15)
 
@@ -98,7 +107,9 @@ def test_folder_order(monkeypatch, tmp_path):
 
 
 def test_unknown_name_gets_the_close_match():
-    with pytest.raises(InputError, match=r"Unknown dataset 'fashion_mnits'\. Did you mean 'fashion_mnist'"):
+    with pytest.raises(
+        InputError, match=r"Unknown dataset 'fashion_mnits'\. Did you mean 'fashion_mnist'"
+    ):
         datasets.load("fashion_mnits")
 
 
@@ -125,7 +136,10 @@ class FakeBuilder:
 
         self.data_path, self.fails, self.url_infos = folder / "fake", fails, {}
         features = tfds.features.FeaturesDict(
-            {"image": tfds.features.Image(shape=shape), "label": tfds.features.ClassLabel(num_classes=3)}
+            {
+                "image": tfds.features.Image(shape=shape),
+                "label": tfds.features.ClassLabel(num_classes=3),
+            }
         )
 
         class Split:
@@ -199,10 +213,14 @@ def test_without_tensorflow_what_is_decoded_serves(fake, monkeypatch):
         assert data.info == there.info == datasets.describe(name, train_limit=20)
         assert data.sha256() == there.sha256()
     for name in ("fake:1.2.4", "mnist"):
-        with pytest.raises(InputError, match=f"'{name}' is not decoded in .*TensorFlow, which decodes it, is not"):
+        with pytest.raises(
+            InputError, match=f"'{name}' is not decoded in .*TensorFlow, which decodes it, is not"
+        ):
             datasets.describe(name)
     (decoded.cache_folder() / "fake-1.2.3-train-x.npy").write_bytes(b"cut")
-    with pytest.raises(InputError, match="decoded data of 'fake' are damaged, and TensorFlow is not installed"):
+    with pytest.raises(
+        InputError, match="decoded data of 'fake' are damaged, and TensorFlow is not installed"
+    ):
         datasets.load("fake")
 
 

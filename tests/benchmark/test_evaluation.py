@@ -19,8 +19,14 @@ FRACTIONS = [0.25, 0.75]
 
 
 def curve(mode: str, own: float, random: float) -> entries.Curve:
-    return entries.Curve(attribution="gradient", mode=mode, fractions=FRACTIONS, untouched=0.95,
-                         accuracy=[[[own, own], [own, own]]], random=[[random, random]] * 2)  # fmt: skip
+    return entries.Curve(
+        attribution="gradient",
+        mode=mode,
+        fractions=FRACTIONS,
+        untouched=0.95,
+        accuracy=[[[own, own], [own, own]]],
+        random=[[random, random]] * 2,
+    )
 
 
 @pytest.mark.parametrize(("mode", "own", "random"), [("roar", 0.5, 0.7), ("kar", 0.9, 0.7)])
@@ -43,18 +49,25 @@ def entry_with(score: float) -> entries.Entry:
 
 
 def test_recheck_believes_scores_that_follow():
-    assert evaluation.recheck(entry_with(evaluation.curve_score(curve("roar", 0.5, 0.7)).value)) is None
+    assert (
+        evaluation.recheck(entry_with(evaluation.curve_score(curve("roar", 0.5, 0.7)).value))
+        is None
+    )
 
 
 def test_recheck_finds_scores_that_do_not():
-    assert "roar_gradient is said to be 0.25; its curves give 0.15" in evaluation.recheck(entry_with(0.25))
+    assert "roar_gradient is said to be 0.25; its curves give 0.15" in evaluation.recheck(
+        entry_with(0.25)
+    )
     honest = entry_with(0.15)
     half = entries.Score(value=0.55, low=0.4, high=0.6, n=10, seeds=1)
     wrong = honest.model_copy(update={"scores": honest.scores | {"test_accuracy": half}})
     assert "no whole number of 10 images" in evaluation.recheck(wrong)
     bare = honest.model_copy(update={"curves": []})
     assert evaluation.recheck(bare) == "it has ROAR or KAR scores without curves"
-    missing = honest.model_copy(update={"scores": {k: v for k, v in honest.scores.items() if k != "roar_gradient"}})
+    missing = honest.model_copy(
+        update={"scores": {k: v for k, v in honest.scores.items() if k != "roar_gradient"}}
+    )
     assert "roar_gradient is said to be absent" in evaluation.recheck(missing)
 
 
@@ -62,20 +75,30 @@ def test_recheck_compares_robust_accuracy_with_its_attacks():
     honest = entry_with(0.15)
     best = entries.Score(value=0.6, low=0.4, high=0.7, n=10, seeds=1)
     better = honest.model_copy(update={"scores": honest.scores | {"robust_accuracy": best}})
-    assert evaluation.recheck(better) == "robust_accuracy is said to be 0.6; after its last attack it is 0.5"
+    assert (
+        evaluation.recheck(better)
+        == "robust_accuracy is said to be 0.6; after its last attack it is 0.5"
+    )
     without = honest.model_copy(update={"autoattack": None})
     assert evaluation.recheck(without) == "it has a robust accuracy without AutoAttack"
     *first, last = honest.autoattack.attacks
     rising = [*first, last.model_copy(update={"accuracy": best})]
-    risen = honest.model_copy(update={"autoattack": honest.autoattack.model_copy(update={"attacks": rising})})
-    assert evaluation.recheck(risen) == "its accuracy rises from one attack of AutoAttack to the next"
+    risen = honest.model_copy(
+        update={"autoattack": honest.autoattack.model_copy(update={"attacks": rising})}
+    )
+    assert (
+        evaluation.recheck(risen) == "its accuracy rises from one attack of AutoAttack to the next"
+    )
 
 
 def test_ids():
     training = Training(norm="none", loss="xent")
     card = Card(name="My CNN, v2", authors=["A"], licence="MIT", description="x", training=training)
     assert evaluation.submission_id(card, "ab" * 32) == "my-cnn-v2-abababababababab"
-    assert evaluation.submission_id(card.model_copy(update={"name": "模型"}), "ab" * 32) == "model-abababababababab"
+    assert (
+        evaluation.submission_id(card.model_copy(update={"name": "模型"}), "ab" * 32)
+        == "model-abababababababab"
+    )
     posing = card.model_copy(update={"name": "reference l2"})
     assert evaluation.submission_id(posing, "ab" * 32) == "model-reference-l2-abababababababab"
     assert evaluation.reference_id(Network("l2", 0.5, "xent")) == "reference-l2-0.5-xent"

@@ -14,8 +14,13 @@ RNG = np.random.default_rng(0)
 
 def network(norm: str, epsilon: float) -> dict:
     label = "standard" if norm == "none" else f"{norm}-{epsilon:g}-xent"
-    return {"network": label, "norm": norm, "epsilon": epsilon, "strength": epsilon,
-            "loss": "none" if norm == "none" else "xent"}  # fmt: skip
+    return {
+        "network": label,
+        "norm": norm,
+        "epsilon": epsilon,
+        "strength": epsilon,
+        "loss": "none" if norm == "none" else "xent",
+    }
 
 
 NETWORKS = [network("none", 0), network("l2", 0.5), network("l2", 1.0), network("linf", 1.0)]
@@ -26,30 +31,77 @@ def tables() -> dict[str, pd.DataFrame]:
     rows = []
     for number, one in enumerate(NETWORKS):
         values = {"test_accuracy": 0.9 - 0.1 * number}
-        values |= {f"{m}_{a}": 0.1 * number for m in ("roar", "kar") for a in ("gradient", "gradient_input")}
+        values |= {
+            f"{m}_{a}": 0.1 * number
+            for m in ("roar", "kar")
+            for a in ("gradient", "gradient_input")
+        }
         values |= {"manifold_xent_excess": 1.0 - 0.1 * number, "manifold_xent_noise_excess": 1.5}
-        rows += [one | {"score": k, "value": v, "low": v - 0.02, "high": v + 0.02, "n": 4} for k, v in values.items()]
+        rows += [
+            one | {"score": k, "value": v, "low": v - 0.02, "high": v + 0.02, "n": 4}
+            for k, v in values.items()
+        ]
     scores = pd.DataFrame(rows)
     r = statistics.correlation(np.arange(4.0), np.array([0.0, 1, 2, 4]))._asdict()
     correlations = pd.DataFrame(
         {"score": f"roar_{a}", "against": "test_accuracy", "norm": n, "loss": "xent"} | r
-        for a in ("gradient", "gradient_input") for n in ("l2", "linf")
-    )  # fmt: skip
-    nobody = {"network": "none", "norm": "none", "epsilon": 0.0, "strength": 0.0, "loss": "none", "seed": -1}
-    about = [(nobody, "random")] + [(n | {"seed": 0}, a) for n in NETWORKS for a in ("gradient", "gradient_input")]
+        for a in ("gradient", "gradient_input")
+        for n in ("l2", "linf")
+    )
+    nobody = {
+        "network": "none",
+        "norm": "none",
+        "epsilon": 0.0,
+        "strength": 0.0,
+        "loss": "none",
+        "seed": -1,
+    }
+    about = [(nobody, "random")] + [
+        (n | {"seed": 0}, a) for n in NETWORKS for a in ("gradient", "gradient_input")
+    ]
     retraining = [
-        base | {"attribution": a, "mode": "roar", "fraction": f, "repeat": r, "accuracy": 1 - f + 0.02 * r}
-        for base, a in about for f in (0.3, 0.7) for r in (0, 1)
-    ]  # fmt: skip
-    retraining.append(nobody | {"attribution": "none", "mode": "none", "fraction": 0, "repeat": 0, "accuracy": 0.95})
+        base
+        | {
+            "attribution": a,
+            "mode": "roar",
+            "fraction": f,
+            "repeat": r,
+            "accuracy": 1 - f + 0.02 * r,
+        }
+        for base, a in about
+        for f in (0.3, 0.7)
+        for r in (0, 1)
+    ]
+    retraining.append(
+        nobody
+        | {
+            "attribution": "none",
+            "mode": "none",
+            "fraction": 0,
+            "repeat": 0,
+            "accuracy": 0.95,
+        }
+    )
     manifold = pd.DataFrame(
-        one | {"attack_loss": "xent", "image": i, "kept": i < (5 if one["epsilon"] == 0.5 else 40),
-               "clean_distance": 1 + i / 40, "adversarial_distance": 2 + RNG.random()}
-        for one in NETWORKS for i in range(40)
-    )  # fmt: skip
+        one
+        | {
+            "attack_loss": "xent",
+            "image": i,
+            "kept": i < (5 if one["epsilon"] == 0.5 else 40),
+            "clean_distance": 1 + i / 40,
+            "adversarial_distance": 2 + RNG.random(),
+        }
+        for one in NETWORKS
+        for i in range(40)
+    )
     dataset = pd.DataFrame({"measure": ["classes"], "value": [10]})
-    return {"scores": scores, "correlations": correlations, "retraining": pd.DataFrame(retraining),
-            "manifold": manifold, "dataset": dataset}  # fmt: skip
+    return {
+        "scores": scores,
+        "correlations": correlations,
+        "retraining": pd.DataFrame(retraining),
+        "manifold": manifold,
+        "dataset": dataset,
+    }
 
 
 def twice(tmp_path, draw) -> dict[str, bytes]:
@@ -64,7 +116,9 @@ def twice(tmp_path, draw) -> dict[str, bytes]:
 
 
 def test_tradeoff(tmp_path, tables):
-    drawn = twice(tmp_path, lambda f: figures.tradeoff(f, CONFIG, tables, "roar", "xent", "test_accuracy"))
+    drawn = twice(
+        tmp_path, lambda f: figures.tradeoff(f, CONFIG, tables, "roar", "xent", "test_accuracy")
+    )
     assert drawn[".png"].startswith(b"\x89PNG")
 
 
@@ -76,10 +130,14 @@ def test_manifold_densities_need_thirty_examples(tmp_path, tables, monkeypatch):
     """The network with five kept examples gets a line in the legend and no curve."""
     asked = []
     real = figures.densities.density
-    monkeypatch.setattr(figures.densities, "density", lambda v, g: asked.append(len(v)) or real(v, g))
+    monkeypatch.setattr(
+        figures.densities, "density", lambda v, g: asked.append(len(v)) or real(v, g)
+    )
     figures.manifold_distances(tmp_path, CONFIG, tables["manifold"], "xent")
     assert 5 not in asked
-    assert asked.count(40) == 6  # test data and the standard network in two panels, and two other networks
+    assert (
+        asked.count(40) == 6
+    )  # test data and the standard network in two panels, and two other networks
 
 
 def test_manifold_excess(tmp_path, tables):
@@ -89,13 +147,22 @@ def test_manifold_excess(tmp_path, tables):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_pictures(tmp_path, channels):
     shape = (2, 6, 6, channels)
-    one = {"images": RNG.random(shape), "maps": RNG.normal(size=shape[:3]), "labels": np.array([1, 2]),
-           "predicted": np.array([1, 2]), "adversarial": RNG.random(shape),
-           "adversarial_predicted": np.array([3, 4])}  # fmt: skip
+    one = {
+        "images": RNG.random(shape),
+        "maps": RNG.normal(size=shape[:3]),
+        "labels": np.array([1, 2]),
+        "predicted": np.array([1, 2]),
+        "adversarial": RNG.random(shape),
+        "adversarial_predicted": np.array([3, 4]),
+    }
     found = {n["network"]: one for n in NETWORKS}
     twice(tmp_path / "a", lambda f: pictures.loss_gradients(f, CONFIG, found))
     twice(tmp_path / "b", lambda f: pictures.adversarial_examples(f, CONFIG, found))
-    arrays = {"images": one["images"], "projections": one["adversarial"], "samples": one["adversarial"]}
+    arrays = {
+        "images": one["images"],
+        "projections": one["adversarial"],
+        "samples": one["adversarial"],
+    }
     twice(tmp_path / "c", lambda f: pictures.projections(f, CONFIG, arrays))
 
 
@@ -111,9 +178,12 @@ def limits(monkeypatch, tmp_path, tables, loss: str) -> tuple:
     seen = []
     real = figures.style.save
     monkeypatch.setattr(
-        figures.style, "save", lambda made, *rest: seen.append((made.axes[0].get_xlim(), made.axes[0].get_ylim()))
-        or real(made, *rest),
-    )  # fmt: skip
+        figures.style,
+        "save",
+        lambda made, *rest: (
+            seen.append((made.axes[0].get_xlim(), made.axes[0].get_ylim())) or real(made, *rest)
+        ),
+    )
     figures.tradeoff(tmp_path, CONFIG, tables, "roar", loss, "test_accuracy")
     return seen[0]
 
@@ -122,7 +192,10 @@ def test_figures_of_two_training_losses_share_their_axes(tmp_path, tables, monke
     """A cw network far outside the others widens both figures alike."""
     far = network("l2", 2.0) | {"network": "l2-2-cw", "loss": "cw"}
     values = {"test_accuracy": 0.2, "roar_gradient": 3.0, "roar_gradient_input": 0.5}
-    more = pd.DataFrame(far | {"score": k, "value": v, "low": v - 1, "high": v + 1, "n": 4} for k, v in values.items())
+    more = pd.DataFrame(
+        far | {"score": k, "value": v, "low": v - 1, "high": v + 1, "n": 4}
+        for k, v in values.items()
+    )
     wider = tables | {"scores": pd.concat([tables["scores"], more], ignore_index=True)}
     xent, cw = (limits(monkeypatch, tmp_path, wider, loss) for loss in ("xent", "cw"))
     assert xent == cw
@@ -135,10 +208,13 @@ def test_a_long_grid_names_only_some_of_its_curves(tmp_path, tables, monkeypatch
     labels = []
     real = figures.style.save
     monkeypatch.setattr(
-        figures.style, "save",
-        lambda made, *rest: labels.extend(x.get_text() for x in made.axes[0].get_legend().get_texts())
-        or real(made, *rest),
-    )  # fmt: skip
+        figures.style,
+        "save",
+        lambda made, *rest: (
+            labels.extend(x.get_text() for x in made.axes[0].get_legend().get_texts())
+            or real(made, *rest)
+        ),
+    )
     one = tables["retraining"].query("norm == 'l2' and epsilon == 0.5")
     many = [one.assign(epsilon=e, network=f"l2-{e:g}-xent") for e in np.arange(1, 21) / 20]
     rows = pd.concat([tables["retraining"].query("norm != 'l2'"), *many], ignore_index=True)
@@ -150,11 +226,26 @@ def test_boundary_tilting(tmp_path):
     toy = config.resolve("paper-toy", None, [])
     labels = ["standard", "l2-0.125-xent", "l2-0.25-xent"]
     scores = pd.DataFrame(
-        {"network": label, "norm": "none" if e == 0 else "l2", "epsilon": e, "score": "tilt", "value": 30 - 80 * e,
-         "low": 20.0, "high": 40.0}
+        {
+            "network": label,
+            "norm": "none" if e == 0 else "l2",
+            "epsilon": e,
+            "score": "tilt",
+            "value": 30 - 80 * e,
+            "low": 20.0,
+            "high": 40.0,
+        }
         for label, e in zip(labels, (0, 0.125, 0.25), strict=True)
-    )  # fmt: skip
+    )
     x = RNG.random((50, 2)) / 4
-    arrays = {"x": x, "x_adv": x + 0.4, "others": x + 0.6, "class_means": np.array([[0.7, 0.7], [0.1, 0.1]]),
-              "regions": np.tri(9, dtype=np.uint8)}  # fmt: skip
-    twice(tmp_path, lambda f: plane.boundary_tilting(f, toy, {"scores": scores}, dict.fromkeys(labels, arrays)))
+    arrays = {
+        "x": x,
+        "x_adv": x + 0.4,
+        "others": x + 0.6,
+        "class_means": np.array([[0.7, 0.7], [0.1, 0.1]]),
+        "regions": np.tri(9, dtype=np.uint8),
+    }
+    twice(
+        tmp_path,
+        lambda f: plane.boundary_tilting(f, toy, {"scores": scores}, dict.fromkeys(labels, arrays)),
+    )

@@ -22,9 +22,15 @@ def test_units_of_the_tiny_plan():
     """6 networks; each: training, accuracy, robustness, AutoAttack, pictures; 2 attack losses; 16 retrainings."""
     work = build()
     assert {kind: count for kind, count, _ in plan.summary(work)} == {
-        "train": 6, "vae_gan": 1, "accuracy": 6, "robustness": 6, "autoattack": 6, "pictures": 6, "manifold": 12,
+        "train": 6,
+        "vae_gan": 1,
+        "accuracy": 6,
+        "robustness": 6,
+        "autoattack": 6,
+        "pictures": 6,
+        "manifold": 12,
         "retrain": 6 * 16 + 8 + 2,
-    }  # fmt: skip
+    }
     assert len({unit.key for unit in work.units}) == len(work.units)
     assert len({(unit.kind, unit.label) for unit in work.units}) == len(work.units)
     assert next(work.of("train")).images == 900
@@ -38,7 +44,9 @@ def test_every_unit_comes_after_what_it_needs():
 
 
 def test_same_configuration_same_keys_whatever_its_name():
-    assert [u.key for u in build().units] == [u.key for u in build("name=other", "scale=reduced").units]
+    assert [u.key for u in build().units] == [
+        u.key for u in build("name=other", "scale=reduced").units
+    ]
 
 
 @pytest.mark.parametrize(
@@ -46,8 +54,16 @@ def test_same_configuration_same_keys_whatever_its_name():
     [
         ("training.epochs=4", {"train", "accuracy", "manifold", "pictures"}, {"vae_gan"}),
         ("vae_gan.epochs=4", {"vae_gan", "manifold"}, {"train", "accuracy", "pictures", "retrain"}),
-        ("evaluation.steps=4", {"accuracy"}, {"train", "vae_gan", "manifold", "pictures", "retrain"}),
-        ("retraining.epochs=4", {"retrain"}, {"train", "vae_gan", "manifold", "pictures", "accuracy"}),
+        (
+            "evaluation.steps=4",
+            {"accuracy"},
+            {"train", "vae_gan", "manifold", "pictures", "retrain"},
+        ),
+        (
+            "retraining.epochs=4",
+            {"retrain"},
+            {"train", "vae_gan", "manifold", "pictures", "accuracy"},
+        ),
         ("model.width=1.0", {"train", "accuracy", "manifold", "pictures", "retrain"}, {"vae_gan"}),
     ],
 )

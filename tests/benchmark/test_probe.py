@@ -12,7 +12,10 @@ def tiny() -> plan.Plan:
 
 
 def test_seconds_follow_from_the_pace():
-    """300 images, 3 epochs: 900 passes; against 3 attack steps, 2,700 steps more. The VAE-GAN: 3 epochs."""
+    """300 images, 3 epochs: 900 passes; against 3 attack steps, 2,700 steps more.
+
+    The VAE-GAN: 3 epochs.
+    """
     pace, work = probe.Pace(standard=0.01, step=0.001, vae_gan=0.1, workers=2), tiny()
     by_kind = {unit.kind: probe.seconds(unit, pace) for unit in reversed(work.units)}
     assert by_kind["train"] == pytest.approx(9)  # the standard network comes first

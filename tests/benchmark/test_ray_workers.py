@@ -23,13 +23,29 @@ from tests.conftest import ROOT
 os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 pytest.importorskip("ray", reason="Ray has no wheel for this platform")
 
-SMALLER = ["grid=[{norm='l2', epsilons=[0.3]}]", "manifold.losses=['xent']", "retraining.attributions=['gradient']",
-           "retraining.fractions=[0.3]", "pictures=0"]  # fmt: skip
+SMALLER = [
+    "grid=[{norm='l2', epsilons=[0.3]}]",
+    "manifold.losses=['xent']",
+    "retraining.attributions=['gradient']",
+    "retraining.fractions=[0.3]",
+    "pictures=0",
+]
 
 
 def command(out: Path, *more: str) -> list[str]:
     assignments = [part for assignment in SMALLER for part in ("--set", assignment)]
-    return [*COMMAND, "run", "--config", str(TINY), *assignments, "--out", str(out), "--executor", "ray", *more]
+    return [
+        *COMMAND,
+        "run",
+        "--config",
+        str(TINY),
+        *assignments,
+        "--out",
+        str(out),
+        "--executor",
+        "ray",
+        *more,
+    ]
 
 
 def tables(out: Path) -> dict[str, bytes]:
@@ -41,7 +57,9 @@ def serial(tmp_path_factory) -> dict[str, bytes]:
     """The tables of the same run in this process, one unit at a time."""
     out = tmp_path_factory.mktemp("serial") / "tiny"
     resolved = config.resolve(None, TINY, SMALLER)
-    runner.run(resolved, out, data_dir=None, fresh=False, workers=1, console=Console(file=StringIO()))
+    runner.run(
+        resolved, out, data_dir=None, fresh=False, workers=1, console=Console(file=StringIO())
+    )
     return tables(out)
 
 
@@ -65,7 +83,11 @@ class Run:
 
     def __init__(self, *arguments):
         self.process = subprocess.Popen(
-            command(*arguments), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command(*arguments),
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         self.lines = []
 
@@ -98,12 +120,20 @@ def working(under: int, at_least: int = 1) -> list[psutil.Process]:
 
 
 def test_a_killed_worker(serial, tmp_path):
-    """kill -9 of a worker with a unit in hand. Ray is started by the command and listens on 127.0.0.1 alone."""
+    """kill -9 of a worker with a unit in hand.
+
+    Ray is started by the command and listens on 127.0.0.1 alone.
+    """
     run = Run(tmp_path / "run", "--workers", "2")
     run.until("training the manifold model")
     found = working(run.process.pid)
     family = psutil.Process(run.process.pid).children(recursive=True)
-    listening = [c.laddr.ip for p in family for c in p.net_connections("tcp") if c.status == psutil.CONN_LISTEN]
+    listening = [
+        c.laddr.ip
+        for p in family
+        for c in p.net_connections("tcp")
+        if c.status == psutil.CONN_LISTEN
+    ]
     assert listening
     assert {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
     found[0].kill()
@@ -166,10 +196,18 @@ def test_what_a_unit_raises_is_raised_here(tmp_path, digits):
     plan = Plan(None, digits.info, (), (bad,))
     (tmp_path / "config.toml").touch()
     pool = RayPool(
-        plan, tmp_path, {"name": "digits"}, here=environment.collect(), address=None, workers=1, cores=1,
+        plan,
+        tmp_path,
+        {"name": "digits"},
+        here=environment.collect(),
+        address=None,
+        workers=1,
+        cores=1,
         notice=lambda _: None,
-    )  # fmt: skip
-    with pytest.raises(InputError, match=r"Unknown model 'digits_cnm'. Did you mean 'digits_cnn'") as raised:
+    )
+    with pytest.raises(
+        InputError, match=r"Unknown model 'digits_cnm'. Did you mean 'digits_cnn'"
+    ) as raised:
         executors.run(plan, set(), pool, Silent())
     assert "Traceback" not in str(raised.value)
 
@@ -180,7 +218,9 @@ def test_a_folder_that_a_worker_cannot_see(tmp_path, monkeypatch):
 
     told = []
     monkeypatch.setattr(backend, "configure", told.append)
-    with pytest.raises(InputError, match="must be on a file system that all machines of the cluster share"):
+    with pytest.raises(
+        InputError, match="must be on a file system that all machines of the cluster share"
+    ):
         Worker((Plan(None, None, (), ()), tmp_path / "elsewhere", {"name": "digits"}, 3)).prepare()
     assert told == [3]
 
@@ -198,17 +238,29 @@ def test_a_cluster_that_asks_for_a_token(serial, tmp_path):
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     ray = Path(sys.executable).with_name("ray")
-    # Ray writes its mode into the environment of a process that has started a cluster, as this one may have.
+    # Ray writes its mode into the environment of a process that has started a cluster, as this one
+    # may have.
     around = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH_")}
     inside = around | {"HOME": str(tmp_path), "RAY_TMPDIR": "/tmp"}
-    subprocess.run([ray, "get-auth-token", "--generate"], env=inside, check=True, capture_output=True)
-    start = [ray, "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={address.split(':')[1]}"]
+    subprocess.run(
+        [ray, "get-auth-token", "--generate"], env=inside, check=True, capture_output=True
+    )
+    start = [
+        ray,
+        "start",
+        "--head",
+        "--block",
+        "--node-ip-address=127.0.0.1",
+        f"--port={address.split(':')[1]}",
+    ]
     more = ["--num-cpus=2", "--include-dashboard=false"]
     with subprocess.Popen([*start, *more], env=inside, stdout=subprocess.PIPE, text=True) as head:
         try:
             assert any("Ray runtime started" in line for line in head.stdout)
             arguments = command(tmp_path / "run", "--address", address)
-            refused = subprocess.run(arguments, cwd=ROOT, env=inside, capture_output=True, text=True, check=False)
+            refused = subprocess.run(
+                arguments, cwd=ROOT, env=inside, capture_output=True, text=True, check=False
+            )
             assert refused.returncode == 2
             assert f"'{address}' (it asks for a token; " in refused.stderr
             shown = inside | {"RAY_AUTH_MODE": "token"}
@@ -223,10 +275,16 @@ def test_a_cluster_that_asks_for_a_token(serial, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--executor", "ray", "--address", "127.0.0.1:9"], "No Ray cluster answers at '127.0.0.1:9'"),
+        (
+            ["--executor", "ray", "--address", "127.0.0.1:9"],
+            "No Ray cluster answers at '127.0.0.1:9'",
+        ),
         (["--address", "127.0.0.1:6379"], "--address and --cores are Ray's: add --executor ray."),
         (["--executor", "slurm"], "'slurm' is not one of 'threads', 'ray'"),
-        (["--executor", "ray", "--cores", "0"], "'--cores': Input should be greater than or equal to 1"),
+        (
+            ["--executor", "ray", "--cores", "0"],
+            "'--cores': Input should be greater than or equal to 1",
+        ),
     ],
 )
 def test_mistakes(tmp_path, options, message):
@@ -239,7 +297,12 @@ def test_mistakes(tmp_path, options, message):
 def test_workers_must_have_the_same_libraries():
     from benchmark.ray_workers import _same
 
-    here = {"backend": "jax", "commit": "a", "protocol_version": 1, "packages": {"keras": "3.15", "jax": "0.10"}}
+    here = {
+        "backend": "jax",
+        "commit": "a",
+        "protocol_version": 1,
+        "packages": {"keras": "3.15", "jax": "0.10"},
+    }
     _same(here, dict(here), "node")
     with pytest.raises(InputError, match=r"on node differs in backend: tensorflow, here it is jax"):
         _same(here, here | {"backend": "tensorflow"}, "node")
@@ -288,6 +351,8 @@ def test_a_unit_that_kills_its_workers_does_not_run_for_ever():
             pass
 
     plan = Plan(None, None, (), (Unit("train", "a", {}, (), 0, 1),))
-    with pytest.raises(InputError, match="'train a' lost its worker 3 times, the last time the worker"):
+    with pytest.raises(
+        InputError, match="'train a' lost its worker 3 times, the last time the worker"
+    ):
         executors.run(plan, set(), Dying(), Observer())
     assert seen == ["started", "the worker"] * 3

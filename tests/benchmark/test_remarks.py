@@ -12,26 +12,45 @@ N = 60
 
 def tables(**changes: object) -> dict[str, pd.DataFrame]:
     """Results of a good standard network, in which single numbers can be made bad."""
-    v = {"accuracy": 0.9, "change": 1.5, "kept": N, "error": 0.01, "noise": 5.0, "angle": 30.0, "robust_change": 0.4}
+    v = {
+        "accuracy": 0.9,
+        "change": 1.5,
+        "kept": N,
+        "error": 0.01,
+        "noise": 5.0,
+        "angle": 30.0,
+        "robust_change": 0.4,
+    }
     v |= changes
     about = {"network": "standard", "norm": "none", "seed": 0}
     rng = np.random.default_rng(0)
     return {
-        "accuracy": pd.DataFrame([
-            about | {"measure": "test", "accuracy": v["accuracy"], "change": np.nan},
-            about | {"measure": "pgd", "accuracy": 0.1, "change": v["robust_change"]},
-        ]),
-        "manifold": pd.DataFrame(about | {
-            "attack_loss": "cw", "image": np.arange(N), "kept": np.arange(N) < v["kept"],
-            "change": np.where(np.arange(N) < 10, v["change"], 1.5),
-            "clean_distance": 4 + 0.1 * rng.random(N), "noise_distance": v["noise"] + 0.1 * rng.random(N),
-        }),
-        "manifold_model": pd.DataFrame({
-            "measure": ["mean_squared_error", "pca_mean_squared_error", "variance"], "value": [v["error"], 0.02, 0.1],
-        }),
+        "accuracy": pd.DataFrame(
+            [
+                about | {"measure": "test", "accuracy": v["accuracy"], "change": np.nan},
+                about | {"measure": "pgd", "accuracy": 0.1, "change": v["robust_change"]},
+            ]
+        ),
+        "manifold": pd.DataFrame(
+            about
+            | {
+                "attack_loss": "cw",
+                "image": np.arange(N),
+                "kept": np.arange(N) < v["kept"],
+                "change": np.where(np.arange(N) < 10, v["change"], 1.5),
+                "clean_distance": 4 + 0.1 * rng.random(N),
+                "noise_distance": v["noise"] + 0.1 * rng.random(N),
+            }
+        ),
+        "manifold_model": pd.DataFrame(
+            {
+                "measure": ["mean_squared_error", "pca_mean_squared_error", "variance"],
+                "value": [v["error"], 0.02, 0.1],
+            }
+        ),
         "tilt": pd.DataFrame([about | {"angle": v["angle"], "mean_change": 0.5}]),
         "dataset": pd.DataFrame({"measure": ["classes"], "value": [10]}),
-    }  # fmt: skip
+    }
 
 
 CONFIG = config.resolve(None, TINY, [])  # manifold attack 1.5, evaluation 0.4
@@ -47,7 +66,11 @@ def test_nothing_to_remark():
     ("change", "kind", "text"),
     [
         ({"accuracy": 0.149}, "at chance", "did not learn: test accuracy 0.149, chance 0.100"),
-        ({"change": 1.4}, "radius not reached", "attack (cw) ends inside its radius 1.5 on 10 of 60 images"),
+        (
+            {"change": 1.4},
+            "radius not reached",
+            "attack (cw) ends inside its radius 1.5 on 10 of 60 images",
+        ),
         (
             {"robust_change": 0.39},
             "radius not reached",

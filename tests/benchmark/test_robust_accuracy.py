@@ -39,9 +39,16 @@ def images(digits):
 
 def test_values_and_arrays(short, images, digits_model):
     kept = []
-    found = evaluate(digits_model, *images, norm="linf", epsilon=0.1, examples=lambda *block: kept.append(block))
+    found = evaluate(
+        digits_model, *images, norm="linf", epsilon=0.1, examples=lambda *block: kept.append(block)
+    )
     values, by = found.values, found.arrays["broken_by"]
-    assert (values["examples"], values["version"], values["norm"], values["epsilon"]) == (N, "standard", "linf", 0.1)
+    assert (values["examples"], values["version"], values["norm"], values["epsilon"]) == (
+        N,
+        "standard",
+        "linf",
+        0.1,
+    )
     assert values["clean"] == (by != 0).sum()
     assert values["robust"] == (by == -1).sum() == values["attacks"][-1]["hits"]
     left = values["clean"]
@@ -95,7 +102,11 @@ def around(model, before=None, after=None) -> keras.Model:
 MASKED = {
     "divided by 10,000": (None, lambda: keras.layers.Rescaling(1e-4), {"vanishing_gradients"}),
     "times 10,000": (None, lambda: keras.layers.Rescaling(1e4), {"zero_gradients"}),
-    "quantised": (Rounded, None, {"zero_gradients", "vanishing_gradients", "black_box_beats_gradient"}),
+    "quantised": (
+        Rounded,
+        None,
+        {"zero_gradients", "vanishing_gradients", "black_box_beats_gradient"},
+    ),
     "random": (lambda: Shaken(0.1), None, {"non_deterministic"}),
     "softmax": (None, keras.layers.Softmax, {"probabilities"}),
     "a loop": (Searching, None, {"optimisation_loop"}),
@@ -125,18 +136,27 @@ def test_counts_of_what_gradients_do_not_see(short, images, digits_model):
         one, two = ({"unseen": values["unseen"] | {by: count}} for count in (1, 2))
         assert autoattack_flags(values | one, 10) == []
         (raised,) = autoattack_flags(values | two, 10)
-        assert raised == (name, {"by": by, "norm": "linf", "epsilon": 0.1, "images": 2, "examples": N, "share": 2 / N})
+        assert raised == (
+            name,
+            {"by": by, "norm": "linf", "epsilon": 0.1, "images": 2, "examples": N, "share": 2 / N},
+        )
         many = values | two | {"examples": 1000}
         assert autoattack_flags(many, 10) == [], "0.2 percent is not over 0.2 percent"
 
 
 def test_what_is_stored_is_not_done_again(short, images, digits_model, tmp_path):
     spec = {"model": "m", "norm": "linf", "epsilon": 0.1}
-    whole = evaluate(digits_model, *images, norm="linf", epsilon=0.1, kept=kept_in(Store(tmp_path), spec, "m"))
+    whole = evaluate(
+        digits_model, *images, norm="linf", epsilon=0.1, kept=kept_in(Store(tmp_path), spec, "m")
+    )
     files = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "units" / "attacked").glob("*.json")}
     assert len(files) == 5, "four attacks and the controls"
-    again = evaluate(digits_model, *images, norm="linf", epsilon=0.1, kept=kept_in(Store(tmp_path), spec, "m"))
-    assert {p.name: p.stat().st_mtime_ns for p in (tmp_path / "units" / "attacked").glob("*.json")} == files
+    again = evaluate(
+        digits_model, *images, norm="linf", epsilon=0.1, kept=kept_in(Store(tmp_path), spec, "m")
+    )
+    assert {
+        p.name: p.stat().st_mtime_ns for p in (tmp_path / "units" / "attacked").glob("*.json")
+    } == files
     assert again.values == whole.values
     other = kept_in(Store(tmp_path), spec | {"epsilon": 0.2}, "m")(0)
     assert other.get("apgd-ce") is None, "another radius is another evaluation"
@@ -145,7 +165,10 @@ def test_what_is_stored_is_not_done_again(short, images, digits_model, tmp_path)
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"epsilon": -0.1}, "The radius must be a number of at least 0, in pixel units. Received -0.1"),
+        (
+            {"epsilon": -0.1},
+            "The radius must be a number of at least 0, in pixel units. Received -0.1",
+        ),
         ({"epsilon": float("nan")}, "The radius must be a number"),
         ({"norm": "l1"}, "Unknown norm 'l1'"),
         ({"version": "best"}, "Unknown AutoAttack version 'best'"),
@@ -154,18 +177,28 @@ def test_what_is_stored_is_not_done_again(short, images, digits_model, tmp_path)
     ],
 )
 def test_what_is_refused(change, message, digits, digits_model):
-    arguments = {"x": digits.x_test[:4], "y": digits.y_test[:4], "norm": "linf", "epsilon": 0.1} | change
+    arguments = {
+        "x": digits.x_test[:4],
+        "y": digits.y_test[:4],
+        "norm": "linf",
+        "epsilon": 0.1,
+    } | change
     with pytest.raises(InputError, match=message):
         evaluate(digits_model, **arguments)
 
 
 def test_a_model_whose_output_is_no_array_of_logits(digits):
     two = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(3, 3)])
-    with pytest.raises(InputError, match=r"must put out logits of shape \(n, classes\). It puts out \(None, 6, 6, 3\)"):
+    with pytest.raises(
+        InputError,
+        match=r"must put out logits of shape \(n, classes\). It puts out \(None, 6, 6, 3\)",
+    ):
         evaluate(two, digits.x_test[:4], digits.y_test[:4], norm="linf", epsilon=0.1)
     flat = linear_model(np.ones((2, 3)), np.zeros(3), (2,))
     with pytest.raises(InputError, match="Square Attack needs images"):
-        evaluate(flat, np.full((4, 2), 0.5, np.float32), np.zeros(4, int), norm="linf", epsilon=1e-6)
+        evaluate(
+            flat, np.full((4, 2), 0.5, np.float32), np.zeros(4, int), norm="linf", epsilon=1e-6
+        )
 
 
 @pytest.fixture(scope="module")
@@ -176,13 +209,26 @@ def file(digits_model, tmp_path_factory):
 
 
 def command(file, out, *more) -> list[str]:
-    options = ["--data", "digits", "--attack", "autoattack", "--norm", "linf", "--epsilon", "0.1", "--images", "40"]
+    options = [
+        "--data",
+        "digits",
+        "--attack",
+        "autoattack",
+        "--norm",
+        "linf",
+        "--epsilon",
+        "0.1",
+        "--images",
+        "40",
+    ]
     return [*COMMAND, "evaluate", str(file), *options, "--out", str(out), *more]
 
 
 def test_the_command_killed_goes_on_with_the_same_verdicts(file, tmp_path):
     """A real kill -9 between two attacks; the files of the whole run and of the resumed one agree."""
-    whole = subprocess.run(command(file, tmp_path / "whole"), cwd=ROOT, capture_output=True, text=True, check=True)
+    whole = subprocess.run(
+        command(file, tmp_path / "whole"), cwd=ROOT, capture_output=True, text=True, check=True
+    )
     for word in ("apgd-ce", "apgd-t", "fab-t", "square", "robust accuracy", "of 40 images"):
         assert word in whole.stdout
     out = tmp_path / "killed"
@@ -195,8 +241,13 @@ def test_the_command_killed_goes_on_with_the_same_verdicts(file, tmp_path):
     assert first, "killed before the first attack was stored"
     assert not list(out.glob("evaluations/*.json")), "killed after the end"
     subprocess.run(command(file, out), cwd=ROOT, capture_output=True, text=True, check=True)
-    assert all((out / "units" / "attacked" / name).stat().st_mtime_ns == then for name, then in first.items())
-    results = [next((folder / "evaluations").glob("*.json")) for folder in (tmp_path / "whole", out)]
+    assert all(
+        (out / "units" / "attacked" / name).stat().st_mtime_ns == then
+        for name, then in first.items()
+    )
+    results = [
+        next((folder / "evaluations").glob("*.json")) for folder in (tmp_path / "whole", out)
+    ]
     values = [json.loads(path.read_text()) for path in results]
     for name in ("clean", "robust", "flags", "unseen", "model", "data", "gradients"):
         assert values[0][name] == values[1][name], name
@@ -210,16 +261,27 @@ def test_the_command_killed_goes_on_with_the_same_verdicts(file, tmp_path):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--epsilon", "-1"], "The radius must be a number of at least 0, in pixel units. Received -1.0."),
+        (
+            ["--epsilon", "-1"],
+            "The radius must be a number of at least 0, in pixel units. Received -1.0.",
+        ),
         (["--norm", "l0"], "Unknown norm 'l0'."),
         (["--images", "5000"], "'digits' has 597 test images. Received --images 5000."),
-        (["--version", "standart"], "Unknown AutoAttack version 'standart'. Did you mean 'standard'?"),
-        (["--track", "digits"], "evaluate takes either --track (every score) or --data (robust accuracy)."),
+        (
+            ["--version", "standart"],
+            "Unknown AutoAttack version 'standart'. Did you mean 'standard'?",
+        ),
+        (
+            ["--track", "digits"],
+            "evaluate takes either --track (every score) or --data (robust accuracy).",
+        ),
         (["--attack", "pgd"], "'pgd' is not one of 'autoattack'"),
     ],
 )
 def test_mistakes_of_the_command(file, tmp_path, more, message):
-    done = subprocess.run(command(file, tmp_path, *more), cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command(file, tmp_path, *more), cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2, done.stderr
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -253,8 +315,17 @@ def test_both_backends_give_the_same_verdicts(file, digits, tmp_path):
     for name in ("tensorflow", "jax"):
         out = tmp_path / f"{name}.npy"
         environment = os.environ | {"KERAS_BACKEND": name, "JAX_PLATFORMS": "cpu"}
-        arguments = [sys.executable, "-c", SCRIPT, str(file), str(tmp_path / "images.npz"), str(out)]
-        done = subprocess.run(arguments, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        arguments = [
+            sys.executable,
+            "-c",
+            SCRIPT,
+            str(file),
+            str(tmp_path / "images.npz"),
+            str(out),
+        ]
+        done = subprocess.run(
+            arguments, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stderr[-3000:]
         verdicts[name] = np.load(out) == autoattack.SURVIVED
     assert 0.2 < verdicts["jax"].mean() < 0.9

@@ -27,7 +27,13 @@ def linear():
 
 
 def run(model, x, y, **change):
-    options = {"radii": RADII, "steps": 10, "losses": ["xent", "cw"], "source": None, "seed": 0} | change
+    options = {
+        "radii": RADII,
+        "steps": 10,
+        "losses": ["xent", "cw"],
+        "source": None,
+        "seed": 0,
+    } | change
     return evaluate(model, x, y, **options)
 
 
@@ -57,13 +63,17 @@ def test_counts_of_what_gradients_do_not_see(linear, images):
     y = (margin(images) > 0).astype(np.int32)
     found = run(linear, images, y, source=linear)
     assert {row["by"] for row in found["unseen"]} == {"noise", "transfer"}
-    assert all(row["images"] == 0 for row in found["unseen"]), "its own examples break nothing that PGD does not"
+    assert all(row["images"] == 0 for row in found["unseen"]), (
+        "its own examples break nothing that PGD does not"
+    )
 
 
 def rounded(linear: keras.Model) -> keras.Model:
     """The same decisions on a grid of inputs, and no gradient anywhere."""
     inputs = keras.Input(SHAPE)
-    return keras.Model(inputs, linear(keras.layers.Lambda(lambda x: keras.ops.round(x * 50) / 50)(inputs)))
+    return keras.Model(
+        inputs, linear(keras.layers.Lambda(lambda x: keras.ops.round(x * 50) / 50)(inputs))
+    )
 
 
 def test_masked_gradients_are_flagged(linear, images):
@@ -74,7 +84,11 @@ def test_masked_gradients_are_flagged(linear, images):
     assert {"black_box_beats_gradient", "accuracy_does_not_fall", "zero_gradients"} <= set(raised)
     assert raised["zero_gradients"] == {"images": 200, "examples": 200, "share": 1.0}
     worst = raised["black_box_beats_gradient"]
-    assert worst["images"] == max(row["images"] for row in found["unseen"] if row["by"] == "transfer") > 2
+    assert (
+        worst["images"]
+        == max(row["images"] for row in found["unseen"] if row["by"] == "transfer")
+        > 2
+    )
     assert raised["accuracy_does_not_fall"]["accuracy_at_large"] == 1.0
 
 
@@ -103,8 +117,15 @@ def test_a_rise_with_the_radius_is_flagged_with_the_pair():
         {"attack": "pgd", "norm": "l2", "epsilon": e, "loss": "xent", "steps": 1, "hits": h}
         for e, h in ((0.1, 50), (0.2, 40), (0.4, 45))
     ]
-    values = {"examples": 100, "attacks": rows, "unseen": [], "zero_gradients": 0, "pass_difference": 0.0,
-              "largest_logit": 1.0, "outputs_in_unit_interval": False}  # fmt: skip
+    values = {
+        "examples": 100,
+        "attacks": rows,
+        "unseen": [],
+        "zero_gradients": 0,
+        "pass_difference": 0.0,
+        "largest_logit": 1.0,
+        "outputs_in_unit_interval": False,
+    }
     ((name, evidence),) = flags(values, 10)
     assert name == "accuracy_does_not_fall"
     assert (evidence["small_epsilon"], evidence["large_epsilon"]) == (0.2, 0.4)
@@ -113,15 +134,19 @@ def test_a_rise_with_the_radius_is_flagged_with_the_pair():
     values["examples"], small = 200, [row["hits"] for row in rows]
     rows.insert(2, rows[1] | {"epsilon": 0.3, "hits": 42})
     rows[3]["hits"] = 44
-    assert flags(values, 10)[0][1]["large_epsilon"] == 0.4, "two rises of one percent are one of two"
+    assert flags(values, 10)[0][1]["large_epsilon"] == 0.4, (
+        "two rises of one percent are one of two"
+    )
     values["examples"], _ = 100, rows.pop(2)
     for row, hits in zip(rows, small, strict=True):
         row["hits"] = hits
     rows[1]["hits"] = rows[2]["hits"] = 50
-    assert flags(values, 10)[0][1]["large_epsilon"] == 0.4, "no gain from the smallest radius to the largest"
+    assert flags(values, 10)[0][1]["large_epsilon"] == 0.4, (
+        "no gain from the smallest radius to the largest"
+    )
     assert flags(values, 2) == [], "at chance there is nothing to lose"
 
 
 def test_steps_reach_across_the_ball():
-    (_, pgd) = robust_evaluation.attacks_at("l2", 0.4, steps=10, losses=["xent"])
+    _, pgd = robust_evaluation.attacks_at("l2", 0.4, steps=10, losses=["xent"])
     assert pgd.step_size * pgd.steps == pytest.approx(2.5 * 0.4)

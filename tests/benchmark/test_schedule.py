@@ -69,7 +69,9 @@ def test_threads_hold_everything_together_and_stay_in_the_order_of_the_plan():
 
 
 def test_several_at_once_share_their_ranks():
-    schedule = Schedule([retraining(source, fraction) for source in "xy" for fraction in (0.1, 0.2, 0.3)], ())
+    schedule = Schedule(
+        [retraining(source, fraction) for source in "xy" for fraction in (0.1, 0.2, 0.3)], ()
+    )
     assert labels(schedule.take("one", 2)) == ["x 0.1", "x 0.2"]
     assert labels(schedule.take("one", 2)) == ["x 0.3"]
     alone = Schedule([unit("a"), unit("b")], ())

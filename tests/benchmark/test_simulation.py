@@ -16,7 +16,9 @@ def seconds(units: list[Unit]) -> dict[str, float]:
     return {u.key: u.cost for u in units}
 
 
-@pytest.mark.parametrize(("workers", "expected"), [(1, 12), (2, 6), (3, 4), (5, 3), (12, 1), (100, 1)])
+@pytest.mark.parametrize(
+    ("workers", "expected"), [(1, 12), (2, 6), (3, 4), (5, 3), (12, 1), (100, 1)]
+)
 def test_independent_units(workers, expected):
     units = [unit(str(i)) for i in range(12)]
     assert simulation.wall_time(units, seconds(units), workers) == expected
@@ -28,12 +30,22 @@ def test_no_number_of_workers_shortens_a_chain():
     a = unit("a", cost=5)
     b = unit("b", a, cost=1)
     units = [*others, a, b]
-    assert [simulation.wall_time(units, seconds(units), workers) for workers in (1, 2, 3, 10)] == [12, 6, 6, 6]
+    assert [simulation.wall_time(units, seconds(units), workers) for workers in (1, 2, 3, 10)] == [
+        12,
+        6,
+        6,
+        6,
+    ]
     assert [u.label for u in simulation.longest_chain(units, seconds(units))] == ["a", "b"]
 
 
 def test_pace_is_by_kind():
-    units = [unit("a", cost=10), unit("b", cost=30), unit("c", kind="retrain", cost=2), unit("d", kind="tilt")]
+    units = [
+        unit("a", cost=10),
+        unit("b", cost=30),
+        unit("c", kind="retrain", cost=2),
+        unit("d", kind="tilt"),
+    ]
     took = {units[0].key: 5.0, units[1].key: 3.0, units[2].key: 8.0}
     assert simulation.pace(took, units) == {"train": 0.2, "retrain": 4.0}
 
@@ -57,8 +69,12 @@ def test_report():
 
 
 def test_what_is_not_known_is_an_error_without_a_probe():
-    with pytest.raises(InputError, match="No unit of kind 'train' is done, so its time is not known"):
-        simulation.report(Plan(None, None, (), (unit("a"),)), {}, 2, workers=1, probe=False, notice=pytest.fail)
+    with pytest.raises(
+        InputError, match="No unit of kind 'train' is done, so its time is not known"
+    ):
+        simulation.report(
+            Plan(None, None, (), (unit("a"),)), {}, 2, workers=1, probe=False, notice=pytest.fail
+        )
 
 
 def test_command(tmp_path):

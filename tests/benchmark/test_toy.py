@@ -30,7 +30,10 @@ def toy(tmp_path_factory) -> Path:
 
 def angles(out: Path) -> dict[str, list[float]]:
     rows = pd.read_csv(out / "results" / "tilt.csv")
-    return {name: part.sort_values("seed")["angle"].tolist() for name, part in rows.groupby("network", sort=False)}
+    return {
+        name: part.sort_values("seed")["angle"].tolist()
+        for name, part in rows.groupby("network", sort=False)
+    }
 
 
 def test_golden_angles(toy):
@@ -73,7 +76,9 @@ def test_report_on_one_run(toy, tmp_path):
         tilts["scale"].tolist() == ["altered from the paper's, 3 networks"] * 5
     )  # ten epochs are the paper's, not five
     assert (claims.loc[claims["group"] != "tilt", "direction"].isin(["not run", "-"])).all()
-    assert (tmp_path / "docs" / "paper-toy" / "tilt.csv").read_bytes() == (toy / "results" / "tilt.csv").read_bytes()
+    assert (tmp_path / "docs" / "paper-toy" / "tilt.csv").read_bytes() == (
+        toy / "results" / "tilt.csv"
+    ).read_bytes()
 
 
 def test_report_refuses_two_runs_of_one_kind(toy, tmp_path):
@@ -101,4 +106,6 @@ def test_mistakes(tmp_path, assignments, message):
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
-        GOLDEN.write_text(json.dumps(angles(run(Path(folder) / "run")), indent=1) + "\n", encoding="utf-8")
+        GOLDEN.write_text(
+            json.dumps(angles(run(Path(folder) / "run")), indent=1) + "\n", encoding="utf-8"
+        )

@@ -19,7 +19,9 @@ def build(seed=0):
 
 def weights(digits, **options) -> bytes:
     x = options.pop("x", digits.x_train[:300])
-    model = fit(build(), x, digits.y_train[:300], **({"seed": 0, "epochs": 2, "batch_size": 50} | options)).model
+    model = fit(
+        build(), x, digits.y_train[:300], **({"seed": 0, "epochs": 2, "batch_size": 50} | options)
+    ).model
     return b"".join(w.tobytes() for w in model.get_weights())
 
 
@@ -43,7 +45,9 @@ def test_one_full_batch_is_one_step_of_keras(digits):
     ours, theirs = build(), build()
     keras.utils.set_random_seed(0)
     fit(ours, x, y, seed=0, epochs=3, batch_size=100)
-    theirs.compile(keras.optimizers.Adam(1e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    theirs.compile(
+        keras.optimizers.Adam(1e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    )
     theirs.fit(x / np.float32(255), y, batch_size=100, epochs=3, verbose=0)
     for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, atol=2e-5)
@@ -61,7 +65,12 @@ def test_same_seed_same_bytes(digits):
 def test_history_is_of_what_was_trained_on(digits):
     seen = []
     model, history = fit(
-        build(), digits.x_train, digits.y_train, seed=0, epochs=8, progress=lambda n, e: seen.append((n, e))
+        build(),
+        digits.x_train,
+        digits.y_train,
+        seed=0,
+        epochs=8,
+        progress=lambda n, e: seen.append((n, e)),
     )
     assert seen == list(enumerate(history, 1))
     assert history[0].loss > history[-1].loss
@@ -83,7 +92,9 @@ def test_masked_training_equals_training_on_a_masked_set_byte_by_byte(digits, mo
 
 
 @pytest.mark.parametrize(
-    "attack", [Attack("pgd", "l2", 0.4, steps=5, step_size=0.2), Attack("fgsm_rs", "l2", 0.4)], ids=str
+    "attack",
+    [Attack("pgd", "l2", 0.4, steps=5, step_size=0.2), Attack("fgsm_rs", "l2", 0.4)],
+    ids=str,
 )
 def test_adversarial_training_gives_robustness(digits, digits_model, attack):
     """By PGD, and by the one gradient of fast adversarial training."""
@@ -104,7 +115,9 @@ def test_radius_zero_is_standard_training(digits):
     np.testing.assert_allclose(adversarial, np.frombuffer(weights(digits), np.float32), atol=1e-5)
 
 
-@pytest.mark.parametrize("attack", [Attack("fgsm", "linf", 0.1, loss="cw"), Attack("noise", "l2", 0.5)], ids=str)
+@pytest.mark.parametrize(
+    "attack", [Attack("fgsm", "linf", 0.1, loss="cw"), Attack("noise", "l2", 0.5)], ids=str
+)
 def test_other_attacks_train_too(digits, attack):
     assert weights(digits, attack=attack) == weights(digits, attack=attack) != weights(digits)
 
@@ -120,11 +133,16 @@ def test_seed_radius_rate_and_fraction_do_not_compile_again(digits):
 
         kind = Kind(100, Attack("pgd", "l2", 0.0, steps=2, step_size=0.0), True)
         attacked = program(model, ("train", kind), never)
-        return attacked.experimental_get_tracing_count() if hasattr(attacked, "experimental_get_tracing_count") else (
-            attacked._cache_size()
-        )  # fmt: skip
+        return (
+            attacked.experimental_get_tracing_count()
+            if hasattr(attacked, "experimental_get_tracing_count")
+            else (attacked._cache_size())
+        )
 
-    for seed, radius, rate, fraction, mode in ((0, 0.1, 1e-3, 0.3, "roar"), (1, 0.2, 1e-2, 0.7, "kar")):
+    for seed, radius, rate, fraction, mode in (
+        (0, 0.1, 1e-3, 0.3, "roar"),
+        (1, 0.2, 1e-2, 0.7, "kar"),
+    ):
         mask = Mask(ranks, fraction, mode, digits.channel_means())
         attack = Attack("pgd", "l2", radius, steps=2, step_size=radius)
         fit(build(seed), x, y, seed=seed, epochs=1, learning_rate=rate, attack=attack, mask=mask)
@@ -143,7 +161,11 @@ def test_train_leaves_the_model_as_it_is(digits):
 
 def test_other_variables_are_trained_too(digits):
     """Batch norm's moving statistics follow the data; dropout draws anew each step."""
-    layers = [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.BatchNormalization(momentum=0.5)]
+    layers = [
+        keras.Input((8, 8, 1)),
+        keras.layers.Flatten(),
+        keras.layers.BatchNormalization(momentum=0.5),
+    ]
     layers += [keras.layers.Dropout(0.2, seed=1), keras.layers.Dense(10)]
     model = keras.Sequential(layers)
     fit(model, digits.x_train, digits.y_train, seed=0, epochs=30)
@@ -162,9 +184,18 @@ def test_fewer_images_than_a_batch(digits):
         ({"x": np.full((300, 8, 8, 1), 2.0, np.float32)}, r"`x` must lie in \[0, 1\]"),
         ({"epochs": 0}, "`epochs` must be at least 1. Received 0."),
         ({"batch_size": 0}, "`batch_size` must be at least 1"),
-        ({"mask": Mask(np.zeros((2, 8, 8), np.uint16), 0.5, "roar", np.zeros(1))}, r"`mask.ranks` must have shape"),
-        ({"mask": Mask(np.zeros((300, 8, 8), np.uint16), 1.0, "roar", np.zeros(1))}, r"must lie in \(0, 1\)"),
-        ({"mask": Mask(np.zeros((300, 8, 8), np.uint16), 0.5, "road", np.zeros(1))}, "Unknown mode 'road'"),
+        (
+            {"mask": Mask(np.zeros((2, 8, 8), np.uint16), 0.5, "roar", np.zeros(1))},
+            r"`mask.ranks` must have shape",
+        ),
+        (
+            {"mask": Mask(np.zeros((300, 8, 8), np.uint16), 1.0, "roar", np.zeros(1))},
+            r"must lie in \(0, 1\)",
+        ),
+        (
+            {"mask": Mask(np.zeros((300, 8, 8), np.uint16), 0.5, "road", np.zeros(1))},
+            "Unknown mode 'road'",
+        ),
     ],
 )
 def test_bad_input(digits, change, message):
@@ -173,7 +204,9 @@ def test_bad_input(digits, change, message):
 
 
 def test_bad_labels(digits):
-    with pytest.raises(InputError, match=r"`y` must lie in \[0, 9\]\. Received values in \[10, 10\]"):
+    with pytest.raises(
+        InputError, match=r"`y` must lie in \[0, 9\]\. Received values in \[10, 10\]"
+    ):
         fit(build(), digits.x_train[:5], np.full(5, 10), seed=0, epochs=1)
     with pytest.raises(InputError, match=r"`y` must be 5 integers"):
         fit(build(), digits.x_train[:5], np.full(5, 0.5), seed=0, epochs=1)

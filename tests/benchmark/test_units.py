@@ -22,11 +22,16 @@ def hits(data: datasets.Dataset, *assignments: str) -> list[int]:
 def test_masks_alone_tell_nothing_of_the_pixels(digits):
     """With another picture under the same masks, a network on images learns something else, one on masks the same."""
     part = dataclasses.replace(
-        digits, info=dataclasses.replace(digits.info, train_size=300, test_size=100),
-        x_train=digits.x_train[:300], y_train=digits.y_train[:300],
-        x_test=digits.x_test[:100], y_test=digits.y_test[:100],
-    )  # fmt: skip
-    other = dataclasses.replace(part, x_train=np.flip(part.x_train, 0).copy(), x_test=np.flip(part.x_test, 0).copy())
+        digits,
+        info=dataclasses.replace(digits.info, train_size=300, test_size=100),
+        x_train=digits.x_train[:300],
+        y_train=digits.y_train[:300],
+        x_test=digits.x_test[:100],
+        y_test=digits.y_test[:100],
+    )
+    other = dataclasses.replace(
+        part, x_train=np.flip(part.x_train, 0).copy(), x_test=np.flip(part.x_test, 0).copy()
+    )
     alone = "retraining.content=mask"
     assert hits(part, alone) == hits(other, alone)
     assert hits(part) != hits(other)
@@ -45,8 +50,12 @@ def test_what_is_seen_is_part_of_the_key(digits):
 
 def test_several_at_once_end_with_the_same_results(digits, tmp_path, monkeypatch):
     """Retrainings that share their ranks, done together by an executor, in each way of the backend."""
-    work = plan.build(config.resolve(None, TINY, ["data.train_limit=1200", "data.test_limit=597"]), digits.info)
-    chosen = tuple(u for u in work.of("retrain", attribution=plan.BASELINE) if u.spec["repeat"] == 0)
+    work = plan.build(
+        config.resolve(None, TINY, ["data.train_limit=1200", "data.test_limit=597"]), digits.info
+    )
+    chosen = tuple(
+        u for u in work.of("retrain", attribution=plan.BASELINE) if u.spec["repeat"] == 0
+    )
     part = plan.Plan(work.config, work.info, (), chosen)
     together_seen = []
 
@@ -79,16 +88,27 @@ class Quiet:
 def test_units_of_one_shape_are_traced_once(digits, monkeypatch):
     """Two networks against adversaries of different radii, and retrainings of four fractions, modes and repeats."""
     monkeypatch.setattr(functional, "_programs", {})
-    limits = ["data.train_limit=1200", "data.test_limit=597", "training.epochs=1", "retraining.epochs=1"]
+    limits = [
+        "data.train_limit=1200",
+        "data.test_limit=597",
+        "training.epochs=1",
+        "retraining.epochs=1",
+    ]
     work = plan.build(config.resolve(None, TINY, limits), digits.info)
     context = Context(work, None, digits)
-    attacked = [u for u in work.of("train") if u.spec["attack"] and u.label.startswith("l2-") and "xent" in u.label]
+    attacked = [
+        u
+        for u in work.of("train")
+        if u.spec["attack"] and u.label.startswith("l2-") and "xent" in u.label
+    ]
     retrained = list(work.of("retrain", attribution=plan.BASELINE))
     assert (len(attacked), len(retrained)) == (2, 8)
     for unit in (*attacked, *retrained):
         units.perform([unit], context)
     traces = {key[1:]: traced(compiled) for key, (compiled, _) in functional._programs.items()}
-    assert len([key for key in traces if key[0] == "train"]) == 2  # against an adversary, and masked
+    assert (
+        len([key for key in traces if key[0] == "train"]) == 2
+    )  # against an adversary, and masked
     assert set(traces.values()) == {1}, traces
 
 

@@ -47,8 +47,15 @@ def functional() -> keras.Model:
 
 def trained() -> keras.Model:
     model = plain()
-    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
-    model.fit(np.random.default_rng(0).random((16, *SHAPE)), np.arange(16) % CLASSES, shuffle=False, verbose=0)
+    model.compile(
+        "adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"]
+    )
+    model.fit(
+        np.random.default_rng(0).random((16, *SHAPE)),
+        np.arange(16) % CLASSES,
+        shuffle=False,
+        verbose=0,
+    )
     return model
 
 
@@ -86,7 +93,9 @@ def assorted() -> keras.Model:
             layers.SpatialDropout2D(0.1),
             layers.Cropping2D(((1, 1), (2, 0))),
             layers.UpSampling2D(2, interpolation="bilinear"),
-            layers.Conv2D(6, 3, groups=3, dilation_rate=2, use_bias=False, kernel_constraint="max_norm"),
+            layers.Conv2D(
+                6, 3, groups=3, dilation_rate=2, use_bias=False, kernel_constraint="max_norm"
+            ),
             layers.LeakyReLU(0.1),
             layers.GaussianNoise(0.1),
             layers.Permute((2, 1, 3)),
@@ -138,11 +147,15 @@ def members(name: str) -> dict[str, bytes]:
             return {member: archive.read(member) for member in NAMES}
 
 
-def pack(parts: dict[str, bytes] | list[tuple[str, bytes]], method: int = zipfile.ZIP_STORED) -> bytes:
+def pack(
+    parts: dict[str, bytes] | list[tuple[str, bytes]], method: int = zipfile.ZIP_STORED
+) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", method) as archive:
         for name, content in parts.items() if isinstance(parts, dict) else parts:
-            archive.writestr(zipfile.ZipInfo(name) if method == zipfile.ZIP_STORED else name, content)
+            archive.writestr(
+                zipfile.ZipInfo(name) if method == zipfile.ZIP_STORED else name, content
+            )
     return buffer.getvalue()
 
 
@@ -190,7 +203,9 @@ def replaced(member: str, content: bytes, base: str = "plain") -> bytes:
     return pack(dict(members(base)) | {member: content})
 
 
-def patched(data: bytes, signature: bytes, number: int, offset: int, form: str, *values: int) -> bytes:
+def patched(
+    data: bytes, signature: bytes, number: int, offset: int, form: str, *values: int
+) -> bytes:
     """ZIP bytes with numbers overwritten at an offset into the n-th header of a kind."""
     at = -1
     for _ in range(number + 1):
@@ -205,4 +220,6 @@ LOCAL, CENTRAL, END = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
 
 def both(data: bytes, number: int, local: int, central: int, form: str, *values: int) -> bytes:
     """The same numbers written into a member's own header and into the directory."""
-    return patched(patched(data, LOCAL, number, local, form, *values), CENTRAL, number, central, form, *values)
+    return patched(
+        patched(data, LOCAL, number, local, form, *values), CENTRAL, number, central, form, *values
+    )

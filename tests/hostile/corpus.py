@@ -53,10 +53,14 @@ def several(message: str, prefix: str, builders: dict[str, Callable[[Trap], byte
 
 
 def _code(trap: Trap) -> str:
-    return f"(open({trap.canary!r}, 'w'), __import__('socket').create_connection(('127.0.0.1', {trap.port}), 1), x)[-1]"
+    return (
+        f"(open({trap.canary!r}, 'w'), __import__('socket').create_connection(('127.0.0.1',"
+        f" {trap.port}), 1), x)[-1]"
+    )
 
 
-# --- the archive ------------------------------------------------------------------------------------------------------
+# --- the archive
+# ------------------------------------------------------------------------------------------------------
 
 
 class _Bomb:
@@ -77,7 +81,11 @@ several(
     },
 )
 several(r"The file is a pickle", "pickle", {"plain": lambda t: pickle.dumps(_Bomb(t.canary))})
-several(r"The file is an HDF5 file; legacy", "legacy", {"h5": lambda _: members("plain")["model.weights.h5"]})
+several(
+    r"The file is an HDF5 file; legacy",
+    "legacy",
+    {"h5": lambda _: members("plain")["model.weights.h5"]},
+)
 several(
     r"^Member .* is not one of metadata\.json, config\.json, model\.weights\.h5\.$",
     "member",
@@ -196,7 +204,9 @@ def two_sizes(_: Trap) -> bytes:
 @case(r"does not match its checksum")
 def flipped_bit(_: Trap) -> bytes:
     data = bytearray(pack(members("plain")))
-    data[data.index(b"glorot_uniform") if b"glorot_uniform" in data else data.index(b"GlorotUniform")] ^= 1
+    data[
+        data.index(b"glorot_uniform") if b"glorot_uniform" in data else data.index(b"GlorotUniform")
+    ] ^= 1
     return bytes(data)
 
 
@@ -221,7 +231,8 @@ def large_config(_: Trap) -> bytes:
     return replaced("config.json", b" " * (5 << 20))
 
 
-# --- JSON -------------------------------------------------------------------------------------------------------------
+# --- JSON
+# -------------------------------------------------------------------------------------------------------------
 
 
 def _text(old: bytes, new: bytes) -> Callable[[Trap], bytes]:
@@ -236,7 +247,11 @@ for _name, _build, _message in (
         lambda _: replaced("config.json", b'{"a":' * 100_000 + b"1" + b"}" * 100_000),
         r"nests deeper than 64",
     ),
-    ("escaped_quotes", lambda _: replaced("config.json", b'"\\"' * 500_000), r"the text is not JSON"),
+    (
+        "escaped_quotes",
+        lambda _: replaced("config.json", b'"\\"' * 500_000),
+        r"the text is not JSON",
+    ),
     ("nan", _text(b'"scale": 2.0', b'"scale": NaN'), r"NaN is not a number that JSON has"),
     ("infinity", _text(b'"scale": 2.0', b'"scale": -Infinity'), r"-Infinity is not a number"),
     ("overflow", _text(b'"scale": 2.0', b'"scale": 1e999'), r"the number 1e999 is too large"),
@@ -245,7 +260,11 @@ for _name, _build, _message in (
         _text(b'"scale": 2.0', b'"scale": ' + b"9" * 100_000),
         r"the number 9+\.\.\. is too large or too long",
     ),
-    ("duplicate_key", _text(_KEY, b'{"module": "os", "module": "keras"'), r"the key 'module' stands twice"),
+    (
+        "duplicate_key",
+        _text(_KEY, b'{"module": "os", "module": "keras"'),
+        r"the key 'module' stands twice",
+    ),
     ("latin", lambda _: replaced("config.json", b'{"a": "\xff"}'), r"not UTF-8"),
     ("utf16", lambda _: replaced("config.json", '{"a": 1}'.encode("utf-16")), r"not UTF-8"),
     ("list", lambda _: replaced("config.json", b"[]"), r"the JSON is not an object"),
@@ -255,7 +274,9 @@ for _name, _build, _message in (
     CASES.append(Case(f"json_{_name}", _build, rf"^config\.json: .*{_message}"))
 CASES += [
     Case(
-        "keras_2", lambda _: replaced("metadata.json", b'{"keras_version": "2.15.0"}'), r"only models saved by Keras 3"
+        "keras_2",
+        lambda _: replaced("metadata.json", b'{"keras_version": "2.15.0"}'),
+        r"only models saved by Keras 3",
     ),
     Case("no_version", lambda _: replaced("metadata.json", b"{}"), r"keras_version is null"),
     Case(

@@ -10,8 +10,18 @@ from keras import layers
 from tests.hostile.building import CLASSES, SHAPE, layer, members, replaced, with_config, with_layer
 from tests.hostile.corpus import CASES, Case, Trap, _code
 
-FUNCTION = {"module": "builtins", "class_name": "function", "config": "exec", "registered_name": "exec"}
-CUSTOM = {"module": "os", "class_name": "system", "config": {"name": "x", "command": "true"}, "registered_name": None}
+FUNCTION = {
+    "module": "builtins",
+    "class_name": "function",
+    "config": "exec",
+    "registered_name": "exec",
+}
+CUSTOM = {
+    "module": "os",
+    "class_name": "system",
+    "config": {"name": "x", "command": "true"},
+    "registered_name": None,
+}
 
 
 def add(name: str, message: str, build: Callable[[Trap], bytes]) -> None:
@@ -20,13 +30,16 @@ def add(name: str, message: str, build: Callable[[Trap], bytes]) -> None:
 
 def insert(found: Callable[[Trap], dict]) -> Callable[[Trap], bytes]:
     """A layer put before the last of an honest Sequential model."""
-    return lambda trap: with_config(lambda config: config["config"]["layers"].insert(-1, found(trap)))
+    return lambda trap: with_config(
+        lambda config: config["config"]["layers"].insert(-1, found(trap))
+    )
 
 
 def argument(index: int, name: str, value: object) -> Callable[[Trap], bytes]:
     """An argument of one layer of an honest model, set."""
     return lambda trap: with_layer(
-        index, lambda data: data["config"].__setitem__(name, value(trap) if callable(value) else value)
+        index,
+        lambda data: data["config"].__setitem__(name, value(trap) if callable(value) else value),
     )
 
 
@@ -52,7 +65,8 @@ def _nested_lambda(trap: Trap) -> dict:
     return inner
 
 
-# --- code, functions, objects of other modules ------------------------------------------------------------------------
+# --- code, functions, objects of other modules
+# ------------------------------------------------------------------------
 
 NOT_ALLOWED = "which is not on the list of allowed layers"
 add("lambda_bytecode", rf"layer 'lambda' is of class Lambda, {NOT_ALLOWED}", insert(_lambda))
@@ -64,7 +78,12 @@ add(
     insert(
         lambda t: layer(
             "Lambda",
-            function={"module": "keras.utils", "class_name": "function", "config": "get_file", "registered_name": None},
+            function={
+                "module": "keras.utils",
+                "class_name": "function",
+                "config": "get_file",
+                "registered_name": None,
+            },
             arguments={"fname": t.canary, "origin": f"http://127.0.0.1:{t.port}/"},
         )
     ),
@@ -94,33 +113,63 @@ add(
     rf"of class system, {NOT_ALLOWED}",
     insert(lambda t: layer("system", "os", command=f"touch {t.canary}")),
 )
-add("function", rf"of class function, {NOT_ALLOWED}", insert(lambda t: FUNCTION | {"config": {"name": "exec"}}))
+add(
+    "function",
+    rf"of class function, {NOT_ALLOWED}",
+    insert(lambda t: FUNCTION | {"config": {"name": "exec"}}),
+)
 for _special in ("__lambda__", "__tensor__", "__numpy__", "__typespec__", "__bytes__", "__slice__"):
     add(
         f"special{_special}",
         rf"of class {_special}, {NOT_ALLOWED}",
-        insert(lambda t, s=_special: {"class_name": s, "config": {"name": "x", "value": "gASV"}, "spec_name": "x"}),
+        insert(
+            lambda t, s=_special: {
+                "class_name": s,
+                "config": {"name": "x", "value": "gASV"},
+                "spec_name": "x",
+            }
+        ),
     )
-add("operation", rf"of class GetItem, {NOT_ALLOWED}", insert(lambda t: layer("GetItem", "keras.src.ops.numpy")))
+add(
+    "operation",
+    rf"of class GetItem, {NOT_ALLOWED}",
+    insert(lambda t: layer("GetItem", "keras.src.ops.numpy")),
+)
 add(
     "known_name_of_another_module",
     r"of module 'os', not keras\.layers",
     insert(lambda t: layer("Dense", "os", units=3)),
 )
-add("known_name_of_no_module", r"of module null, not keras\.layers", insert(lambda t: layer("Dense", None, units=3)))
+add(
+    "known_name_of_no_module",
+    r"of module null, not keras\.layers",
+    insert(lambda t: layer("Dense", None, units=3)),
+)
 add(
     "registered_name",
     r"is registered as 'evil>Dense'",
     insert(lambda t: layer("Dense", units=3) | {"registered_name": "evil>Dense"}),
 )
-add("extra_key", r"has the key 'on_load'", insert(lambda t: layer("Dense", units=3) | {"on_load": FUNCTION}))
+add(
+    "extra_key",
+    r"has the key 'on_load'",
+    insert(lambda t: layer("Dense", units=3) | {"on_load": FUNCTION}),
+)
 add(
     "subclassed_model",
     r"of class MyNet",
     lambda t: with_config(lambda c: c | {"class_name": "MyNet", "module": "nets"}),
 )
-add("model_of_another_module", r"not keras\.layers", lambda t: with_config(lambda c: c | {"module": "os"}))
-add("a_layer_alone", r"holds a single layer", lambda t: replaced("config.json", json.dumps(layer("Flatten")).encode()))
+add(
+    "model_of_another_module",
+    r"not keras\.layers",
+    lambda t: with_config(lambda c: c | {"module": "os"}),
+)
+add(
+    "a_layer_alone",
+    r"holds a single layer",
+    lambda t: replaced("config.json", json.dumps(layer("Flatten")).encode()),
+)
 for _argument, _index, _message in (
     ("kernel_initializer", 2, "one of an initializers"),
     ("bias_regularizer", 2, "one of a regularizers"),
@@ -141,7 +190,11 @@ for _argument, _index, _message in (
 add(
     "initializer_of_another_module",
     r"must be Keras' own an initializer|must be Keras' own",
-    argument(2, "kernel_initializer", {"module": "os", "class_name": "Zeros", "config": {}, "registered_name": None}),
+    argument(
+        2,
+        "kernel_initializer",
+        {"module": "os", "class_name": "Zeros", "config": {}, "registered_name": None},
+    ),
 )
 add(
     "initializer_with_code",
@@ -149,7 +202,12 @@ add(
     argument(
         2,
         "kernel_initializer",
-        {"module": "keras.initializers", "class_name": "Zeros", "config": {"f": FUNCTION}, "registered_name": None},
+        {
+            "module": "keras.initializers",
+            "class_name": "Zeros",
+            "config": {"f": FUNCTION},
+            "registered_name": None,
+        },
     ),
 )
 add("mixed_precision", r"dtype .*must be float32", argument(2, "dtype", "mixed_float16"))
@@ -166,7 +224,8 @@ add("boolean_as_number", r"units is True", argument(5, "units", True))
 add("float_as_number", r"units is 3\.0", argument(5, "units", 3.0))
 add("sparse_input", r"sparse, ragged or optional", argument(0, "sparse", True))
 
-# --- too much ---------------------------------------------------------------------------------------------------------
+# --- too much
+# ---------------------------------------------------------------------------------------------------------
 
 
 def _nest(depth: int) -> Callable[[Trap], bytes]:
@@ -192,42 +251,74 @@ def _repeat(data: dict, times: int, at: int = 1) -> Callable[[Trap], bytes]:
     return lambda _: with_config(edit)
 
 
-add("huge_units", r"units is 1000000000; it must be an integer from 1 to 65536", argument(5, "units", 10**9))
+add(
+    "huge_units",
+    r"units is 1000000000; it must be an integer from 1 to 65536",
+    argument(5, "units", 10**9),
+)
 add("huge_kernel", r"kernel_size is", argument(2, "kernel_size", [5000, 5000]))
 add("negative_stride", r"strides is", argument(2, "strides", [-1, -1]))
-add("upsampling_chain", r"(holds \d+ activations|would have shape)", _repeat(layer("UpSampling2D", size=[64, 64]), 8))
-add("huge_padding", r"holds \d+ activations", _repeat(layer("ZeroPadding2D", padding=[[1024, 1024], [1024, 1024]]), 3))
+add(
+    "upsampling_chain",
+    r"(holds \d+ activations|would have shape)",
+    _repeat(layer("UpSampling2D", size=[64, 64]), 8),
+)
+add(
+    "huge_padding",
+    r"holds \d+ activations",
+    _repeat(layer("ZeroPadding2D", padding=[[1024, 1024], [1024, 1024]]), 3),
+)
 
 
 def _stack(*stack: dict) -> Callable[[Trap], bytes]:
     """A Sequential model of the honest one's input and these layers."""
-    return lambda _: with_config(lambda c: c["config"].update(layers=[c["config"]["layers"][0], *stack]))
+    return lambda _: with_config(
+        lambda c: c["config"].update(layers=[c["config"]["layers"][0], *stack])
+    )
 
 
 add(
     "many_activations",
     r"to \d+ activations; at most",
-    _stack(layer("UpSampling2D", size=[64, 64]), *(layer("ReLU", name=f"r{i}") for i in range(200))),
+    _stack(
+        layer("UpSampling2D", size=[64, 64]), *(layer("ReLU", name=f"r{i}") for i in range(200))
+    ),
 )
-add("many_parameters", r"to \d+ parameters; at most 50000000", _repeat(layer("Dense", units=60_000), 2))
+add(
+    "many_parameters",
+    r"to \d+ parameters; at most 50000000",
+    _repeat(layer("Dense", units=60_000), 2),
+)
 add(
     "much_arithmetic",
     r"to \d+ multiply_adds; at most",
     _stack(
         layer("UpSampling2D", size=[16, 16]),
-        *(layer("Conv2D", filters=180, kernel_size=[7, 7], padding="same", name=f"c{i}") for i in range(3)),
+        *(
+            layer("Conv2D", filters=180, kernel_size=[7, 7], padding="same", name=f"c{i}")
+            for i in range(3)
+        ),
     ),
 )
 add("many_layers", r"layers; at most 1000 are accepted", _repeat(layer("ReLU"), 1200))
 add("deep_models", r"models nest deeper than 4 levels", _nest(5))
-add("long_name", r"has a name that is not text of 1 to 128 characters", argument(5, "name", "n" * 10_000))
+add(
+    "long_name",
+    r"has a name that is not text of 1 to 128 characters",
+    argument(5, "name", "n" * 10_000),
+)
 add("empty_name", r"has a name that is not text of 1 to 128 characters", argument(5, "name", ""))
 add("long_class", r"of class x{60}\.\.\., which is not", insert(lambda t: layer("x" * 10_000)))
-add("control_characters", r"\\x1b\[2J\\r\\n", insert(lambda t: layer("Evil", name="\x1b[2J\r\nAll is well")))
+add(
+    "control_characters",
+    r"\\x1b\[2J\\r\\n",
+    insert(lambda t: layer("Evil", name="\x1b[2J\r\nAll is well")),
+)
 add("bidi_marks", r"\\u202e\\u2066", insert(lambda t: layer("Evil", name="\u202e\u2066rorre on")))
 add("surrogates", r"\\ud800", insert(lambda t: layer("Evil", name="\ud800")))
 
-# --- shapes and graphs ------------------------------------------------------------------------------------------------
+# --- shapes and graphs
+# ------------------------------------------------------------------------------------------------
 
 
 def _graph(edit: Callable[[dict], object]) -> Callable[[Trap], bytes]:
@@ -240,10 +331,18 @@ def _tensor(config: dict, index: int) -> dict:
     return (args[0][0] if isinstance(args[0], list) else args[0])["config"]
 
 
-add("wrong_input", r"takes inputs of shape \(9, 9, 1\), not \(8, 8, 1\)", argument(0, "batch_shape", [None, 9, 9, 1]))
+add(
+    "wrong_input",
+    r"takes inputs of shape \(9, 9, 1\), not \(8, 8, 1\)",
+    argument(0, "batch_shape", [None, 9, 9, 1]),
+)
 add("flat_input", r"takes inputs of shape \(64,\), not", argument(0, "batch_shape", [None, 64]))
 add("fixed_batch", r"fixes the batch size at 32", argument(0, "batch_shape", [32, *SHAPE]))
-add("wrong_classes", r"puts out shape \(7,\) for one image, not \(10,\) logits", argument(5, "units", 7))
+add(
+    "wrong_classes",
+    r"puts out shape \(7,\) for one image, not \(10,\) logits",
+    argument(5, "units", 7),
+)
 add(
     "images_out",
     r"puts out shape",
@@ -259,9 +358,21 @@ add(
     r"has several outputs; exactly one",
     _graph(lambda c: c.update(output_layers={"a": c["output_layers"]})),
 )
-add("two_inputs", r"has several inputs; exactly one", _graph(lambda c: c.update(input_layers=[c["input_layers"]] * 2)))
-add("circle", r"runs in a circle", _graph(lambda c: _tensor(c, 1).update(keras_history=["add", 0, 0])))
-add("dangling", r"that no layer gives", _graph(lambda c: _tensor(c, 2).update(keras_history=["nowhere", 0, 0])))
+add(
+    "two_inputs",
+    r"has several inputs; exactly one",
+    _graph(lambda c: c.update(input_layers=[c["input_layers"]] * 2)),
+)
+add(
+    "circle",
+    r"runs in a circle",
+    _graph(lambda c: _tensor(c, 1).update(keras_history=["add", 0, 0])),
+)
+add(
+    "dangling",
+    r"that no layer gives",
+    _graph(lambda c: _tensor(c, 2).update(keras_history=["nowhere", 0, 0])),
+)
 add(
     "dead_end",
     r"does not lead to the model's output",
@@ -285,7 +396,11 @@ add(
 add(
     "constant_argument",
     r"is not the output of a layer",
-    _graph(lambda c: c["layers"][2]["inbound_nodes"][0].update(args=[{"class_name": "__tensor__", "config": {}}])),
+    _graph(
+        lambda c: c["layers"][2]["inbound_nodes"][0].update(
+            args=[{"class_name": "__tensor__", "config": {}}]
+        )
+    ),
 )
 add(
     "training_at_inference",
@@ -308,18 +423,38 @@ add(
     lambda t: with_layer(
         3,
         lambda d: d["config"].update(
-            name=json.loads(members("plain")["config.json"])["config"]["layers"][2]["config"]["name"]
+            name=json.loads(members("plain")["config.json"])["config"]["layers"][2]["config"][
+                "name"
+            ]
         ),
     ),
 )
-add("softmax_over_the_batch", r"axis 0 is the batch axis", insert(lambda t: layer("Softmax", axis=0)))
-add("softmax_over_the_batch_from_behind", r"axis -2 is the batch axis", insert(lambda t: layer("Softmax", axis=-2)))
 add(
-    "layer_norm_over_the_batch", r"axis 0 is the batch axis", insert(lambda t: layer("LayerNormalization", axis=[0, 1]))
+    "softmax_over_the_batch",
+    r"axis 0 is the batch axis",
+    insert(lambda t: layer("Softmax", axis=0)),
+)
+add(
+    "softmax_over_the_batch_from_behind",
+    r"axis -2 is the batch axis",
+    insert(lambda t: layer("Softmax", axis=-2)),
+)
+add(
+    "layer_norm_over_the_batch",
+    r"axis 0 is the batch axis",
+    insert(lambda t: layer("LayerNormalization", axis=[0, 1])),
 )
 add("batch_norm_over_the_batch", r"axis 0 is the batch axis", argument(3, "axis", 0))
-add("unit_norm_over_the_batch", r"axis 0 is the batch axis", insert(lambda t: layer("UnitNormalization", axis=[0])))
-add("reshape_over_the_batch", r"does not fit target_shape", insert(lambda t: layer("Reshape", target_shape=[7])))
+add(
+    "unit_norm_over_the_batch",
+    r"axis 0 is the batch axis",
+    insert(lambda t: layer("UnitNormalization", axis=[0])),
+)
+add(
+    "reshape_over_the_batch",
+    r"does not fit target_shape",
+    insert(lambda t: layer("Reshape", target_shape=[7])),
+)
 add("permute_the_batch", r"dims", insert(lambda t: layer("Permute", dims=[0])))
 add(
     "attention_of_one",
@@ -327,9 +462,19 @@ add(
     insert(lambda t: layer("MultiHeadAttention", num_heads=1, key_dim=1)),
 )
 add("renorm", r"renorm is True; it must be false", argument(3, "renorm", True))
-add("noise_shape", r"noise_shape is", insert(lambda t: layer("Dropout", rate=0.5, noise_shape=[10**9, 1])))
-add("channels_first", r"data_format is 'channels_first'", argument(2, "data_format", "channels_first"))
 add(
-    "no_layers", r"has no layers", lambda t: with_config(lambda c: c["config"].update(layers=c["config"]["layers"][:1]))
+    "noise_shape",
+    r"noise_shape is",
+    insert(lambda t: layer("Dropout", rate=0.5, noise_shape=[10**9, 1])),
+)
+add(
+    "channels_first",
+    r"data_format is 'channels_first'",
+    argument(2, "data_format", "channels_first"),
+)
+add(
+    "no_layers",
+    r"has no layers",
+    lambda t: with_config(lambda c: c["config"].update(layers=c["config"]["layers"][:1])),
 )
 assert CLASSES == 10

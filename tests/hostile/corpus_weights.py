@@ -79,11 +79,17 @@ add(
     r"'layers/dense/vars/0' is a soft link",
     instead(lambda f: f.__setitem__(KERNEL, h5py.SoftLink("/layers/conv2d/vars/0"))),
 )
-add("dangling_link", r"is a soft link", lambda f: f.__setitem__("layers/x", h5py.SoftLink("/nowhere")))
+add(
+    "dangling_link",
+    r"is a soft link",
+    lambda f: f.__setitem__("layers/x", h5py.SoftLink("/nowhere")),
+)
 add(
     "external_storage",
     r"keeps its values in an external file",
-    instead(lambda f: f.create_dataset(KERNEL, (36, 10), "<f4", external=[("/etc/passwd", 0, 1440)])),
+    instead(
+        lambda f: f.create_dataset(KERNEL, (36, 10), "<f4", external=[("/etc/passwd", 0, 1440)])
+    ),
 )
 add("virtual_dataset", r"is a virtual dataset", instead(_virtual))
 add(
@@ -97,8 +103,16 @@ add(
     instead(lambda f: f.create_dataset(KERNEL, (36, 10), h5py.vlen_dtype(np.float32))),
 )
 add("fixed_text", r"of text type", instead(lambda f: f.create_dataset(KERNEL, (36, 10), "S4")))
-add("compound", r"of compound type", instead(lambda f: f.create_dataset(KERNEL, (36, 10), [("a", "<f4")])))
-add("object_reference", r"of reference type", instead(lambda f: f.create_dataset(KERNEL, (36, 10), h5py.ref_dtype)))
+add(
+    "compound",
+    r"of compound type",
+    instead(lambda f: f.create_dataset(KERNEL, (36, 10), [("a", "<f4")])),
+)
+add(
+    "object_reference",
+    r"of reference type",
+    instead(lambda f: f.create_dataset(KERNEL, (36, 10), h5py.ref_dtype)),
+)
 add(
     "region_reference",
     r"of reference type",
@@ -110,19 +124,49 @@ add(
     instead(lambda f: f.create_dataset(KERNEL, (36, 10), h5py.enum_dtype({"A": 1}))),
 )
 add("opaque", r"of opaque type", instead(lambda f: f.create_dataset(KERNEL, (36, 10), "V4")))
-add("array_type", r"of array type", instead(lambda f: f.create_dataset(KERNEL, (36,), np.dtype(("<f4", (10,))))))
-add("big_endian", r"must be float32", instead(lambda f: f.create_dataset(KERNEL, data=np.zeros((36, 10), ">f4"))))
-add("float16_weights", r"is not float32", instead(lambda f: f.create_dataset(KERNEL, data=np.zeros((36, 10), "<f2"))))
-add("float64_weights", r"is not float32", instead(lambda f: f.create_dataset(KERNEL, data=np.zeros((36, 10), "<f8"))))
-add("integers", r"is not float32", instead(lambda f: f.create_dataset(KERNEL, data=np.zeros((36, 10), "<i4"))))
-add("declared_without_values", r"does not hold its", instead(lambda f: f.create_dataset(KERNEL, (1 << 40,), "<f4")))
 add(
-    "huge_in_optimizer", r"does not hold its", lambda f: f.create_dataset("optimizer/vars/0", (1 << 40, 1 << 10), "<f4")
+    "array_type",
+    r"of array type",
+    instead(lambda f: f.create_dataset(KERNEL, (36,), np.dtype(("<f4", (10,))))),
+)
+add(
+    "big_endian",
+    r"must be float32",
+    instead(lambda f: f.create_dataset(KERNEL, data=np.zeros((36, 10), ">f4"))),
+)
+add(
+    "float16_weights",
+    r"is not float32",
+    instead(lambda f: f.create_dataset(KERNEL, data=np.zeros((36, 10), "<f2"))),
+)
+add(
+    "float64_weights",
+    r"is not float32",
+    instead(lambda f: f.create_dataset(KERNEL, data=np.zeros((36, 10), "<f8"))),
+)
+add(
+    "integers",
+    r"is not float32",
+    instead(lambda f: f.create_dataset(KERNEL, data=np.zeros((36, 10), "<i4"))),
+)
+add(
+    "declared_without_values",
+    r"does not hold its",
+    instead(lambda f: f.create_dataset(KERNEL, (1 << 40,), "<f4")),
+)
+add(
+    "huge_in_optimizer",
+    r"does not hold its",
+    lambda f: f.create_dataset("optimizer/vars/0", (1 << 40, 1 << 10), "<f4"),
 )
 add(
     "gzip_bomb",
     r"is compressed or filtered",
-    instead(lambda f: f.create_dataset(KERNEL, data=np.zeros(1 << 22, "<f4"), chunks=(1 << 20,), compression=9)),
+    instead(
+        lambda f: f.create_dataset(
+            KERNEL, data=np.zeros(1 << 22, "<f4"), chunks=(1 << 20,), compression=9
+        )
+    ),
 )
 add(
     "shuffled",
@@ -137,7 +181,9 @@ add(
 add(
     "chunked",
     r"is chunked or compact",
-    instead(lambda f: f.create_dataset(KERNEL, (36, 10), "<f4", chunks=(1, 1), maxshape=(None, None))),
+    instead(
+        lambda f: f.create_dataset(KERNEL, (36, 10), "<f4", chunks=(1, 1), maxshape=(None, None))
+    ),
 )
 add(
     "empty_dataset",
@@ -162,20 +208,32 @@ add(
     instead(lambda f: f.create_dataset(KERNEL, data=np.zeros((10, 36), "<f4"))),
 )
 add("scalar", r"has shape \(\)", instead(lambda f: f.create_dataset(KERNEL, data=np.float32(1))))
-add("missing_weight", r"layer 'dense\w*' of class Dense has no weight 'layers/dense/vars/0'", instead(lambda f: None))
+add(
+    "missing_weight",
+    r"layer 'dense\w*' of class Dense has no weight 'layers/dense/vars/0'",
+    instead(lambda f: None),
+)
 add(
     "extra_weight",
     r"'layers/dense/vars/2' is a weight that no layer",
     lambda f: f.create_dataset("layers/dense/vars/2", data=np.zeros(3, "<f4")),
 )
-add("nan_weight", r"'layers/dense/vars/0' of layer 'dense\w*' of class Dense holds NaN", _value(np.nan))
+add(
+    "nan_weight",
+    r"'layers/dense/vars/0' of layer 'dense\w*' of class Dense holds NaN",
+    _value(np.nan),
+)
 add(
     "infinite_weight",
     r"'layers/dense/vars/0' of layer 'dense\w*' of class Dense holds infinite values",
     _value(-np.inf),
 )
 raw("not_hdf5", r"not an HDF5 file", lambda data: b"\x00" * 200)
-raw("user_block", r"not an HDF5 file, or has a block of other data before it", lambda data: bytes(512) + data)
+raw(
+    "user_block",
+    r"not an HDF5 file, or has a block of other data before it",
+    lambda data: bytes(512) + data,
+)
 raw("trailing", r"says that it ends at byte \d+, but the member has", lambda data: data + b"more")
 raw("truncated", r"says that it ends at byte \d+, but the member has", lambda data: data[:-100])
 raw("superblock_version", r"has version 9", lambda data: data[:8] + b"\x09" + data[9:])

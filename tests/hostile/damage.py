@@ -1,4 +1,7 @@
-"""Damaged HDF5 files, made and read inside the confinement, where HDF5 may die of them. Imports no Keras."""
+"""Damaged HDF5 files, made and read inside the confinement, where HDF5 may die of them.
+
+Imports no Keras.
+"""
 
 import os
 from pathlib import Path
@@ -19,9 +22,9 @@ def damage(content: bytes, draw: np.random.Generator) -> bytes:
         elif kind == 1:
             changed[at] = int(draw.integers(256))
         elif kind == 2:
-            changed[at : at + 8] = int(draw.choice([0, 1, 96, 4096, len(content), 2**32 - 1, 2**63])).to_bytes(
-                8, "little"
-            )
+            changed[at : at + 8] = int(
+                draw.choice([0, 1, 96, 4096, len(content), 2**32 - 1, 2**63])
+            ).to_bytes(8, "little")
         else:
             to = int(draw.integers(0, len(changed) - 8))
             changed[at : at + 8] = changed[to : to + 8]

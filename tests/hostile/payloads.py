@@ -1,8 +1,7 @@
 """What hostile code would try once it runs: each function is tried inside the confinement by `test_confinement.py`.
 
-`main` runs the function named by its first argument and writes what became of it, so the tests see that it was denied
-and not that it never ran.
-"""
+`main` runs the function named by its first argument and writes what became of it, so the tests see
+that it was denied and not that it never ran."""
 
 import ctypes
 import errno
@@ -35,7 +34,10 @@ def spin_threads(*_):
     import hashlib
 
     block = bytes(1 << 24)
-    threads = [threading.Thread(target=lambda: [hashlib.sha256(block) for _ in range(10_000)]) for _ in range(2)]
+    threads = [
+        threading.Thread(target=lambda: [hashlib.sha256(block) for _ in range(10_000)])
+        for _ in range(2)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

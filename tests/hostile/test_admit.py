@@ -28,7 +28,9 @@ BY_NAME = {case.name: case for case in CASES}
 
 def admit(path, **options):
     with nothing_left_running():
-        return untrusted.admit(path, **{"input_shape": SHAPE, "num_classes": CLASSES, "images": IMAGES} | options)
+        return untrusted.admit(
+            path, **{"input_shape": SHAPE, "num_classes": CLASSES, "images": IMAGES} | options
+        )
 
 
 def refused(path, pattern, **options):
@@ -52,7 +54,9 @@ def shaken(model: keras.Model) -> keras.Model:
 @pytest.mark.parametrize("name", HONEST)
 def test_an_honest_model_passes_and_computes_the_same(name, tmp_path):
     model = shaken(HONEST[name]())
-    for inner in model._flatten_layers():  # an adapted normalisation takes its moments when it is loaded
+    for (
+        inner
+    ) in model._flatten_layers():  # an adapted normalisation takes its moments when it is loaded
         if isinstance(inner, layers.Normalization):
             inner.finalize_state()
     admitted = admit(saved(model, tmp_path / "m.keras"))
@@ -75,7 +79,9 @@ def test_the_same_weights_have_the_same_hash(tmp_path):
     changed = first.get_weights()
     changed[0][0, 0, 0, 0] += 1e-3
     third.set_weights(changed)
-    files = [saved(m, tmp_path / f"{i}.keras").read_bytes() for i, m in enumerate((first, second, third))]
+    files = [
+        saved(m, tmp_path / f"{i}.keras").read_bytes() for i, m in enumerate((first, second, third))
+    ]
     found = [fingerprint(*child.examine(data, SHAPE, CLASSES)[1:]) for data in files]
     assert files[0] != files[1]
     assert found[0] == found[1] != found[2]
@@ -85,7 +91,8 @@ def test_the_same_weights_have_the_same_hash(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["lambda_bytecode", "bomb", "external_link", "nan_weight", "pickle_plain", "many_layers"]
+    "name",
+    ["lambda_bytecode", "bomb", "external_link", "nan_weight", "pickle_plain", "many_layers"],
 )
 def test_what_needs_no_keras_is_refused_at_once(name, tmp_path, trap):
     path = tmp_path / "m.keras"
@@ -96,10 +103,17 @@ def test_what_needs_no_keras_is_refused_at_once(name, tmp_path, trap):
 
 
 def test_training_state_that_names_code_is_neither_run_nor_kept(tmp_path, trap):
-    evil = {"class_name": "__lambda__", "config": {"value": "gASV"}, "module": "os", "registered_name": "evil>x"}
+    evil = {
+        "class_name": "__lambda__",
+        "config": {"value": "gASV"},
+        "module": "os",
+        "registered_name": "evil>x",
+    }
     path = tmp_path / "m.keras"
     path.write_bytes(
-        building.with_config(lambda c: c.update(compile_config={"loss": evil, "optimizer": evil}), "trained")
+        building.with_config(
+            lambda c: c.update(compile_config={"loss": evil, "optimizer": evil}), "trained"
+        )
     )
     admitted = admit(path)
     assert not admitted.model.compiled
@@ -144,9 +158,21 @@ def test_sigmoid_outputs_pass_and_are_told(tmp_path):
 
 def _slow(tmp_path):
     """Within every cap, but some hundred thousand million operations for the images of the probe."""
-    inner = [layer("Conv2D", filters=64, kernel_size=[7, 7], padding="same", name=f"c{i}") for i in range(2)]
-    stack = [layer("UpSampling2D", size=[16, 16]), *inner, layer("GlobalAveragePooling2D"), layer("Dense", units=10)]
-    config = {"module": "keras", "class_name": "Sequential", "config": {"name": "s", "layers": stack}}
+    inner = [
+        layer("Conv2D", filters=64, kernel_size=[7, 7], padding="same", name=f"c{i}")
+        for i in range(2)
+    ]
+    stack = [
+        layer("UpSampling2D", size=[16, 16]),
+        *inner,
+        layer("GlobalAveragePooling2D"),
+        layer("Dense", units=10),
+    ]
+    config = {
+        "module": "keras",
+        "class_name": "Sequential",
+        "config": {"name": "s", "layers": stack},
+    }
     model = keras.Sequential([keras.Input(SHAPE)])
     for one in config["config"]["layers"]:
         model.add(keras.saving.deserialize_keras_object(one | {"registered_name": None}))
@@ -155,7 +181,11 @@ def _slow(tmp_path):
 
 def test_a_slow_model_meets_its_limits(tmp_path):
     path = _slow(tmp_path)
-    refused(path, r"not loaded and tried within 5 seconds of processor time", limits=Limits(cpu_seconds=5))
+    refused(
+        path,
+        r"not loaded and tried within 5 seconds of processor time",
+        limits=Limits(cpu_seconds=5),
+    )
     refused(path, r"not loaded and tried within 3 seconds", limits=Limits(wall_seconds=3.0))
     refused(path, r"memory", limits=Limits(memory_bytes=1 << 30))
 
@@ -183,7 +213,13 @@ def test_other_places_are_refused_up_front(tmp_path):
     os.mkfifo(tmp_path / "pipe.keras")
     refused(tmp_path / "pipe.keras", r"is not a plain file")
     refused("/dev/zero", r"is not a plain file")
-    for address in ("https://example.org/m.keras", "hf://user/model", "gs://b/m.keras", "kaggle://x", "hf:user/model"):
+    for address in (
+        "https://example.org/m.keras",
+        "hf://user/model",
+        "gs://b/m.keras",
+        "kaggle://x",
+        "hf:user/model",
+    ):
         refused(address, r"is an address; give a \.keras file")
     refused("m\0.keras", r"is not a file name")
 

@@ -16,13 +16,19 @@ from models.untrusted import confinement
 from models.untrusted.confinement import Limits, confined
 from tests.hostile.building import nothing_left_running
 
-SMALL = Limits(memory_bytes=1 << 30, cpu_seconds=2, wall_seconds=10, file_bytes=1 << 20, open_files=64)
+SMALL = Limits(
+    memory_bytes=1 << 30, cpu_seconds=2, wall_seconds=10, file_bytes=1 << 20, open_files=64
+)
 
 
 def run(folder, *arguments, limits=SMALL):
     with nothing_left_running():
         return confined(
-            "tests.hostile.payloads", list(arguments), folder=folder, outputs=["result.json"], limits=limits
+            "tests.hostile.payloads",
+            list(arguments),
+            folder=folder,
+            outputs=["result.json"],
+            limits=limits,
         )
 
 
@@ -97,7 +103,11 @@ def test_a_denied_call_fails_and_leaves_nothing(name, tmp_path):
 
 @pytest.mark.parametrize("name", ["allocate", "map_memory"])
 def test_memory_is_bounded(name, tmp_path):
-    done = run(tmp_path, name, limits=SMALL._replace(memory_bytes=512 << 20, cpu_seconds=20, wall_seconds=30))
+    done = run(
+        tmp_path,
+        name,
+        limits=SMALL._replace(memory_bytes=512 << 20, cpu_seconds=20, wall_seconds=30),
+    )
     assert done.returncode == 0
     assert result(tmp_path)["error"] in ("MemoryError", "OSError")
 
@@ -122,7 +132,9 @@ def test_processor_time_is_bounded(name, tmp_path):
     assert not done.timed_out
 
 
-@pytest.mark.parametrize(("name", "file"), [("write_huge", "result.json"), ("print_much", "log.txt")])
+@pytest.mark.parametrize(
+    ("name", "file"), [("write_huge", "result.json"), ("print_much", "log.txt")]
+)
 def test_what_it_writes_is_bounded(name, file, tmp_path):
     run(tmp_path, name)
     assert (tmp_path / file).stat().st_size <= SMALL.file_bytes
@@ -130,8 +142,9 @@ def test_what_it_writes_is_bounded(name, file, tmp_path):
 
 def test_it_dies_with_its_parent(tmp_path):
     script = (
-        "from models.untrusted.confinement import confined; from pathlib import Path; import sys;"
-        "confined('tests.hostile.payloads', ['sleep'], folder=Path(sys.argv[1]), outputs=['result.json'])"
+        "from models.untrusted.confinement import confined; from pathlib import Path; import"
+        " sys;confined('tests.hostile.payloads', ['sleep'], folder=Path(sys.argv[1]),"
+        " outputs=['result.json'])"
     )
     parent = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)])
     children = []
@@ -145,7 +158,9 @@ def test_it_dies_with_its_parent(tmp_path):
     parent.wait()
     assert children
     psutil.wait_procs(children, timeout=5)
-    assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
+    assert not any(
+        child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children
+    )
 
 
 def test_nothing_of_the_environment_reaches_it(tmp_path, monkeypatch):

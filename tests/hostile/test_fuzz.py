@@ -18,7 +18,11 @@ from tests.hostile.test_corpus import check_line
 EXAMPLES = int(os.environ.get("HYPOTHESIS_EXAMPLES", "150"))
 HONEST_NAMES = ("plain", "functional", "trained", "nested", "attention", "assorted")
 fuzz = settings(
-    max_examples=EXAMPLES, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck), database=None
+    max_examples=EXAMPLES,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=list(HealthCheck),
+    database=None,
 )
 
 VALUES = st.one_of(
@@ -29,7 +33,16 @@ VALUES = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False),
     st.text(max_size=20),
     st.sampled_from(
-        ["Lambda", "Dense", "Sequential", "Functional", "InputLayer", "__keras_tensor__", "same", "float16"]
+        [
+            "Lambda",
+            "Dense",
+            "Sequential",
+            "Functional",
+            "InputLayer",
+            "__keras_tensor__",
+            "same",
+            "float16",
+        ]
     ),
     st.just([]),
     st.just({}),
@@ -71,9 +84,13 @@ def damaged(draw, data: bytes) -> bytes:
         elif kind == "repeat":
             changed[at:at] = changed[at : at + size] * draw(st.integers(1, 3))
         elif kind == "move":
-            changed[at : at + size] = changed[(to := draw(st.integers(0, len(changed)))) : to + size]
+            changed[at : at + size] = changed[
+                (to := draw(st.integers(0, len(changed)))) : to + size
+            ]
         elif len(changed) > 8:
-            number = draw(st.sampled_from([0, 1, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 1 << 40, (1 << 64) - 1]))
+            number = draw(
+                st.sampled_from([0, 1, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 1 << 40, (1 << 64) - 1])
+            )
             changed[at : at + 8] = number.to_bytes(8, "little")
     return bytes(changed)
 
@@ -86,7 +103,13 @@ def test_damaged_archives(data, name):
 
 def places(value, path=()):
     """The paths of everything inside a JSON value."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    items = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     for key, inner in items:
         yield (*path, key)
         yield from places(inner, (*path, key))
@@ -148,7 +171,9 @@ def test_damaged_weights_files(tmp_path):
             (folder / f"{name}.json").write_bytes(members(name)["config.json"])
             (folder / f"{name}.h5").write_bytes(members(name)["model.weights.h5"])
             order = [name, list(SHAPE), CLASSES, seed, first, EXAMPLES]
-            done = confined("tests.hostile.damage", order, folder=folder, outputs=["progress"], limits=limits)
+            done = confined(
+                "tests.hostile.damage", order, folder=folder, outputs=["progress"], limits=limits
+            )
             progress = (folder / "progress").read_text()
             assert "x" not in progress, f"seed {seed}: {done.log}"
             assert progress, done.log

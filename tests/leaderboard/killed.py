@@ -35,7 +35,9 @@ def put_until_killed(root: Path, at: int) -> None:
 
 def main(folder: Path) -> None:
     start = folder / "start"
-    Board(start).put([*grid(), made("new", 0.9, 0.1)])  # the new entry takes the place of an old one
+    Board(start).put(
+        [*grid(), made("new", 0.9, 0.1)]
+    )  # the new entry takes the place of an old one
     points = 0
     while True:
         root = folder / f"killed-{points}"

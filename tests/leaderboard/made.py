@@ -29,9 +29,14 @@ HASH = "0" * 64
 def track(name: str = "digits", *, protocol: int = 1, digest: str = HASH) -> Track:
     data = DataSet(name="digits", version="1.0.0", train_images=1200, test_images=597, sha256=HASH)
     return Track(
-        name=name, digest=digest, protocol_version=protocol, scale="quick", data=data,
-        retrained="digits_cnn, 12 epochs, 2 repeats", robustness="PGD L2 0.4 (pixel units), 20 steps, loss xent",
-    )  # fmt: skip
+        name=name,
+        digest=digest,
+        protocol_version=protocol,
+        scale="quick",
+        data=data,
+        retrained="digits_cnn, 12 epochs, 2 repeats",
+        robustness="PGD L2 0.4 (pixel units), 20 steps, loss xent",
+    )
 
 
 def png(values: np.ndarray) -> str:
@@ -54,9 +59,15 @@ def ensemble(accuracy: float) -> Ensemble:
         for (name, loss), lost in zip(losses.items(), (0.15, 0.19, 0.2, 0.2), strict=True)
     ]
     return Ensemble(
-        version="standard", norm="l2", epsilon=0.6, seed=1, clean=score(accuracy), attacks=attacks, gradients=1200.0,
+        version="standard",
+        norm="l2",
+        epsilon=0.6,
+        seed=1,
+        clean=score(accuracy),
+        attacks=attacks,
+        gradients=1200.0,
         forwards=3900.0,
-    )  # fmt: skip
+    )
 
 
 def made(
@@ -98,29 +109,64 @@ def made(
     rng = np.random.default_rng(len(name))
     pictures = [
         Picture(
-            label=i, predicted=i, image=png(rng.integers(0, 255, (8, 8))), gradient=png(rng.integers(0, 255, (8, 8)))
+            label=i,
+            predicted=i,
+            image=png(rng.integers(0, 255, (8, 8))),
+            gradient=png(rng.integers(0, 255, (8, 8))),
         )
         for i in range(3)
     ]
     attacks = [
-        Attacked(attack=a, norm="l2", epsilon=e, loss=None if a == "noise" else "xent", steps=0 if a == "noise" else 20,
-                 accuracy=score(accuracy - (0.02 if a == "noise" else e / 2), 0.0))
-        for e in (0.2, 0.4) for a in ("pgd", "noise")
-    ]  # fmt: skip
+        Attacked(
+            attack=a,
+            norm="l2",
+            epsilon=e,
+            loss=None if a == "noise" else "xent",
+            steps=0 if a == "noise" else 20,
+            accuracy=score(accuracy - (0.02 if a == "noise" else e / 2), 0.0),
+        )
+        for e in (0.2, 0.4)
+        for a in ("pgd", "noise")
+    ]
     training = Training(norm=norm, epsilon=0.0 if norm == "none" else epsilon, loss="xent")
     return entries.seal(
         Entry(
-            id=name, role=role, verified=True, track=on or track(), scores=scores, attacks=attacks, curves=curves,
+            id=name,
+            role=role,
+            verified=True,
+            track=on or track(),
+            scores=scores,
+            attacks=attacks,
+            curves=curves,
             autoattack=ensemble(accuracy),
-            card=card or Card(name=f"Model {name}", authors=["A. Author"], link="https://example.org/x", licence="MIT",
-                              description="Made up.", training=training),
-            model=Model(parameters=1000, sha256=[HASH]), pictures=pictures, seconds=12.5,
-            flags=[Flag(name=f, evidence={"images": 30, "examples": 597, "epsilon": 0.4}) for f in flags],
-            environment=Environment(python="3.11", platform="Linux", processors=2, backend="tensorflow",
-                                    devices=["CPU:0"], packages={"keras": "3.15.0"}, commits=["0" * 40],
-                                    uncommitted_changes=False),
+            card=card
+            or Card(
+                name=f"Model {name}",
+                authors=["A. Author"],
+                link="https://example.org/x",
+                licence="MIT",
+                description="Made up.",
+                training=training,
+            ),
+            model=Model(parameters=1000, sha256=[HASH]),
+            pictures=pictures,
+            seconds=12.5,
+            flags=[
+                Flag(name=f, evidence={"images": 30, "examples": 597, "epsilon": 0.4})
+                for f in flags
+            ],
+            environment=Environment(
+                python="3.11",
+                platform="Linux",
+                processors=2,
+                backend="tensorflow",
+                devices=["CPU:0"],
+                packages={"keras": "3.15.0"},
+                commits=["0" * 40],
+                uncommitted_changes=False,
+            ),
         )
-    )  # fmt: skip
+    )
 
 
 def grid(on: Track | None = None, n: int = 6) -> list[Entry]:
@@ -129,7 +175,15 @@ def grid(on: Track | None = None, n: int = 6) -> list[Entry]:
     for i in range(n):
         accuracy, wiggle = 0.98 - 0.01 * i, 0.004 * (-1) ** i
         norm = "none" if i == 0 else "l2"
-        made_one = made(f"reference-{i}", accuracy, 0.01 * i + wiggle, role="reference", norm=norm, epsilon=0.1 * i,
-                        on=on, manifold=-0.5 - 0.05 * i + wiggle)  # fmt: skip
+        made_one = made(
+            f"reference-{i}",
+            accuracy,
+            0.01 * i + wiggle,
+            role="reference",
+            norm=norm,
+            epsilon=0.1 * i,
+            on=on,
+            manifold=-0.5 - 0.05 * i + wiggle,
+        )
         out.append(made_one)
     return out

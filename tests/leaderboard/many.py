@@ -17,18 +17,31 @@ def board() -> list[Entry]:
         made("above", 0.95, 0.2, manifold=-0.9),
         made("below", 0.955, -0.1, norm="linf", flags=["zero_gradients"]),
     ]
-    rows += [made("plain", 0.9, norm="none", epsilon=0), *grid(small, 3), made("alone", 0.9, 0.1, on=small)]
+    rows += [
+        made("plain", 0.9, norm="none", epsilon=0),
+        *grid(small, 3),
+        made("alone", 0.9, 0.1, on=small),
+    ]
     return rows
 
 
 def large(tracks: int = 4) -> list[Entry]:
     """Fifteen entries a track."""
-    names = ("digits", "mnist-reduced", "fashion-mnist-reduced", "cifar10-reduced", *(f"more-{i}" for i in range(8)))
+    names = (
+        "digits",
+        "mnist-reduced",
+        "fashion-mnist-reduced",
+        "cifar10-reduced",
+        *(f"more-{i}" for i in range(8)),
+    )
     names = names[:tracks]
     return [
         e
         for name in names
-        for e in [*grid(track(name), 12), *(made(f"s{i}", 0.9, 0.05 * i, on=track(name)) for i in range(3))]
+        for e in [
+            *grid(track(name), 12),
+            *(made(f"s{i}", 0.9, 0.05 * i, on=track(name)) for i in range(3)),
+        ]
     ]
 
 
@@ -46,16 +59,27 @@ def hostile() -> list[Entry]:
     }
     cards = {
         key: Card.model_construct(
-            name=name, authors=[name, "B"], link=f"javascript:{HARM}", licence=name, description=name, training=training
+            name=name,
+            authors=[name, "B"],
+            link=f"javascript:{HARM}",
+            licence=name,
+            description=name,
+            training=training,
         )
         for key, name in names.items()
     }
-    links = {"quote": 'https://example.org/"onmouseover="' + HARM, "data": f"data:text/html,<script>{HARM}</script>"}
+    links = {
+        "quote": 'https://example.org/"onmouseover="' + HARM,
+        "data": f"data:text/html,<script>{HARM}</script>",
+    }
     for key, link in links.items():
         cards[key] = Card.model_construct(
             name=key, authors=["A"], link=link, licence="MIT", description="x", training=training
         )
     return [
         *grid(),
-        *(entries.seal(made(key, 0.9, 0.1).model_copy(update={"card": card})) for key, card in cards.items()),
+        *(
+            entries.seal(made(key, 0.9, 0.1).model_copy(update={"card": card}))
+            for key, card in cards.items()
+        ),
     ]

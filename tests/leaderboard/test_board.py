@@ -28,7 +28,11 @@ ROWS = [*grid(), made("a", 0.95, 0.2, flags=["zero_gradients"]), made("b", 0.9)]
 
 def contents(folder: Path) -> dict[str, bytes]:
     """Everything a reader sees: all but the lock."""
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != LOCK}
+    return {
+        str(p.relative_to(folder)): p.read_bytes()
+        for p in folder.rglob("*")
+        if p.is_file() and p.name != LOCK
+    }
 
 
 @pytest.fixture
@@ -40,7 +44,11 @@ def board(tmp_path) -> Board:
 
 def test_markdown_has_one_row_an_entry_in_order():
     text = render.markdown(ROWS)
-    rows = [[c.strip() for c in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| ")]
+    rows = [
+        [c.strip() for c in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith("| ")
+    ]
     header, body = rows[0], rows[1:]
     assert header[:3] == ["rank", "model", "training"]
     assert sorted(row[1] for row in body) == sorted(render.escaped(e.card.name) for e in ROWS)
@@ -57,7 +65,9 @@ def test_markdown_keeps_protocol_versions_apart():
     assert text.count("| model") == 2
 
 
-@pytest.mark.parametrize("text", ["a|b", "<script>", "[x](javascript:1)", "`x`", "&lt;", "a\nb", "![x](y)", "\\<b>"])
+@pytest.mark.parametrize(
+    "text", ["a|b", "<script>", "[x](javascript:1)", "`x`", "&lt;", "a\nb", "![x](y)", "\\<b>"]
+)
 def test_text_from_outside_is_harmless_in_markdown(text):
     escaped = render.escaped(text)
     assert not set("<\n") & set(escaped)
@@ -77,8 +87,16 @@ def test_no_address_in_a_name_becomes_a_link(text):
 
 def test_wide_characters_take_the_same_bytes_whatever_is_installed():
     card = made("x", 0.9).card.model_copy(update={"name": "模型一号"})
-    row = next(line for line in render.markdown([made("x", 0.9, card=card)]).splitlines() if "模型一号" in line)
-    header = next(line for line in render.markdown([made("x", 0.9, card=card)]).splitlines() if "| rank" in line)
+    row = next(
+        line
+        for line in render.markdown([made("x", 0.9, card=card)]).splitlines()
+        if "模型一号" in line
+    )
+    header = next(
+        line
+        for line in render.markdown([made("x", 0.9, card=card)]).splitlines()
+        if "| rank" in line
+    )
     assert len(row) == len(header), "padded by characters, not by their width"
 
 
@@ -95,7 +113,9 @@ def test_csv_and_parquet_have_full_precision():
 
 def test_a_link_may_be_missing():
     card = made("x", 0.9).card.model_copy(update={"link": None})
-    rows = list(csv.DictReader(io.StringIO(render.csv([made("x", 0.9, card=card), made("y", 0.9)]))))
+    rows = list(
+        csv.DictReader(io.StringIO(render.csv([made("x", 0.9, card=card), made("y", 0.9)])))
+    )
     assert {row["id"]: row["link"] for row in rows} == {"x": "", "y": "https://example.org/x"}
 
 
@@ -105,7 +125,9 @@ def test_a_formula_in_a_name_is_no_formula_in_a_spreadsheet(name, separator):
     card = made("x", 0.9).card.model_copy(update={"name": name, "authors": ["A", "+B"]})
     table = render.csv([made("x", 0.9, card=card)])
     cells = [
-        cell.strip().partition(",")[0] for row in csv.reader(io.StringIO(table), delimiter=separator) for cell in row
+        cell.strip().partition(",")[0]
+        for row in csv.reader(io.StringIO(table), delimiter=separator)
+        for cell in row
     ]
     assert not set(cells) & {"=1+1", "＝1+1", "-1", "@a", "+B"}
     assert "1+1" in table or "-1" in table or "@a" in table
@@ -116,7 +138,9 @@ def test_the_same_entries_give_the_same_bytes(board, tmp_path):
     for entry in reversed(ROWS):
         other.put([entry])
     assert contents(board.root) == contents(other.root)
-    assert rendered(board.entries()) == {n: c for n, c in contents(board.root).items() if not n.startswith("entries/")}
+    assert rendered(board.entries()) == {
+        n: c for n, c in contents(board.root).items() if not n.startswith("entries/")
+    }
 
 
 def test_check_finds_every_change(board):
@@ -132,7 +156,8 @@ def test_check_finds_every_change(board):
     entry = board.root / "entries" / "digits" / "a-v1.json"
     entry.write_text(entry.read_text().replace('"value": 0.95', '"value": 0.955'))
     assert board.check() == [
-        "Entry digits/a-v1.json was changed after it was measured: its digest is not that of its content."
+        "Entry digits/a-v1.json was changed after it was measured: its digest is not that of its"
+        " content."
     ]
 
 
@@ -228,7 +253,9 @@ def test_protocol_versions_lie_side_by_side(board):
 
 def test_no_submission_replaces_another_model(board):
     before, posing = contents(board.root), made("a", 0.99)
-    posing = entries.seal(posing.model_copy(update={"model": Model(parameters=1, sha256=["1" * 64])}))
+    posing = entries.seal(
+        posing.model_copy(update={"model": Model(parameters=1, sha256=["1" * 64])})
+    )
     with pytest.raises(InputError, match="another model with the id digits/a"):
         board.put([posing])
     assert contents(board.root) == before
@@ -238,12 +265,15 @@ def test_another_card_of_the_same_model_replaces_the_first_and_says_so(board):
     said = []
     card = made("a", 0.9).card.model_copy(update={"name": "New", "authors": ["N. Body"]})
     Board(board.root, said.append).put([made("a", 0.95, 0.2, card=card)])
-    assert said == ["the same model was on the board as 'Model a' by A. Author; this entry replaces it"]
+    assert said == [
+        "the same model was on the board as 'Model a' by A. Author; this entry replaces it"
+    ]
     assert {e.id: e for e in board.entries()}["a"].card.name == "New"
 
 
 @pytest.mark.parametrize(
-    "gone", ['["../victim.txt"]', '["entries/../../victim.txt"]', '["LEADERBOARD.md"]', "{}", "x", "[1]"]
+    "gone",
+    ['["../victim.txt"]', '["entries/../../victim.txt"]', '["LEADERBOARD.md"]', "{}", "x", "[1]"],
 )
 def test_a_half_done_change_made_by_hand_touches_nothing(board, gone):
     victim = board.root.parent / "victim.txt"
@@ -258,7 +288,9 @@ def test_a_half_done_change_made_by_hand_touches_nothing(board, gone):
     assert victim.exists()
 
 
-@pytest.mark.parametrize("name", ["mine.txt", "entries/a.json", "entries/digits/.a.json", "index.html"])
+@pytest.mark.parametrize(
+    "name", ["mine.txt", "entries/a.json", "entries/digits/.a.json", "index.html"]
+)
 def test_a_half_done_change_with_foreign_files_or_links_touches_nothing(board, name):
     path = board.root / PENDING / name
     path.parent.mkdir(parents=True)

@@ -48,7 +48,10 @@ def open_page(browser, files):
         contexts.append(context)
         opened = context.new_page()
         opened.on(
-            "console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None
+            "console",
+            lambda message: (
+                said.append(message.text) if message.type in ("error", "warning") else None
+            ),
         )
         opened.on("pageerror", lambda error: said.append(str(error)))
         opened.on("dialog", lambda dialog: said.append(f"dialog: {dialog.message}"))
@@ -65,12 +68,17 @@ def open_page(browser, files):
 
 def names(shown: Page, table: int = 0) -> list[str]:
     """Names in a table's visible rows, in order."""
-    return shown.locator(f"[data-table='{table}'] tbody tr[data-role] th a:visible").all_inner_texts()
+    return shown.locator(
+        f"[data-table='{table}'] tbody tr[data-role] th a:visible"
+    ).all_inner_texts()
 
 
 def column(shown: Page, index: int) -> list[float | None]:
     cells = shown.locator(f"[data-table='0'] tbody tr > :nth-child({index + 1})")
-    return [float(v) if v else None for v in cells.evaluate_all("cells => cells.map(c => c.dataset.order)")]
+    return [
+        float(v) if v else None
+        for v in cells.evaluate_all("cells => cells.map(c => c.dataset.order)")
+    ]
 
 
 def is_sorted(head: Locator, order: str) -> None:
@@ -174,7 +182,9 @@ def test_from_point_to_row_by_keyboard(open_page):
     name = shown.evaluate("document.activeElement.textContent")
     assert name in label
     shown.keyboard.press("Enter")
-    assert shown.evaluate("location.hash").startswith("#digits-v1-"), "from the row to the entry's section"
+    assert shown.evaluate("location.hash").startswith("#digits-v1-"), (
+        "from the row to the entry's section"
+    )
 
 
 def test_another_score_is_drawn(open_page):
@@ -191,7 +201,9 @@ def test_another_score_is_drawn(open_page):
     assert before != after
     assert len(after) == 7, "the models that have the score"
     fitted = line(board()[:6], "manifold_xent_excess_over_noise")
-    explained = f"(through 6 networks, explains {fitted.r_squared:.0%} of their variance)".replace("%", " percent")
+    explained = f"(through 6 networks, explains {fitted.r_squared:.0%} of their variance)".replace(
+        "%", " percent"
+    )
     assert explained in scatter.locator(".legend").inner_text()
     scatter.locator("[data-axis=x]").select_option("robust")
     assert "robust accuracy" in scatter.locator(".plot").inner_text()

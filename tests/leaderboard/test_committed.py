@@ -43,4 +43,8 @@ def test_entries_are_of_the_track_as_it_is(found, name):
     config = tracks.get(name).config
     limits = {"train_limit": config.data.train_limit, "test_limit": config.data.test_limit}
     record = tracks.record(name, config, datasets.load(config.data.name, **limits))
-    assert {e.track for e in found if e.track.name == name and e.track.protocol_version == PROTOCOL_VERSION} == {record}
+    assert {
+        e.track
+        for e in found
+        if e.track.name == name and e.track.protocol_version == PROTOCOL_VERSION
+    } == {record}

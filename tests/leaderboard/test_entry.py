@@ -47,12 +47,24 @@ def test_a_card(read):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (changed("licence", "lisence"), "Unknown key 'lisence' in the card. Did you mean 'licence'?"),
-        (changed("epsilon", "epsilom"), "Unknown key 'training.epsilom' in the card. Did you mean 'epsilon'?"),
+        (
+            changed("licence", "lisence"),
+            "Unknown key 'lisence' in the card. Did you mean 'licence'?",
+        ),
+        (
+            changed("epsilon", "epsilom"),
+            "Unknown key 'training.epsilom' in the card. Did you mean 'epsilon'?",
+        ),
         (changed('licence = "MIT"\n', ""), "licence: This key is missing."),
-        (changed("https://example.org/paper", "javascript:alert(1)"), "link: String should match pattern"),
+        (
+            changed("https://example.org/paper", "javascript:alert(1)"),
+            "link: String should match pattern",
+        ),
         (changed("https://example.org/paper", "https://a.org/<x"), None),
-        (changed("https://example.org/paper", "https://a.org/a b"), "link: String should match pattern"),
+        (
+            changed("https://example.org/paper", "https://a.org/a b"),
+            "link: String should match pattern",
+        ),
         (changed("My CNN", "x" * 81), "name: String should have at most 80 characters"),
         (changed("My CNN", "\u202ecod.exe"), "name: holds the control character U+202E"),
         (changed("My CNN", "a\\nb"), "name: holds the control character U+000A"),
@@ -68,7 +80,9 @@ def test_a_card(read):
 )
 def test_mistakes_in_a_card_are_one_line(read, text, message):
     if message is None:
-        assert read(text).link.endswith("<x"), "harmless where it is escaped, which the page's tests show"
+        assert read(text).link.endswith("<x"), (
+            "harmless where it is escaped, which the page's tests show"
+        )
         return
     with pytest.raises(InputError) as caught:
         read(text)
@@ -99,10 +113,22 @@ def test_round_trip():
         ({"schema_version": 1}, "schema_version"),
         ({"id": "../x"}, "id: String should match pattern"),
         ({"verified": "yes, really"}, "verified: Input should be a valid boolean"),
-        ({"scores": {"test_accuracy": {"value": "0.9", "n": 1, "seeds": 1}}}, "value: Input should be a valid number"),
-        ({"scores": {"test_accuracy": {"value": 0.9, "n": 1.5, "seeds": 1}}}, "n: Input should be a valid integer"),
-        ({"scores": {"a": {"value": 0.9, "low": 0.95, "high": 1, "n": 1, "seeds": 1}}}, "lies outside its interval"),
-        ({"scores": {"a": {"value": 0.9, "low": 0.8, "n": 1, "seeds": 1}}}, "an interval has two ends"),
+        (
+            {"scores": {"test_accuracy": {"value": "0.9", "n": 1, "seeds": 1}}},
+            "value: Input should be a valid number",
+        ),
+        (
+            {"scores": {"test_accuracy": {"value": 0.9, "n": 1.5, "seeds": 1}}},
+            "n: Input should be a valid integer",
+        ),
+        (
+            {"scores": {"a": {"value": 0.9, "low": 0.95, "high": 1, "n": 1, "seeds": 1}}},
+            "lies outside its interval",
+        ),
+        (
+            {"scores": {"a": {"value": 0.9, "low": 0.8, "n": 1, "seeds": 1}}},
+            "an interval has two ends",
+        ),
         ({"scores": {"a": {"value": 1e999, "n": 1, "seeds": 1}}}, "finite number"),
         ({"seconds": 0.5}, "was changed after it was measured"),
         ({"flags": []}, "was changed after it was measured"),

@@ -55,12 +55,16 @@ def test_one_file_under_two_megabytes():
 def test_a_large_board_keeps_its_numbers_and_leaves_details_of_as_few_references_as_need_be_to_their_files():
     shortened = page(large(11))
     assert 1_950_000 < len(shortened.encode()) < 2_000_000
-    assert 0 < shortened.count("too large to show them") < sum(entry.role == "reference" for entry in large(11))
+    assert (
+        0
+        < shortened.count("too large to show them")
+        < sum(entry.role == "reference" for entry in large(11))
+    )
     assert shortened.count("<article") == shortened.count('<tr id="row') == 11 * 15
     assert shortened.count("<img") == (11 * 15 - shortened.count("too large to show them")) * 3
-    assert "too large" not in "".join(re.findall(r'<article[^>]*-s\d".*?</article>', shortened, re.DOTALL)), (
-        "of submissions"
-    )
+    assert "too large" not in "".join(
+        re.findall(r'<article[^>]*-s\d".*?</article>', shortened, re.DOTALL)
+    ), "of submissions"
 
 
 def test_the_same_entries_give_the_same_bytes(text):
@@ -75,15 +79,23 @@ def test_nothing_is_loaded_from_anywhere(text):
             if value is not None and not value.startswith(("#", "data:")):
                 assert (tag, name, value) == ("a", "href", "https://example.org/x")
                 assert attributes["rel"] == "nofollow noopener noreferrer"
-    assert not re.search(r"@import|url\((?!data:|#)", "".join(re.findall(r"<style>(.*?)</style>", text, re.DOTALL)))
+    assert not re.search(
+        r"@import|url\((?!data:|#)", "".join(re.findall(r"<style>(.*?)</style>", text, re.DOTALL))
+    )
 
 
 def test_the_policy_admits_the_page_s_own_scripts_alone(text):
-    (policy,) = [a["content"] for a in Parsed(text).all("meta") if a.get("http-equiv") == "Content-Security-Policy"]
+    (policy,) = [
+        a["content"]
+        for a in Parsed(text).all("meta")
+        if a.get("http-equiv") == "Content-Security-Policy"
+    ]
     assert "default-src 'none'" in policy
     admitted = set(re.findall(r"'sha256-([^']+)'", policy))
     scripts = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
-    assert {base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts} == admitted
+    assert {
+        base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts
+    } == admitted
     assert len(admitted) == 6
     assert "unsafe-eval" not in policy
 
@@ -101,12 +113,21 @@ def test_every_entry_has_a_row_and_a_section(text):
 
 def test_numbers_are_those_of_the_entries(text):
     own = headlines([e for e in board() if e.track.name == "digits"], "roar_gradient_input")
-    for form in (f"{own['above'].advantage:+.3f}", f"[{own['above'].low:+.3f}, {own['above'].high:+.3f}]", "0.950"):
+    for form in (
+        f"{own['above'].advantage:+.3f}",
+        f"[{own['above'].low:+.3f}, {own['above'].high:+.3f}]",
+        "0.950",
+    ):
         assert form.replace("-", "\N{MINUS SIGN}") in text
 
 
 def test_zero_has_no_sign():
-    assert [number(v, "+.3f") for v in (-0.0004, 0.0, -0.0005001, 0.1)] == ["0.000", "0.000", "−0.001", "+0.100"]
+    assert [number(v, "+.3f") for v in (-0.0004, 0.0, -0.0005001, 0.1)] == [
+        "0.000",
+        "0.000",
+        "−0.001",
+        "+0.100",
+    ]
 
 
 def test_the_question_is_answered_in_words(text):
@@ -114,7 +135,9 @@ def test_the_question_is_answered_in_words(text):
     assert "Cannot be said: a reference line needs at least 4 networks" in text
     assert "No submission has been measured yet." in page(grid())
     assert "No model has been measured yet." in page([])
-    assert "None of the 2 submissions does." in page([*grid(), made("a", 0.95, -0.3), made("b", 0.95, -0.3)])
+    assert "None of the 2 submissions does." in page(
+        [*grid(), made("a", 0.95, -0.3), made("b", 0.95, -0.3)]
+    )
 
 
 def test_protocol_versions_never_share_a_table():
@@ -126,7 +149,9 @@ def test_protocol_versions_never_share_a_table():
 
 
 def test_the_scripts_data_parse_back(text):
-    (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    (data,) = re.findall(
+        r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL
+    )
     found = json.loads(data)
     assert [len(table["points"]) for table in found["tables"]] == [9, 4]
     assert not set("<>&") & set(data)
@@ -140,8 +165,15 @@ def test_what_harms_is_escaped():
     assert len(parsed.all("script")) == len(Parsed(page(board())).all("script"))
     assert not any(HARM in script for script in parsed.scripts[1:])
     assert "49" not in re.findall(r"<bdi>(\S+) \{% raw", text)
-    assert not [a for a in parsed.all("a") if not (a["href"].startswith("#") or a["href"] == "https://example.org/x"
-                                                   or a["href"].startswith('https://example.org/"'))]  # fmt: skip
+    assert not [
+        a
+        for a in parsed.all("a")
+        if not (
+            a["href"].startswith("#")
+            or a["href"] == "https://example.org/x"
+            or a["href"].startswith('https://example.org/"')
+        )
+    ]
     for mark in "\u202e\u202d\u2028\u200f":
         assert mark not in text
     assert len(text.encode()) < 1_200_000, "a long name is cut"
@@ -149,7 +181,9 @@ def test_what_harms_is_escaped():
 
 def test_vendored_files_are_the_ones_named():
     rows = re.findall(
-        r"^\| (\S+) \|.*\| ([0-9a-f]{64}) \|$", (FOLDER / "vendor" / "README.md").read_text(), re.MULTILINE
+        r"^\| (\S+) \|.*\| ([0-9a-f]{64}) \|$",
+        (FOLDER / "vendor" / "README.md").read_text(),
+        re.MULTILINE,
     )
     files = {p.name for p in (FOLDER / "vendor").iterdir() if p.suffix in (".js", ".css")}
     assert {name for name, _ in rows} == files

@@ -37,7 +37,8 @@ def test_the_interval_holds_a_further_network_as_often_as_it_says():
         x = rng.uniform(0.8, 1.0, 8)
         y = 0.3 - 0.2 * x + rng.normal(0, 0.02, 8)
         rows = [
-            made(f"reference-{i}", *pair, role="reference") for i, pair in enumerate(zip(x[:7], y[:7], strict=True))
+            made(f"reference-{i}", *pair, role="reference")
+            for i, pair in enumerate(zip(x[:7], y[:7], strict=True))
         ]
         own = headlines([*rows, made("s", x[7], y[7])], SCORE)["s"]
         inside += own.low <= 0 <= own.high
@@ -74,7 +75,11 @@ def test_too_small_a_grid_gives_no_line_and_ranks_by_the_scores_own_intervals():
     assert line(rows, SCORE) is None
     assert np.isnan(found["s"].advantage)
     assert not found["s"].beats
-    assert (found["s"].rank, found["t"].rank, found["n"].rank) == (1, 1, 0), "ties within the interval share a rank"
+    assert (found["s"].rank, found["t"].rank, found["n"].rank) == (
+        1,
+        1,
+        0,
+    ), "ties within the interval share a rank"
     assert found["reference-0"].rank > 2
 
 

@@ -38,9 +38,13 @@ def test_linear_network(name, expected):
 def test_uint8_and_float_images_agree(digits, digits_model):
     x = digits.x_test[:20]
     as_float = attributions.run("gradient", digits_model, x / np.float32(255))
-    np.testing.assert_allclose(attributions.run("gradient", digits_model, x), as_float, rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(
+        attributions.run("gradient", digits_model, x), as_float, rtol=1e-4, atol=1e-7
+    )
 
 
 def test_unknown_name(digits, digits_model):
-    with pytest.raises(InputError, match=r"Unknown attribution 'gradients'\. Did you mean 'gradient'"):
+    with pytest.raises(
+        InputError, match=r"Unknown attribution 'gradients'\. Did you mean 'gradient'"
+    ):
         attributions.run("gradients", digits_model, digits.x_test[:2])

@@ -16,12 +16,19 @@ CENTRE = np.full(12, 0.5)
 
 @pytest.fixture(scope="module")
 def plane() -> VaeGan:
-    """Encode: coordinates in the plane (log variances of -2). Decode: the point of the plane there."""
-    encoder = keras.Sequential([keras.Input((2, 3, 2)), keras.layers.Flatten(), keras.layers.Dense(6)])
+    """Encode: coordinates in the plane (log variances of -2).
+
+    Decode: the point of the plane there.
+    """
+    encoder = keras.Sequential(
+        [keras.Input((2, 3, 2)), keras.layers.Flatten(), keras.layers.Dense(6)]
+    )
     encoder.layers[-1].set_weights(
         [np.hstack([PLANE, np.zeros((12, 3))]), np.hstack([-CENTRE @ PLANE, np.full(3, -2.0)])]
     )
-    decoder = keras.Sequential([keras.Input((3,)), keras.layers.Dense(12), keras.layers.Reshape((2, 3, 2))])
+    decoder = keras.Sequential(
+        [keras.Input((3,)), keras.layers.Dense(12), keras.layers.Reshape((2, 3, 2))]
+    )
     decoder.layers[0].set_weights([PLANE.T, CENTRE])
     return VaeGan(encoder, decoder, None)
 
@@ -46,11 +53,15 @@ def test_sampled_posterior_lies_off_the_mean_and_is_seeded(plane):
 
 
 def test_kept_are_those_that_change_the_standard_prediction():
-    np.testing.assert_array_equal(densities.kept(np.array([1, 2, 3]), np.array([1, 0, 0])), [False, True, True])
+    np.testing.assert_array_equal(
+        densities.kept(np.array([1, 2, 3]), np.array([1, 0, 0])), [False, True, True]
+    )
 
 
 def test_scaled_by_the_clean_range():
-    np.testing.assert_allclose(densities.scaled(np.array([2.0, 3.0, 6.0]), np.array([2.0, 4.0])), [0, 0.5, 2])
+    np.testing.assert_allclose(
+        densities.scaled(np.array([2.0, 3.0, 6.0]), np.array([2.0, 4.0])), [0, 0.5, 2]
+    )
     with pytest.raises(InputError, match="must differ"):
         densities.scaled(np.array([1.0]), np.array([2.0, 2.0]))
 

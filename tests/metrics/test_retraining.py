@@ -16,7 +16,11 @@ FRACTIONS = (0.1, 0.3, 0.5, 0.7, 0.9)
 def test_score_by_hand():
     """Differences .1, .2, .3, .4, .5 at the five fractions, zero at both ends: trapezoids of width .1, .2 x 4, .1."""
     baseline = Curve("roar", np.array(FRACTIONS), np.full((2, 5), 0.6))
-    curve = Curve("roar", np.array(FRACTIONS), np.array([[0.4, 0.3, 0.2, 0.1, 0.0], [0.6, 0.5, 0.4, 0.3, 0.2]]))
+    curve = Curve(
+        "roar",
+        np.array(FRACTIONS),
+        np.array([[0.4, 0.3, 0.2, 0.1, 0.0], [0.6, 0.5, 0.4, 0.3, 0.2]]),
+    )
     area = 0.1 * 0.05 + 0.2 * (0.15 + 0.25 + 0.35 + 0.45) + 0.1 * 0.25
     assert score(curve, baseline) == pytest.approx(area)
     reversed_mode = [Curve("kar", c.fractions, c.accuracy) for c in (curve, baseline)]
@@ -33,7 +37,9 @@ def test_end_points():
     x, y = Curve("roar", np.array([0.5]), accuracy).with_ends(untouched=0.9, chance=0.1)
     np.testing.assert_allclose(x, [0, 0.5, 1])
     np.testing.assert_allclose(y, [0.9, 0.5, 0.1])
-    np.testing.assert_allclose(Curve("kar", np.array([0.5]), accuracy).with_ends(0.9, 0.1)[1], [0.1, 0.5, 0.9])
+    np.testing.assert_allclose(
+        Curve("kar", np.array([0.5]), accuracy).with_ends(0.9, 0.1)[1], [0.1, 0.5, 0.9]
+    )
 
 
 @pytest.mark.parametrize(
@@ -76,7 +82,8 @@ def test_masking_equals_plain_numpy_byte_by_byte(keep):
     assert (found != x).any(-1).sum() == 20 * ((42 - count) if keep else count)
 
 
-# Data whose answer is known: 36 pixels of noise, of which the 9 informative ones lean to a pattern of the class.
+# Data whose answer is known: 36 pixels of noise, of which the 9 informative ones lean to a pattern
+# of the class.
 INFORMATIVE = np.zeros((6, 6), bool)
 INFORMATIVE[1:4, 2:5] = True
 
@@ -115,7 +122,9 @@ def known_scores(known):
             mask = Mask(train_ranks, fraction, measure.__name__, fill)
             values, _ = train(built[repeat], x, y, seed=repeat, epochs=12, mask=mask)
             test = Mask(test_ranks, fraction, measure.__name__, fill)
-            return (predicted_classes(built[repeat], x_test, mask=test, values=values) == y_test).mean()
+            return (
+                predicted_classes(built[repeat], x_test, mask=test, values=values) == y_test
+            ).mean()
 
         return measure(retrain, fractions=FRACTIONS, seeds=range(3))
 
@@ -125,7 +134,10 @@ def known_scores(known):
         for which in ("right", "reverse", "random"):
             mine = curve(measure, which, 200)
             estimate = statistics.area_difference(
-                [mine.accuracy], baseline.accuracy, score_weights(mine.fractions), sign=1 if measure is kar else -1
+                [mine.accuracy],
+                baseline.accuracy,
+                score_weights(mine.fractions),
+                sign=1 if measure is kar else -1,
             )
             assert estimate.value == pytest.approx(score(mine, baseline))
             found[measure.__name__, which] = estimate

@@ -19,12 +19,16 @@ def test_proportion_is_wilsons():
 
 def test_mean_is_students():
     found = statistics.mean(np.array([1.0, 2.0, 3.0]))
-    assert (found.value, found.low, found.high) == pytest.approx((2, 2 - 2.484138, 2 + 2.484138), abs=1e-5)
+    assert (found.value, found.low, found.high) == pytest.approx(
+        (2, 2 - 2.484138, 2 + 2.484138), abs=1e-5
+    )
     assert np.isnan(statistics.mean(np.array([1.0])).low)
 
 
 def test_area_without_repeats_has_no_interval():
-    found = statistics.area_difference([np.full((1, 5), 0.5)], np.full((1, 5), 0.6), WEIGHTS, sign=-1)
+    found = statistics.area_difference(
+        [np.full((1, 5), 0.5)], np.full((1, 5), 0.6), WEIGHTS, sign=-1
+    )
     assert found.value == pytest.approx(0.09)
     assert np.isnan(found.low)
 
@@ -33,15 +37,18 @@ def test_area_without_repeats_has_no_interval():
 def test_area_interval_covers_the_truth(seeds):
     """Three repeats with known noise, base models with known spread: the interval holds the truth as often as it says.
 
-    With so few values a percentile interval is known to be narrow; between 80 and 99 of 100 is asked for.
-    """
+    With so few values a percentile interval is known to be narrow; between 80 and 99 of 100 is
+    asked for."""
     rng = np.random.default_rng(1)
     truth, held = 0.9 * 0.1, 0
     for trial in range(200):
         curves = [
-            0.5 + (0.03 * rng.normal() if seeds > 1 else 0) + 0.02 * rng.normal(size=(3, 5)) for _ in range(seeds)
+            0.5 + (0.03 * rng.normal() if seeds > 1 else 0) + 0.02 * rng.normal(size=(3, 5))
+            for _ in range(seeds)
         ]
-        found = statistics.area_difference(curves, 0.6 + 0.02 * rng.normal(size=(3, 5)), WEIGHTS, sign=-1, seed=trial)
+        found = statistics.area_difference(
+            curves, 0.6 + 0.02 * rng.normal(size=(3, 5)), WEIGHTS, sign=-1, seed=trial
+        )
         held += found.low <= truth <= found.high
     assert 160 <= held <= 198
 
@@ -56,15 +63,21 @@ def test_area_interval_is_the_same_each_time():
 def test_correlation_by_hand():
     """x = 1..5, y = 1, 3, 2, 5, 4: Pearson and Spearman .8, slope .8, intercept .6."""
     found = statistics.correlation(np.arange(1.0, 6), np.array([1.0, 3, 2, 5, 4]))
-    assert (found.pearson, found.spearman, found.slope, found.intercept) == pytest.approx((0.8, 0.8, 0.8, 0.6))
+    assert (found.pearson, found.spearman, found.slope, found.intercept) == pytest.approx(
+        (0.8, 0.8, 0.8, 0.6)
+    )
     half = 1.959964 / np.sqrt(2)
     assert found.pearson_low == pytest.approx(np.tanh(np.arctanh(0.8) - half), abs=1e-6)
-    assert found.spearman_high == pytest.approx(np.tanh(np.arctanh(0.8) + half * np.sqrt(1.32)), abs=1e-6)
+    assert found.spearman_high == pytest.approx(
+        np.tanh(np.arctanh(0.8) + half * np.sqrt(1.32)), abs=1e-6
+    )
 
 
 def test_correlation_where_there_is_none_to_take():
     assert np.isnan(statistics.correlation(np.ones(5), np.arange(5)).pearson)
-    assert np.isnan(statistics.correlation(np.arange(2), np.arange(2)).pearson), "two points are always on a line"
+    assert np.isnan(statistics.correlation(np.arange(2), np.arange(2)).pearson), (
+        "two points are always on a line"
+    )
     assert np.isnan(statistics.correlation(np.arange(3), np.array([0, 2, 1])).pearson_low)
     with pytest.raises(InputError, match="two or more pairs"):
         statistics.correlation(np.ones(1), np.ones(1))
@@ -78,7 +91,9 @@ def test_a_perfect_order_of_few_pairs_is_not_certain(n):
     assert rising.spearman_high == 1
     assert -1 < rising.spearman_low < 1
     assert (rising.spearman_low > 0) == (2 / math.factorial(n) < 0.05)
-    assert (falling.spearman_low, falling.spearman_high) == pytest.approx((-1, -rising.spearman_low))
+    assert (falling.spearman_low, falling.spearman_high) == pytest.approx(
+        (-1, -rising.spearman_low)
+    )
 
 
 def test_perfect_order_by_hand():

@@ -29,15 +29,21 @@ class Counting:
         return x * factor + offset
 
 
-@pytest.mark.parametrize(("n", "expected"), [(250, {(100, 2)}), (30, {(32, 2)}), (1, {(1, 2)}), (100, {(100, 2)})])
+@pytest.mark.parametrize(
+    ("n", "expected"), [(250, {(100, 2)}), (30, {(32, 2)}), (1, {(1, 2)}), (100, {(100, 2)})]
+)
 def test_a_short_batch_is_filled_up(monkeypatch, n, expected):
     monkeypatch.setattr(backend, "fixed_shapes", lambda: True)
     program, x = Counting(), np.random.default_rng(0).random((n, 2), np.float32)
-    found = list(batching.in_batches(program, (2.0,), [x], lambda number: (float(number),), batch_size=100))
+    found = list(
+        batching.in_batches(program, (2.0,), [x], lambda number: (float(number),), batch_size=100)
+    )
     assert set(program.shapes) == expected
     assert [part.stop - part.start for part, _ in found] == [len(out) for _, out in found]
     whole = np.concatenate([out for _, out in found])
-    np.testing.assert_allclose(whole, x * 2 + np.repeat(np.arange(len(found)), 100)[:n, None], rtol=1e-6)
+    np.testing.assert_allclose(
+        whole, x * 2 + np.repeat(np.arange(len(found)), 100)[:n, None], rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("pad", [False, True])
@@ -51,7 +57,9 @@ def test_results_do_not_depend_on_the_filling(monkeypatch, pad):
         np.testing.assert_allclose(a, b, atol=1e-5)
     attack = Attack("pgd", "linf", 0.1, steps=3, step_size=0.05)
     one, other = run(attack, model, x, y, batch_size=64), run(attack, model, x, y, batch_size=16)
-    assert np.isclose(one, other, atol=1e-5).mean() > 0.999  # a gradient of nearly zero may change its sign
+    assert (
+        np.isclose(one, other, atol=1e-5).mean() > 0.999
+    )  # a gradient of nearly zero may change its sign
     assert one.shape == x.shape
 
 

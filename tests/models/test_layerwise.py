@@ -16,16 +16,25 @@ def test_same_logits(name, shape):
     for variable in model.trainable_variables:  # biases too
         variable.assign(np.random.default_rng(1).normal(0, 0.1, variable.shape))
     x = np.random.default_rng(0).random((4, *shape), np.float32)
-    found = layerwise.forward(model, layerwise.shifted)([v.value for v in model.trainable_variables], x)
+    found = layerwise.forward(model, layerwise.shifted)(
+        [v.value for v in model.trainable_variables], x
+    )
     np.testing.assert_allclose(found, keras.ops.convert_to_numpy(model(x)), atol=1e-4)
 
 
-@pytest.mark.parametrize(("size", "kernel", "stride"), [(7, 3, 1), (8, 4, 2), (8, 5, 3), (5, 2, 2), (6, 1, 2)])
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride"), [(7, 3, 1), (8, 4, 2), (8, 5, 3), (5, 2, 2), (6, 1, 2)]
+)
 def test_padding_is_keras_padding(size, kernel, stride):
     rng = np.random.default_rng(0)
-    x, w = rng.random((2, size, size + 1, 3), np.float32), rng.random((kernel, kernel, 3, 4), np.float32)
+    x, w = (
+        rng.random((2, size, size + 1, 3), np.float32),
+        rng.random((kernel, kernel, 3, 4), np.float32),
+    )
     expected = keras.ops.conv(x, w, strides=stride, padding="same")
-    found = layerwise.shifted(keras.ops.convert_to_tensor(x), keras.ops.convert_to_tensor(w), (stride, stride))
+    found = layerwise.shifted(
+        keras.ops.convert_to_tensor(x), keras.ops.convert_to_tensor(w), (stride, stride)
+    )
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
@@ -41,7 +50,8 @@ def test_other_models_are_left_alone():
 
 
 @pytest.mark.parametrize(
-    ("size", "kernel", "stride"), [(28, 4, 2), (8, 3, 2), (7, 3, 2), (9, 5, 3), (8, 3, 3), (8, 2, 4), (32, 4, 2)]
+    ("size", "kernel", "stride"),
+    [(28, 4, 2), (8, 3, 2), (7, 3, 2), (9, 5, 3), (8, 3, 3), (8, 2, 4), (32, 4, 2)],
 )
 @pytest.mark.parametrize("channels", [3, 8])
 def test_convolution_and_its_gradients_are_keras_own(size, kernel, stride, channels):
@@ -66,12 +76,23 @@ def test_convolution_and_its_gradients_are_keras_own(size, kernel, stride, chann
 def test_logits_are_the_same_with_it(monkeypatch):
     """Networks that it serves and those that it does not."""
     rng = np.random.default_rng(0)
-    for name, shape in (("strided_cnn", (28, 28, 1)), ("cifar_cnn", (32, 32, 3)), ("mlp", (4, 4, 1))):
-        model, x = models.get(name)(shape, 10, seed=0, width=0.5), rng.random((3, *shape), np.float32)
+    for name, shape in (
+        ("strided_cnn", (28, 28, 1)),
+        ("cifar_cnn", (32, 32, 3)),
+        ("mlp", (4, 4, 1)),
+    ):
+        model, x = (
+            models.get(name)(shape, 10, seed=0, width=0.5),
+            rng.random((3, *shape), np.float32),
+        )
         found = []
         for own in (False, True):
             monkeypatch.setattr(backend, "own_convolution", lambda own=own: own)
-            found.append(keras.ops.convert_to_numpy(logits_of(model, state(model))(keras.ops.convert_to_tensor(x))))
+            found.append(
+                keras.ops.convert_to_numpy(
+                    logits_of(model, state(model))(keras.ops.convert_to_tensor(x))
+                )
+            )
         np.testing.assert_allclose(*found, atol=1e-6)
     layers = [keras.Input((4,)), keras.layers.BatchNormalization(), keras.layers.Dense(3)]
     model = keras.Sequential(layers)

@@ -17,7 +17,12 @@ from models.functional import predict, program, state, structure
 # name, image shape, classes, number of weights worked out from the protocol's table
 PARAMETERS = [
     ("mlp", (2,), 2, 2 * 128 + 128 + 128 * 2 + 2),
-    ("mnist_cnn", (28, 28, 1), 10, 26 * 32 + (800 + 1) * 64 + (14 * 14 * 64 + 1) * 1024 + 1025 * 10),
+    (
+        "mnist_cnn",
+        (28, 28, 1),
+        10,
+        26 * 32 + (800 + 1) * 64 + (14 * 14 * 64 + 1) * 1024 + 1025 * 10,
+    ),
     (
         "cifar_cnn",
         (32, 32, 3),
@@ -42,7 +47,9 @@ def test_classifiers_are_the_protocols(name, shape, classes, weights):
 @pytest.mark.parametrize("name", [n for n, *_ in PARAMETERS])
 def test_seed_fixes_the_initial_weights(name):
     shape, classes = next((s, c) for n, s, c, _ in PARAMETERS if n == name)
-    a, b, c = (models.get(name)(shape, classes, seed=seed, width=0.25).get_weights() for seed in (1, 1, 2))
+    a, b, c = (
+        models.get(name)(shape, classes, seed=seed, width=0.25).get_weights() for seed in (1, 1, 2)
+    )
     assert all(np.array_equal(u, v) for u, v in zip(a, b, strict=True))
     kernels = [w for w in range(len(a)) if a[w].ndim > 1]
     assert not any(np.array_equal(a[w], c[w]) for w in kernels)
@@ -75,7 +82,9 @@ def test_vae_gans(name, shape, latent):
     assert image.max() <= 1
     assert predict(vae_gan.discriminator, x).shape == (3, 1)
     again = models.get(name)(shape, seed=0, latent=latent, width=0.25)
-    for a, b in zip(vae_gan.discriminator.get_weights(), again.discriminator.get_weights(), strict=True):
+    for a, b in zip(
+        vae_gan.discriminator.get_weights(), again.discriminator.get_weights(), strict=True
+    ):
         np.testing.assert_array_equal(a, b)
 
 
@@ -135,7 +144,8 @@ def test_models_of_one_structure_share_a_program():
     first, second = (models.get("digits_cnn")((8, 8, 1), 10, seed=s) for s in (0, 1))
     other = models.get("digits_cnn")((8, 8, 1), 10, seed=0, width=0.5)
     unnamed = [
-        keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, activation=a)]) for a in ("relu", "relu", "tanh")
+        keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, activation=a)])
+        for a in ("relu", "relu", "tanh")
     ]
     assert structure(first) == structure(second) != structure(other)
     assert structure(unnamed[0]) == structure(unnamed[1]) != structure(unnamed[2])
@@ -160,7 +170,10 @@ def test_subclassed_models_share_nothing():
 def test_state_is_tensors():
     """Variables as arguments would make TensorFlow compile once a model."""
     values = state(models.get("mlp")((2,), 2, seed=0))
-    assert not any(isinstance(v, keras.Variable) or type(v).__name__.endswith("Variable") for v in values.trainable)
+    assert not any(
+        isinstance(v, keras.Variable) or type(v).__name__.endswith("Variable")
+        for v in values.trainable
+    )
 
 
 def build(*layers) -> keras.Model:
@@ -170,10 +183,21 @@ def build(*layers) -> keras.Model:
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (build(keras.layers.Dense(3, activation="softmax")), "It puts out probabilities: remove the last softmax"),
+        (
+            build(keras.layers.Dense(3, activation="softmax")),
+            "It puts out probabilities: remove the last softmax",
+        ),
         (build(keras.layers.Dense(4)), r"logits of shape \(n, 3\)\. It puts out \(2, 4\)"),
-        (build(keras.layers.Dense(3, bias_initializer=keras.initializers.Constant(np.inf))), "NaN or infinity"),
-        (keras.Sequential([keras.Input((3, 2, 1)), keras.layers.Flatten(), keras.layers.Dense(3)]), "must take inputs"),
+        (
+            build(keras.layers.Dense(3, bias_initializer=keras.initializers.Constant(np.inf))),
+            "NaN or infinity",
+        ),
+        (
+            keras.Sequential(
+                [keras.Input((3, 2, 1)), keras.layers.Flatten(), keras.layers.Dense(3)]
+            ),
+            "must take inputs",
+        ),
     ],
 )
 def test_models_that_are_no_classifier(model, message):
@@ -182,6 +206,8 @@ def test_models_that_are_no_classifier(model, message):
 
 
 def test_unknown_names_get_the_close_match():
-    with pytest.raises(InputError, match=r"Unknown model 'cifar_cn'\. Did you mean 'cifar_cnn'\? Known: "):
+    with pytest.raises(
+        InputError, match=r"Unknown model 'cifar_cn'\. Did you mean 'cifar_cnn'\? Known: "
+    ):
         models.get("cifar_cn")
     assert "Known" not in str(unknown("thing", "x", map(str, range(30))))

@@ -1,9 +1,9 @@
 """PGD by other libraries, each in its own way, behind one signature.
 
-Every function of `PEERS` wraps a Keras classifier of logits once and returns the attack `(x, y) -> x_adv` on images
-`(n, h, w, c)` float32 in [0, 1] and integer labels: untargeted, on cross-entropy, without a random start. Its first
-call compiles what the library compiles. A library is imported when its function is called.
-"""
+Every function of `PEERS` wraps a Keras classifier of logits once and returns the attack `(x, y) ->
+x_adv` on images `(n, h, w, c)` float32 in [0, 1] and integer labels: untargeted, on cross-entropy,
+without a random start. Its first call compiles what the library compiles. A library is imported
+when its function is called."""
 
 from collections.abc import Callable
 
@@ -18,12 +18,16 @@ def _in_batches(attack: Attack, size: int = BATCH) -> Attack:
     """The attack on at most `size` images at a time."""
 
     def whole(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return np.concatenate([attack(x[i : i + size], y[i : i + size]) for i in range(0, len(x), size)])
+        return np.concatenate(
+            [attack(x[i : i + size], y[i : i + size]) for i in range(0, len(x), size)]
+        )
 
     return whole
 
 
-def keras_plain(model: keras.Model, *, norm: str, epsilon: float, steps: int, step_size: float) -> Attack:
+def keras_plain(
+    model: keras.Model, *, norm: str, epsilon: float, steps: int, step_size: float
+) -> Attack:
     """The loop a Keras user writes: `GradientTape` inside one `tf.function` a step."""
     import tensorflow as tf
 
@@ -60,11 +64,19 @@ def _art(classifier: object, norm: str, epsilon: float, steps: int, step_size: f
 
     order = {"l2": 2, "linf": np.inf}[norm]
     return ProjectedGradientDescent(
-        classifier, norm=order, eps=epsilon, eps_step=step_size, max_iter=steps, batch_size=BATCH, verbose=False
+        classifier,
+        norm=order,
+        eps=epsilon,
+        eps_step=step_size,
+        max_iter=steps,
+        batch_size=BATCH,
+        verbose=False,
     ).generate
 
 
-def art_tensorflow(model: keras.Model, *, norm: str, epsilon: float, steps: int, step_size: float) -> Attack:
+def art_tensorflow(
+    model: keras.Model, *, norm: str, epsilon: float, steps: int, step_size: float
+) -> Attack:
     """ART, its `TensorFlowV2Classifier`; the loss is summed over images, as in the other attacks."""
     from art.estimators.classification import TensorFlowV2Classifier
 
@@ -78,7 +90,9 @@ def art_tensorflow(model: keras.Model, *, norm: str, epsilon: float, steps: int,
     return _art(classifier, norm, epsilon, steps, step_size)
 
 
-def art_keras(model: keras.Model, *, norm: str, epsilon: float, steps: int, step_size: float) -> Attack:
+def art_keras(
+    model: keras.Model, *, norm: str, epsilon: float, steps: int, step_size: float
+) -> Attack:
     """ART, its `KerasClassifier`, which asks for a compiled model."""
     from art.estimators.classification import KerasClassifier
 
@@ -87,12 +101,20 @@ def art_keras(model: keras.Model, *, norm: str, epsilon: float, steps: int, step
     return _art(classifier, norm, epsilon, steps, step_size)
 
 
-def foolbox(model: keras.Model, *, norm: str, epsilon: float, steps: int, step_size: float) -> Attack:
-    """Foolbox, its `TensorFlowModel`. Labels of int64, like its argmax: its conversion of types needs numpy 1."""
+def foolbox(
+    model: keras.Model, *, norm: str, epsilon: float, steps: int, step_size: float
+) -> Attack:
+    """Foolbox, its `TensorFlowModel`.
+
+    Labels of int64, like its argmax: its conversion of types needs numpy 1.
+    """
     import tensorflow as tf
     from foolbox import TensorFlowModel, attacks
 
-    kind = {"l2": attacks.L2ProjectedGradientDescentAttack, "linf": attacks.LinfProjectedGradientDescentAttack}[norm]
+    kind = {
+        "l2": attacks.L2ProjectedGradientDescentAttack,
+        "linf": attacks.LinfProjectedGradientDescentAttack,
+    }[norm]
     pgd = kind(abs_stepsize=step_size, steps=steps, random_start=False)
     wrapped = TensorFlowModel(model, bounds=(0, 1))
 
@@ -103,7 +125,9 @@ def foolbox(model: keras.Model, *, norm: str, epsilon: float, steps: int, step_s
     return _in_batches(attack)
 
 
-def cleverhans(model: keras.Model, *, norm: str, epsilon: float, steps: int, step_size: float) -> Attack:
+def cleverhans(
+    model: keras.Model, *, norm: str, epsilon: float, steps: int, step_size: float
+) -> Attack:
     """CleverHans for TensorFlow 2; it compiles its gradient itself."""
     import tensorflow as tf
     from cleverhans.tf2.attacks.projected_gradient_descent import projected_gradient_descent
@@ -134,19 +158,28 @@ def _from_torch(attack: Callable) -> Attack:
 
     def on_arrays(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         images = torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
-        return attack(images, torch.from_numpy(y.astype(np.int64))).detach().numpy().transpose(0, 2, 3, 1)
+        return (
+            attack(images, torch.from_numpy(y.astype(np.int64)))
+            .detach()
+            .numpy()
+            .transpose(0, 2, 3, 1)
+        )
 
     return _in_batches(on_arrays)
 
 
-def torchattacks(model: keras.Model, *, norm: str, epsilon: float, steps: int, step_size: float) -> Attack:
+def torchattacks(
+    model: keras.Model, *, norm: str, epsilon: float, steps: int, step_size: float
+) -> Attack:
     """torchattacks on the PyTorch port: `PGD` or `PGDL2`."""
     import torchattacks as library
 
     from tests.peers.torch_models import to_torch
 
     kind = {"l2": library.PGDL2, "linf": library.PGD}[norm]
-    return _from_torch(kind(to_torch(model), eps=epsilon, alpha=step_size, steps=steps, random_start=False))
+    return _from_torch(
+        kind(to_torch(model), eps=epsilon, alpha=step_size, steps=steps, random_start=False)
+    )
 
 
 def torch_apgd(model: keras.Model, *, norm: str, epsilon: float) -> Attack:
@@ -156,10 +189,16 @@ def torch_apgd(model: keras.Model, *, norm: str, epsilon: float) -> Attack:
     from tests.peers.torch_models import to_torch
 
     module = to_torch(model).requires_grad_(False)
-    return _from_torch(library.APGD(module, norm={"l2": "L2", "linf": "Linf"}[norm], eps=epsilon, steps=100, loss="ce"))
+    return _from_torch(
+        library.APGD(
+            module, norm={"l2": "L2", "linf": "Linf"}[norm], eps=epsilon, steps=100, loss="ce"
+        )
+    )
 
 
-def pytorch(model: keras.Model, *, norm: str, epsilon: float, steps: int, step_size: float) -> Attack:
+def pytorch(
+    model: keras.Model, *, norm: str, epsilon: float, steps: int, step_size: float
+) -> Attack:
     """The loop a PyTorch user writes, on the PyTorch port."""
     import torch
     from torch.nn import functional

@@ -1,8 +1,7 @@
 """AutoAttack by this project and by torchattacks, on the same weights and images; each in a process of its own.
 
-`python -m tests.peers.autoattack WHO MODEL.keras IMAGES.npz NORM EPSILON` answers with a line of JSON: clean accuracy,
-and for each attack the accuracy after it and its seconds.
-"""
+`python -m tests.peers.autoattack WHO MODEL.keras IMAGES.npz NORM EPSILON` answers with a line of
+JSON: clean accuracy, and for each attack the accuracy after it and its seconds."""
 
 import json
 import subprocess
@@ -48,17 +47,30 @@ def ours(path: Path, x: np.ndarray, y: np.ndarray, norm: str, epsilon: float) ->
     from attacks import autoattack
 
     model = keras.saving.load_model(path, compile=False)
-    found = autoattack.evaluate(model, x, y, norm=norm, epsilon=epsilon, threads=2, batch_size=BATCH)
+    found = autoattack.evaluate(
+        model, x, y, norm=norm, epsilon=epsilon, threads=2, batch_size=BATCH
+    )
     broken = found.broken_by
     attacks = [
-        {"attack": name, "accuracy": float(((broken < 0) | (broken > number)).mean()), "seconds": found.seconds[name]}
+        {
+            "attack": name,
+            "accuracy": float(((broken < 0) | (broken > number)).mean()),
+            "seconds": found.seconds[name],
+        }
         for number, name in enumerate(NAMES, 1)
     ]
     clean = float((broken != autoattack.MISCLASSIFIED).mean())
-    return {"clean": clean, "attacks": attacks, "gradients": int(found.gradients.sum()), "broken_by": broken.tolist()}
+    return {
+        "clean": clean,
+        "attacks": attacks,
+        "gradients": int(found.gradients.sum()),
+        "broken_by": broken.tolist(),
+    }
 
 
-def theirs(path: Path, x: np.ndarray, y: np.ndarray, norm: str, epsilon: float, *, shipped: bool) -> dict[str, Any]:
+def theirs(
+    path: Path, x: np.ndarray, y: np.ndarray, norm: str, epsilon: float, *, shipped: bool
+) -> dict[str, Any]:
     """torchattacks' AutoAttack; unless `shipped`, with the published 100 steps (it ships 10) and Square's schedule."""
     import keras
     import torch
@@ -67,7 +79,9 @@ def theirs(path: Path, x: np.ndarray, y: np.ndarray, norm: str, epsilon: float, 
     from tests.peers.torch_models import to_torch
 
     module = to_torch(keras.saving.load_model(path, compile=False)).requires_grad_(False)
-    whole = torchattacks.AutoAttack(module, norm={"l2": "L2", "linf": "Linf"}[norm], eps=epsilon, seed=0, n_classes=10)
+    whole = torchattacks.AutoAttack(
+        module, norm={"l2": "L2", "linf": "Linf"}[norm], eps=epsilon, seed=0, n_classes=10
+    )
     parts = whole._autoattack._attacks
     images = torch.from_numpy(np.ascontiguousarray((x / np.float32(255)).transpose(0, 3, 1, 2)))
     labels = torch.from_numpy(y.astype(np.int64))
@@ -78,7 +92,9 @@ def theirs(path: Path, x: np.ndarray, y: np.ndarray, norm: str, epsilon: float, 
 
     standing = torch.nonzero(right(images, labels)).flatten()
     found: dict[str, Any] = {"clean": len(standing) / len(x), "attacks": []}
-    for name, attack in zip(NAMES, parts.values() if isinstance(parts, dict) else parts, strict=True):
+    for name, attack in zip(
+        NAMES, parts.values() if isinstance(parts, dict) else parts, strict=True
+    ):
         if not shipped:
             if name == "square":
                 attack.rescale_schedule = False
@@ -92,7 +108,11 @@ def theirs(path: Path, x: np.ndarray, y: np.ndarray, norm: str, epsilon: float, 
             kept.append(part[right(adversarial, labels[part])])
         standing = torch.cat(kept) if kept else standing
         found["attacks"].append(
-            {"attack": name, "accuracy": len(standing) / len(x), "seconds": time.perf_counter() - start}
+            {
+                "attack": name,
+                "accuracy": len(standing) / len(x),
+                "seconds": time.perf_counter() - start,
+            }
         )
     return found | {"standing": standing.tolist()}
 
@@ -104,7 +124,9 @@ def alone(model: Any, x: np.ndarray, y: np.ndarray, norm: str, epsilon: float) -
     pgd = Attack("pgd", norm, epsilon, steps=40, step_size=2.5 * epsilon / 40)
     found = {"pgd-40": float((autoattack.predicted(model, run(pgd, model, x, y)) == y).mean())}
     for name, attack in autoattack.ensemble("standard", norm, int(model.output_shape[-1])).items():
-        verdicts = autoattack.evaluate(model, x, y, norm=norm, epsilon=epsilon, threads=2, attacks={name: attack})
+        verdicts = autoattack.evaluate(
+            model, x, y, norm=norm, epsilon=epsilon, threads=2, attacks={name: attack}
+        )
         found[name] = float((verdicts.broken_by == autoattack.SURVIVED).mean())
     return found
 
@@ -130,19 +152,36 @@ itself, on all the images.
 
 def table(compared: list[dict[str, Any]], by_itself: list[dict[str, Any]], images: int) -> str:
     """What was measured, as Markdown."""
-    radii = ", ".join(f"{norm} {epsilon:g}" for norm, epsilon in {r["norm"]: r["epsilon"] for r in compared}.items())
+    radii = ", ".join(
+        f"{norm} {epsilon:g}"
+        for norm, epsilon in {r["norm"]: r["epsilon"] for r in compared}.items()
+    )
     columns = ["network", "norm", "", "clean", *NAMES, "seconds", "theirs / ours"]
     lines = [INTRODUCTION.format(images=images, radii=radii), f"| {' | '.join(columns)} |"]
     lines.append("| --- " * len(columns) + "|")
     for row in compared:
-        seconds = {who: sum(a["seconds"] for a in row[who]["attacks"]) for who in ("ours", "theirs", "shipped")}
+        seconds = {
+            who: sum(a["seconds"] for a in row[who]["attacks"])
+            for who in ("ours", "theirs", "shipped")
+        }
         for who, took in seconds.items():
             after = [f"{a['accuracy']:.3f} ({a['seconds']:.1f} s)" for a in row[who]["attacks"]]
             ratio = f"{took / seconds['ours']:.1f}" if who != "ours" else ""
-            cells = [row["network"], row["norm"], who, f"{row[who]['clean']:.3f}", *after, f"{took:.1f}", ratio]
+            cells = [
+                row["network"],
+                row["norm"],
+                who,
+                f"{row[who]['clean']:.3f}",
+                *after,
+                f"{took:.1f}",
+                ratio,
+            ]
             lines.append(f"| {' | '.join(cells)} |")
     columns = ["pgd-40", *NAMES]
-    lines += [ALONE + f"| network | norm | {' | '.join(columns)} |", "| --- " * (2 + len(columns)) + "|"]
+    lines += [
+        ALONE + f"| network | norm | {' | '.join(columns)} |",
+        "| --- " * (2 + len(columns)) + "|",
+    ]
     for row in by_itself:
         values = " | ".join(f"{row[column]:.3f}" for column in columns)
         lines.append(f"| {row['network']} | {row['norm']} | {values} |")
@@ -151,7 +190,16 @@ def table(compared: list[dict[str, Any]], by_itself: list[dict[str, Any]], image
 
 def measured(who: str, path: Path, images: Path, norm: str, epsilon: float) -> dict[str, Any]:
     """What a process of its own finds."""
-    command = [sys.executable, "-m", "tests.peers.autoattack", who, str(path), str(images), norm, str(epsilon)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.peers.autoattack",
+        who,
+        str(path),
+        str(images),
+        norm,
+        str(epsilon),
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(done.stderr[-3000:])
@@ -166,7 +214,9 @@ def main() -> None:
     if who == "ours":
         found = ours(Path(path), x, y, norm, float(epsilon))
     else:
-        found = theirs(Path(path), x, y, norm, float(epsilon), shipped=who == "torchattacks-shipped")
+        found = theirs(
+            Path(path), x, y, norm, float(epsilon), shipped=who == "torchattacks-shipped"
+        )
     print(json.dumps(found))
 
 

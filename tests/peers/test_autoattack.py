@@ -26,7 +26,9 @@ NETWORKS: dict[str, Attack | None] = {
 WIDEST = 0.002
 DOCUMENT = os.environ.get("PEER_DOCUMENT")
 
-pytestmark = pytest.mark.skipif("PEERS" not in os.environ, reason="an hour's comparison; make test-peers runs it")
+pytestmark = pytest.mark.skipif(
+    "PEERS" not in os.environ, reason="an hour's comparison; make test-peers runs it"
+)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +52,9 @@ def note():
         if DOCUMENT:
             made_with = {k: v for k, v in environment.collect().items() if k != "onednn"}
             values = found | {"made_with": made_with | {"date": date.today().isoformat()}}
-            Path(DOCUMENT).with_suffix(".json").write_text(json.dumps(values, indent=1, sort_keys=True) + "\n")
+            Path(DOCUMENT).with_suffix(".json").write_text(
+                json.dumps(values, indent=1, sort_keys=True) + "\n"
+            )
             Path(DOCUMENT).write_text(table(found["compared"], found["alone"], IMAGES))
 
     return note
@@ -64,15 +68,29 @@ def test_robust_accuracy_is_that_of_torchattacks(folder, note, name, norm):
     pytest.importorskip("torchattacks")
     path, images, epsilon = folder / f"{name}.keras", folder / "images.npz", RADII[norm]
     ours, theirs, shipped = (
-        measured(who, path, images, norm, epsilon) for who in ("ours", "torchattacks", "torchattacks-shipped")
+        measured(who, path, images, norm, epsilon)
+        for who in ("ours", "torchattacks", "torchattacks-shipped")
     )
-    row = {"network": name, "norm": norm, "epsilon": epsilon, "ours": ours, "theirs": theirs, "shipped": shipped}
+    row = {
+        "network": name,
+        "norm": norm,
+        "epsilon": epsilon,
+        "ours": ours,
+        "theirs": theirs,
+        "shipped": shipped,
+    }
     note("compared", row)
     assert ours["clean"] == theirs["clean"]
-    assert [row["attack"] for row in ours["attacks"]] == [row["attack"] for row in theirs["attacks"]] == list(NAMES)
+    assert (
+        [row["attack"] for row in ours["attacks"]]
+        == [row["attack"] for row in theirs["attacks"]]
+        == list(NAMES)
+    )
     difference = ours["attacks"][-1]["accuracy"] - theirs["attacks"][-1]["accuracy"]
     assert difference <= WIDEST + 1e-9
-    assert difference >= -0.01, "every example of ours was checked; so many more would need a reason"
+    assert difference >= -0.01, (
+        "every example of ours was checked; so many more would need a reason"
+    )
 
 
 @needs_tfds

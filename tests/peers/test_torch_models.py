@@ -20,7 +20,12 @@ def network(name, shape, seed):
     """A model with biases that are not zero."""
     model = models.get(name)(shape, 10, seed=seed)
     rng = np.random.default_rng(seed)
-    model.set_weights([w if w.ndim > 1 else rng.normal(0, 0.1, w.shape).astype("float32") for w in model.get_weights()])
+    model.set_weights(
+        [
+            w if w.ndim > 1 else rng.normal(0, 0.1, w.shape).astype("float32")
+            for w in model.get_weights()
+        ]
+    )
     return model
 
 
@@ -58,6 +63,8 @@ def test_a_layer_without_a_port_is_named():
 
     from tests.peers.torch_models import to_torch
 
-    model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.BatchNormalization(name="normal")])
+    model = keras.Sequential(
+        [keras.Input((8, 8, 1)), keras.layers.BatchNormalization(name="normal")]
+    )
     with pytest.raises(ValueError, match="normal"):
         to_torch(model)

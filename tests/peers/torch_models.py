@@ -31,12 +31,23 @@ def _tensor(weights: np.ndarray) -> torch.Tensor:
 
 def _conv(layer: keras.layers.Conv2D) -> dict[str, nn.Module]:
     """A convolution; where its padding is not symmetric, a padding layer before it."""
-    if layer.padding != "same" or layer.dilation_rate != (1, 1) or layer.groups != 1 or not layer.use_bias:
+    if (
+        layer.padding != "same"
+        or layer.dilation_rate != (1, 1)
+        or layer.groups != 1
+        or not layer.use_bias
+    ):
         raise ValueError(f"Layer '{layer.name}' must be a plain 'same' convolution with a bias.")
-    (top, bottom), (left, right) = map(_same_padding, layer.input.shape[1:3], layer.kernel_size, layer.strides)
+    (top, bottom), (left, right) = map(
+        _same_padding, layer.input.shape[1:3], layer.kernel_size, layer.strides
+    )
     symmetric = top == bottom and left == right
     conv = nn.Conv2d(
-        layer.input.shape[-1], layer.filters, layer.kernel_size, layer.strides, (top, left) if symmetric else 0
+        layer.input.shape[-1],
+        layer.filters,
+        layer.kernel_size,
+        layer.strides,
+        (top, left) if symmetric else 0,
     )
     if symmetric:
         return {layer.name: conv}
@@ -68,7 +79,9 @@ def _ported(layer: keras.Layer) -> dict[str, nn.Module]:
 def _activation(layer: keras.Layer) -> dict[str, nn.Module]:
     name = keras.activations.serialize(getattr(layer, "activation", keras.activations.linear))
     if name not in ("relu", "linear"):
-        raise ValueError(f"Layer '{layer.name}' must have a relu activation or none. Received '{name}'.")
+        raise ValueError(
+            f"Layer '{layer.name}' must have a relu activation or none. Received '{name}'."
+        )
     return {f"{layer.name}_relu": nn.ReLU()} if name == "relu" else {}
 
 
@@ -88,7 +101,8 @@ def to_torch(model: keras.Model) -> nn.Module:
     """A Sequential classifier as a PyTorch module with the same weights, in evaluation mode.
 
     Args:
-        model: Layers Rescaling, Conv2D ("same"), MaxPooling2D, Flatten and Dense, activations relu or none.
+        model: Layers Rescaling, Conv2D ("same"), MaxPooling2D, Flatten and Dense, activations relu
+            or none.
 
     Returns:
         The module, from pixels `(n, c, h, w)` in [0, 1] to the same logits.
@@ -103,7 +117,9 @@ def to_torch(model: keras.Model) -> nn.Module:
         kernel = kernel[orders[layer.name]] if layer.name in orders else kernel
         with torch.no_grad():
             # Keras: (h, w, in, out) and (in, out); PyTorch: (out, in, h, w) and (out, in)
-            modules[layer.name].weight.copy_(_tensor(kernel.transpose(3, 2, 0, 1) if kernel.ndim == 4 else kernel.T))
+            modules[layer.name].weight.copy_(
+                _tensor(kernel.transpose(3, 2, 0, 1) if kernel.ndim == 4 else kernel.T)
+            )
             modules[layer.name].bias.copy_(_tensor(bias))
     return nn.Sequential(modules).eval()
 

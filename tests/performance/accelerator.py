@@ -2,9 +2,9 @@
 
     KERAS_BACKEND=jax python -m tests.performance.accelerator cifar_cnn --images 50000 --out FOLDER
 
-prints a line of JSON for each measurement when it is done, and appends it to `FOLDER/NETWORK.jsonl`. Needs no
-TensorFlow once the data is decoded. On a CPU the same program runs with few images.
-"""
+prints a line of JSON for each measurement when it is done, and appends it to
+`FOLDER/NETWORK.jsonl`. Needs no TensorFlow once the data is decoded. On a CPU the same program runs
+with few images."""
 
 import argparse
 import json
@@ -69,15 +69,29 @@ class Measurements:
         """Notes one epoch of so many retrainings as retrainings of the preset's length an hour."""
         first, again = seconds
         images = retrainings * len(self.labels) / again
-        row = {"what": what, "retrainings": retrainings, "first s": first, "s an epoch": again, "images/s": images}
-        self.note(row | {"retrainings/h": 3600 * retrainings / (EPOCHS[self.network] * again)} | more)
+        row = {
+            "what": what,
+            "retrainings": retrainings,
+            "first s": first,
+            "s an epoch": again,
+            "images/s": images,
+        }
+        self.note(
+            row | {"retrainings/h": 3600 * retrainings / (EPOCHS[self.network] * again)} | more
+        )
 
     def together(self, way: str, count: int, compute: str) -> None:
         """One epoch of so many masked retrainings, as `benchmark.together` trains them."""
         networks = [self.model(seed) for seed in range(count)]
         fractions = np.linspace(0.1, 0.9, count)
         masks = [Mask(self.ranks, float(fraction), "roar", self.fill) for fraction in fractions]
-        options = {"seeds": range(count), "masks": masks, "way": way, "epochs": 1, "compute": compute}
+        options = {
+            "seeds": range(count),
+            "masks": masks,
+            "way": way,
+            "epochs": 1,
+            "compute": compute,
+        }
         seconds = timed(lambda: train_together(networks, self.x, self.labels, **options))
         self.pace(way, count, seconds, compute=compute)
 
@@ -92,7 +106,9 @@ class Measurements:
     def adversarial(self, steps: int) -> None:
         """One epoch of training against PGD."""
         model, attack = self.model(), Attack("pgd", "l2", 0.5, steps=steps, step_size=0.1)
-        first, again = timed(lambda: train(model, self.x, self.labels, seed=0, epochs=1, attack=attack), rounds=1)
+        first, again = timed(
+            lambda: train(model, self.x, self.labels, seed=0, epochs=1, attack=attack), rounds=1
+        )
         row = {"what": f"training against pgd-{steps}", "first s": first, "s an epoch": again}
         self.note(row | {"images/s": len(self.labels) / again})
 
@@ -115,21 +131,32 @@ class Measurements:
             for what, call in work.items():
                 told.clear()
                 first, again = timed(call, rounds=2)
-                row = {"what": what, "batch": told[-1] if told else 500, "chosen": name, "first s": first}
+                row = {
+                    "what": what,
+                    "batch": told[-1] if told else 500,
+                    "chosen": name,
+                    "first s": first,
+                }
                 self.note(row | {"images/s": len(x) / again})
         batching.largest = own
 
 
 def main() -> None:
     """Measures what the command line names."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("network", choices=sorted(EPOCHS))
     parser.add_argument("--images", type=int, default=50_000)
     parser.add_argument("--counts", type=int, nargs="+", default=[1, 4, 16])
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
-    parser.add_argument("--compute", nargs="+", default=["float32"], choices=("float32", "bfloat16"))
+    parser.add_argument(
+        "--compute", nargs="+", default=["float32"], choices=("float32", "bfloat16")
+    )
     parser.add_argument("--steps", type=int, default=40, help="of PGD in adversarial training")
-    parser.add_argument("--only", nargs="+", default=["floor", "fit", "together", "adversarial", "batches"])
+    parser.add_argument(
+        "--only", nargs="+", default=["floor", "fit", "together", "adversarial", "batches"]
+    )
     parser.add_argument("--out", type=Path, default=Path())
     chosen = parser.parse_args()
     backend.configure()
@@ -144,7 +171,10 @@ def main() -> None:
     note({"what": "environment"} | made_with)
     measurements = Measurements(chosen.network, chosen.images, note)
     if "floor" in chosen.only:
-        note({"what": "floor"} | {name: value for name, (value, _) in measure(chosen.network).items()})
+        note(
+            {"what": "floor"}
+            | {name: value for name, (value, _) in measure(chosen.network).items()}
+        )
     if "fit" in chosen.only:
         measurements.fit()
     if "together" in chosen.only:

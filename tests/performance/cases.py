@@ -24,9 +24,15 @@ class Case(NamedTuple):
 
 
 CASES = {
-    "digits_cnn": Case("digits", (1200, 10), (1200, 2), (1200, 5), 10_000, ("digits_vae_gan", 1.0, 10, 1200)),
-    "strided_cnn": Case("mnist", (5000, 2), (1000, 1), (2000, 2), 10_000, ("mnist_vae_gan", 0.25, 10, 1000)),
-    "cifar_cnn": Case("cifar10", (500, 1), (100, 1), (300, 1), 1_000, ("cifar_vae_gan", 0.25, 64, 200)),
+    "digits_cnn": Case(
+        "digits", (1200, 10), (1200, 2), (1200, 5), 10_000, ("digits_vae_gan", 1.0, 10, 1200)
+    ),
+    "strided_cnn": Case(
+        "mnist", (5000, 2), (1000, 1), (2000, 2), 10_000, ("mnist_vae_gan", 0.25, 10, 1000)
+    ),
+    "cifar_cnn": Case(
+        "cifar10", (500, 1), (100, 1), (300, 1), 1_000, ("cifar_vae_gan", 0.25, 64, 200)
+    ),
 }
 
 

@@ -14,7 +14,9 @@ ROWS: dict[str, dict] = {}
 
 def pytest_addoption(parser):
     parser.addoption(
-        "--figures", type=Path, help="Keep the figures in this JSON file, and their table in the document."
+        "--figures",
+        type=Path,
+        help="Keep the figures in this JSON file, and their table in the document.",
     )
     parser.addoption("--document", type=Path, help="A Markdown file with the marks of the table.")
 
@@ -34,7 +36,9 @@ def figure(benchmark):
 def pytest_terminal_summary(terminalreporter):
     for name, figures in ROWS.items():
         for what, found in figures.items():
-            terminalreporter.write_line(f"{name}: {what} = {found['value']:.4g} {found.get('unit', '')}".rstrip())
+            terminalreporter.write_line(
+                f"{name}: {what} = {found['value']:.4g} {found.get('unit', '')}".rstrip()
+            )
 
 
 def pytest_sessionfinish(session):
@@ -42,8 +46,14 @@ def pytest_sessionfinish(session):
     if not (path and ROWS):
         return
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    here = {k: v for k, v in environment.collect().items() if k != "onednn"} | {"date": date.today().isoformat()}
-    rows = known.get("figures", {}) | {name: {"figures": found, "made_with": here} for name, found in ROWS.items()}
-    path.write_text(json.dumps({"figures": rows}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    here = {k: v for k, v in environment.collect().items() if k != "onednn"} | {
+        "date": date.today().isoformat()
+    }
+    rows = known.get("figures", {}) | {
+        name: {"figures": found, "made_with": here} for name, found in ROWS.items()
+    }
+    path.write_text(
+        json.dumps({"figures": rows}, indent=1, sort_keys=True) + "\n", encoding="utf-8"
+    )
     if document:
         write_table(rows, document)

@@ -1,8 +1,8 @@
 """Contenders that take turns: each in a process of its own, since TensorFlow's threads are set once for a process.
 
-`python -m tests.performance.contenders WHO WHAT NETWORK FOLDER` prepares its work, does it once, and then once more for
-every line it reads, answering with a line of JSON: the seconds, and whatever else the work tells.
-"""
+`python -m tests.performance.contenders WHO WHAT NETWORK FOLDER` prepares its work, does it once,
+and then once more for every line it reads, answering with a line of JSON: the seconds, and whatever
+else the work tells."""
 
 import json
 import os
@@ -27,9 +27,22 @@ class Contender:
     """
 
     def __init__(self, who: str, what: str, network: str, folder: Path) -> None:
-        command = [sys.executable, "-m", "tests.performance.contenders", who, what, network, str(folder)]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.performance.contenders",
+            who,
+            what,
+            network,
+            str(folder),
+        ]
         self.process = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command,
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         self.name = f"{who} {what} {network}"
 
@@ -42,7 +55,10 @@ class Contender:
         for line in self.process.stdout:
             if line.startswith("{"):
                 return json.loads(line)
-        raise RuntimeError(f"{self.name} ended: {self.process.stderr.read()[-2000:] if self.process.stderr else ''}")
+        raise RuntimeError(
+            f"{self.name} ended:"
+            f" {self.process.stderr.read()[-2000:] if self.process.stderr else ''}"
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -67,7 +83,9 @@ def prepared(who: str, what: str, network: str, folder: Path) -> Any:
         return getattr(ours, what)(network, folder)
     from tests.performance import plain
 
-    return getattr(plain, what)(network, folder) if who == "plain" else plain.peer(who, what, folder)
+    return (
+        getattr(plain, what)(network, folder) if who == "plain" else plain.peer(who, what, folder)
+    )
 
 
 def main() -> None:

@@ -55,9 +55,9 @@ def operations(model: keras.Model) -> int:
 def traffic(model: keras.Model) -> float:
     """Least bytes that a training step moves for one image, if no two layers are computed at once.
 
-    A layer's values are written, read by the next layer, and read again for the gradient; the gradient at them is
-    written and read. A batch reads the weights twice, writes their gradient, and Adam reads four vectors, writes three.
-    """
+    A layer's values are written, read by the next layer, and read again for the gradient; the
+    gradient at them is written and read. A batch reads the weights twice, writes their gradient,
+    and Adam reads four vectors, writes three."""
     values = sum(int(np.prod(layer.output.shape[1:])) for layer in model.layers)
     weights = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
     return 4 * (5 * values + 10 * weights / BATCH)

@@ -28,7 +28,10 @@ def _training(network: str, size: tuple[int, int], attack: Attack | None) -> Cal
     images, epochs = size
     model = models.get(network)(x.shape[1:], 10, seed=0)
     on_device = to_device(x[:images])
-    return lambda: train(model, on_device, y[:images], seed=0, epochs=epochs, batch_size=BATCH, attack=attack) and None
+    return lambda: (
+        train(model, on_device, y[:images], seed=0, epochs=epochs, batch_size=BATCH, attack=attack)
+        and None
+    )
 
 
 def training(network: str, _: Path) -> Callable[[], None]:
@@ -47,12 +50,17 @@ def roar_curve(network: str, _: Path) -> Callable[[], None]:
     x, y, x_test, y_test = load(network)
     images, epochs = CASES[network].retraining
     x, y, x_test, y_test = x[:images], y[:images], x_test[: images // 4], y_test[: images // 4]
-    model, fill = models.get(network)(x.shape[1:], 10, seed=0), (x.mean((0, 1, 2)) / 255).astype(np.float32)
+    model, fill = (
+        models.get(network)(x.shape[1:], 10, seed=0),
+        (x.mean((0, 1, 2)) / 255).astype(np.float32),
+    )
     on_device = to_device(x)
 
     def ranks(images: np.ndarray) -> np.ndarray:
         shape = images.shape[:3]
-        pieces = ranking.pieces(lambda part: attributions.run("gradient", model, images[part]), shape, seed=0)
+        pieces = ranking.pieces(
+            lambda part: attributions.run("gradient", model, images[part]), shape, seed=0
+        )
         return np.concatenate(list(pieces))
 
     def work() -> None:
@@ -60,8 +68,12 @@ def roar_curve(network: str, _: Path) -> Callable[[], None]:
 
         def point(fraction: float) -> float:
             mask = Mask(own, fraction, "roar", fill)
-            values, _ = train(model, on_device, y, seed=0, epochs=epochs, batch_size=BATCH, mask=mask)
-            found = predicted_classes(model, x_test, mask=Mask(test, fraction, "roar", fill), values=values)
+            values, _ = train(
+                model, on_device, y, seed=0, epochs=epochs, batch_size=BATCH, mask=mask
+            )
+            found = predicted_classes(
+                model, x_test, mask=Mask(test, fraction, "roar", fill), values=values
+            )
             return float((found == y_test).mean())
 
         with ThreadPoolExecutor(default_workers()) as pool:
@@ -83,7 +95,12 @@ def attribution(network: str, _: Path) -> Callable[[], None]:
 
     def work() -> None:
         with ThreadPoolExecutor(default_workers()) as pool:
-            list(pool.map(lambda part: attributions.run("gradient", model, part), np.array_split(x, default_workers())))
+            list(
+                pool.map(
+                    lambda part: attributions.run("gradient", model, part),
+                    np.array_split(x, default_workers()),
+                )
+            )
 
     return work
 
@@ -96,7 +113,14 @@ def vae_gan_epoch(network: str, _: Path) -> Callable[[], dict]:
     def work() -> dict:
         vae_gan = models.get(name)(x.shape[1:], seed=0, latent=latent, width=width)
         times: list[float] = []
-        fit_vae_gan(vae_gan, x, seed=0, epochs=3, batch_size=50, progress=lambda *_: times.append(time.perf_counter()))
+        fit_vae_gan(
+            vae_gan,
+            x,
+            seed=0,
+            epochs=3,
+            batch_size=50,
+            progress=lambda *_: times.append(time.perf_counter()),
+        )
         return {"seconds": (times[2] - times[0]) / 2}
 
     return work
@@ -105,7 +129,11 @@ def vae_gan_epoch(network: str, _: Path) -> Callable[[], dict]:
 def attacked(network: str, folder: Path) -> tuple[keras.Model, np.ndarray, np.ndarray]:
     """The trained classifier and the images that every library attacks."""
     arrays = np.load(folder / "images.npz")
-    return keras.saving.load_model(folder / f"{network}.keras", compile=False), arrays["x"], arrays["y"]
+    return (
+        keras.saving.load_model(folder / f"{network}.keras", compile=False),
+        arrays["x"],
+        arrays["y"],
+    )
 
 
 NORMS = {"l2": (1.0, 0.1), "linf": (0.1, 0.01)}
@@ -124,9 +152,14 @@ def pgd(norm: str, network: str, folder: Path) -> Callable[[], dict]:
     def work() -> dict:
         start = time.perf_counter()
         with ThreadPoolExecutor(default_workers()) as pool:
-            x_adv = np.concatenate(list(pool.map(half, np.array_split(np.arange(len(x)), default_workers()))))
+            x_adv = np.concatenate(
+                list(pool.map(half, np.array_split(np.arange(len(x)), default_workers())))
+            )
         seconds = time.perf_counter() - start
-        return {"seconds": seconds, "success": float((predict(model, x_adv).argmax(-1) != y).mean())}
+        return {
+            "seconds": seconds,
+            "success": float((predict(model, x_adv).argmax(-1) != y).mean()),
+        }
 
     return work
 
@@ -143,7 +176,9 @@ def apgd(norm: str, network: str, folder: Path) -> Callable[[], dict]:
 
     def work() -> dict:
         start = time.perf_counter()
-        out = queue.run(Apgd(norm), model, x, y, epsilon=TINY[norm], keys=keys, threads=default_workers())
+        out = queue.run(
+            Apgd(norm), model, x, y, epsilon=TINY[norm], keys=keys, threads=default_workers()
+        )
         return {"seconds": time.perf_counter() - start, "success": float(out.broken.mean())}
 
     return work

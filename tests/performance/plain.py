@@ -78,7 +78,9 @@ def _gradient(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
             value = loss(tf.argmax(logits, axis=-1), logits)
         return tf.reduce_sum(tf.abs(tape.gradient(value, x)), axis=-1)
 
-    return lambda x: np.concatenate([batch(tf.constant(x[i : i + 500])).numpy() for i in range(0, len(x), 500)])
+    return lambda x: np.concatenate(
+        [batch(tf.constant(x[i : i + 500])).numpy() for i in range(0, len(x), 500)]
+    )
 
 
 def attribution(network: str, _: Path) -> Callable[[], None]:
@@ -92,7 +94,12 @@ def roar_curve(network: str, _: Path) -> Callable[[], None]:
     """Sets masked by NumPy, a new model and `fit` for each fraction."""
     x, y, x_test, y_test = load(network)
     images, epochs = CASES[network].retraining
-    x, y, x_test, y_test = _scaled(x[:images]), y[:images], _scaled(x_test[: images // 4]), y_test[: images // 4]
+    x, y, x_test, y_test = (
+        _scaled(x[:images]),
+        y[:images],
+        _scaled(x_test[: images // 4]),
+        y_test[: images // 4],
+    )
     gradient, fill = _gradient(models.get(network)(x.shape[1:], 10, seed=0)), x.mean((0, 1, 2))
 
     def order(x: np.ndarray) -> np.ndarray:
@@ -119,13 +126,21 @@ class PlainVaeGan(keras.Model):
 
     def __init__(self, parts: Any, latent: int) -> None:
         super().__init__()
-        self.encoder, self.decoder, self.discriminator = parts.encoder, parts.decoder, parts.discriminator
+        self.encoder, self.decoder, self.discriminator = (
+            parts.encoder,
+            parts.decoder,
+            parts.discriminator,
+        )
         self.latent = latent
         self.optimizers = [keras.optimizers.Adam(5e-4, 0.5, 0.9) for _ in range(3)]
 
     def _encode(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         mean, log_variance = tf.split(self.encoder(x, training=True), 2, axis=-1)
-        return mean, log_variance, mean + tf.exp(log_variance / 2) * tf.random.normal(tf.shape(mean))
+        return (
+            mean,
+            log_variance,
+            mean + tf.exp(log_variance / 2) * tf.random.normal(tf.shape(mean)),
+        )
 
     def train_step(self, x: Any) -> dict:
         """One step."""
@@ -135,15 +150,22 @@ class PlainVaeGan(keras.Model):
             fakes = [self.decoder(z, training=True) for z in (self._encode(x)[2], prior)]
             judged = [self.discriminator(v, training=True) for v in (x, *fakes)]
             losses = [
-                tf.reduce_mean(tf.nn.softplus(-judged[0])) + sum(tf.reduce_mean(tf.nn.softplus(j)) for j in judged[1:])
+                tf.reduce_mean(tf.nn.softplus(-judged[0]))
+                + sum(tf.reduce_mean(tf.nn.softplus(j)) for j in judged[1:])
             ]
         with tf.GradientTape() as second, tf.GradientTape() as third:
             mean, log_variance, z = self._encode(x)
             image = self.decoder(z, training=True)
             r = 2 * tf.reduce_mean(tf.reduce_sum(tf.abs(x - image), axis=(1, 2, 3)))
             kl = 0.5 * tf.reduce_sum(mean**2 + tf.exp(log_variance) - 1 - log_variance, axis=-1)
-            judged = [self.discriminator(v, training=True) for v in (image, self.decoder(prior, training=True))]
-            losses += [r + tf.reduce_mean(kl), 5e-3 * r + sum(tf.reduce_mean(tf.nn.softplus(-j)) for j in judged)]
+            judged = [
+                self.discriminator(v, training=True)
+                for v in (image, self.decoder(prior, training=True))
+            ]
+            losses += [
+                r + tf.reduce_mean(kl),
+                5e-3 * r + sum(tf.reduce_mean(tf.nn.softplus(-j)) for j in judged),
+            ]
         for network, tape, loss, optimizer in zip(
             networks, (first, second, third), losses, self.optimizers, strict=True
         ):
@@ -158,10 +180,14 @@ def vae_gan_epoch(network: str, _: Path) -> Callable[[], dict]:
     x = _scaled(load(network)[0][:images])
 
     def work() -> dict:
-        model = PlainVaeGan(models.get(name)(x.shape[1:], seed=0, latent=latent, width=width), latent)
+        model = PlainVaeGan(
+            models.get(name)(x.shape[1:], seed=0, latent=latent, width=width), latent
+        )
         model.compile()
         times: list[float] = []
-        stamp = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: times.append(time.perf_counter()))
+        stamp = keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda *_: times.append(time.perf_counter())
+        )
         model.fit(x, batch_size=50, epochs=3, verbose=0, callbacks=[stamp])
         return {"seconds": (times[2] - times[0]) / 2}
 
@@ -186,6 +212,9 @@ def peer(name: str, what: str, folder: Path) -> Callable[[], dict]:
         start = time.perf_counter()
         x_adv = attack(x, y)
         seconds = time.perf_counter() - start
-        return {"seconds": seconds, "success": float((model.predict(x_adv, verbose=0).argmax(-1) != y).mean())}
+        return {
+            "seconds": seconds,
+            "success": float((model.predict(x_adv, verbose=0).argmax(-1) != y).mean()),
+        }
 
     return work

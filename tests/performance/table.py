@@ -14,7 +14,9 @@ def _text(found: dict) -> str:
 
 
 def _made(row: dict) -> str:
-    return (row["made_with"]["commit"] or "")[:7] + ("+" if row["made_with"]["uncommitted_changes"] else "")
+    return (row["made_with"]["commit"] or "")[:7] + (
+        "+" if row["made_with"]["uncommitted_changes"] else ""
+    )
 
 
 def _race(name: str, row: dict) -> tuple[str, ...]:
@@ -26,7 +28,11 @@ def _race(name: str, row: dict) -> tuple[str, ...]:
 
 
 def _other(name: str, row: dict) -> tuple[str, ...]:
-    return f"`{name}`", "; ".join(f"{what} {_text(found)}" for what, found in row["figures"].items()), _made(row)
+    return (
+        f"`{name}`",
+        "; ".join(f"{what} {_text(found)}" for what, found in row["figures"].items()),
+        _made(row),
+    )
 
 
 def write_table(rows: dict[str, dict], document: Path) -> None:
@@ -49,4 +55,6 @@ def write_table(rows: dict[str, dict], document: Path) -> None:
     )
     text = document.read_text(encoding="utf-8")
     before, after = text.split(BEGIN)[0], text.split(END)[1]
-    document.write_text(f"{before}{BEGIN}\n" + "\n\n".join(tables) + f"\n{END}{after}", encoding="utf-8")
+    document.write_text(
+        f"{before}{BEGIN}\n" + "\n\n".join(tables) + f"\n{END}{after}", encoding="utf-8"
+    )

@@ -38,16 +38,29 @@ def networks(tmp_path_factory):
 @pytest.mark.parametrize("norm", RADII)
 @pytest.mark.parametrize("name", ROUNDS)
 def test_autoattack(benchmark, figure, networks, name, norm):
-    """1,000 images, our compilation included. Aim: 3 times on the first two networks, not slower on the last."""
+    """1,000 images, our compilation included.
+
+    Aim: 3 times on the first two networks, not slower on the last.
+    """
     pytest.importorskip("torchattacks")
     turns = [
-        [measured(who, networks / f"{name}.keras", networks / "images.npz", norm, RADII[norm]) for who in pair]
+        [
+            measured(who, networks / f"{name}.keras", networks / "images.npz", norm, RADII[norm])
+            for who in pair
+        ]
         for pair in [("torchattacks", "ours")] * (ROUNDS[name] - 1)
     ]
-    last = [measured("torchattacks", networks / f"{name}.keras", networks / "images.npz", norm, RADII[norm])]
+    last = [
+        measured(
+            "torchattacks", networks / f"{name}.keras", networks / "images.npz", norm, RADII[norm]
+        )
+    ]
     last.append(
         benchmark.pedantic(
-            lambda: measured("ours", networks / f"{name}.keras", networks / "images.npz", norm, RADII[norm]), rounds=1
+            lambda: measured(
+                "ours", networks / f"{name}.keras", networks / "images.npz", norm, RADII[norm]
+            ),
+            rounds=1,
         )
     )
     turns.append(last)
@@ -65,11 +78,16 @@ def test_autoattack(benchmark, figure, networks, name, norm):
 @needs_tfds
 @pytest.mark.parametrize("norm", RADII)
 def test_apgd(benchmark, figure, folder, norm):
-    """100 steps of APGD-CE where no image is broken: the same number of gradients. Aim: not slower."""
+    """100 steps of APGD-CE where no image is broken: the same number of gradients.
+
+    Aim: not slower.
+    """
     pytest.importorskip("torchattacks")
     what = f"apgd_{norm}"
     own, other = race(
-        benchmark, figure, *(Contender(who, what, "strided_cnn", folder) for who in ("ours", "torchattacks"))
+        benchmark,
+        figure,
+        *(Contender(who, what, "strided_cnn", folder) for who in ("ours", "torchattacks")),
     )
     figure("success", own[0]["success"])
     figure("their success", other[0]["success"])
@@ -99,11 +117,16 @@ print(found.values["robust"] / n, resource.getrusage(resource.RUSAGE_SELF).ru_ma
 
 @needs_tfds
 def test_memory_over_images(benchmark, figure):
-    """Peak resident memory of an evaluation that breaks nearly all. Aim: the same for any number of images."""
+    """Peak resident memory of an evaluation that breaks nearly all.
+
+    Aim: the same for any number of images.
+    """
 
     def peak(images: int) -> float:
         command = [sys.executable, "-c", PROGRAM, str(images)]
-        done = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            command, cwd=ROOT, env=os.environ, capture_output=True, text=True, check=True
+        )
         return int(done.stdout.split()[-1]) / 1024
 
     figure("1,000 images", peak(1000), "MiB")

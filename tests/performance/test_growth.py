@@ -1,6 +1,7 @@
 """How time and memory grow with networks, fractions and images; and how Ray's workers share the work.
 
-Each size runs in a process of its own, so its memory is its own. An exponent is the slope of a line through the
+Each size runs in a process of its own, so its memory is its own. An exponent is the slope of a line
+through the
 logarithms: 1 is proportional growth, 0 none.
 """
 
@@ -82,9 +83,16 @@ class Clock:
         return lambda *_: None
 
 
-RETRAININGS = ("data.name=mnist", "data.train_limit=4000", "data.test_limit=1000", "model.name=strided_cnn",
-               "retraining.repeats=16", "retraining.epochs=3", "retraining.fractions=[0.5]",
-               "retraining.modes=['roar']")  # fmt: skip
+RETRAININGS = (
+    "data.name=mnist",
+    "data.train_limit=4000",
+    "data.test_limit=1000",
+    "model.name=strided_cnn",
+    "retraining.repeats=16",
+    "retraining.epochs=3",
+    "retraining.fractions=[0.5]",
+    "retraining.modes=['roar']",
+)
 
 
 @needs_tfds
@@ -106,14 +114,23 @@ def test_two_ray_workers_against_one(benchmark, figure, tmp_path):
         out.mkdir()
         (out / "config.toml").touch()
         pool = RayPool(
-            work, out, data, here=environment.collect(), address=None, workers=workers, cores=1, notice=lambda _: None
+            work,
+            out,
+            data,
+            here=environment.collect(),
+            address=None,
+            workers=workers,
+            cores=1,
+            notice=lambda _: None,
         )
         clock = Clock()
         executors.run(work, set(), pool, clock)
         first, last = clock.ended[workers - 1], clock.ended[-workers]  # all at work in between
         return 3600 * (len(clock.ended) - 2 * workers + 1) / (last - first)
 
-    found = benchmark.pedantic(lambda: [(pace(turn, 1), pace(turn, 2)) for turn in range(3)], rounds=1)
+    found = benchmark.pedantic(
+        lambda: [(pace(turn, 1), pace(turn, 2)) for turn in range(3)], rounds=1
+    )
     for name, values in zip(("one worker", "two workers"), zip(*found, strict=True), strict=True):
         figure(name, statistics.median(values), "retrainings/h")
     ratios = [two / one for one, two in found]

@@ -29,15 +29,23 @@ def folder(tmp_path_factory):
     return out
 
 
-def race(benchmark, figure, ours: Contender, theirs: Contender, rounds: int = ROUNDS) -> tuple[list[dict], list[dict]]:
-    """Takes turns, theirs before each of ours. Notes both medians, the median of the ratios and their range."""
+def race(
+    benchmark, figure, ours: Contender, theirs: Contender, rounds: int = ROUNDS
+) -> tuple[list[dict], list[dict]]:
+    """Takes turns, theirs before each of ours.
+
+    Notes both medians, the median of the ratios and their range.
+    """
     own: list[dict] = []
     other: list[dict] = []
     with ours, theirs:
         ours.turn()  # both are ready before the first turn that counts
         theirs.turn()
         benchmark.pedantic(
-            lambda: own.append(ours.turn()), setup=lambda: other.append(theirs.turn()), rounds=rounds, iterations=1
+            lambda: own.append(ours.turn()),
+            setup=lambda: other.append(theirs.turn()),
+            rounds=rounds,
+            iterations=1,
         )
     ratios = [b["seconds"] / a["seconds"] for a, b in zip(own, other, strict=True)]
     for name, found in (("ours", own), ("theirs", other)):
@@ -50,21 +58,45 @@ def race(benchmark, figure, ours: Contender, theirs: Contender, rounds: int = RO
 
 @needs_tfds
 @pytest.mark.parametrize("network", CASES)
-@pytest.mark.parametrize("what", ["training", "adversarial_training", "roar_curve", "attribution", "vae_gan_epoch"])
+@pytest.mark.parametrize(
+    "what", ["training", "adversarial_training", "roar_curve", "attribution", "vae_gan_epoch"]
+)
 def test_plain(benchmark, figure, folder, what, network):
-    """The same work as a Keras user writes it, with TensorFlow's own threads. Aim: a ROAR curve at least 3 times."""
+    """The same work as a Keras user writes it, with TensorFlow's own threads.
+
+    Aim: a ROAR curve at least 3 times.
+    """
     rounds = 3 if what == "vae_gan_epoch" else ROUNDS  # each of these compiles its networks anew
-    race(benchmark, figure, *(Contender(who, what, network, folder) for who in ("ours", "plain")), rounds=rounds)
+    race(
+        benchmark,
+        figure,
+        *(Contender(who, what, network, folder) for who in ("ours", "plain")),
+        rounds=rounds,
+    )
 
 
 @needs_tfds
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 @pytest.mark.parametrize(
-    "peer", ["art-tensorflow", "art-keras", "foolbox", "cleverhans", "torchattacks", "pytorch", "keras-plain"]
+    "peer",
+    [
+        "art-tensorflow",
+        "art-keras",
+        "foolbox",
+        "cleverhans",
+        "torchattacks",
+        "pytorch",
+        "keras-plain",
+    ],
 )
 def test_pgd(benchmark, figure, folder, peer, norm):
-    """PGD-40 of 1,000 images, the same weights. Aim: 3 times every TensorFlow library, not slower than PyTorch."""
-    pytest.importorskip({"keras-plain": "keras", "pytorch": "torch"}.get(peer, peer.partition("-")[0]))
+    """PGD-40 of 1,000 images, the same weights.
+
+    Aim: 3 times every TensorFlow library, not slower than PyTorch.
+    """
+    pytest.importorskip(
+        {"keras-plain": "keras", "pytorch": "torch"}.get(peer, peer.partition("-")[0])
+    )
     what = f"pgd_{norm}"
     ours, theirs = (Contender(who, what, "strided_cnn", folder) for who in ("ours", peer))
     own, other = race(benchmark, figure, ours, theirs, rounds=3)

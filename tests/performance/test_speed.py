@@ -22,11 +22,16 @@ def seconds(work) -> float:
 
 
 def test_digits_training_against_keras_fit(benchmark, figure, digits):
-    """Images per second of `fit`'s program and of `keras.Model.fit`, the same network, batch 100. Aim: twice."""
+    """Images per second of `fit`'s program and of `keras.Model.fit`, the same network, batch 100.
+
+    Aim: twice.
+    """
     x, y = digits.x_train, digits.y_train
     ours, theirs = (models.get("digits_cnn")((8, 8, 1), 10, seed=0) for _ in range(2))
     keras.utils.set_random_seed(0)
-    theirs.compile(keras.optimizers.Adam(1e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    theirs.compile(
+        keras.optimizers.Adam(1e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    )
     as_float = x.astype("float32") / 255
 
     def fit_ours():
@@ -54,7 +59,9 @@ def test_retrainings_side_by_side(benchmark, figure, digits, workers):
     from benchmark.training import Mask
     from metrics import ranking
 
-    mask = Mask(ranking.random_ranks(digits.x_train.shape[:3], seed=0), 0.3, "roar", digits.channel_means())
+    mask = Mask(
+        ranking.random_ranks(digits.x_train.shape[:3], seed=0), 0.3, "roar", digits.channel_means()
+    )
     model = models.get("digits_cnn")((8, 8, 1), 10, seed=0)
 
     def one(seed: int) -> None:
@@ -70,7 +77,12 @@ def test_quick_preset(benchmark, figure, tmp_path):
     """`make benchmark` after installation, figures included. Aim: at most 180 s on two cores."""
 
     def whole() -> None:
-        subprocess.run([*COMMAND, "run", "--out", tmp_path / "quick"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [*COMMAND, "run", "--out", tmp_path / "quick"],
+            cwd=ROOT,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
 
     benchmark.pedantic(whole, rounds=1)
     figure("time", benchmark.stats.stats.max, "s")
