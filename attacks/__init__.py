@@ -20,10 +20,10 @@ as a start and a step (`stepping`), so that images leave a batch once they are b
 import importlib
 from collections.abc import Callable
 
-from models.errors import unknown
+from robust_interpretability.models.errors import unknown
 
 ATTACKS: dict[str, str] = {
-    name: f"attacks.{name}"
+    name: f"robust_interpretability.attacks.{name}"
     for name in (
         "fgsm",
         "fgsm_rs",
@@ -59,5 +59,5 @@ def get(name: str) -> Callable:
 
 def __getattr__(name: str) -> object:
     if name in ("Attack", "run"):  # they need Keras; a look at the names does not
-        return getattr(importlib.import_module("attacks.attack"), name)
+        return getattr(importlib.import_module("robust_interpretability.attacks.attack"), name)
     raise AttributeError(f"module 'attacks' has no attribute '{name}'")

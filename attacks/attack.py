@@ -11,12 +11,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from attacks import LOSSES, MORE_LOSSES, NORMS, RANDOM, TARGETED_LOSSES, get
-from models import backend
-from models.batching import in_batches
-from models.checks import check_images, check_labels
-from models.errors import InputError, unknown
-from models.functional import State, logits_of, pixels, program, state
+from robust_interpretability.attacks import LOSSES, MORE_LOSSES, NORMS, RANDOM, TARGETED_LOSSES, get
+from robust_interpretability.models import backend
+from robust_interpretability.models.batching import in_batches
+from robust_interpretability.models.checks import check_images, check_labels
+from robust_interpretability.models.errors import InputError, unknown
+from robust_interpretability.models.functional import State, logits_of, pixels, program, state
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,11 +5,11 @@ from typing import Any
 
 from keras import ops
 
-from attacks import losses
-from attacks.fab import FAR, change_norm
-from attacks.projections import per_image
-from models import backend
-from models.errors import InputError
+from robust_interpretability.attacks import losses
+from robust_interpretability.attacks.autoattack.fab import FAR, change_norm
+from robust_interpretability.attacks.projections import per_image
+from robust_interpretability.models import backend
+from robust_interpretability.models.errors import InputError
 
 EDGE = 1e-6
 """How near to the walls of the box, on [-1, 1], a starting point may lie: the transform takes walls to infinity."""

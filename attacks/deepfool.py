@@ -5,10 +5,10 @@ from typing import Any
 
 from keras import ops
 
-from attacks.fab import change_norm, nearest_boundary
-from attacks.projections import per_image, steepest
-from models import backend
-from models.errors import unknown
+from robust_interpretability.attacks.autoattack.fab import change_norm, nearest_boundary
+from robust_interpretability.attacks.projections import per_image, steepest
+from robust_interpretability.models import backend
+from robust_interpretability.models.errors import unknown
 
 OVERSHOOT = 0.02
 

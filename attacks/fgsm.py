@@ -5,9 +5,9 @@ from typing import Any
 
 from keras import ops
 
-from attacks import losses
-from attacks.projections import into_ball_and_box, per_image, steepest
-from models import backend
+from robust_interpretability.attacks import losses
+from robust_interpretability.attacks.projections import into_ball_and_box, per_image, steepest
+from robust_interpretability.models import backend
 
 
 def fgsm(

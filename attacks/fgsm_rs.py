@@ -5,10 +5,10 @@ from typing import Any
 
 from keras import ops
 
-from attacks import losses
-from attacks.pgd import drawn_start
-from attacks.projections import into_ball_and_box, per_image, steepest
-from models import backend
+from robust_interpretability.attacks import losses
+from robust_interpretability.attacks.pgd import drawn_start
+from robust_interpretability.attacks.projections import into_ball_and_box, per_image, steepest
+from robust_interpretability.models import backend
 
 LENGTH = 1.25
 """The step, in radii: the longest with which training was found stable."""

@@ -5,8 +5,8 @@ from typing import Any
 
 from keras import ops
 
-from models import backend
-from models.errors import InputError, unknown
+from robust_interpretability.models import backend
+from robust_interpretability.models.errors import InputError, unknown
 
 
 def xent(logits: Any, y: Any) -> Any:

@@ -5,10 +5,10 @@ from typing import Any
 
 from keras import ops
 
-from attacks import losses
-from attacks.projections import into_ball_and_box, l1_mean, steepest
-from models import backend
-from models.errors import unknown
+from robust_interpretability.attacks import losses
+from robust_interpretability.attacks.projections import into_ball_and_box, l1_mean, steepest
+from robust_interpretability.models import backend
+from robust_interpretability.models.errors import unknown
 
 
 def mi_fgsm(

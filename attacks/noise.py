@@ -5,8 +5,8 @@ from typing import Any
 
 from keras import ops
 
-from attacks.projections import l2_norm, per_image, steepest
-from models import backend
+from robust_interpretability.attacks.projections import l2_norm, per_image, steepest
+from robust_interpretability.models import backend
 
 
 def noise(logits: Callable | None, x: Any, y: Any, *, epsilon: Any, norm: str, key: Any) -> Any:

@@ -6,10 +6,10 @@ from typing import Any
 
 from keras import ops
 
-from attacks import losses
-from attacks.projections import into_ball_and_box, per_image, steepest
-from models import backend
-from models.errors import InputError, unknown
+from robust_interpretability.attacks import losses
+from robust_interpretability.attacks.projections import into_ball_and_box, per_image, steepest
+from robust_interpretability.models import backend
+from robust_interpretability.models.errors import InputError, unknown
 
 
 def drawn_start(x: Any, epsilon: Any, norm: str, key: Any) -> Any:

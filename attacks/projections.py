@@ -4,7 +4,7 @@ from typing import Any
 
 from keras import ops
 
-from models.errors import unknown
+from robust_interpretability.models.errors import unknown
 
 
 def per_image(value: Any, x: Any) -> Any:

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmark import datasets, decoded
-from benchmark.config import PROTOCOL_VERSION
+from robust_interpretability.benchmark.config.configuration import PROTOCOL_VERSION
+from robust_interpretability.benchmark.data import cache, datasets
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = (
@@ -49,7 +49,7 @@ def _git(*arguments: str) -> str | None:
 @functools.cache
 def collect() -> dict[str, Any]:
     """Versions, backend, devices, processor and commit, as JSON values. Starts the backend."""
-    from models import backend
+    from robust_interpretability.models import backend
 
     changed = _git("status", "--porcelain", "--untracked-files=no")
     return {
@@ -88,7 +88,7 @@ def doctor(data_dir: str | None, out: Path) -> list[tuple[str, str, bool]]:
     rows.append(
         (
             "decoded cache",
-            f"{', '.join(decoded.stems()) or 'empty'} in {decoded.cache_folder()}",
+            f"{', '.join(cache.stems()) or 'empty'} in {cache.cache_folder()}",
             True,
         )
     )

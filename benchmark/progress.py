@@ -8,8 +8,8 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from benchmark.plan import Plan, Unit
-from models.errors import printable
+from robust_interpretability.benchmark.units.plan import Plan, Unit
+from robust_interpretability.models.errors import printable
 
 STAGES = {
     "train": "training base models",

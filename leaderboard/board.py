@@ -19,12 +19,12 @@ from pathlib import Path
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from leaderboard import entry as entries
-from leaderboard import render
-from leaderboard.entry import Entry
-from leaderboard.page import page
-from models.errors import InputError
-from models.files import WRITING, write, writing
+from robust_interpretability.leaderboard import entry as entries
+from robust_interpretability.leaderboard import render
+from robust_interpretability.leaderboard.entry import Entry
+from robust_interpretability.leaderboard.page import page
+from robust_interpretability.models.errors import InputError
+from robust_interpretability.models.files import WRITING, write, writing
 
 ENTRIES = "entries"
 PENDING = ".pending"

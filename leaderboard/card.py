@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from models.errors import InputError
-from models.files import read_most
-from models.validation import one_line
+from robust_interpretability.models.errors import InputError
+from robust_interpretability.models.files import read_most
+from robust_interpretability.models.validation import one_line
 
 MAX_CARD_BYTES = 20_000
 _INVISIBLE = re.compile(

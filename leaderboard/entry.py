@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, ValidationError, model_validator
 
-from leaderboard.card import Card, Part
-from models.errors import InputError
-from models.files import read_most
-from models.validation import one_line
+from robust_interpretability.leaderboard.card import Card, Part
+from robust_interpretability.models.errors import InputError
+from robust_interpretability.models.files import read_most
+from robust_interpretability.models.validation import one_line
 
 SCHEMA_VERSION = 3
 MAX_ENTRY_BYTES = 1_000_000

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from leaderboard.assets import assets
-from leaderboard.entry import Attacked, Curve, Ensemble, Entry, Score, place
-from leaderboard.flags import MEANINGS
-from leaderboard.render import TITLES, cell, measured, summary, training
-from leaderboard.tradeoff import (
+from robust_interpretability.leaderboard.assets import assets
+from robust_interpretability.leaderboard.entry import Attacked, Curve, Ensemble, Entry, Score, place
+from robust_interpretability.leaderboard.flags import MEANINGS
+from robust_interpretability.leaderboard.render import TITLES, cell, measured, summary, training
+from robust_interpretability.leaderboard.tradeoff import (
     ACCURACY,
     FEWEST,
     INTERPRETABILITY,

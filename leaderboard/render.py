@@ -8,9 +8,15 @@ import pandas as pd
 import tabulate as tabulation
 from tabulate import tabulate
 
-from leaderboard.entry import Entry, Score
-from leaderboard.flags import MEANINGS
-from leaderboard.tradeoff import INTERPRETABILITY, Headline, headlines, line, tables
+from robust_interpretability.leaderboard.entry import Entry, Score
+from robust_interpretability.leaderboard.flags import MEANINGS
+from robust_interpretability.leaderboard.tradeoff import (
+    INTERPRETABILITY,
+    Headline,
+    headlines,
+    line,
+    tables,
+)
 
 tabulation.WIDE_CHARS_MODE = (
     False  # else the padding, so the bytes, would depend on whether wcwidth is installed

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from leaderboard.entry import Entry
+from robust_interpretability.leaderboard.entry import Entry
 
 HIGHER, LOWER = 1, -1
 INTERPRETABILITY = {

@@ -15,12 +15,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from attacks.losses import xent
-from models import backend
-from models.batching import in_batches
-from models.checks import check_images
-from models.errors import unknown
-from models.functional import State, logits_of, pixels, program, state
+from robust_interpretability.attacks.losses import xent
+from robust_interpretability.models import backend
+from robust_interpretability.models.batching import in_batches
+from robust_interpretability.models.checks import check_images
+from robust_interpretability.models.errors import unknown
+from robust_interpretability.models.functional import State, logits_of, pixels, program, state
 
 
 def _loss_gradient(logits: Callable, x: Any) -> Any:

@@ -11,8 +11,8 @@ Reference: arXiv 1903.11626, section 2.1.
 import numpy as np
 from scipy import ndimage, stats
 
-from metrics.statistics import RESAMPLES, TAILS, Estimate
-from models.errors import InputError
+from robust_interpretability.metrics.statistics import RESAMPLES, TAILS, Estimate
+from robust_interpretability.models.errors import InputError
 
 BANDWIDTH = 0.25
 """Factor of the Gaussian KDE's bandwidth (times the sample's standard deviation), as in the paper."""

@@ -12,9 +12,9 @@ Reference: arXiv 1903.11626, section 2.1.
 
 import numpy as np
 
-from models import backend
-from models.functional import predict
-from models.vae_gan import VaeGan
+from robust_interpretability.models import backend
+from robust_interpretability.models.functional import predict
+from robust_interpretability.models.vae_gan import VaeGan
 
 
 def project(vae_gan: VaeGan, x: np.ndarray, *, sample_seed: int | None = None) -> np.ndarray:

@@ -4,7 +4,7 @@ from typing import Any
 
 from keras import ops
 
-from models.errors import InputError
+from robust_interpretability.models.errors import InputError
 
 
 def pixel_count(fraction: float, pixels: int) -> int:

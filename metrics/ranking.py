@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from models.errors import InputError
+from robust_interpretability.models.errors import InputError
 
 CHUNK = 1000
 """Images ranked at a time: what bounds the memory."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.errors import InputError, unknown
+from robust_interpretability.models.errors import InputError, unknown
 
 
 @dataclass(frozen=True)

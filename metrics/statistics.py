@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from models.errors import InputError
+from robust_interpretability.models.errors import InputError
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000

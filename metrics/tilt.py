@@ -12,7 +12,7 @@ Reference: arXiv 1903.11626, section 2.2, which shows it as a picture (Tanay and
 
 import numpy as np
 
-from models.errors import InputError
+from robust_interpretability.models.errors import InputError
 
 
 def mean_change(x: np.ndarray, x_adv: np.ndarray) -> np.ndarray:

@@ -13,23 +13,23 @@ import os
 import threading
 from collections.abc import Callable
 
-from models.errors import InputError, unknown
+from robust_interpretability.models.errors import InputError, unknown
 
 KERAS_LOCK = threading.Lock()
 """Held while a model is built, saved or loaded: Keras does so with global state, and units run in threads."""
 
 CLASSIFIERS: dict[str, str] = {
-    "mlp": "models.classifiers",
-    "digits_cnn": "models.classifiers",
-    "strided_cnn": "models.classifiers",
-    "mnist_cnn": "models.classifiers",
-    "cifar_cnn": "models.classifiers",
+    "mlp": "robust_interpretability.models.classifiers",
+    "digits_cnn": "robust_interpretability.models.classifiers",
+    "strided_cnn": "robust_interpretability.models.classifiers",
+    "mnist_cnn": "robust_interpretability.models.classifiers",
+    "cifar_cnn": "robust_interpretability.models.classifiers",
 }
 
 VAE_GANS: dict[str, str] = {
-    "digits_vae_gan": "models.vae_gan",
-    "mnist_vae_gan": "models.vae_gan",
-    "cifar_vae_gan": "models.vae_gan",
+    "digits_vae_gan": "robust_interpretability.models.vae_gan",
+    "mnist_vae_gan": "robust_interpretability.models.vae_gan",
+    "cifar_vae_gan": "robust_interpretability.models.vae_gan",
 }
 
 SMALL = ("mlp", "digits_cnn")

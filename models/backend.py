@@ -18,8 +18,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 
-from models.errors import unknown
-from models.files import cache_folder
+from robust_interpretability.models.errors import unknown
+from robust_interpretability.models.files import cache_folder
 
 NAME: str = keras.backend.backend()
 _XLA_DEVICES = ("GPU", "TPU")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from models import backend
+from robust_interpretability.models import backend
 
 MOST = 8192
 """Larger batches gain nothing."""

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from models.errors import InputError
+from robust_interpretability.models.errors import InputError
 
 
 def check_images(x: Any) -> None:

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from models.errors import InputError
+from robust_interpretability.models.errors import InputError
 
 
 def _scaled(units: int, width: float) -> int:

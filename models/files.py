@@ -9,7 +9,7 @@ from pathlib import Path
 
 import platformdirs
 
-from models.errors import InputError
+from robust_interpretability.models.errors import InputError
 
 WRITING = ".writing-"
 """How the name begins of what is being written; what a killed process leaves of it is nobody's."""

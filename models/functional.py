@@ -14,9 +14,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from models import backend
-from models.batching import in_batches
-from models.layerwise import forward
+from robust_interpretability.models import backend
+from robust_interpretability.models.batching import in_batches
+from robust_interpretability.models.convolution import forward
 
 SEED = "seed_generator_state"
 """Keras' name of the variable that a layer's random numbers follow from."""

@@ -2,7 +2,7 @@
 
 import keras
 
-from models.errors import unknown
+from robust_interpretability.models.errors import unknown
 
 COMPUTE = ("float32", "bfloat16")
 

@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from models.errors import InputError
+from robust_interpretability.models.errors import InputError
 
 SHOWN = 200
 """Characters of a received value that a message repeats."""

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-from benchmark import datasets
-from models import backend
+from robust_interpretability.benchmark.data import datasets
+from robust_interpretability.models import backend
 
 backend.configure()
 
@@ -36,8 +36,8 @@ def digits() -> datasets.Dataset:
 @pytest.fixture(scope="session")
 def digits_model(digits):
     """A digits classifier trained for a few epochs."""
-    import models
-    from benchmark.training import fit
+    from robust_interpretability import models
+    from robust_interpretability.benchmark.training.classifier import fit
 
     model = models.get("digits_cnn")((8, 8, 1), 10, seed=1)
     fit(model, digits.x_train, digits.y_train, seed=1, epochs=12)

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from leaderboard.board import Board
-from leaderboard.entry import seal
+from robust_interpretability.leaderboard.board import Board
+from robust_interpretability.leaderboard.entry import seal
 from tests.commands import COMMAND, TINY, call, run
 from tests.conftest import ROOT, needs_tfds
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from leaderboard.board import Board
+from robust_interpretability.leaderboard.board import Board
 from tests.conftest import ROOT
 
 DOCUMENT = ROOT / "docs" / "submitting.md"

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmark.paper.runs import Run, best
-from metrics import densities, statistics
-from metrics.statistics import Estimate
+from robust_interpretability.benchmark.paper.runs import Run, best
+from robust_interpretability.metrics import densities, statistics
+from robust_interpretability.metrics.statistics import Estimate
 
 YES, UNCLEAR, NO, NOT_RUN, NONE = "yes", "unclear", "no", "not run", "-"
 

@@ -8,12 +8,12 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
-from benchmark import report as run_report
-from benchmark.paper import claims, runs
-from benchmark.paper.claims import NO, NONE, NOT_RUN, UNCLEAR, YES, written
-from benchmark.paper.runs import Run
-from metrics import statistics
-from models.files import write
+from robust_interpretability.benchmark.paper import claims, runs
+from robust_interpretability.benchmark.paper.claims import NO, NONE, NOT_RUN, UNCLEAR, YES, written
+from robust_interpretability.benchmark.paper.runs import Run
+from robust_interpretability.benchmark.results import report as run_report
+from robust_interpretability.metrics import statistics
+from robust_interpretability.models.files import write
 
 TITLES = {
     "correlations": "Correlations of ROAR and KAR (section 3.3)",

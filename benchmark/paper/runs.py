@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmark import config as configuration
-from benchmark.config import Config
-from benchmark.plan import Network, networks
-from benchmark.report import read_results
-from models.errors import InputError
+from robust_interpretability.benchmark.config import configuration
+from robust_interpretability.benchmark.config.configuration import Config
+from robust_interpretability.benchmark.results.report import read_results
+from robust_interpretability.benchmark.units.plan import Network, networks
+from robust_interpretability.models.errors import InputError
 
 PRESETS = {
     "mnist": "paper-mnist",

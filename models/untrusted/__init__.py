@@ -19,10 +19,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from models import KERAS_LOCK
-from models.untrusted import archive, child, configuration, graph
-from models.untrusted.confinement import DEFAULT_LIMITS, Completed, Limits, confined
-from models.untrusted.refusal import Refused, shown
+from robust_interpretability.models import KERAS_LOCK
+from robust_interpretability.models.untrusted.format import archive, configuration
+from robust_interpretability.models.untrusted.layers import graph
+from robust_interpretability.models.untrusted.refusal import Refused, shown
+from robust_interpretability.models.untrusted.sandbox import child
+from robust_interpretability.models.untrusted.sandbox.confinement import (
+    DEFAULT_LIMITS,
+    Completed,
+    Limits,
+    confined,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -209,7 +216,7 @@ def admit(
         Refused: The file, the configuration, the weights or the model's behaviour break a rule, or
             this machine cannot confine a process; the message is one printable line.
     """
-    from models.untrusted.build import build, fingerprint
+    from robust_interpretability.models.untrusted.layers.build import build, fingerprint
 
     path = check_path(path)
     with tempfile.TemporaryDirectory(prefix="submitted-", ignore_cleanup_errors=True) as name:
@@ -218,7 +225,7 @@ def admit(
         np.save(folder / child.IMAGES, np.ascontiguousarray(images, np.float32), allow_pickle=False)
         arguments = [list(map(int, input_shape)), int(num_classes)]
         done = confined(
-            "models.untrusted.child", arguments, folder=folder, outputs=child.OUTPUTS, limits=limits
+            "robust_interpretability.models.untrusted.sandbox.child", arguments, folder=folder, outputs=child.OUTPUTS, limits=limits
         )
         measured = _measured(_verdict(folder, done, limits))
         config = _output(folder, child.CONFIGURATION, 2 * archive.MEMBERS["config.json"])

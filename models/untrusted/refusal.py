@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from models.errors import InputError
+from robust_interpretability.models.errors import InputError
 
 MESSAGE_CHARACTERS = 380
 SHOWN_CHARACTERS = 60

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attacks import ATTACKS, RANDOM, Attack, get, run
-from attacks.projections import l2_norm, project, steepest
-from models.errors import InputError
+from robust_interpretability.attacks import ATTACKS, RANDOM, Attack, get, run
+from robust_interpretability.attacks.projections import l2_norm, project, steepest
+from robust_interpretability.models.errors import InputError
 from tests.conftest import linear_model
 
 RNG = np.random.default_rng(7)
@@ -227,7 +227,7 @@ def name_of(attack: Attack) -> str:
 @pytest.mark.parametrize("attack", MINIMAL, ids=name_of)
 def test_attacks_for_the_smallest_change_keep_to_ball_and_box(attack, digits, digits_model):
     """An image comes back misclassified and within the radius, or as it was."""
-    from models.functional import predict
+    from robust_interpretability.models.functional import predict
 
     x, y = digits.x_test[:50], digits.y_test[:50]
     clean = x / np.float32(255)
@@ -273,7 +273,7 @@ def test_stronger_attacks_fool_more(digits, digits_model):
     x, y = digits.x_test, digits.y_test
 
     def errors(attack: Attack) -> int:
-        from models.functional import predict
+        from robust_interpretability.models.functional import predict
 
         return int((predict(digits_model, run(attack, digits_model, x, y)).argmax(-1) != y).sum())
 

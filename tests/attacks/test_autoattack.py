@@ -4,13 +4,21 @@ import keras
 import numpy as np
 import pytest
 
-from attacks import Attack, autoattack, run
-from attacks.apgd import Apgd
-from attacks.autoattack import MISCLASSIFIED, SURVIVED, Kept, ensemble, evaluate, predicted
-from attacks.fab import Fab
-from attacks.square import Square
-from models.errors import InputError
-from models.functional import predict
+from robust_interpretability.attacks import Attack, run
+from robust_interpretability.attacks.autoattack import ensemble as autoattack
+from robust_interpretability.attacks.autoattack.apgd import Apgd
+from robust_interpretability.attacks.autoattack.ensemble import (
+    MISCLASSIFIED,
+    SURVIVED,
+    Kept,
+    ensemble,
+    evaluate,
+    predicted,
+)
+from robust_interpretability.attacks.autoattack.fab import Fab
+from robust_interpretability.attacks.autoattack.square import Square
+from robust_interpretability.models.errors import InputError
+from robust_interpretability.models.functional import predict
 from tests.conftest import linear_model
 
 RADII = {"linf": 0.1, "l2": 0.5}

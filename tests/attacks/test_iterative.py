@@ -9,14 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
-from attacks import losses, randomness, stepping
-from attacks.apgd import Apgd, checkpoints, random_start, target_classes
-from attacks.fab import onto_hyperplane
-from attacks.queue import run as run_queue
-from attacks.square import Square, bump, sides
-from models import backend
-from models.errors import InputError
-from models.functional import logits_of, state
+from robust_interpretability.attacks import losses
+from robust_interpretability.attacks.autoattack import randomness, stepping
+from robust_interpretability.attacks.autoattack.apgd import (
+    Apgd,
+    checkpoints,
+    random_start,
+    target_classes,
+)
+from robust_interpretability.attacks.autoattack.fab import onto_hyperplane
+from robust_interpretability.attacks.autoattack.queue import run as run_queue
+from robust_interpretability.attacks.autoattack.square import Square, bump, sides
+from robust_interpretability.models import backend
+from robust_interpretability.models.errors import InputError
+from robust_interpretability.models.functional import logits_of, state
 
 numpy = keras.ops.convert_to_numpy
 

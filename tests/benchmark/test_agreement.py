@@ -4,24 +4,29 @@ import keras
 import numpy as np
 import pytest
 
-import models
-from benchmark import agreement, config, datasets, plan, units
-from benchmark.context import Context
-from benchmark.store import Result, Store
-from benchmark.training import train
-from models.errors import InputError
-from models.precision import in_precision
+from robust_interpretability import models
+from robust_interpretability.benchmark.config import configuration
+from robust_interpretability.benchmark.data import datasets
+from robust_interpretability.benchmark.training import precision_check
+from robust_interpretability.benchmark.training.classifier import train
+from robust_interpretability.benchmark.units import kinds, plan
+from robust_interpretability.benchmark.units.context import Context
+from robust_interpretability.benchmark.units.store import Result, Store
+from robust_interpretability.models.errors import InputError
+from robust_interpretability.models.precision import in_precision
 from tests.commands import TINY
 
 COMPUTE = "training.compute=bfloat16"
 
 
 def work(*assignments: str) -> plan.Plan:
-    return plan.build(config.resolve(None, TINY, list(assignments)), datasets.describe("digits"))
+    return plan.build(
+        configuration.resolve(None, TINY, list(assignments)), datasets.describe("digits")
+    )
 
 
 def test_float32_is_as_it_always_was():
-    assert "compute" not in config.resolve(None, TINY, []).training.model_dump()
+    assert "compute" not in configuration.resolve(None, TINY, []).training.model_dump()
     assert [u.key for u in work().units] == [u.key for u in work("training.compute=float32").units]
     assert not list(work().of("agreement"))
 
@@ -53,7 +58,7 @@ def test_every_training_rests_on_the_agreement():
     ],
 )
 def test_agreement_by_hand(expected, found, right):
-    assert agreement.agrees(expected, found, 1000) is right
+    assert precision_check.agrees(expected, found, 1000) is right
 
 
 def test_what_is_compared():
@@ -63,7 +68,7 @@ def test_what_is_compared():
         calls.append((attack, compute, number))
         return 90 + number if compute == "float32" else 10
 
-    (row,) = agreement.compare(hits, [None], "bfloat16", 3, 100)
+    (row,) = precision_check.compare(hits, [None], "bfloat16", 3, 100)
     assert calls == [
         (None, kind, number) for kind in ("float32", "bfloat16") for number in range(3)
     ]
@@ -72,7 +77,7 @@ def test_what_is_compared():
         InputError,
         match=r"trained in bfloat16 have other accuracies .*float32: 90, 91, 92; bfloat16: 10",
     ):
-        agreement.require([row], "bfloat16")
+        precision_check.require([row], "bfloat16")
 
 
 def test_a_training_is_refused_without_agreement(tmp_path, digits):
@@ -82,16 +87,17 @@ def test_a_training_is_refused_without_agreement(tmp_path, digits):
     store.put(agreed, Result({"networks": rows, "examples": 10}), environment={}, seconds=0)
     for kind in ("train", "retrain"):
         with pytest.raises(InputError, match=r"Leave training\.compute at float32"):
-            units.perform([next(found.of(kind))], Context(found, store, digits))
+            kinds.perform([next(found.of(kind))], Context(found, store, digits))
 
 
 def test_digits_agree(digits):
     """Really trained in both types; the numbers differ, the accuracies agree."""
     found = plan.build(
-        config.resolve("quick", None, [COMPUTE, "training.epochs=15", "grid=[]"]), digits.info
+        configuration.resolve("quick", None, [COMPUTE, "training.epochs=15", "grid=[]"]),
+        digits.info,
     )
     (agreed,) = found.of("agreement")
-    (result,) = units.perform([agreed], Context(found, None, digits))
+    (result,) = kinds.perform([agreed], Context(found, None, digits))
     (row,) = result.values["networks"]
     assert row["agrees"]
     assert min(row["hits"]["bfloat16"]) > 0.85 * len(digits.y_test)
@@ -127,4 +133,4 @@ def test_unknown_types_are_refused():
     ):
         in_precision(models.get("mlp")((2,), 2, seed=0), "float16")
     with pytest.raises(InputError, match=r"training\.compute"):
-        config.resolve(None, TINY, ["training.compute=float16"])
+        configuration.resolve(None, TINY, ["training.compute=float16"])

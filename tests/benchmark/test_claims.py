@@ -6,23 +6,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark import config
-from benchmark.paper import claims, runs
-from benchmark.paper.claims import NO, NONE, NOT_RUN, UNCLEAR, YES
-from benchmark.plan import networks
-from models.errors import InputError
+from robust_interpretability.benchmark.config import configuration
+from robust_interpretability.benchmark.paper import claims, runs
+from robust_interpretability.benchmark.paper.claims import NO, NONE, NOT_RUN, UNCLEAR, YES
+from robust_interpretability.benchmark.units.plan import networks
+from robust_interpretability.models.errors import InputError
 
 NAN = float("nan")
 RNG = np.random.default_rng(0)
 
 
 def made_up(preset: str, *assignments: str, **tables: pd.DataFrame) -> runs.Run:
-    return runs.Run(Path("nowhere"), config.resolve(preset, None, list(assignments)), tables)
+    return runs.Run(Path("nowhere"), configuration.resolve(preset, None, list(assignments)), tables)
 
 
 def retrained(preset: str) -> pd.DataFrame:
     """As much of a retraining table as says which networks were measured."""
-    measured = networks(config.resolve(preset, None, []))
+    measured = networks(configuration.resolve(preset, None, []))
     names = [n.label for n, what in measured.items() if "retraining" in what]
     return pd.DataFrame({"network": ["none", *names], "seed": [-1, *[0] * len(names)]})
 

@@ -2,17 +2,19 @@
 
 import pytest
 
-from benchmark import config, datasets, plan
-from models.errors import InputError
+from robust_interpretability.benchmark.config import configuration
+from robust_interpretability.benchmark.data import datasets
+from robust_interpretability.benchmark.units import plan
+from robust_interpretability.models.errors import InputError
 
 
-@pytest.mark.parametrize("name", config.presets())
+@pytest.mark.parametrize("name", configuration.presets())
 def test_presets_are_whole_and_survive_being_stored(name, tmp_path):
-    resolved = config.resolve(name, None, [])
+    resolved = configuration.resolve(name, None, [])
     assert resolved.name == name
     path = tmp_path / "config.toml"
-    path.write_text(config.dumps(resolved))
-    assert config.load(path) == resolved
+    path.write_text(configuration.dumps(resolved))
+    assert configuration.load(path) == resolved
 
 
 INFOS = {
@@ -23,7 +25,7 @@ INFOS = {
 
 def test_paper_cifar10_is_the_papers_grid():
     """81 networks with 4,860 retrainings for ROAR and KAR, 13 for the distances; radii are half of the paper's."""
-    resolved = config.resolve("paper-cifar10", None, [])
+    resolved = configuration.resolve("paper-cifar10", None, [])
     networks = plan.networks(resolved)
     retrained = [n for n, measures in networks.items() if "retraining" in measures]
     assert len(retrained) == 81
@@ -44,7 +46,7 @@ def test_paper_cifar10_is_the_papers_grid():
 
 
 def test_paper_mnist_is_the_papers_grid():
-    work = plan.build(config.resolve("paper-mnist", None, []), INFOS["paper-mnist"])
+    work = plan.build(configuration.resolve("paper-mnist", None, []), INFOS["paper-mnist"])
     assert len(list(work.of("train"))) == 13
     assert len(list(work.of("manifold"))) == 26
     assert {u.images for u in work.of("train")} == {275_000}
@@ -53,7 +55,7 @@ def test_paper_mnist_is_the_papers_grid():
 def test_file_alone_and_over_a_preset(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text("[training]\nepochs = 3\n")
-    changed = config.resolve(
+    changed = configuration.resolve(
         "quick", path, ["training.learning_rate=0.01", "grid.0.epsilons=[0.5]", "name=mine"]
     )
     assert (changed.training.epochs, changed.training.learning_rate, changed.name) == (
@@ -63,7 +65,7 @@ def test_file_alone_and_over_a_preset(tmp_path):
     )
     assert changed.grid[0].epsilons == [0.5]
     with pytest.raises(InputError, match=r"version: This key is missing"):
-        config.resolve(None, path, [])
+        configuration.resolve(None, path, [])
 
 
 @pytest.mark.parametrize(
@@ -125,25 +127,25 @@ def test_file_alone_and_over_a_preset(tmp_path):
 )
 def test_mistakes(assignment, message):
     with pytest.raises(InputError) as error:
-        config.resolve("quick", None, [assignment])
+        configuration.resolve("quick", None, [assignment])
     assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
 def test_unreadable_files(tmp_path):
     with pytest.raises(InputError, match="cannot be read"):
-        config.resolve(None, tmp_path / "none.toml", [])
+        configuration.resolve(None, tmp_path / "none.toml", [])
     broken = tmp_path / "broken.toml"
     broken.write_text("[training\n")
     with pytest.raises(InputError, match="is not valid TOML"):
-        config.resolve(None, broken, [])
+        configuration.resolve(None, broken, [])
     with pytest.raises(InputError, match=r"Unknown preset 'quik'\. Did you mean 'quick'"):
-        config.resolve("quik", None, [])
+        configuration.resolve("quik", None, [])
 
 
 def test_manifold_needs_a_manifold_model(tmp_path):
-    text = config.dumps(config.resolve("quick", None, []))
+    text = configuration.dumps(configuration.resolve("quick", None, []))
     path = tmp_path / "c.toml"
     path.write_text(text[: text.index("[vae_gan]")] + text[text.index("[manifold]") :])
     with pytest.raises(InputError, match=r"\[manifold\] needs a \[vae_gan\] section"):
-        config.resolve(None, path, [])
+        configuration.resolve(None, path, [])

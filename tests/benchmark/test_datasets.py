@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from benchmark import datasets, decoded
-from models.errors import InputError
+from robust_interpretability.benchmark.data import cache, datasets
+from robust_interpretability.models.errors import InputError
 from tests.conftest import needs_tfds
 
 REAL = [
@@ -47,7 +47,7 @@ def test_limits_take_the_first_images():
 
 @needs_tfds
 def test_damaged_cache_is_noticed_and_rebuilt(tmp_path, monkeypatch):
-    monkeypatch.setattr(decoded, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(cache, "cache_folder", lambda: tmp_path)
     heard: list[str] = []
     first = datasets.load("mnist", notice=heard.append)
     assert [line.split(" (")[0] for line in heard] == [
@@ -172,7 +172,7 @@ def fake(monkeypatch, tmp_path):
         builder = FakeBuilder(tmp_path, **options)
         monkeypatch.setattr(tfds, "builder", lambda *_, **__: builder)
         monkeypatch.setattr(tfds, "list_builders", lambda **_: ["fake"])
-        monkeypatch.setattr(decoded, "cache_folder", lambda: tmp_path / "cache")
+        monkeypatch.setattr(cache, "cache_folder", lambda: tmp_path / "cache")
         return builder
 
     return install
@@ -185,7 +185,7 @@ def test_any_other_tfds_set_is_downloaded_prepared_and_decoded(fake):
     assert data.info == datasets.Info("fake", "1.2.3", 30, 30, (4, 4, 1), 3)
     assert (data.x_train == 7).all()
     assert (data.x_test == 9).all()
-    sums = json.loads((decoded.cache_folder() / "fake-1.2.3-train.json").read_text())
+    sums = json.loads((cache.cache_folder() / "fake-1.2.3-train.json").read_text())
     assert set(sums) == {"x", "y"}
 
 
@@ -217,7 +217,7 @@ def test_without_tensorflow_what_is_decoded_serves(fake, monkeypatch):
             InputError, match=f"'{name}' is not decoded in .*TensorFlow, which decodes it, is not"
         ):
             datasets.describe(name)
-    (decoded.cache_folder() / "fake-1.2.3-train-x.npy").write_bytes(b"cut")
+    (cache.cache_folder() / "fake-1.2.3-train-x.npy").write_bytes(b"cut")
     with pytest.raises(
         InputError, match="decoded data of 'fake' are damaged, and TensorFlow is not installed"
     ):

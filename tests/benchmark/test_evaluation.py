@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark import config as configuration
-from benchmark import datasets, evaluation, tracks
-from benchmark.plan import SUBMISSION, Network, build, submission
-from leaderboard import entry as entries
-from leaderboard.card import Card, Training
-from models.errors import InputError
+from robust_interpretability.benchmark.config import configuration, tracks
+from robust_interpretability.benchmark.data import datasets
+from robust_interpretability.benchmark.results import entries as evaluation
+from robust_interpretability.benchmark.units.plan import SUBMISSION, Network, build, submission
+from robust_interpretability.leaderboard import entry as entries
+from robust_interpretability.leaderboard.card import Card, Training
+from robust_interpretability.models.errors import InputError
 from tests.leaderboard.made import made
 
 FRACTIONS = [0.25, 0.75]

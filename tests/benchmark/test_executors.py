@@ -9,10 +9,10 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from benchmark import executors
-from benchmark.plan import Plan, Unit
-from benchmark.progress import Display, Estimate, duration
-from benchmark.store import Result, Store
+from robust_interpretability.benchmark.execution import threads as executors
+from robust_interpretability.benchmark.progress import Display, Estimate, duration
+from robust_interpretability.benchmark.units.plan import Plan, Unit
+from robust_interpretability.benchmark.units.store import Result, Store
 
 
 def unit(name: str, *needs: Unit, kind: str = "train", cost: float = 1) -> Unit:

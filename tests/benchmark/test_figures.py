@@ -4,11 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark import config, figures, pictures, plane
-from metrics import statistics
+from robust_interpretability.benchmark.config import configuration
+from robust_interpretability.benchmark.results.figures import images
+from robust_interpretability.benchmark.results.figures import scores as figures
+from robust_interpretability.benchmark.results.figures import tilt as plane
+from robust_interpretability.metrics import statistics
 from tests.commands import TINY
 
-CONFIG = config.resolve(None, TINY, [])
+CONFIG = configuration.resolve(None, TINY, [])
 RNG = np.random.default_rng(0)
 
 
@@ -156,21 +159,21 @@ def test_pictures(tmp_path, channels):
         "adversarial_predicted": np.array([3, 4]),
     }
     found = {n["network"]: one for n in NETWORKS}
-    twice(tmp_path / "a", lambda f: pictures.loss_gradients(f, CONFIG, found))
-    twice(tmp_path / "b", lambda f: pictures.adversarial_examples(f, CONFIG, found))
+    twice(tmp_path / "a", lambda f: images.loss_gradients(f, CONFIG, found))
+    twice(tmp_path / "b", lambda f: images.adversarial_examples(f, CONFIG, found))
     arrays = {
         "images": one["images"],
         "projections": one["adversarial"],
         "samples": one["adversarial"],
     }
-    twice(tmp_path / "c", lambda f: pictures.projections(f, CONFIG, arrays))
+    twice(tmp_path / "c", lambda f: images.projections(f, CONFIG, arrays))
 
 
 def test_strongest_network_of_a_norm():
     labels = ["standard", "l2-0.5-xent", "l2-0.5-cw", "l2-0.05-xent", "linf-0.1-cw"]
-    assert pictures.strongest(labels, "l2") == "l2-0.5-xent"
-    assert pictures.strongest(labels, "linf") == "linf-0.1-cw"
-    assert pictures.strongest(["standard"], "l2") is None
+    assert images.strongest(labels, "l2") == "l2-0.5-xent"
+    assert images.strongest(labels, "linf") == "linf-0.1-cw"
+    assert images.strongest(["standard"], "l2") is None
 
 
 def limits(monkeypatch, tmp_path, tables, loss: str) -> tuple:
@@ -223,7 +226,7 @@ def test_a_long_grid_names_only_some_of_its_curves(tmp_path, tables, monkeypatch
 
 
 def test_boundary_tilting(tmp_path):
-    toy = config.resolve("paper-toy", None, [])
+    toy = configuration.resolve("paper-toy", None, [])
     labels = ["standard", "l2-0.125-xent", "l2-0.25-xent"]
     scores = pd.DataFrame(
         {

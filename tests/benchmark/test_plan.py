@@ -4,14 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import config, datasets, plan
+from robust_interpretability.benchmark.config import configuration
+from robust_interpretability.benchmark.data import datasets
+from robust_interpretability.benchmark.units import plan
 
 TINY = Path(__file__).parent / "tiny.toml"
 INFO = datasets.Info("digits", "1.0.0", 300, 100, (8, 8, 1), 10)
 
 
 def build(*assignments: str, info: datasets.Info = INFO) -> plan.Plan:
-    return plan.build(config.resolve(None, TINY, list(assignments)), info)
+    return plan.build(configuration.resolve(None, TINY, list(assignments)), info)
 
 
 def keys(work: plan.Plan, kind: str) -> set[str]:

@@ -2,13 +2,16 @@
 
 import pytest
 
-from benchmark import config, datasets, plan, probe
+from robust_interpretability.benchmark.config import configuration
+from robust_interpretability.benchmark.data import datasets
+from robust_interpretability.benchmark.execution import estimate
+from robust_interpretability.benchmark.units import plan
 from tests.commands import TINY
 
 
 def tiny() -> plan.Plan:
     info = datasets.Info("digits", "1.0.0", 300, 100, (8, 8, 1), 10)
-    return plan.build(config.resolve(None, TINY, []), info)
+    return plan.build(configuration.resolve(None, TINY, []), info)
 
 
 def test_seconds_follow_from_the_pace():
@@ -16,20 +19,20 @@ def test_seconds_follow_from_the_pace():
 
     The VAE-GAN: 3 epochs.
     """
-    pace, work = probe.Pace(standard=0.01, step=0.001, vae_gan=0.1, workers=2), tiny()
-    by_kind = {unit.kind: probe.seconds(unit, pace) for unit in reversed(work.units)}
+    pace, work = estimate.Pace(standard=0.01, step=0.001, vae_gan=0.1, workers=2), tiny()
+    by_kind = {unit.kind: estimate.seconds(unit, pace) for unit in reversed(work.units)}
     assert by_kind["train"] == pytest.approx(9)  # the standard network comes first
-    assert probe.seconds(list(work.of("train"))[1], pace) == pytest.approx(9 + 2.7)
+    assert estimate.seconds(list(work.of("train"))[1], pace) == pytest.approx(9 + 2.7)
     assert by_kind["vae_gan"] == pytest.approx(90)
     assert by_kind["retrain"] == pytest.approx(6)
     units = list(work.of("retrain"))
-    assert probe.estimate(units, pace) == pytest.approx(len(units) * 6 / 2)
+    assert estimate.estimate(units, pace) == pytest.approx(len(units) * 6 / 2)
 
 
 def test_a_measured_pace_is_positive_and_a_toy_has_no_manifold_model():
-    pace = probe.measure(tiny(), 1)
+    pace = estimate.measure(tiny(), 1)
     assert pace.standard > 0
     assert pace.vae_gan > pace.standard
-    toy = config.resolve("paper-toy", None, [])
+    toy = configuration.resolve("paper-toy", None, [])
     work = plan.build(toy, datasets.Info("gaussians", "1.0.0", 6000, 6000, (2,), 2))
-    assert probe.measure(work, 2).vae_gan == 0
+    assert estimate.measure(work, 2).vae_gan == 0

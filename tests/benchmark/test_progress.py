@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from benchmark.progress import AttackDisplay
+from robust_interpretability.benchmark.progress import AttackDisplay
 
 
 def test_an_attack_gets_at_most_what_those_before_it_left():

@@ -13,10 +13,11 @@ import psutil
 import pytest
 from rich.console import Console
 
-from benchmark import config, executors, runner
-from benchmark.plan import Plan, Unit
-from models import backend
-from models.errors import InputError
+from robust_interpretability.benchmark.config import configuration
+from robust_interpretability.benchmark.execution import runner, threads
+from robust_interpretability.benchmark.units.plan import Plan, Unit
+from robust_interpretability.models import backend
+from robust_interpretability.models.errors import InputError
 from tests.commands import COMMAND, TINY, call
 from tests.conftest import ROOT
 
@@ -56,7 +57,7 @@ def tables(out: Path) -> dict[str, bytes]:
 def serial(tmp_path_factory) -> dict[str, bytes]:
     """The tables of the same run in this process, one unit at a time."""
     out = tmp_path_factory.mktemp("serial") / "tiny"
-    resolved = config.resolve(None, TINY, SMALLER)
+    resolved = configuration.resolve(None, TINY, SMALLER)
     runner.run(
         resolved, out, data_dir=None, fresh=False, workers=1, console=Console(file=StringIO())
     )
@@ -189,8 +190,8 @@ class Silent:
 
 def test_what_a_unit_raises_is_raised_here(tmp_path, digits):
     """Without Ray's wrapping, so that a user's mistake is one line there too."""
-    from benchmark import environment
-    from benchmark.ray_workers import RayPool
+    from robust_interpretability.benchmark import environment
+    from robust_interpretability.benchmark.execution.ray import RayPool
 
     bad = Unit("train", "a", {"seed": 0, "model": {"name": "digits_cnm", "width": 1}}, (), 0, 1)
     plan = Plan(None, digits.info, (), (bad,))
@@ -208,13 +209,13 @@ def test_what_a_unit_raises_is_raised_here(tmp_path, digits):
     with pytest.raises(
         InputError, match=r"Unknown model 'digits_cnm'. Did you mean 'digits_cnn'"
     ) as raised:
-        executors.run(plan, set(), pool, Silent())
+        threads.run(plan, set(), pool, Silent())
     assert "Traceback" not in str(raised.value)
 
 
 def test_a_folder_that_a_worker_cannot_see(tmp_path, monkeypatch):
     """Found after it has set how many operations run at a time: as many as it has cores."""
-    from benchmark.ray_workers import Worker
+    from robust_interpretability.benchmark.execution.ray import Worker
 
     told = []
     monkeypatch.setattr(backend, "configure", told.append)
@@ -226,7 +227,7 @@ def test_a_folder_that_a_worker_cannot_see(tmp_path, monkeypatch):
 
 
 def test_an_address_that_is_none():
-    from benchmark.ray_workers import _connect
+    from robust_interpretability.benchmark.execution.ray import _connect
 
     with pytest.raises(InputError, match="No Ray cluster answers at 'nonsense'"):
         _connect("nonsense", None, "tensorflow")
@@ -295,7 +296,7 @@ def test_mistakes(tmp_path, options, message):
 
 
 def test_workers_must_have_the_same_libraries():
-    from benchmark.ray_workers import _same
+    from robust_interpretability.benchmark.execution.ray import _same
 
     here = {
         "backend": "jax",
@@ -334,7 +335,7 @@ class Dying:
 
     def wait(self, timeout):
         units, self.units = self.units, []
-        return [executors.Ended(unit, None, None, "the worker") for unit in units]
+        return [threads.Ended(unit, None, None, "the worker") for unit in units]
 
 
 def test_a_unit_that_kills_its_workers_does_not_run_for_ever():
@@ -354,5 +355,5 @@ def test_a_unit_that_kills_its_workers_does_not_run_for_ever():
     with pytest.raises(
         InputError, match="'train a' lost its worker 3 times, the last time the worker"
     ):
-        executors.run(plan, set(), Dying(), Observer())
+        threads.run(plan, set(), Dying(), Observer())
     assert seen == ["started", "the worker"] * 3

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark import config, remarks
+from robust_interpretability.benchmark.config import configuration
+from robust_interpretability.benchmark.results import caveats
 from tests.commands import TINY
 
 N = 60
@@ -53,11 +54,11 @@ def tables(**changes: object) -> dict[str, pd.DataFrame]:
     }
 
 
-CONFIG = config.resolve(None, TINY, [])  # manifold attack 1.5, evaluation 0.4
+CONFIG = configuration.resolve(None, TINY, [])  # manifold attack 1.5, evaluation 0.4
 
 
 def test_nothing_to_remark():
-    found = remarks.build(CONFIG, tables())
+    found = caveats.build(CONFIG, tables())
     assert found.empty
     assert list(found.columns) == ["kind", "network", "text"]
 
@@ -83,10 +84,10 @@ def test_nothing_to_remark():
     ],
 )
 def test_each_remark(change, kind, text):
-    found = remarks.build(CONFIG, tables(**change))
+    found = caveats.build(CONFIG, tables(**change))
     assert found["kind"].tolist() == [kind]
     assert text in found["text"].iloc[0]
 
 
 def test_numbers_just_good_enough():
-    assert remarks.build(CONFIG, tables(accuracy=0.151, change=1.486, kept=30, error=0.0199)).empty
+    assert caveats.build(CONFIG, tables(accuracy=0.151, change=1.486, kept=30, error=0.0199)).empty

@@ -11,14 +11,14 @@ import keras
 import numpy as np
 import pytest
 
-from attacks import autoattack
-from benchmark import robust_accuracy
-from benchmark.flags import autoattack_flags
-from benchmark.robust_accuracy import evaluate, kept_in
-from benchmark.store import Store
-from leaderboard.flags import MEANINGS
-from metrics import statistics
-from models.errors import InputError
+from robust_interpretability.attacks.autoattack import ensemble
+from robust_interpretability.benchmark.robustness import accuracy as robust_accuracy
+from robust_interpretability.benchmark.robustness.accuracy import evaluate, kept_in
+from robust_interpretability.benchmark.robustness.flags import autoattack_flags
+from robust_interpretability.benchmark.units.store import Store
+from robust_interpretability.leaderboard.flags import MEANINGS
+from robust_interpretability.metrics import statistics
+from robust_interpretability.models.errors import InputError
 from tests.attacks.test_autoattack import SHORT, Shaken
 from tests.commands import COMMAND, call
 from tests.conftest import ROOT, linear_model
@@ -29,7 +29,7 @@ N = 120
 @pytest.fixture
 def short(monkeypatch):
     """The ensemble with fewer steps; all else as it is."""
-    monkeypatch.setattr(autoattack, "ensemble", lambda version, norm, classes: SHORT)
+    monkeypatch.setattr(ensemble, "ensemble", lambda version, norm, classes: SHORT)
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,7 @@ MASKED = {
 def test_masked_models_raise_their_flag(name, images, digits_model, monkeypatch):
     before, after, expected = MASKED[name]
     longer = SHORT | {"square": type(SHORT["square"])("linf", 400)}
-    monkeypatch.setattr(autoattack, "ensemble", lambda version, norm, classes: longer)
+    monkeypatch.setattr(ensemble, "ensemble", lambda version, norm, classes: longer)
     model = around(digits_model, before and before(), after and after())
     raised = dict(autoattack_flags(evaluate(model, *images, norm="linf", epsilon=0.1).values, 10))
     assert expected <= set(raised)
@@ -296,14 +296,14 @@ def test_a_radius_is_needed(file):
 SCRIPT = """
 import sys
 import keras, numpy as np
-from models import backend
+from robust_interpretability.models import backend
 backend.configure()
-from attacks import autoattack
+from robust_interpretability.attacks.autoattack import ensemble as autoattack
 from tests.attacks.test_autoattack import RADII, short
 with np.load(sys.argv[2]) as file:
     x, y = file["x"], file["y"]
 model = keras.saving.load_model(sys.argv[1], compile=False)
-found = [autoattack.evaluate(model, x, y, norm=n, epsilon=e, attacks=short(n)).broken_by for n, e in RADII.items()]
+found = [ensemble.evaluate(model, x, y, norm=n, epsilon=e, attacks=short(n)).broken_by for n, e in RADII.items()]
 np.save(sys.argv[3], np.stack(found))
 """
 
@@ -327,6 +327,6 @@ def test_both_backends_give_the_same_verdicts(file, digits, tmp_path):
             arguments, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr[-3000:]
-        verdicts[name] = np.load(out) == autoattack.SURVIVED
+        verdicts[name] = np.load(out) == ensemble.SURVIVED
     assert 0.2 < verdicts["jax"].mean() < 0.9
     assert (verdicts["tensorflow"] == verdicts["jax"]).mean(axis=1).min() >= 0.995

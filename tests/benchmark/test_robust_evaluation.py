@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from benchmark import robust_evaluation
-from benchmark.flags import flags
-from benchmark.robust_evaluation import evaluate
+from robust_interpretability.benchmark.robustness import radii
+from robust_interpretability.benchmark.robustness.flags import flags
+from robust_interpretability.benchmark.robustness.radii import evaluate
 from tests.conftest import linear_model
 
 SHAPE = (2, 2, 1)
@@ -148,5 +148,5 @@ def test_a_rise_with_the_radius_is_flagged_with_the_pair():
 
 
 def test_steps_reach_across_the_ball():
-    _, pgd = robust_evaluation.attacks_at("l2", 0.4, steps=10, losses=["xent"])
+    _, pgd = radii.attacks_at("l2", 0.4, steps=10, losses=["xent"])
     assert pgd.step_size * pgd.steps == pytest.approx(2.5 * 0.4)

@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from benchmark import runner
-from models.errors import InputError
+from robust_interpretability.benchmark.execution import runner
+from robust_interpretability.models.errors import InputError
 
 
 def test_killed_while_its_first_file_was_written(tmp_path):

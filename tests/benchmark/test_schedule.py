@@ -2,9 +2,11 @@
 
 import random
 
-from benchmark import config, datasets, plan
-from benchmark.plan import Unit
-from benchmark.schedule import Schedule, chains
+from robust_interpretability.benchmark.config import configuration
+from robust_interpretability.benchmark.data import datasets
+from robust_interpretability.benchmark.execution.schedule import Schedule, chains
+from robust_interpretability.benchmark.units import plan
+from robust_interpretability.benchmark.units.plan import Unit
 from tests.commands import TINY
 
 
@@ -87,7 +89,7 @@ def test_given_back_it_comes_first():
 
 
 def test_every_unit_of_a_plan_once_after_what_it_needs_whatever_is_lost(digits):
-    work = plan.build(config.resolve(None, TINY, []), datasets.describe("digits"))
+    work = plan.build(configuration.resolve(None, TINY, []), datasets.describe("digits"))
     rng, schedule = random.Random(0), Schedule(work.units, ())
     running: list[tuple[str, Unit]] = []
     finished: list[str] = []

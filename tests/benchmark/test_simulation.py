@@ -2,9 +2,9 @@
 
 import pytest
 
-from benchmark import simulation
-from benchmark.plan import Plan, Unit
-from models.errors import InputError
+from robust_interpretability.benchmark.execution import simulation
+from robust_interpretability.benchmark.units.plan import Plan, Unit
+from robust_interpretability.models.errors import InputError
 from tests.commands import TINY, call
 
 

@@ -7,10 +7,10 @@ import os
 import numpy as np
 import pytest
 
-from benchmark import store
-from benchmark.plan import Unit
-from benchmark.store import Result, Store
-from models.errors import InputError
+from robust_interpretability.benchmark.units import store
+from robust_interpretability.benchmark.units.plan import Unit
+from robust_interpretability.benchmark.units.store import Result, Store
+from robust_interpretability.models.errors import InputError
 
 UNIT = Unit("train", "l2-0.5-xent seed 0", {"a": 1}, (), 0, 0)
 RESULT = Result({"accuracy": 0.1 + 0.2}, {"x": np.arange(5)})

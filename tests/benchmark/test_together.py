@@ -4,12 +4,12 @@ import keras
 import numpy as np
 import pytest
 
-import models
-from benchmark.together import WAYS, train_together
-from benchmark.training import Mask, train
-from metrics import ranking
-from models import backend
-from models.errors import InputError
+from robust_interpretability import models
+from robust_interpretability.benchmark.training.batched import WAYS, train_together
+from robust_interpretability.benchmark.training.classifier import Mask, train
+from robust_interpretability.metrics import ranking
+from robust_interpretability.models import backend
+from robust_interpretability.models.errors import InputError
 
 SEEDS = (3, 4, 5)
 OPTIONS = {"epochs": 2, "batch_size": 50, "learning_rate": 2e-3}

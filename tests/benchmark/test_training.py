@@ -4,13 +4,19 @@ import keras
 import numpy as np
 import pytest
 
-import models
-from attacks import Attack, run
-from benchmark.adam import Adam, adam_start, adam_step
-from benchmark.training import Kind, Mask, fit, predicted_classes, train
-from metrics import ranking
-from models.errors import InputError
-from models.functional import predict, program, state
+from robust_interpretability import models
+from robust_interpretability.attacks import Attack, run
+from robust_interpretability.benchmark.training.adam import Adam, adam_start, adam_step
+from robust_interpretability.benchmark.training.classifier import (
+    Kind,
+    Mask,
+    fit,
+    predicted_classes,
+    train,
+)
+from robust_interpretability.metrics import ranking
+from robust_interpretability.models.errors import InputError
+from robust_interpretability.models.functional import predict, program, state
 
 
 def build(seed=0):

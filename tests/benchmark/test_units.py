@@ -4,19 +4,25 @@ import dataclasses
 
 import numpy as np
 
-from benchmark import config, datasets, executors, plan, together, units
-from benchmark.context import Context
-from benchmark.store import Store
-from models import backend, functional
+from robust_interpretability.benchmark.config import configuration
+from robust_interpretability.benchmark.data import datasets
+from robust_interpretability.benchmark.execution import threads
+from robust_interpretability.benchmark.training import batched
+from robust_interpretability.benchmark.units import kinds, plan
+from robust_interpretability.benchmark.units.context import Context
+from robust_interpretability.benchmark.units.store import Store
+from robust_interpretability.models import backend, functional
 from tests.commands import TINY
 
 
 def hits(data: datasets.Dataset, *assignments: str) -> list[int]:
     """Of the networks retrained on pixels kept at random: no base model is needed."""
-    work = plan.build(config.resolve(None, TINY, ["retraining.epochs=30", *assignments]), data.info)
+    work = plan.build(
+        configuration.resolve(None, TINY, ["retraining.epochs=30", *assignments]), data.info
+    )
     context = Context(work, None, data)
     random = list(work.of("retrain", attribution=plan.BASELINE, mode="kar", fraction=0.7))
-    return [units.perform([unit], context)[0].values["hits"] for unit in random]
+    return [kinds.perform([unit], context)[0].values["hits"] for unit in random]
 
 
 def test_masks_alone_tell_nothing_of_the_pixels(digits):
@@ -41,7 +47,7 @@ def test_masks_alone_tell_nothing_of_the_pixels(digits):
 
 def test_what_is_seen_is_part_of_the_key(digits):
     def keys(*assignments: str) -> set[str]:
-        work = plan.build(config.resolve(None, TINY, list(assignments)), digits.info)
+        work = plan.build(configuration.resolve(None, TINY, list(assignments)), digits.info)
         return {u.key for u in work.of("retrain")}
 
     assert not keys() & keys("retraining.content=mask")
@@ -51,7 +57,8 @@ def test_what_is_seen_is_part_of_the_key(digits):
 def test_several_at_once_end_with_the_same_results(digits, tmp_path, monkeypatch):
     """Retrainings that share their ranks, done together by an executor, in each way of the backend."""
     work = plan.build(
-        config.resolve(None, TINY, ["data.train_limit=1200", "data.test_limit=597"]), digits.info
+        configuration.resolve(None, TINY, ["data.train_limit=1200", "data.test_limit=597"]),
+        digits.info,
     )
     chosen = tuple(
         u for u in work.of("retrain", attribution=plan.BASELINE) if u.spec["repeat"] == 0
@@ -60,15 +67,15 @@ def test_several_at_once_end_with_the_same_results(digits, tmp_path, monkeypatch
     together_seen = []
 
     def hits(way: str, at_once: int) -> list[dict]:
-        monkeypatch.setattr(together, "chosen", lambda: (way, at_once))
+        monkeypatch.setattr(batched, "chosen", lambda: (way, at_once))
 
         def work(some, context):
             together_seen.append(len(some))
-            return units.perform(some, context)
+            return kinds.perform(some, context)
 
         store = Store(tmp_path / f"{way}{at_once}")
-        pool = executors.Threads(1, store, Context(part, store, digits), work)
-        executors.run(part, set(), pool, Quiet())
+        pool = threads.Threads(1, store, Context(part, store, digits), work)
+        threads.run(part, set(), pool, Quiet())
         return [store.values(u) for u in chosen]
 
     alone = hits("one", 1)
@@ -94,7 +101,7 @@ def test_units_of_one_shape_are_traced_once(digits, monkeypatch):
         "training.epochs=1",
         "retraining.epochs=1",
     ]
-    work = plan.build(config.resolve(None, TINY, limits), digits.info)
+    work = plan.build(configuration.resolve(None, TINY, limits), digits.info)
     context = Context(work, None, digits)
     attacked = [
         u
@@ -104,7 +111,7 @@ def test_units_of_one_shape_are_traced_once(digits, monkeypatch):
     retrained = list(work.of("retrain", attribution=plan.BASELINE))
     assert (len(attacked), len(retrained)) == (2, 8)
     for unit in (*attacked, *retrained):
-        units.perform([unit], context)
+        kinds.perform([unit], context)
     traces = {key[1:]: traced(compiled) for key, (compiled, _) in functional._programs.items()}
     assert (
         len([key for key in traces if key[0] == "train"]) == 2

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-import models
-from benchmark.vae_gan_training import fit_vae_gan
-from metrics import manifold
+from robust_interpretability import models
+from robust_interpretability.benchmark.training.vae_gan import fit_vae_gan
+from robust_interpretability.metrics import manifold
 
 
 def test_reconstructs_digits_and_is_seeded(digits):

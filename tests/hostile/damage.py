@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from models.untrusted import Refused, configuration, graph, weights
+from robust_interpretability.models.untrusted import Refused
+from robust_interpretability.models.untrusted.format import configuration, weights
+from robust_interpretability.models.untrusted.layers import graph
 
 
 def damage(content: bytes, draw: np.random.Generator) -> bytes:

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from keras import layers
 
-from models import untrusted
-from models.untrusted import Limits, Refused, child, probe
-from models.untrusted.build import fingerprint
+from robust_interpretability.models import untrusted
+from robust_interpretability.models.untrusted import Limits, Refused
+from robust_interpretability.models.untrusted.layers.build import fingerprint
+from robust_interpretability.models.untrusted.sandbox import child, trial
 from tests.hostile import building, corpus_config, corpus_weights
 from tests.hostile.building import CLASSES, HONEST, SHAPE, layer, nothing_left_running, saved
 from tests.hostile.corpus import CASES
@@ -240,7 +241,7 @@ def test_a_file_larger_than_accepted_is_not_copied(tmp_path):
 )
 def test_a_model_whose_logits_depend_on_the_batch_is_told(last):
     with pytest.raises(Refused, match="depend on the rest of the batch"):
-        probe.probe(_with_last(last(), layers.Rescaling(10.0, -1.0)), IMAGES, CLASSES)
+        trial.probe(_with_last(last(), layers.Rescaling(10.0, -1.0)), IMAGES, CLASSES)
 
 
 def test_a_normalisation_in_training_mode_depends_on_the_batch():
@@ -249,4 +250,4 @@ def test_a_normalisation_in_training_mode_depends_on_the_batch():
             return x - keras.ops.mean(x, axis=0)
 
     with pytest.raises(Refused, match="depend on the rest of the batch"):
-        probe.probe(_with_last(Mixed()), IMAGES, CLASSES)
+        trial.probe(_with_last(Mixed()), IMAGES, CLASSES)

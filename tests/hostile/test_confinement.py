@@ -12,8 +12,8 @@ import time
 import psutil
 import pytest
 
-from models.untrusted import confinement
-from models.untrusted.confinement import Limits, confined
+from robust_interpretability.models.untrusted.sandbox import confinement
+from robust_interpretability.models.untrusted.sandbox.confinement import Limits, confined
 from tests.hostile.building import nothing_left_running
 
 SMALL = Limits(
@@ -142,7 +142,7 @@ def test_what_it_writes_is_bounded(name, file, tmp_path):
 
 def test_it_dies_with_its_parent(tmp_path):
     script = (
-        "from models.untrusted.confinement import confined; from pathlib import Path; import"
+        "from robust_interpretability.models.untrusted.sandbox.confinement import confined; from pathlib import Path; import"
         " sys;confined('tests.hostile.payloads', ['sleep'], folder=Path(sys.argv[1]),"
         " outputs=['result.json'])"
     )

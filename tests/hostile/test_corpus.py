@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from models.untrusted import Refused, child
+from robust_interpretability.models.untrusted import Refused
+from robust_interpretability.models.untrusted.sandbox import child
 from tests.hostile import corpus_config, corpus_weights
 from tests.hostile.building import CLASSES, SHAPE
 from tests.hostile.corpus import CASES, Trap

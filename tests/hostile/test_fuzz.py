@@ -10,8 +10,11 @@ import os
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from models.untrusted import Refused, archive, child, configuration, document, graph
-from models.untrusted.confinement import Limits, confined
+from robust_interpretability.models.untrusted import Refused
+from robust_interpretability.models.untrusted.format import archive, configuration, strict_json
+from robust_interpretability.models.untrusted.layers import graph
+from robust_interpretability.models.untrusted.sandbox import child
+from robust_interpretability.models.untrusted.sandbox.confinement import Limits, confined
 from tests.hostile.building import CLASSES, SHAPE, members, pack
 from tests.hostile.test_corpus import check_line
 
@@ -155,7 +158,7 @@ def test_changed_configurations(data, name):
 def test_damaged_json(data, name):
     content = data.draw(damaged(members(name)["config.json"]))
     check(lambda: graph.flatten(configuration.read(content), SHAPE, CLASSES))
-    check(lambda: document.check_metadata(data.draw(damaged(members(name)["metadata.json"]))))
+    check(lambda: strict_json.check_metadata(data.draw(damaged(members(name)["metadata.json"]))))
 
 
 def test_damaged_weights_files(tmp_path):

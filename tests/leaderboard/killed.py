@@ -9,7 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-from leaderboard.board import Board
+from robust_interpretability.leaderboard.board import Board
 from tests.leaderboard.made import grid, made
 
 CHANGES = ("replace", "rename", "unlink", "mkdir", "rmdir", "fsync")

@@ -6,9 +6,9 @@ import io
 import numpy as np
 from PIL import Image
 
-from leaderboard import entry as entries
-from leaderboard.card import Card, Training
-from leaderboard.entry import (
+from robust_interpretability.leaderboard import entry as entries
+from robust_interpretability.leaderboard.card import Card, Training
+from robust_interpretability.leaderboard.entry import (
     AfterAttack,
     Attacked,
     Curve,

@@ -1,8 +1,8 @@
 """Boards to look at: as large as a full one, and written by someone who means harm."""
 
-from leaderboard import entry as entries
-from leaderboard.card import Card, Training
-from leaderboard.entry import Entry
+from robust_interpretability.leaderboard import entry as entries
+from robust_interpretability.leaderboard.card import Card, Training
+from robust_interpretability.leaderboard.entry import Entry
 from tests.leaderboard.made import grid, made, track
 
 HARM = "window.harmed = true"

@@ -15,11 +15,11 @@ import pandas as pd
 import pytest
 from cmarkgfm import github_flavored_markdown_to_html
 
-from leaderboard import entry as entries
-from leaderboard import render
-from leaderboard.board import LOCK, PENDING, Board, rendered
-from leaderboard.entry import Model
-from models.errors import InputError
+from robust_interpretability.leaderboard import entry as entries
+from robust_interpretability.leaderboard import render
+from robust_interpretability.leaderboard.board import LOCK, PENDING, Board, rendered
+from robust_interpretability.leaderboard.entry import Model
+from robust_interpretability.models.errors import InputError
 from tests.conftest import ROOT
 from tests.leaderboard.made import grid, made, track
 
@@ -230,7 +230,7 @@ def test_a_disk_without_room_for_a_folder_is_one_line(board, monkeypatch):
     def full(**_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("leaderboard.board.tempfile.mkdtemp", full)
+    monkeypatch.setattr("robust_interpretability.leaderboard.board.tempfile.mkdtemp", full)
     with pytest.raises(InputError, match="the disk is full"):
         board.put([made("new", 0.9)])
     assert contents(board.root) == before

@@ -8,8 +8,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
-from leaderboard.page import page as page_of
-from leaderboard.tradeoff import line
+from robust_interpretability.leaderboard.page import page as page_of
+from robust_interpretability.leaderboard.tradeoff import line
 from tests.leaderboard.many import board, hostile
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")

@@ -3,11 +3,13 @@
 import jsonschema
 import pytest
 
-from benchmark import datasets, submission, tracks
-from benchmark.config import PROTOCOL_VERSION
-from benchmark.plan import networks
-from leaderboard import entry as entries
-from leaderboard.board import Board
+from robust_interpretability.benchmark.config import tracks
+from robust_interpretability.benchmark.config.configuration import PROTOCOL_VERSION
+from robust_interpretability.benchmark.data import datasets
+from robust_interpretability.benchmark.submission import measure
+from robust_interpretability.benchmark.units.plan import networks
+from robust_interpretability.leaderboard import entry as entries
+from robust_interpretability.leaderboard.board import Board
 from tests.conftest import ROOT, needs_tfds
 
 BOARD = ROOT / "leaderboard"
@@ -20,7 +22,7 @@ def found() -> list[entries.Entry]:
 
 
 def test_the_board_is_as_it_should_be():
-    assert submission.check(BOARD) == []
+    assert measure.check(BOARD) == []
 
 
 def test_entries_fit_the_exported_schema(found):

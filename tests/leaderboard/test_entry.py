@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from leaderboard import card as cards
-from leaderboard import entry as entries
-from leaderboard.flags import MEANINGS
-from models.errors import InputError
+from robust_interpretability.leaderboard import card as cards
+from robust_interpretability.leaderboard import entry as entries
+from robust_interpretability.leaderboard.flags import MEANINGS
+from robust_interpretability.models.errors import InputError
 from tests.conftest import ROOT
 from tests.leaderboard.made import made
 

@@ -8,9 +8,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from leaderboard.assets import FOLDER
-from leaderboard.page import number, page
-from leaderboard.tradeoff import headlines
+from robust_interpretability.leaderboard.assets import FOLDER
+from robust_interpretability.leaderboard.page import number, page
+from robust_interpretability.leaderboard.tradeoff import headlines
 from tests.leaderboard.made import grid, made, track
 from tests.leaderboard.many import HARM, board, hostile, large
 

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from leaderboard.tradeoff import headlines, lead, line, ordered, pareto_front, tables
+from robust_interpretability.leaderboard.tradeoff import (
+    headlines,
+    lead,
+    line,
+    ordered,
+    pareto_front,
+    tables,
+)
 from tests.leaderboard.made import grid, made, track
 
 SCORE = "roar_gradient_input"

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from metrics import attributions
-from models.errors import InputError
+from robust_interpretability.metrics import attributions
+from robust_interpretability.models.errors import InputError
 from tests.conftest import linear_model
 
 RNG = np.random.default_rng(3)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from metrics import ranking
-from metrics.ranking import random_ranks, ranks
-from models.errors import InputError
+from robust_interpretability.metrics import ranking
+from robust_interpretability.metrics.ranking import random_ranks, ranks
+from robust_interpretability.models.errors import InputError
 
 
 def test_order_of_importance():

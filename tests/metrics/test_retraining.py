@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import pytest
 
-from benchmark.training import Mask, predicted_classes, train
-from metrics import ranking, statistics
-from metrics.masking import masked, pixel_count
-from metrics.retraining import Curve, kar, roar, score, score_weights
-from models.errors import InputError
+from robust_interpretability.benchmark.training.classifier import Mask, predicted_classes, train
+from robust_interpretability.metrics import ranking, statistics
+from robust_interpretability.metrics.masking import masked, pixel_count
+from robust_interpretability.metrics.retraining import Curve, kar, roar, score, score_weights
+from robust_interpretability.models.errors import InputError
 
 FRACTIONS = (0.1, 0.3, 0.5, 0.7, 0.9)
 
@@ -109,7 +109,7 @@ def order(which: str, n: int, seed: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def known_scores(known):
-    import models
+    from robust_interpretability import models
 
     x, y, x_test, y_test = known
     fill = x.mean(axis=(0, 1, 2)).astype(np.float32) / 255

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from metrics import statistics
-from models.errors import InputError
+from robust_interpretability.metrics import statistics
+from robust_interpretability.models.errors import InputError
 
 WEIGHTS = np.array([0.15, 0.2, 0.2, 0.2, 0.15])
 

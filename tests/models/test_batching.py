@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-import models
-from attacks import Attack, run
-from metrics import attributions
-from models import backend, batching
-from models.functional import predict
+from robust_interpretability import models
+from robust_interpretability.attacks import Attack, run
+from robust_interpretability.metrics import attributions
+from robust_interpretability.models import backend, batching
+from robust_interpretability.models.functional import predict
 
 
 def network():

@@ -1,6 +1,6 @@
 """oneDNN where it is faster, and never against a user's wish."""
 
-import models
+from robust_interpretability import models
 
 
 def chosen(monkeypatch, name: str, own: str | None = None) -> str:

@@ -4,9 +4,10 @@ import keras
 import numpy as np
 import pytest
 
-import models
-from models import backend, layerwise
-from models.functional import logits_of, state
+from robust_interpretability import models
+from robust_interpretability.models import backend
+from robust_interpretability.models import convolution as layerwise
+from robust_interpretability.models.functional import logits_of, state
 
 
 @pytest.mark.parametrize("name", ["mlp", "digits_cnn", "strided_cnn", "mnist_cnn", "cifar_cnn"])

@@ -9,10 +9,10 @@ import keras
 import numpy as np
 import pytest
 
-import models
-from models.checks import check_classifier
-from models.errors import InputError, unknown
-from models.functional import predict, program, state, structure
+from robust_interpretability import models
+from robust_interpretability.models.checks import check_classifier
+from robust_interpretability.models.errors import InputError, unknown
+from robust_interpretability.models.functional import predict, program, state, structure
 
 # name, image shape, classes, number of weights worked out from the protocol's table
 PARAMETERS = [

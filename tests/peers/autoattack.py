@@ -23,8 +23,8 @@ def trained(data: Any, attack: Any) -> Any:
 
     Strong adversaries leave some runs at chance: which ones, rounding decides.
     """
-    import models
-    from benchmark.training import fit, predicted_classes
+    from robust_interpretability import models
+    from robust_interpretability.benchmark.training.classifier import fit, predicted_classes
 
     for seed in range(5):
         model = models.get("strided_cnn")(data.info.shape, data.info.num_classes, seed=seed)
@@ -36,20 +36,18 @@ def trained(data: Any, attack: Any) -> Any:
 
 def ours(path: Path, x: np.ndarray, y: np.ndarray, norm: str, epsilon: float) -> dict[str, Any]:
     """This project's `standard`, with a batch for each of two cores."""
-    import models
+    from robust_interpretability import models
 
     models.choose_kernels("strided_cnn")
-    from models import backend
+    from robust_interpretability.models import backend
 
     backend.configure()
     import keras
 
-    from attacks import autoattack
+    from robust_interpretability.attacks.autoattack import ensemble
 
     model = keras.saving.load_model(path, compile=False)
-    found = autoattack.evaluate(
-        model, x, y, norm=norm, epsilon=epsilon, threads=2, batch_size=BATCH
-    )
+    found = ensemble.evaluate(model, x, y, norm=norm, epsilon=epsilon, threads=2, batch_size=BATCH)
     broken = found.broken_by
     attacks = [
         {
@@ -59,7 +57,7 @@ def ours(path: Path, x: np.ndarray, y: np.ndarray, norm: str, epsilon: float) ->
         }
         for number, name in enumerate(NAMES, 1)
     ]
-    clean = float((broken != autoattack.MISCLASSIFIED).mean())
+    clean = float((broken != ensemble.MISCLASSIFIED).mean())
     return {
         "clean": clean,
         "attacks": attacks,
@@ -119,15 +117,16 @@ def theirs(
 
 def alone(model: Any, x: np.ndarray, y: np.ndarray, norm: str, epsilon: float) -> dict[str, float]:
     """Accuracy under PGD-40 (cross-entropy, step 2.5 radii over 40) and under each attack of `standard` by itself."""
-    from attacks import Attack, autoattack, run
+    from robust_interpretability.attacks import Attack, run
+    from robust_interpretability.attacks.autoattack import ensemble
 
     pgd = Attack("pgd", norm, epsilon, steps=40, step_size=2.5 * epsilon / 40)
-    found = {"pgd-40": float((autoattack.predicted(model, run(pgd, model, x, y)) == y).mean())}
-    for name, attack in autoattack.ensemble("standard", norm, int(model.output_shape[-1])).items():
-        verdicts = autoattack.evaluate(
+    found = {"pgd-40": float((ensemble.predicted(model, run(pgd, model, x, y)) == y).mean())}
+    for name, attack in ensemble.ensemble("standard", norm, int(model.output_shape[-1])).items():
+        verdicts = ensemble.evaluate(
             model, x, y, norm=norm, epsilon=epsilon, threads=2, attacks={name: attack}
         )
-        found[name] = float((verdicts.broken_by == autoattack.SURVIVED).mean())
+        found[name] = float((verdicts.broken_by == ensemble.SURVIVED).mean())
     return found
 
 

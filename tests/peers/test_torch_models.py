@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-import models
-from models.functional import predict
+from robust_interpretability import models
+from robust_interpretability.models.functional import predict
 
 NETWORKS = [
     ("digits_cnn", (8, 8, 1)),

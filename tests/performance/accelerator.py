@@ -18,14 +18,15 @@ from typing import Any
 import keras
 import numpy as np
 
-import models
-from attacks.attack import Attack
-from attacks.attack import run as run_attack
-from benchmark import datasets, environment
-from benchmark.together import WAYS, train_together
-from benchmark.training import Mask, train
-from metrics import attributions, ranking
-from models import backend, batching
+from robust_interpretability import models
+from robust_interpretability.attacks.attack import Attack
+from robust_interpretability.attacks.attack import run as run_attack
+from robust_interpretability.benchmark import environment
+from robust_interpretability.benchmark.data import datasets
+from robust_interpretability.benchmark.training.batched import WAYS, train_together
+from robust_interpretability.benchmark.training.classifier import Mask, train
+from robust_interpretability.metrics import attributions, ranking
+from robust_interpretability.models import backend, batching
 from tests.performance.cases import BATCH, CASES
 from tests.performance.floor import measure
 

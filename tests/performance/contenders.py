@@ -72,10 +72,10 @@ def prepared(who: str, what: str, network: str, folder: Path) -> Any:
     """A contender's work: a function that does it once and returns what it tells (its own `seconds`, if it likes)."""
     os.environ.pop(ONEDNN, None)  # the tests' own choice; TensorFlow is not imported yet
     if who == "ours":
-        import models
+        from robust_interpretability import models
 
         models.choose_kernels(network)
-        from models import backend
+        from robust_interpretability.models import backend
 
         backend.configure(1 if what == "floor" else None)
         from tests.performance import ours

@@ -8,10 +8,10 @@ from typing import Any
 import keras
 import numpy as np
 
-import models
-from benchmark.training import train
-from models import backend
-from models.batching import to_device
+from robust_interpretability import models
+from robust_interpretability.benchmark.training.classifier import train
+from robust_interpretability.models import backend
+from robust_interpretability.models.batching import to_device
 from tests.performance.cases import BATCH, CASES, load
 
 TURNS = 5

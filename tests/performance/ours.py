@@ -8,17 +8,17 @@ from pathlib import Path
 import keras
 import numpy as np
 
-import models
-from attacks import queue, randomness
-from attacks.apgd import Apgd
-from attacks.attack import Attack
-from attacks.attack import run as run_attack
-from benchmark.executors import default_workers
-from benchmark.training import Mask, predicted_classes, train
-from benchmark.vae_gan_training import fit_vae_gan
-from metrics import attributions, ranking
-from models.batching import to_device
-from models.functional import predict
+from robust_interpretability import models
+from robust_interpretability.attacks.attack import Attack
+from robust_interpretability.attacks.attack import run as run_attack
+from robust_interpretability.attacks.autoattack import queue, randomness
+from robust_interpretability.attacks.autoattack.apgd import Apgd
+from robust_interpretability.benchmark.execution.threads import default_workers
+from robust_interpretability.benchmark.training.classifier import Mask, predicted_classes, train
+from robust_interpretability.benchmark.training.vae_gan import fit_vae_gan
+from robust_interpretability.metrics import attributions, ranking
+from robust_interpretability.models.batching import to_device
+from robust_interpretability.models.functional import predict
 from tests.performance import floor as floors
 from tests.performance.cases import BATCH, CASES, EPSILON, FRACTIONS, STEP_SIZE, STEPS, load, many
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-import models
+from robust_interpretability import models
 from tests.peers.attacks import PEERS, torch_apgd
 from tests.performance.cases import BATCH, CASES, EPSILON, FRACTIONS, STEP_SIZE, STEPS, load, many
 

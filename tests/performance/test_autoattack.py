@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from attacks.attack import Attack
-from benchmark import datasets
+from robust_interpretability.attacks.attack import Attack
+from robust_interpretability.benchmark.data import datasets
 from tests.conftest import ROOT, needs_tfds
 from tests.peers.autoattack import measured, trained
 from tests.performance.contenders import Contender
@@ -95,15 +95,16 @@ def test_apgd(benchmark, figure, folder, norm):
 
 PROGRAM = """
 import resource, sys
-import models
+from robust_interpretability import models
 models.choose_kernels("strided_cnn")
-from models import backend
+from robust_interpretability.models import backend
 backend.configure()
 import numpy as np
-from attacks import autoattack
-from attacks.apgd import Apgd
-from attacks.square import Square
-from benchmark import datasets, robust_accuracy
+from robust_interpretability.attacks.autoattack import ensemble as autoattack
+from robust_interpretability.attacks.autoattack.apgd import Apgd
+from robust_interpretability.attacks.autoattack.square import Square
+from robust_interpretability.benchmark.data import datasets
+from robust_interpretability.benchmark.robustness import accuracy as robust_accuracy
 autoattack.ensemble = lambda *_: {"apgd-ce": Apgd("linf", steps=5), "square": Square("linf", 20)}
 n = int(sys.argv[1])
 data = datasets.load("mnist", test_limit=10_000)

@@ -13,7 +13,10 @@ import time
 import numpy as np
 import pytest
 
-from benchmark import config, environment, executors, plan, runner
+from robust_interpretability.benchmark import environment
+from robust_interpretability.benchmark.config import configuration
+from robust_interpretability.benchmark.execution import runner, threads
+from robust_interpretability.benchmark.units import plan
 from tests.conftest import ROOT, needs_tfds
 
 SIZES = (1, 2, 4, 8)
@@ -21,15 +24,15 @@ SIZES = (1, 2, 4, 8)
 PROGRAM = """
 import os, resource, sys, time
 os.environ.pop("TF_ENABLE_ONEDNN_OPTS", None)
-import models
+from robust_interpretability import models
 models.choose_kernels("strided_cnn")
-from models import backend
+from robust_interpretability.models import backend
 backend.configure()
 import numpy as np
-from benchmark import datasets
-from benchmark.training import Mask, train
-from metrics import ranking
-from models.batching import to_device
+from robust_interpretability.benchmark.data import datasets
+from robust_interpretability.benchmark.training.classifier import Mask, train
+from robust_interpretability.metrics import ranking
+from robust_interpretability.models.batching import to_device
 what, size = sys.argv[1], int(sys.argv[2])
 images = 1000 * (size if what == "images" else 4)
 data = datasets.load("mnist", train_limit=images)
@@ -101,9 +104,9 @@ def test_two_ray_workers_against_one(benchmark, figure, tmp_path):
 
     Three turns; the medians, and the median, the least and the greatest of the ratios.
     """
-    from benchmark.ray_workers import RayPool
+    from robust_interpretability.benchmark.execution.ray import RayPool
 
-    resolved = config.resolve("quick", None, list(RETRAININGS))
+    resolved = configuration.resolve("quick", None, list(RETRAININGS))
     whole = runner.plan(resolved, None)
     units = tuple(whole.of("retrain", attribution=plan.BASELINE))
     work = plan.Plan(resolved, whole.info, (), units)
@@ -124,7 +127,7 @@ def test_two_ray_workers_against_one(benchmark, figure, tmp_path):
             notice=lambda _: None,
         )
         clock = Clock()
-        executors.run(work, set(), pool, clock)
+        threads.run(work, set(), pool, clock)
         first, last = clock.ended[workers - 1], clock.ended[-workers]  # all at work in between
         return 3600 * (len(clock.ended) - 2 * workers + 1) / (last - first)
 

@@ -9,15 +9,15 @@ from tests.conftest import ROOT, needs_tfds
 
 PROGRAM = """
 import resource, sys
-from models import backend
+from robust_interpretability.models import backend
 backend.configure()
 import keras
-import models
+from robust_interpretability import models
 import numpy as np
-from benchmark import datasets
-from benchmark.training import Mask, predicted_classes, train
-from metrics import attributions, ranking
-from models.batching import to_device
+from robust_interpretability.benchmark.data import datasets
+from robust_interpretability.benchmark.training.classifier import Mask, predicted_classes, train
+from robust_interpretability.metrics import attributions, ranking
+from robust_interpretability.models.batching import to_device
 
 data = datasets.load(sys.argv[2])
 model = models.get("strided_cnn")(data.info.shape, data.info.num_classes, seed=0)

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-import models
-from benchmark import datasets
-from benchmark.training import fit
+from robust_interpretability import models
+from robust_interpretability.benchmark.data import datasets
+from robust_interpretability.benchmark.training.classifier import fit
 from tests.conftest import needs_tfds
 from tests.performance.cases import CASES
 from tests.performance.contenders import Contender

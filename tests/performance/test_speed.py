@@ -7,8 +7,8 @@ import time
 import keras
 import pytest
 
-import models
-from benchmark.training import train
+from robust_interpretability import models
+from robust_interpretability.benchmark.training.classifier import train
 from tests.commands import COMMAND
 from tests.conftest import ROOT
 
@@ -56,8 +56,8 @@ def test_retrainings_side_by_side(benchmark, figure, digits, workers):
     """Images per second of several masked retrainings in threads, as the executor runs them."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from benchmark.training import Mask
-    from metrics import ranking
+    from robust_interpretability.benchmark.training.classifier import Mask
+    from robust_interpretability.metrics import ranking
 
     mask = Mask(
         ranking.random_ranks(digits.x_train.shape[:3], seed=0), 0.3, "roar", digits.channel_means()

@@ -1,0 +1,242 @@
+"""The list of allowed layers, and for each its arguments: a rule for every value, and the default where it is absent.
+
+What is not here is refused. `None` as a rule means: the argument is checked by its companion rule
+and then left out, because it takes no part in inference (initialisers of weights that the file
+brings, regularisers, constraints, seeds, momentum). So the cleaned model says what is computed and
+nothing else, and two files that compute the same agree.
+
+The layers are the usual ones of image classifiers, with the last axis as channels. Left out on
+purpose: everything that runs code from the file or reads files (Lambda, TFSMLayer, StringLookup,
+...), recurrent and embedding layers, wrappers, layers that change training images, and layers whose
+batch axis can be reached through an argument.
+"""
+
+from typing import Any, NamedTuple
+
+from robust_interpretability.models.untrusted.layers.rules import (
+    Rule,
+    activation,
+    choice,
+    constraint,
+    edges,
+    flag,
+    float32,
+    initializer,
+    integer,
+    listed,
+    number,
+    numbers,
+    optional,
+    pair,
+    regularizer,
+    seed,
+    small_text,
+)
+
+
+class Argument(NamedTuple):
+    """One argument of a layer.
+
+    Attributes:
+        rule: Takes the value, returns it clean.
+        default: The value where the configuration has none; `REQUIRED` if it must have one.
+        kept: Whether inference depends on it.
+    """
+
+    rule: Rule
+    default: Any = None
+    kept: bool = True
+
+
+REQUIRED = object()
+
+_LAST: Rule = choice("channels_last")
+_AXIS = integer(-4, 4)
+_PADDING = choice("valid", "same")
+_RATE = number(0, 1)
+_WINDOW = pair(integer(1, 1024))
+
+
+def _unused(rule: Rule, default: Any = None) -> Argument:
+    return Argument(rule, default, kept=False)
+
+
+_COMMON = {
+    "name": _unused(small_text, REQUIRED),
+    "trainable": _unused(flag, True),
+    "dtype": _unused(float32, "float32"),
+}
+_FORMAT = {"data_format": _unused(_LAST, "channels_last")}
+_ZEROS: dict[str, Any] = {
+    "module": "keras.initializers",
+    "class_name": "Zeros",
+    "config": {},
+    "registered_name": None,
+}
+
+
+def _weights(*names: str) -> dict[str, Argument]:
+    """The initializer, regularizer and constraint of each weight."""
+    found = {}
+    for name in names:
+        found[f"{name}_initializer"] = _unused(initializer, _ZEROS)
+        found[f"{name}_regularizer"] = _unused(regularizer)
+        found[f"{name}_constraint"] = _unused(constraint)
+    return found
+
+
+_ACTIVITY = {"activity_regularizer": _unused(regularizer)}
+_DENSE = {
+    "activation": Argument(activation, "linear"),
+    "use_bias": Argument(flag, True),
+} | _ACTIVITY
+_SLIDING = {
+    "kernel_size": Argument(_WINDOW, REQUIRED),
+    "strides": Argument(_WINDOW, [1, 1]),
+    "padding": Argument(_PADDING, "valid"),
+    "dilation_rate": Argument(_WINDOW, [1, 1]),
+}
+_FILTERS = {"filters": Argument(integer(1), REQUIRED)}
+_DEPTH = {"depth_multiplier": Argument(integer(1), 1)}
+_POOLING = {
+    "pool_size": Argument(_WINDOW, REQUIRED),
+    "strides": Argument(optional(_WINDOW)),
+    "padding": Argument(_PADDING, "valid"),
+}
+_GLOBAL = {"keepdims": Argument(flag, False)} | _FORMAT
+_CENTRED = {
+    "epsilon": Argument(number(0, 1), 1e-3),
+    "center": Argument(flag, True),
+    "scale": Argument(flag, True),
+} | _weights("beta", "gamma")
+_NOISE = {"seed": _unused(seed)}
+_DROPOUT = {"rate": Argument(_RATE, REQUIRED)} | _NOISE
+
+LAYERS: dict[str, dict[str, Argument]] = {
+    "Rescaling": {"scale": Argument(numbers, REQUIRED), "offset": Argument(numbers, 0.0)},
+    "Normalization": {
+        "axis": Argument(listed(_AXIS), [-1]),
+        "mean": Argument(optional(numbers)),
+        "variance": Argument(optional(numbers)),
+        "invert": Argument(flag, False),
+    },
+    "Dense": (
+        {"units": Argument(integer(1), REQUIRED), "quantization_config": _unused(choice(None))}
+        | _DENSE
+        | _weights("kernel", "bias")
+    ),
+    "Conv2D": (
+        _FILTERS
+        | _SLIDING
+        | {"groups": Argument(integer(1), 1)}
+        | _DENSE
+        | _FORMAT
+        | _weights("kernel", "bias")
+    ),
+    "DepthwiseConv2D": _DEPTH | _SLIDING | _DENSE | _FORMAT | _weights("depthwise", "bias"),
+    "SeparableConv2D": (
+        _FILTERS | _DEPTH | _SLIDING | _DENSE | _FORMAT | _weights("depthwise", "pointwise", "bias")
+    ),
+    "Conv2DTranspose": (
+        _FILTERS
+        | _SLIDING
+        | {"output_padding": _unused(choice(None))}
+        | _DENSE
+        | _FORMAT
+        | _weights("kernel", "bias")
+    ),
+    "MaxPooling2D": _POOLING | _FORMAT,
+    "AveragePooling2D": _POOLING | _FORMAT,
+    "GlobalMaxPooling2D": _GLOBAL,
+    "GlobalAveragePooling2D": _GLOBAL,
+    "GlobalMaxPooling1D": _GLOBAL,
+    "GlobalAveragePooling1D": _GLOBAL,
+    "Flatten": _FORMAT,
+    "Reshape": {"target_shape": Argument(listed(integer(-1, 1 << 24)), REQUIRED)},
+    "Permute": {"dims": Argument(listed(integer(1, 8)), REQUIRED)},
+    "Activation": {"activation": Argument(activation, REQUIRED)},
+    "ReLU": {
+        "max_value": Argument(optional(number(0))),
+        "negative_slope": Argument(number(0), 0.0),
+        "threshold": Argument(number(0), 0.0),
+    },
+    "LeakyReLU": {"negative_slope": Argument(number(0), 0.3)},
+    "PReLU": {"shared_axes": Argument(optional(listed(integer(1, 4))))} | _weights("alpha"),
+    "ELU": {"alpha": Argument(number(), 1.0)},
+    "Softmax": {"axis": Argument(_AXIS, -1)},
+    "BatchNormalization": (
+        {
+            "axis": Argument(_AXIS, -1),
+            "momentum": _unused(number(0, 1), 0.99),
+            "synchronized": _unused(flag, False),
+            "renorm": _unused(choice(False), False),
+            "renorm_clipping": _unused(choice(None)),
+            "renorm_momentum": _unused(number(0, 1), 0.99),
+            "moving_mean_initializer": _unused(initializer, _ZEROS),
+            "moving_variance_initializer": _unused(initializer, _ZEROS),
+        }
+        | _CENTRED
+    ),
+    "LayerNormalization": (
+        {
+            "axis": Argument(listed(_AXIS), [-1]),
+            "rms_scaling": _unused(choice(False), False),
+        }
+        | _CENTRED
+    ),
+    "GroupNormalization": (
+        {"groups": Argument(integer(-1), 32), "axis": Argument(_AXIS, -1)} | _CENTRED
+    ),
+    "UnitNormalization": {"axis": Argument(listed(_AXIS), [-1])},
+    "Dropout": _DROPOUT | {"noise_shape": _unused(optional(listed(choice(None, 1))))},
+    "AlphaDropout": _DROPOUT | {"noise_shape": _unused(optional(listed(choice(None, 1))))},
+    "SpatialDropout2D": _DROPOUT | _FORMAT,
+    "GaussianDropout": _DROPOUT,
+    "GaussianNoise": {"stddev": Argument(_RATE, REQUIRED)} | _NOISE,
+    "Add": {},
+    "Subtract": {},
+    "Multiply": {},
+    "Average": {},
+    "Maximum": {},
+    "Minimum": {},
+    "Concatenate": {"axis": Argument(_AXIS, -1)},
+    "Dot": {"axes": Argument(pair(_AXIS), REQUIRED), "normalize": Argument(flag, False)},
+    "ZeroPadding2D": {"padding": Argument(edges, [[1, 1], [1, 1]])} | _FORMAT,
+    "Cropping2D": {"cropping": Argument(edges, [[0, 0], [0, 0]])} | _FORMAT,
+    "UpSampling2D": (
+        {
+            "size": Argument(pair(integer(1, 64)), [2, 2]),
+            "interpolation": Argument(choice("nearest", "bilinear"), "nearest"),
+        }
+        | _FORMAT
+    ),
+    "MultiHeadAttention": (
+        {
+            "num_heads": Argument(integer(1, 1024), REQUIRED),
+            "key_dim": Argument(integer(1), REQUIRED),
+            "value_dim": Argument(optional(integer(1))),
+            "dropout": _unused(_RATE, 0.0),
+            "use_bias": Argument(flag, True),
+            "output_shape": Argument(optional(listed(integer(1), 1))),
+            "attention_axes": _unused(choice(None, [1])),
+            "use_gate": _unused(choice(False, None), False),
+            "sliding_window": _unused(choice(None)),
+        }
+        | _NOISE
+        | _ACTIVITY
+        | _weights("kernel", "bias")
+    ),
+    "Identity": {},
+}
+"""Every layer that may stand in a model, but for its inputs, by class name of `keras.layers`."""
+
+LAYERS = {name: _COMMON | arguments for name, arguments in LAYERS.items()}
+
+MODELS = {
+    "Sequential": ("keras", "keras.models"),
+    "Functional": ("keras.src.models.functional", "keras.models", "keras"),
+}
+"""The two kinds of model, and the modules under which Keras 3 saves them."""
+
+MERGING = ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate", "Dot")
+"""Layers that take a list of tensors."""

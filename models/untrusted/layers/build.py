@@ -1,0 +1,107 @@
+"""From a graph and its arrays to a Keras model; nothing of the submitted file is left but numbers and argument values.
+
+Keras' own deserialiser is not used: layers are made by calling their classes with clean arguments,
+and the graph is made by calling the layers. This runs twice, in the confined process and in the
+caller's.
+"""
+
+import hashlib
+from operator import attrgetter
+
+import keras
+import numpy as np
+
+from robust_interpretability.models.untrusted.format.configuration import refuse, snake
+from robust_interpretability.models.untrusted.layers.allowed import MERGING
+from robust_interpretability.models.untrusted.layers.graph import Call, Graph
+from robust_interpretability.models.untrusted.refusal import Refused, one_line
+
+
+def _connect(graph: Graph) -> tuple[keras.Model, list[keras.Layer]]:
+    layers = [
+        getattr(keras.layers, part.class_name)(
+            **part.arguments, name=f"{snake(part.class_name)}_{i}", dtype="float32"
+        )
+        for i, part in enumerate(graph.parts)
+    ]
+    tensors = [keras.Input(graph.input_shape, dtype="float32", name="pixels")]
+    for call in graph.calls:
+        part = graph.parts[call.layer]
+        try:
+            tensor = _call(
+                layers[call.layer], part.class_name, [tensors[i] for i in call.inputs], call
+            )
+        except Exception as error:
+            raise refuse(
+                f"{part.label} cannot be built:"
+                f" {one_line(str(error).strip() or type(error).__name__)}"
+            ) from None
+        if tuple(tensor.shape) != (None, *call.shape):
+            raise refuse(
+                f"{part.label} has shape {tuple(tensor.shape)} in Keras, not {(None, *call.shape)}."
+            )
+        tensors.append(tensor)
+    return keras.Model(tensors[0], tensors[-1], name="submitted"), layers
+
+
+def _call(layer: keras.Layer, class_name: str, inputs: list, call: Call) -> keras.KerasTensor:
+    if class_name in MERGING:
+        return layer(inputs)
+    return layer(*inputs, **call.options)
+
+
+def build(graph: Graph, arrays: list[np.ndarray]) -> keras.Model:
+    """Builds a graph in Keras and gives it its weights. The caller holds `models.KERAS_LOCK` where threads share Keras.
+
+    Args:
+        graph: The graph.
+        arrays: One array for each of `graph.arrays()`.
+
+    Returns:
+        The model.
+
+    Raises:
+        Refused: Keras does not build it, or has other weights in it than the graph says.
+    """
+    try:
+        model, layers = _connect(graph)
+    except (ValueError, TypeError) as error:
+        if isinstance(error, Refused):
+            raise
+        raise refuse(f"the model cannot be built: {one_line(str(error).strip())}") from None
+    of = {part.group: layer for part, layer in zip(graph.parts, layers, strict=True)}
+    given = 0
+    for (part, variable), array in zip(graph.arrays(), arrays, strict=True):
+        weight = attrgetter(variable.attribute)(of[part.group])
+        if tuple(weight.shape) != variable.shape or array.shape != variable.shape:
+            raise refuse(
+                f"{part.label}: {variable.attribute} has shape {tuple(weight.shape)}, not"
+                f" {variable.shape}."
+            )
+        weight.assign(array)
+        given += 1
+    for part, layer in zip(graph.parts, layers, strict=True):
+        if part.class_name == "Normalization" and part.variables:
+            layer.finalize_state()
+    floats = sum(
+        keras.backend.standardize_dtype(weight.dtype) == "float32" for weight in model.variables
+    )
+    if floats != given:
+        raise refuse(f"the model has {floats} weights in Keras, not {given}.")
+    return model
+
+
+def fingerprint(graph: Graph, arrays: list[np.ndarray]) -> str:
+    """SHA-256 of what a model computes: its canonical graph, and its weights as little-endian float32 in order.
+
+    Args:
+        graph: The graph.
+        arrays: One array for each of `graph.arrays()`.
+
+    Returns:
+        The hexadecimal digest.
+    """
+    digest = hashlib.sha256(graph.canonical().encode())
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array, "<f4").data)
+    return digest.hexdigest()

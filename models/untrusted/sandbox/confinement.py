@@ -1,0 +1,199 @@
+"""Runs a module of ours in a process that can do nothing but compute: the outside of the confinement.
+
+The process cannot reach a network, start a process or a program, open any file for writing, or
+outlive its limits or this process. It writes results through descriptors that are open before it is
+locked in, so what it can put on disk is bounded too. Linux only: seccomp is what denies these
+things, and without it nothing is run.
+
+Reading is not restricted: a process that can send nothing anywhere but into its few outputs gains
+little by it, and everything it puts out is taken as hostile.
+"""
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import robust_interpretability
+from robust_interpretability.models.untrusted.refusal import Refused
+
+_ROOT = Path(robust_interpretability.__file__).resolve().parent.parent
+_CAGE = Path(__file__).resolve().parent / "cage.py"
+
+
+class Limits(NamedTuple):
+    """What a confined process may use. The defaults let every model within the caps of `graph.py` pass.
+
+    Attributes:
+        memory_bytes: Address space. TensorFlow needs 2.2 GiB before the model.
+        cpu_seconds: Processor time, of all threads together. Importing TensorFlow takes 5 to 10.
+        wall_seconds: Time by the clock.
+        file_bytes: Size of any one output; the weights of the largest model are 191 MiB.
+        open_files: Descriptors open at once.
+    """
+
+    memory_bytes: int = 8 << 30
+    cpu_seconds: int = 900
+    wall_seconds: float = 900.0
+    file_bytes: int = 256 << 20
+    open_files: int = 256
+
+
+DEFAULT_LIMITS = Limits()
+
+
+class Completed(NamedTuple):
+    """How a confined process ended.
+
+    Attributes:
+        returncode: Its exit status; minus the signal that ended it.
+        timed_out: Whether it was killed because its time by the clock was over.
+        confinement: The locks that held it.
+        log: The end of what it printed, at most 4,000 bytes; hostile text.
+    """
+
+    returncode: int
+    timed_out: bool
+    confinement: list[str]
+    log: str
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """A fresh environment: the caller's secrets stay here, and every library runs small and on the processor."""
+    kept = {
+        name: os.environ[name] for name in ("LD_LIBRARY_PATH", "SYSTEMROOT") if name in os.environ
+    }
+    path = [str(_ROOT), *(entry for entry in sys.path if entry and Path(entry).is_absolute())]
+    return kept | {
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+        "KERAS_HOME": str(folder),
+        "MPLCONFIGDIR": str(folder),
+        "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "tensorflow"),
+        "LANG": "C.UTF-8",
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys(path)),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUTF8": "1",
+        "PYTHONHASHSEED": "0",
+        "CUDA_VISIBLE_DEVICES": "-1",
+        "JAX_PLATFORMS": "cpu",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "TF_NUM_INTRAOP_THREADS": "2",
+        "TF_NUM_INTEROP_THREADS": "2",
+        "OMP_NUM_THREADS": "2",
+        "OPENBLAS_NUM_THREADS": "2",
+        "MALLOC_ARENA_MAX": "2",
+        "HDF5_USE_FILE_LOCKING": "FALSE",
+    }
+
+
+def _report(descriptor: int, deadline: float) -> list[str]:
+    """The locks that hold, from a process that has not yet touched anything hostile."""
+    text = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(descriptor, selectors.EVENT_READ)
+        while selector.select(max(0.0, deadline - time.monotonic())):
+            part = os.read(descriptor, 4096)
+            if not part or len(text) > 4096:
+                break
+            text += part
+    try:
+        return [str(name) for name in json.loads(text)]
+    except ValueError:
+        return []
+
+
+def _end(process: subprocess.Popen) -> None:
+    """Kills the process and its group, and waits for it."""
+    if process.returncode is None:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            process.kill()
+        process.wait()
+
+
+def confined(
+    module: str,
+    arguments: list[Any],
+    *,
+    folder: Path,
+    outputs: Sequence[str] = (),
+    limits: Limits = DEFAULT_LIMITS,
+) -> Completed:
+    """Runs `module.main(arguments, outputs)` confined.
+
+    Args:
+        module: An importable module with a function `main(arguments, outputs)`, where `outputs`
+            maps names to open descriptors. It is imported inside the confinement.
+        arguments: JSON values for it.
+        folder: An existing empty folder: its working folder, and where the outputs and `log.txt`
+            come to lie.
+        outputs: Names of the files that it may write.
+        limits: What it may use.
+
+    Returns:
+        How it ended. Everything in the folder is hostile.
+
+    Raises:
+        Refused: This machine cannot confine a process.
+    """
+    if sys.platform != "linux":
+        raise Refused(
+            "Submitted models are loaded on Linux only: other systems cannot confine the process"
+            " that does it."
+        )
+    deadline = time.monotonic() + limits.wall_seconds
+    create = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    descriptors = {name: os.open(folder / name, create, 0o600) for name in [*outputs, "log.txt"]}
+    log = descriptors.pop("log.txt")
+    read, write = os.pipe()
+    order = {
+        "module": module,
+        "arguments": arguments,
+        "outputs": descriptors,
+        "report": write,
+        "parent": os.getpid(),
+        "limits": limits._asdict(),
+    }
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-s", "-B", str(_CAGE), json.dumps(order)],
+            cwd=folder,
+            env=_environment(folder),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=[write, *descriptors.values()],
+            start_new_session=True,
+        )
+        timed_out = False
+        try:
+            os.close(write)
+            write = -1
+            held = _report(read, deadline)
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            timed_out = True
+        finally:
+            _end(process)
+    finally:
+        for descriptor in (read, write, log, *descriptors.values()):
+            if descriptor >= 0:
+                os.close(descriptor)
+    if "seccomp" not in held and not timed_out:
+        raise Refused(
+            "Submitted models cannot be loaded here: the process that does it cannot be confined"
+            " (no seccomp)."
+        )
+    with (folder / "log.txt").open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - 4000))
+        text = file.read().decode("utf-8", "replace")
+    return Completed(process.returncode, timed_out, held, text)

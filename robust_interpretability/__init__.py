@@ -1,0 +1,1 @@
+"""Is a robust image classifier also an interpretable one?"""
