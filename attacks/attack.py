@@ -1,43 +1,50 @@
 """An attack with its hyperparameters, and how to run it on arrays."""
 
 import dataclasses
-import functools
 import inspect
 import math
+import sys
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 import keras
 import numpy as np
 from keras import ops
 
-from robust_interpretability.attacks import LOSSES, MORE_LOSSES, NORMS, RANDOM, TARGETED_LOSSES, get
+from robust_interpretability.attacks import check_norm, get, losses
 from robust_interpretability.models import backend
 from robust_interpretability.models.batching import in_batches
 from robust_interpretability.models.checks import check_images, check_labels
 from robust_interpretability.models.errors import InputError, unknown
 from robust_interpretability.models.functional import State, logits_of, pixels, program, state
+from robust_interpretability.models.types import Array, Tensor
 
 
 @dataclasses.dataclass(frozen=True)
 class Attack:
     """An attack and its hyperparameters; hashable.
 
+    Every hyperparameter is checked against the signature of the attack's function. `Attack.create`
+    takes them all as keywords, whether they have a field here or not.
+
     Attributes:
         name: A key of `ATTACKS`.
         norm: `"l2"` or `"linf"`.
         epsilon: Radius in pixel units ([0, 1]), at least 0.
         loss: `"xent"`, `"cw"`, `"margin"` or `"dlr"`; for APGD also `"margin-targeted"` or
-            `"dlr-targeted"`. Attacks that have a loss of their own (FAB, Square, DeepFool, CW-L2)
-            do not use it.
-        steps: Gradient steps of a run; of Square, queries; of CW-L2, steps for each of its
-            constants. As many as the attack's function takes by itself where not given.
-        step_size: Length of one step in pixel units (PGD, momentum FGSM).
+            `"dlr-targeted"`. FAB, Square, DeepFool and CW-L2 have a loss that cannot be chosen.
+        steps: Gradient steps of a run; for Square, queries; for CW-L2, steps for each of its
+            constants. None: the default of the attack's function, or 1 if it takes no steps.
+        step_size: Length of one step in pixel units (PGD, momentum FGSM). None: relative to the
+            radius, as the attack's function says.
         random_start: Whether to start from a random point of the ball (PGD).
         restarts: Number of runs (PGD, APGD, FAB, Square).
+        more: Further keyword arguments of the attack's function, `(name, value)` pairs; the values
+            are hashable.
 
     Raises:
-        InputError: A name is unknown or a value out of its range.
+        InputError: An unknown name, an option that the attack does not have, or a value out of its
+            range.
     """
 
     name: str
@@ -45,85 +52,143 @@ class Attack:
     epsilon: float
     loss: str = "xent"
     steps: int = cast(int, None)
-    step_size: float = 1.0
+    step_size: float | None = None
     random_start: bool = False
     restarts: int = 1
+    more: tuple[tuple[str, object], ...] = ()
 
     def __post_init__(self) -> None:
-        own = inspect.signature(get(self.name)).parameters.get("steps")
+        known = self._parameters()
         if self.steps is None:
-            object.__setattr__(self, "steps", own.default if own else 1)
-        if self.norm not in NORMS:
-            raise unknown("norm", self.norm, NORMS)
-        known = (*LOSSES, *MORE_LOSSES, *(TARGETED_LOSSES if self.name == "apgd" else ()))
-        if self.loss not in known:
-            raise unknown("attack loss", self.loss, known)
+            steps = known["steps"].default if "steps" in known else 1
+            object.__setattr__(self, "steps", steps)
+        self._check_options(known)
+        check_norm(self.norm)
         for field in ("epsilon", "step_size"):
             value = getattr(self, field)
-            if not (math.isfinite(value) and value >= 0):
+            if value is not None and not (math.isfinite(value) and value >= 0):
                 raise InputError(
                     f"`{field}` must be a number of at least 0, in pixel units. Received {value}."
                 )
         for field in ("steps", "restarts"):
             if getattr(self, field) < 1:
                 raise InputError(f"`{field}` must be at least 1. Received {getattr(self, field)}.")
-        if self.name == "pgd" and self.restarts > 1 and not self.random_start:
+        if "random_start" in known and self.restarts > 1 and not self.random_start:
             raise InputError(
                 "`restarts` above 1 needs `random_start`: without it every run is the same."
             )
 
+    @classmethod
+    def create(cls, name: str, *, norm: str, epsilon: float, **options: object) -> "Attack":
+        """An attack from any keyword arguments of its function.
+
+        Args:
+            name: A key of `ATTACKS`.
+            norm: `"l2"` or `"linf"`.
+            epsilon: Radius in pixel units, at least 0.
+            **options: The attack's further options, as `steps=40` or `decay=0.9`.
+
+        Raises:
+            InputError: As `Attack`.
+        """
+        fields = {field.name for field in dataclasses.fields(cls)}
+        own = {option: value for option, value in options.items() if option in fields}
+        more = sorted(options.keys() - fields)
+        attack = cls(name, norm, epsilon, more=tuple((option, options[option]) for option in more))
+        return dataclasses.replace(attack, **own)
+
+    def _parameters(self) -> dict[str, inspect.Parameter]:
+        """The keyword arguments of the attack's function."""
+        parameters = inspect.signature(get(self.name)).parameters
+        return {name: p for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
+
+    def _check_options(self, known: dict[str, inspect.Parameter]) -> None:
+        """Refuses what the attack's function does not take.
+
+        A field at its default says nothing, and one step is what an attack without steps does.
+        """
+        changed = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name not in ("name", "more")
+            and getattr(self, field.name) != field.default
+            and not (field.name == "steps" and self.steps == 1)
+        }
+        options = known.keys() - {"key"}
+        for option in (*changed, *dict(self.more)):
+            if option not in options:
+                raise unknown(f"{self.name} option", option, options)
+
+        allowed = getattr(sys.modules[get(self.name).__module__], "LOSSES", losses.UNTARGETED)
+        if "loss" in known and self.loss not in allowed:
+            raise unknown("attack loss", self.loss, allowed)
+        try:
+            hash(self.more)
+        except TypeError:
+            raise InputError(
+                f"An attack's options must be numbers or text. Received {dict(self.more)}."
+            ) from None
+
+    @property
+    def is_random(self) -> bool:
+        """Whether it draws at random: it requires a key, or starts at random points."""
+        required = self._parameters()["key"].default is inspect.Parameter.empty
+        return required or self.random_start
+
     def static(self) -> "Attack":
-        """The part that a program is compiled for: radius and step size are arguments."""
-        return dataclasses.replace(self, epsilon=0.0, step_size=0.0)
+        """The part that a program is compiled for: radius and step size are its arguments."""
+        step_size = None if self.step_size is None else 0.0
+        return dataclasses.replace(self, epsilon=0.0, step_size=step_size)
 
-    def function(self) -> Callable:
-        """The traceable `(logits, x, y, *, epsilon, step_size, key) -> x_adv`, the other hyperparameters set."""
-        attack = get(self.name)
-        takes = inspect.signature(attack).parameters
-        fixed = {k: v for k, v in dataclasses.asdict(self.static()).items() if k in takes}
-        for argument in ("epsilon", "step_size"):
-            fixed.pop(argument, None)
-        bound = functools.partial(attack, **fixed)
-        if "step_size" in takes:
-            return bound
-        return lambda logits, x, y, *, epsilon, step_size, key: bound(
-            logits, x, y, epsilon=epsilon, key=key
-        )
+    def function(self) -> Callable[..., Tensor]:
+        """The traceable `(logits, x, y, *, epsilon, step_size, key) -> x_adv`.
 
+        All other hyperparameters are set. `step_size` is not used if this attack's is None.
+        """
+        attack, known = get(self.name), self._parameters()
+        arguments = ("epsilon", "step_size", "key")
+        fixed = {
+            option: getattr(self, option)
+            for option in known
+            if option not in arguments and hasattr(self, option)
+        } | dict(self.more)
 
-def _program(static: Attack, model: keras.Model) -> Callable:
-    attack = static.function()
+        def adversarial(
+            logits: Callable[..., Tensor],
+            x: Tensor,
+            y: Tensor,
+            *,
+            epsilon: Tensor,
+            step_size: Tensor,
+            key: Tensor,
+        ) -> Tensor:
+            step = {} if self.step_size is None else {"step_size": step_size}
+            return attack(logits, x, y, epsilon=epsilon, key=key, **step, **fixed)
 
-    def run_batch(
-        trainable: Any, other: Any, x: Any, y: Any, epsilon: Any, step_size: Any, key: Any
-    ) -> Any:
-        logits = logits_of(model, State(trainable, other))
-        return attack(logits, pixels(x), y, epsilon=epsilon, step_size=step_size, key=key)
-
-    return run_batch
+        return adversarial
 
 
 def run(
     attack: Attack,
     model: keras.Model,
-    x: np.ndarray,
-    y: np.ndarray,
+    x: Array,
+    y: Array,
     *,
-    epsilon: np.ndarray | None = None,
+    epsilon: Array | None = None,
     batch_size: int = 500,
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
-) -> np.ndarray:
+) -> Array:
     """Attacks arrays of images.
 
     Args:
         attack: The attack.
         model: A classifier: pixels in [0, 1] to logits.
         x: Images `(n, ...)`, uint8 or floats in [0, 1].
-        y: Labels `(n,)`.
-        epsilon: A radius for each image, `(n,)`, instead of the attack's own.
-        batch_size: Images at a time; without randomness an accelerator may take more. What is drawn
-            at random (`RANDOM`, `random_start`) depends on it and on `seed`.
+        y: Labels `(n,)`, integers.
+        epsilon: Radii in pixel units, one per image `(n,)`, in place of the attack's.
+        batch_size: Images at a time; an accelerator may take more if nothing is drawn at random.
+            What is drawn depends on it and on `seed`.
         seed: Seed of what is drawn at random.
         progress: Called with the number of images done after each batch.
 
@@ -135,30 +200,45 @@ def run(
     """
     check_images(x)
     check_labels(y, len(x), int(model.output_shape[-1]))
-    radii = (
-        np.full(len(x), attack.epsilon, np.float32)
-        if epsilon is None
-        else np.asarray(epsilon, np.float32)
-    )
+    radii = np.full(len(x), attack.epsilon, np.float32)
+    if epsilon is not None:
+        radii = np.asarray(epsilon, np.float32)
     if radii.shape != (len(x),) or not (np.isfinite(radii).all() and (radii >= 0).all()):
         raise InputError(
             f"`epsilon` must be {len(x)} numbers of at least 0. Received shape {radii.shape}."
         )
+
     static = attack.static()
-    compiled = program(model, ("attack", static), functools.partial(_program, static))
+
+    def attack_on(network: keras.Model) -> Callable[..., Tensor]:
+        adversarial = static.function()
+
+        def attack_batch(
+            trainable: list[Tensor],
+            other: list[Tensor],
+            x: Tensor,
+            y: Tensor,
+            radii: Tensor,
+            step_size: Tensor,
+            key: Tensor,
+        ) -> Tensor:
+            logits = logits_of(network, State(trainable, other))
+            return adversarial(logits, pixels(x), y, epsilon=radii, step_size=step_size, key=key)
+
+        return attack_batch
+
     values = state(model)
-    step_size = ops.convert_to_tensor(np.float32(attack.step_size))
-    out = np.empty(x.shape, np.float32)
-    random = attack.random_start or attack.name in RANDOM
-    for part, found in in_batches(
-        compiled,
+    step_size = ops.convert_to_tensor(np.float32(attack.step_size or 0.0))
+    x_adv = np.empty(x.shape, np.float32)
+    for part, batch in in_batches(
+        program(model, ("attack", static), attack_on),
         (values.trainable, values.other),
         [x, np.asarray(y, np.int32), radii],
         lambda number: (step_size, backend.fold_in(backend.key(seed), number)),
         batch_size=batch_size,
-        fixed=random,
+        fixed=attack.is_random,
     ):
-        out[part] = found
+        x_adv[part] = batch
         if progress:
             progress(part.stop)
-    return out
+    return x_adv

@@ -1,19 +1,19 @@
-"""The losses an attack raises, one value an example. All functions are traceable."""
+"""The losses that attacks raise, one value per example. All functions are traceable."""
 
 from collections.abc import Callable
-from typing import Any
 
 from keras import ops
 
 from robust_interpretability.models import backend
 from robust_interpretability.models.errors import InputError, unknown
+from robust_interpretability.models.types import Tensor
 
 
-def xent(logits: Any, y: Any) -> Any:
+def xent(logits: Tensor, y: Tensor) -> Tensor:
     """Cross-entropy at the label: log sum_j exp(z_j) - z_y = log(1 + sum_{j != y} exp(z_j - z_y)).
 
-    The second form is the one computed, as m + log1p(sum_{j != y} exp(z_j - z_y - m) + expm1(-m))
-    with m the margin where it is above 0, else 0. Its gradient at z_y is the sum of the other
+    The second form is computed, as m + log1p(sum_{j != y} exp(z_j - z_y - m) + expm1(-m)) with m
+    the margin if it is above 0, else 0. Its gradient at z_y is the sum of the other
     probabilities; the usual form's is p_y - 1, which float32 rounds away where the network is
     confident, and the direction of an attack with it. Its value is exact there too.
 
@@ -32,7 +32,7 @@ def xent(logits: Any, y: Any) -> Any:
     return m[:, 0] + ops.log1p(ops.sum(ops.exp(above - m), axis=-1) + ops.expm1(-m[:, 0]))
 
 
-def cw(logits: Any, y: Any, confidence: float = 500.0) -> Any:
+def cw(logits: Tensor, y: Tensor, confidence: float = 500.0) -> Tensor:
     """The margin loss of Carlini and Wagner: -relu(z_y - max_{j != y} z_j + confidence).
 
     Deviation from the 2019 code: the maximum runs over the other classes only; there it also meets
@@ -41,7 +41,7 @@ def cw(logits: Any, y: Any, confidence: float = 500.0) -> Any:
     Args:
         logits: `(n, classes)`.
         y: `(n,)` integers.
-        confidence: The margin by which the other class shall win before the loss is flat.
+        confidence: The margin by which another class must win before the loss is flat.
 
     Returns:
         `(n,)`, at most 0.
@@ -54,13 +54,18 @@ def cw(logits: Any, y: Any, confidence: float = 500.0) -> Any:
     return -ops.relu(at_label - best_other + confidence)
 
 
-def _at(logits: Any, classes: Any) -> Any:
-    """The logit of one class an example, `(n,)`."""
+def misclassified(logits: Tensor, y: Tensor) -> Tensor:
+    """Whether the class of the highest logit is another than the label, `(n,)` bool."""
+    return ops.cast(ops.argmax(logits, axis=-1), "int32") != ops.cast(y, "int32")
+
+
+def _at(logits: Tensor, classes: Tensor) -> Tensor:
+    """The logit of one class per example, `(n,)`."""
     return ops.sum(ops.one_hot(classes, logits.shape[-1], dtype="float32") * logits, axis=-1)
 
 
-def margin(logits: Any, y: Any) -> Any:
-    """max_{j != y} z_j - z_y: above 0 where the example is misclassified.
+def margin(logits: Tensor, y: Tensor) -> Tensor:
+    """max_{j != y} z_j - z_y: above 0 if the example is misclassified.
 
     Args:
         logits: `(n, classes)`.
@@ -70,17 +75,16 @@ def margin(logits: Any, y: Any) -> Any:
         `(n,)`.
     """
     label = ops.one_hot(y, logits.shape[-1], dtype="float32")
-    return ops.max(ops.where(label > 0, -float("inf"), logits), axis=-1) - ops.sum(
-        label * logits, axis=-1
-    )
+    best_other = ops.max(ops.where(label > 0, -float("inf"), logits), axis=-1)
+    return best_other - ops.sum(label * logits, axis=-1)
 
 
-def _quotient(above: Any, below: Any) -> Any:
-    """A quotient whose denominator, a difference of ordered logits, may be zero where several are equal."""
+def _quotient(above: Tensor, below: Tensor) -> Tensor:
+    """A quotient whose denominator, a difference of ordered logits, is zero if they are equal."""
     return above / ops.where(below > 0, below, ops.ones_like(below))
 
 
-def dlr(logits: Any, y: Any) -> Any:
+def dlr(logits: Tensor, y: Tensor) -> Tensor:
     """The difference of logits ratio: margin / (z_(1) - z_(3)), with z_(k) the k-th largest logit.
 
     It does not change when logits are scaled or shifted.
@@ -95,8 +99,8 @@ def dlr(logits: Any, y: Any) -> Any:
     Raises:
         InputError: Fewer than three classes.
 
-    Reference: Croce, Hein, arXiv 2003.01690, whose denominator has 1e-12 more: that would count
-    where logits are small.
+    Reference: Croce, Hein, arXiv 2003.01690. They add 1e-12 to the denominator, which would change
+    the loss if logits are small.
     """
     if logits.shape[-1] < 3:
         raise InputError(f"The DLR loss needs at least 3 classes. Received {logits.shape[-1]}.")
@@ -104,12 +108,12 @@ def dlr(logits: Any, y: Any) -> Any:
     return _quotient(margin(logits, y), ordered[:, 0] - ordered[:, 2])
 
 
-def margin_targeted(logits: Any, y: Any, target: Any) -> Any:
+def margin_targeted(logits: Tensor, y: Tensor, target: Tensor) -> Tensor:
     """z_target - z_y, `(n,)`; arguments as for `dlr_targeted`, any number of classes."""
     return _at(logits, target) - _at(logits, y)
 
 
-def dlr_targeted(logits: Any, y: Any, target: Any) -> Any:
+def dlr_targeted(logits: Tensor, y: Tensor, target: Tensor) -> Tensor:
     """The targeted difference of logits ratio: (z_target - z_y) / (z_(1) - (z_(3) + z_(4)) / 2).
 
     Args:
@@ -135,16 +139,27 @@ def dlr_targeted(logits: Any, y: Any, target: Any) -> Any:
     )
 
 
-_LOSSES = {"xent": xent, "cw": cw, "dlr": dlr, "margin": margin}
-TARGETED = {"dlr-targeted": dlr_targeted, "margin-targeted": margin_targeted}
+UNTARGETED: dict[str, Callable[..., Tensor]] = {
+    "xent": xent,
+    "cw": cw,
+    "dlr": dlr,
+    "margin": margin,
+}
+"""Functions `(logits, y)`."""
+
+TARGETED: dict[str, Callable[..., Tensor]] = {
+    "dlr-targeted": dlr_targeted,
+    "margin-targeted": margin_targeted,
+}
+"""Functions `(logits, y, target)`."""
 
 
-def get(name: str) -> Callable:
-    """The loss of that name.
+def get(name: str) -> Callable[..., Tensor]:
+    """The untargeted loss of that name.
 
     Raises:
         InputError: The name is unknown.
     """
-    if name not in _LOSSES:
-        raise unknown("attack loss", name, _LOSSES)
-    return _LOSSES[name]
+    if name not in UNTARGETED:
+        raise unknown("attack loss", name, UNTARGETED)
+    return UNTARGETED[name]

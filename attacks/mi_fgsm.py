@@ -1,30 +1,36 @@
 """Momentum FGSM: steps along an accumulated gradient."""
 
 from collections.abc import Callable
-from typing import Any
 
 from keras import ops
 
-from robust_interpretability.attacks import losses
-from robust_interpretability.attacks.projections import into_ball_and_box, l1_mean, steepest
+from robust_interpretability.attacks import check_norm, losses
+from robust_interpretability.attacks.projections import (
+    into_ball_and_box,
+    l1_mean,
+    per_image,
+    steepest,
+)
 from robust_interpretability.models import backend
-from robust_interpretability.models.errors import unknown
+from robust_interpretability.models.types import Tensor
 
 
 def mi_fgsm(
-    logits: Callable,
-    x: Any,
-    y: Any,
+    logits: Callable[..., Tensor],
+    x: Tensor,
+    y: Tensor,
     *,
-    epsilon: Any,
+    epsilon: Tensor | float,
     norm: str,
     loss: str = "xent",
     steps: int = 10,
-    step_size: Any,
+    step_size: Tensor | float | None = None,
     decay: float = 1.0,
-    key: Any = None,
-) -> Any:
-    """g_{t+1} = decay g_t + grad / mean |grad|, then a step in g's steepest direction, into ball and box.
+    key: Tensor | None = None,
+) -> Tensor:
+    """g_{t+1} = decay * g_t + grad / mean |grad|; x_{t+1} = clip(x + P(x_t + a u - x), 0, 1).
+
+    u is the steepest direction of g_{t+1} in the norm, a the step size, P the ball's projection.
 
     Args:
         logits: Function from pixels `(n, ...)` to `(n, classes)`.
@@ -32,10 +38,11 @@ def mi_fgsm(
         y: Labels `(n,)`, integers.
         epsilon: Radius in pixel units, a scalar or `(n,)`.
         norm: `"l2"` or `"linf"`.
-        loss: A name in `losses`.
+        loss: A name in `losses.UNTARGETED`.
         steps: Number of steps; the paper's is 10.
-        step_size: Length of a step in pixel units; the paper's is epsilon / steps.
-        decay: What is kept of the momentum.
+        step_size: Length of a step in pixel units, a scalar or `(n,)`. None: the paper's,
+            epsilon / steps.
+        decay: The share of the momentum that stays at each step.
         key: Not used; every attack takes one.
 
     Returns:
@@ -47,17 +54,16 @@ def mi_fgsm(
     Reference: Dong et al., arXiv 1710.06081 (their L1 norm; its mean differs from it by a constant
     factor).
     """
-    if norm not in ("l2", "linf"):
-        raise unknown("norm", norm, ("l2", "linf"))
+    check_norm(norm)
     objective = losses.get(loss)
+    length = epsilon / steps if step_size is None else step_size
+    a = per_image(ops.cast(length, "float32"), x)
 
-    def step(_: Any, at: tuple[Any, Any]) -> tuple[Any, Any]:
-        x_adv, momentum = at
+    def step(_: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        x_adv, g = state
         _, gradient = backend.value_and_gradient(lambda z: ops.sum(objective(logits(z), y)), x_adv)
-        momentum = decay * momentum + l1_mean(gradient)
-        return (
-            into_ball_and_box(x_adv + step_size * steepest(momentum, norm), x, epsilon, norm),
-            momentum,
-        )
+        g = decay * g + l1_mean(gradient)
+        return into_ball_and_box(x_adv + a * steepest(g, norm), x, epsilon, norm), g
 
-    return backend.stop_gradient(backend.fori_loop(steps, step, (x, ops.zeros_like(x)))[0])
+    x_adv, _ = backend.fori_loop(steps, step, (x, ops.zeros_like(x)))
+    return backend.stop_gradient(x_adv)

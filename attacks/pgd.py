@@ -1,46 +1,38 @@
 """Projected gradient descent on the negative loss, in the paper's form."""
 
-import math
 from collections.abc import Callable
-from typing import Any
 
 from keras import ops
 
-from robust_interpretability.attacks import losses
+from robust_interpretability.attacks import check_norm, losses
 from robust_interpretability.attacks.projections import into_ball_and_box, per_image, steepest
+from robust_interpretability.attacks.starts import uniform_in_ball
 from robust_interpretability.models import backend
-from robust_interpretability.models.errors import InputError, unknown
+from robust_interpretability.models.errors import InputError
+from robust_interpretability.models.types import Tensor
 
-
-def drawn_start(x: Any, epsilon: Any, norm: str, key: Any) -> Any:
-    """A point drawn uniformly from the ball, clipped to the box."""
-    radius = per_image(ops.cast(epsilon, "float32"), x)
-    if norm == "linf":
-        return ops.clip(x + radius * backend.uniform(key, ops.shape(x), -1.0, 1.0), 0.0, 1.0)
-    dimensions = math.prod(x.shape[1:])
-    direction = steepest(backend.normal(backend.fold_in(key, 1), ops.shape(x)), norm)
-    length = backend.uniform(backend.fold_in(key, 2), ops.shape(x)[:1]) ** (1.0 / dimensions)
-    return ops.clip(x + radius * per_image(length, x) * direction, 0.0, 1.0)
+RELATIVE = 2.5
+"""Length of all default steps together, in radii: from any start the ball can be crossed."""
 
 
 def pgd(
-    logits: Callable,
-    x: Any,
-    y: Any,
+    logits: Callable[..., Tensor],
+    x: Tensor,
+    y: Tensor,
     *,
-    epsilon: Any,
+    epsilon: Tensor | float,
     norm: str,
     loss: str = "xent",
     steps: int = 40,
-    step_size: Any,
+    step_size: Tensor | float | None = None,
     random_start: bool = False,
     restarts: int = 1,
-    key: Any = None,
-) -> Any:
-    """x_{t+1} = clip(x + P(x_t + step_size * u(x_t) - x), 0, 1), u the steepest direction, P the ball's projection.
+    key: Tensor | None = None,
+) -> Tensor:
+    """x_{t+1} = clip(x + P(x_t + a * u(x_t) - x), 0, 1), a the step size, P the ball's projection.
 
-    With restarts, an image keeps the run that changes its prediction, among those the one of
-    highest loss.
+    u is the steepest direction of the loss in the norm. With restarts, the result is the run that
+    changes an image's prediction, and among several such runs the one of highest loss.
 
     Args:
         logits: Function from pixels `(n, ...)` to `(n, classes)`.
@@ -48,9 +40,10 @@ def pgd(
         y: Labels `(n,)`, integers.
         epsilon: Radius in pixel units, a scalar or `(n,)`.
         norm: `"l2"` or `"linf"`.
-        loss: `"xent"` or `"cw"`.
+        loss: A name in `losses.UNTARGETED`.
         steps: Number of gradient steps.
-        step_size: Length of a step in pixel units; it may exceed the radius, as in the paper.
+        step_size: Length of a step in pixel units, a scalar or `(n,)`; it may exceed the radius, as
+            in the paper. None: 2.5 * epsilon / steps.
         random_start: Start from a random point of the ball instead of from `x`.
         restarts: Number of runs; more than one needs `random_start`.
         key: Random key, for `random_start`.
@@ -59,37 +52,40 @@ def pgd(
         `(n, ...)`.
 
     Raises:
-        InputError: Several restarts without a random start.
+        InputError: An unknown norm or loss; several restarts without a random start.
 
     Reference: arXiv 1706.06083; arXiv 1903.11626 (no random start, 40 steps).
     """
-    if norm not in ("l2", "linf"):
-        raise unknown("norm", norm, ("l2", "linf"))
+    check_norm(norm)
     if restarts > 1 and not random_start:
         raise InputError(
             "`restarts` above 1 needs `random_start`: without it every run is the same."
         )
     objective = losses.get(loss)
+    length = RELATIVE * epsilon / steps if step_size is None else step_size
+    a = per_image(ops.cast(length, "float32"), x)
 
-    def step(_: Any, x_adv: Any) -> Any:
+    def step(_: Tensor, x_adv: Tensor) -> Tensor:
         _, gradient = backend.value_and_gradient(lambda z: ops.sum(objective(logits(z), y)), x_adv)
-        return into_ball_and_box(x_adv + step_size * steepest(gradient, norm), x, epsilon, norm)
+        return into_ball_and_box(x_adv + a * steepest(gradient, norm), x, epsilon, norm)
 
-    def one_run(run: Any) -> Any:
-        start = drawn_start(x, epsilon, norm, backend.fold_in(key, run)) if random_start else x
+    def one_run(run: Tensor | int) -> Tensor:
+        start = x
+        if random_start:
+            start = uniform_in_ball(x, epsilon, norm, backend.fold_in(key, run))
         return backend.fori_loop(steps, step, start)
 
-    if restarts == 1:
-        return backend.stop_gradient(one_run(0))
-
-    def judge(x_adv: Any) -> tuple[Any, Any]:
+    def score(x_adv: Tensor) -> tuple[Tensor, Tensor]:
         z = logits(x_adv)
-        return ops.cast(ops.argmax(z, axis=-1), "int32") != ops.cast(y, "int32"), objective(z, y)
+        return losses.misclassified(z, y), objective(z, y)
 
-    def better(run: Any, best: Any) -> Any:
+    def better(run: Tensor, best: Tensor) -> Tensor:
         x_adv = one_run(run + 1)
-        (wrong, value), (best_wrong, best_value) = judge(x_adv), judge(best)
+        (wrong, value), (best_wrong, best_value) = score(x_adv), score(best)
         wins = (wrong & ~best_wrong) | ((wrong == best_wrong) & (value > best_value))
         return ops.where(per_image(wins, x), x_adv, best)
 
-    return backend.stop_gradient(backend.fori_loop(restarts - 1, better, one_run(0)))
+    x_adv = one_run(0)
+    if restarts > 1:
+        x_adv = backend.fori_loop(restarts - 1, better, x_adv)
+    return backend.stop_gradient(x_adv)

@@ -1,4 +1,4 @@
-"""What a result was made with: versions, device, commit, and what a machine has."""
+"""What a result was made with (versions, device, commit), and what this machine has."""
 
 import functools
 import importlib.metadata
@@ -7,13 +7,21 @@ import platform
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-from robust_interpretability.benchmark.config.configuration import PROTOCOL_VERSION
-from robust_interpretability.benchmark.data import cache, datasets
+from robust_interpretability.benchmark.config.versions import PROTOCOL_VERSION
+from robust_interpretability.benchmark.data import cache, tfds
+from robust_interpretability.models.files import cache_folder
+from robust_interpretability.models.types import Json
 
-ROOT = Path(__file__).parent.parent
+PROJECT = "robust-interpretability-benchmark"
+"""The name in our `pyproject.toml`."""
+
+ROOT = Path(__file__).resolve().parent.parent
+"""In a checkout, its top folder; in an installation, the package's folder."""
+
 PACKAGES = (
     "keras",
     "tensorflow",
@@ -26,7 +34,22 @@ PACKAGES = (
     "scikit-learn",
     "matplotlib",
 )
-KNOWN_SETS = ("mnist", "fashion_mnist", "cifar10")
+"""Packages whose versions are recorded."""
+
+SHOWN_DATASETS = ("mnist", "fashion_mnist", "cifar10")
+"""Data sets that `doctor` looks for."""
+
+OLDEST_PYTHON = (3, 11)
+LEAST_FREE = 2**30
+"""Bytes of free disk space below which `doctor` objects."""
+
+
+class Check(NamedTuple):
+    """A row of `doctor`: what was looked at, its state in words, and whether that is fine."""
+
+    what: str
+    state: str
+    fine: bool
 
 
 def _version(package: str) -> str | None:
@@ -36,22 +59,48 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _git(*arguments: str) -> str | None:
+def _git(folder: Path, *arguments: str) -> str | None:
+    """What Git prints; None where it fails or is not installed."""
     try:
         done = subprocess.run(
-            ["git", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=10, check=True
+            ["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=True
         )
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
 
 
+def is_checkout(folder: Path) -> bool:
+    """Whether a folder is the top of a Git checkout of this project.
+
+    An installed copy may lie inside the repository of somebody else, or in a virtual environment
+    inside ours: neither repository's commit describes it.
+    """
+    try:
+        content = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
+        name = content["project"]["name"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    top = _git(folder, "rev-parse", "--show-toplevel")
+    return name == PROJECT and top is not None and Path(top).resolve() == folder.resolve()
+
+
+def source(folder: Path = ROOT) -> Json:
+    """The commit of the code in a folder, and whether files differ from it; None for unknown."""
+    if not is_checkout(folder):
+        return {"commit": None, "uncommitted_changes": None}
+    changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    return {
+        "commit": _git(folder, "rev-parse", "HEAD"),
+        "uncommitted_changes": None if changed is None else bool(changed),
+    }
+
+
 @functools.cache
-def collect() -> dict[str, Any]:
+def collect() -> Json:
     """Versions, backend, devices, processor and commit, as JSON values. Starts the backend."""
     from robust_interpretability.models import backend
 
-    changed = _git("status", "--porcelain", "--untracked-files=no")
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -61,38 +110,41 @@ def collect() -> dict[str, Any]:
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS"),
         "packages": {p: v for p in PACKAGES if (v := _version(p))},
         "protocol_version": PROTOCOL_VERSION,
-        "commit": _git("rev-parse", "HEAD"),
-        "uncommitted_changes": bool(changed) if changed is not None else None,
+        **source(),
     }
 
 
-def doctor(data_dir: str | None, out: Path) -> list[tuple[str, str, bool]]:
-    """What the benchmark needs and whether it is there: `(what, found, fine)` rows."""
-    here = collect()
-    rows = [
-        ("Python", f"{here['python']} at {sys.executable}", sys.version_info >= (3, 11)),
-        ("Keras", f"{here['packages'].get('keras')}, backend {here['backend']}", True),
-        ("devices", ", ".join(here["devices"]), True),
-        ("processors", str(here["processors"]), True),
-        ("digits, gaussians", "embedded", True),
-    ]
-    folder = datasets.tfds_folder(data_dir)
-    for name in KNOWN_SETS:
-        versions = sorted(p.parent.name for p in (folder / name).glob("*/dataset_info.json"))
-        found = (
-            f"{', '.join(versions)} in {folder}"
-            if versions
-            else f"not prepared in {folder}; downloaded when needed"
-        )
-        rows.append((name, found, bool(versions)))
-    rows.append(
-        (
-            "decoded cache",
-            f"{', '.join(cache.stems()) or 'empty'} in {cache.cache_folder()}",
-            True,
-        )
-    )
+def _dataset(name: str, folder: Path) -> Check:
+    versions = sorted(p.parent.name for p in (folder / name).glob("*/dataset_info.json"))
+    if not versions:
+        return Check(name, f"not prepared in {folder}; downloaded when needed", fine=False)
+    return Check(name, f"{', '.join(versions)} in {folder}", fine=True)
+
+
+def _disk(out: Path) -> Check:
     existing = next(p for p in (out.absolute(), *out.absolute().parents) if p.exists())
     free = shutil.disk_usage(existing).free
-    rows.append(("disk", f"{free / 2**30:.1f} GiB free at {existing}", free > 2**30))
-    return rows
+    return Check("disk", f"{free / 2**30:.1f} GiB free at {existing}", free > LEAST_FREE)
+
+
+def doctor(data_dir: str | None, out: Path) -> list[Check]:
+    """What the benchmark needs, and whether it is there.
+
+    Args:
+        data_dir: The TFDS folder, as `tfds.tfds_folder`.
+        out: A run's folder, which need not exist.
+    """
+    here = collect()
+    folder = tfds.tfds_folder(data_dir)
+    python = f"{here['python']} at {sys.executable}"
+    decoded = ", ".join(copy.place.name for copy in cache.copies()) or "empty"
+    return [
+        Check("Python", python, sys.version_info >= OLDEST_PYTHON),
+        Check("Keras", f"{here['packages'].get('keras')}, backend {here['backend']}", fine=True),
+        Check("devices", ", ".join(here["devices"]), fine=True),
+        Check("processors", str(here["processors"]), fine=True),
+        Check("digits, gaussians", "embedded", fine=True),
+        *(_dataset(name, folder) for name in SHOWN_DATASETS),
+        Check("decoded cache", f"{decoded} in {cache_folder()}", fine=True),
+        _disk(out),
+    ]

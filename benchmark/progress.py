@@ -1,29 +1,22 @@
-"""What a user sees while a plan runs: the stage, units done and left, an estimate of the time left."""
+"""What a user sees while work is under way: how far it is and how long it will still take."""
 
 import itertools
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from robust_interpretability.benchmark.units.plan import Plan, Unit
+from robust_interpretability.benchmark.units.plan import Plan
+from robust_interpretability.benchmark.units.unit import Unit
 from robust_interpretability.models.errors import printable
 
-STAGES = {
-    "train": "training base models",
-    "vae_gan": "training the manifold model",
-    "accuracy": "measuring accuracy",
-    "manifold": "measuring manifold distances",
-    "pictures": "drawing gradients",
-    "retrain": "retraining for ROAR and KAR",
-    "tilt": "measuring the tilt of boundaries",
-    "robustness": "attacking at rising radii",
-    "autoattack": "attacking with AutoAttack",
-    "submitted": "letting the model in",
-    "agreement": "comparing bfloat16 with float32",
-}
+BETWEEN_UPDATES = 0.2
+"""Seconds between two updates of a live bar."""
+BETWEEN_LINES = 10.0
+"""Seconds between two plain lines."""
 
 
 def duration(seconds: float) -> str:
@@ -39,14 +32,14 @@ def duration(seconds: float) -> str:
 
 
 def sayer(console: Console) -> Callable[[str], None]:
-    """What prints a line as it is, whatever file names in it hold."""
+    """A function that prints a line as it is, whatever the names of files in it."""
     return lambda text: console.print(
         printable(text), markup=False, highlight=False, soft_wrap=True
     )
 
 
-class Estimate:
-    """The time left, from what units took per unit of cost, kind by kind.
+class TimeLeft:
+    """The time left, from the seconds that finished units took per unit of cost, kind by kind.
 
     Args:
         workers: Units at a time.
@@ -58,61 +51,61 @@ class Estimate:
         self.seconds: dict[str, float] = defaultdict(float)
 
     def add(self, unit: Unit, seconds: float) -> None:
-        """Takes note of a unit that ended."""
-        self.cost[unit.kind] += unit.cost
-        self.seconds[unit.kind] += seconds
+        """Records the seconds that a unit took."""
+        self.cost[unit.kind.name] += unit.cost
+        self.seconds[unit.kind.name] += seconds
 
     def left(self, units: list[Unit]) -> tuple[float, bool] | None:
-        """Seconds for these units and whether every kind among them has been measured; None before the first.
+        """Seconds for these units, and whether units of every kind among them have been timed.
 
-        A kind that has not been measured is taken to go at the pace of all that has.
+        A kind that has not been timed is assumed to take as long per unit of cost as all that have.
+        None before the first unit has been timed.
         """
         if not self.cost:
             return None
         pace = sum(self.seconds.values()) / max(sum(self.cost.values()), 1e-9)
         total, known = 0.0, True
         for unit in units:
-            if unit.kind in self.cost:
-                total += unit.cost * self.seconds[unit.kind] / max(self.cost[unit.kind], 1e-9)
+            kind = unit.kind.name
+            if kind in self.cost:
+                total += unit.cost * self.seconds[kind] / max(self.cost[kind], 1e-9)
             else:
                 total, known = total + unit.cost * pace, False
         return total / self.workers, known
 
     def text(self, units: list[Unit]) -> str:
-        """The estimate in words; `roughly` while a kind of unit is still ahead that none has been seen of."""
-        found = self.left(units)
-        if found is None:
+        """The estimate in words; `roughly` while a kind of unit among them has not been timed."""
+        estimate = self.left(units)
+        if estimate is None:
             return "estimating the time"
-        seconds, known = found
+        seconds, known = estimate
         return f"{'about' if known else 'roughly'} {duration(seconds)} left"
 
 
-class AttackDisplay:
-    """Shows how far each attack of an ensemble is: a live bar each on a terminal, plain lines elsewhere.
+class _Display:
+    """A live bar on a terminal; elsewhere, plain lines from time to time.
 
     Args:
         console: Where to write.
-        images: How many images there are.
         every: Seconds between plain lines.
+        note: What a bar shows at its end: a template over the task's fields.
     """
 
-    def __init__(self, console: Console, images: int, every: float = 10.0) -> None:
-        self.console, self.images, self.every = console, images, every
-        self.done: dict[str, int] = defaultdict(int)
-        self.broken: dict[str, int] = defaultdict(int)
-        self.tasks: dict[str, TaskID] = {}
-        self.last_line = time.monotonic()
+    def __init__(self, console: Console, every: float, note: str) -> None:
+        self.console, self.every, self.note = console, every, note
+        self.last_shown = 0.0
         self.bar: Progress | None = None
 
-    def __enter__(self) -> "AttackDisplay":
+    def __enter__(self) -> Self:
         if self.console.is_terminal:
-            columns = (
+            self.bar = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[broken]} broken"),
+                TextColumn(self.note),
+                console=self.console,
+                transient=True,
             )
-            self.bar = Progress(*columns, console=self.console, transient=True)
             self.bar.start()
         return self
 
@@ -120,32 +113,60 @@ class AttackDisplay:
         if self.bar:
             self.bar.stop()
 
-    def update(self, attack: str, done: int, broken: int) -> None:
-        """An attack is done with so many images more, and has broken so many of them."""
+    def due(self, seconds: float) -> bool:
+        """Whether that much time has passed since something was last shown; if so, it is now."""
+        now = time.monotonic()
+        if now - self.last_shown < seconds:
+            return False
+        self.last_shown = now
+        return True
+
+    def print(self, line: str) -> None:
+        """Prints a plain line."""
+        sayer(self.console)(line)
+
+
+class AttackDisplay(_Display):
+    """Shows the progress of each attack of an ensemble.
+
+    Args:
+        console: Where to write.
+        images: How many images there are.
+        every: Seconds between plain lines.
+    """
+
+    def __init__(self, console: Console, images: int, every: float = BETWEEN_LINES) -> None:
+        super().__init__(console, every, "{task.fields[successes]} attacked successfully")
+        self.images = images
+        self.done: dict[str, int] = defaultdict(int)
+        self.successes: dict[str, int] = defaultdict(int)
+        self.tasks: dict[str, TaskID] = {}
+        self.last_shown = time.monotonic()
+
+    def update(self, attack: str, done: int, successes: int) -> None:
+        """An attack has finished with `done` more images; for `successes` of them it succeeded."""
         self.done[attack] += done
-        self.broken[attack] += broken
-        before = itertools.takewhile(lambda name: name != attack, self.broken)
-        most = self.images - sum(self.broken[name] for name in before)
+        self.successes[attack] += successes
+        before = itertools.takewhile(lambda name: name != attack, self.successes)
+        most = self.images - sum(self.successes[name] for name in before)
         if self.bar:
             if attack not in self.tasks:
-                self.tasks[attack] = self.bar.add_task(attack, total=most, broken=0)
+                self.tasks[attack] = self.bar.add_task(attack, total=most, successes=0)
             self.bar.update(
                 self.tasks[attack],
                 completed=self.done[attack],
                 total=most,
-                broken=self.broken[attack],
+                successes=self.successes[attack],
             )
-        elif time.monotonic() - self.last_line >= self.every:
-            self.last_line = time.monotonic()
-            said = (
+        elif self.due(self.every):
+            self.print(
                 f"{attack}: {self.done[attack]:,} of at most {most:,} images,"
-                f" {self.broken[attack]:,} broken"
+                f" {self.successes[attack]:,} attacked successfully"
             )
-            self.console.print(said, markup=False, highlight=False, soft_wrap=True)
 
 
-class Display:
-    """Shows a run's course: a live bar on a terminal, plain lines elsewhere.
+class Display(_Display):
+    """Shows the progress of a run: the stage, units done and left, the time left.
 
     Args:
         plan: The plan.
@@ -156,40 +177,31 @@ class Display:
     """
 
     def __init__(
-        self, plan: Plan, done: set[str], workers: int, console: Console, every: float = 10.0
+        self,
+        plan: Plan,
+        done: set[str],
+        workers: int,
+        console: Console,
+        every: float = BETWEEN_LINES,
     ) -> None:
-        self.console, self.every = console, every
+        super().__init__(console, every, "{task.fields[left]}")
         self.left = {unit.key: unit for unit in plan.units if unit.key not in done}
         self.total = len(plan.units)
-        self.estimate = Estimate(workers)
+        self.estimate = TimeLeft(workers)
         self.stage = "starting"
-        self.last_line = 0.0
-        self.bar: Progress | None = None
         self.task: TaskID | None = None
 
-    def __enter__(self) -> "Display":
-        if self.console.is_terminal:
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[left]}"),
-            )
-            self.bar = Progress(*columns, console=self.console, transient=True)
-            self.bar.start()
+    def __enter__(self) -> Self:
+        super().__enter__()
+        if self.bar:
             done = self.total - len(self.left)
             self.task = self.bar.add_task(self.stage, total=self.total, completed=done, left="")
         return self
 
-    def __exit__(self, *_: object) -> None:
-        if self.bar:
-            self.bar.stop()
-
     def started(self, unit: Unit) -> None:
-        """A unit's work begins."""
-        stage = STAGES[unit.kind]
-        if stage != self.stage:
-            self.stage = stage
+        """The computation of a unit begins."""
+        if unit.kind.stage != self.stage:
+            self.stage = unit.kind.stage
             self._show(force=True)
 
     def finished(self, unit: Unit, seconds: float) -> None:
@@ -199,28 +211,19 @@ class Display:
         self._show(force=not self.left)
 
     def lost(self, unit: Unit, worker: str) -> None:
-        """The worker that did a unit is gone."""
-        sayer(self.console)(f"lost: {worker}; '{unit.kind} {unit.label}' is done again")
+        """The worker that computed a unit is gone."""
+        self.print(f"lost: {worker}; '{unit.kind.name} {unit.label}' is done again")
 
     def waiting(self) -> None:
         """Time passes."""
         self._show()
 
     def _show(self, force: bool = False) -> None:
-        done = self.total - len(self.left)
-        if self.bar and self.task is not None:
-            if not force and time.monotonic() - self.last_line < 0.2:
-                return
-            left = self.estimate.text(list(self.left.values()))
-            self.bar.update(self.task, completed=done, description=self.stage, left=left)
-        elif force or time.monotonic() - self.last_line >= self.every:
-            left = self.estimate.text(list(self.left.values())) if self.left else "all done"
-            self.console.print(
-                f"[{done}/{self.total}] {self.stage}, {left}",
-                markup=False,
-                highlight=False,
-                soft_wrap=True,
-            )
-        else:
+        if not self.due(0 if force else BETWEEN_UPDATES if self.bar else self.every):
             return
-        self.last_line = time.monotonic()
+        done = self.total - len(self.left)
+        left = self.estimate.text(list(self.left.values()))
+        if self.bar and self.task is not None:
+            self.bar.update(self.task, completed=done, description=self.stage, left=left)
+        else:
+            self.print(f"[{done}/{self.total}] {self.stage}, {left if self.left else 'all done'}")

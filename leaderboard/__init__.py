@@ -1,5 +1,5 @@
-"""The leaderboard: entries in, tables out. It knows nothing of training.
+"""The leaderboard: entries in, tables and pages out. It knows nothing of training.
 
-`entry` is the schema of one entry, `ranking` orders entries and marks the Pareto front, `render`
-writes Markdown and CSV.
+`entry` is the schema of an entry, `scores` names its scores, `tradeoff` compares entries, `render`
+writes Markdown, CSV and Parquet, `html` the page, and `board` keeps it all in a folder.
 """

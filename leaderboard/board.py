@@ -1,9 +1,9 @@
-"""The board: entries as files, and all that is rendered from them, changed together or not at all.
+"""The board: entries as files and what is rendered from them, changed together or not at all.
 
-A change is staged whole in a folder beside the board, then committed by one rename of that folder;
-its files are moved into place after that. A process killed before the rename leaves the old board
-and rubbish; one killed after it leaves the new board, which whoever opens the board next finishes
-moving. A lock, the operating system's, keeps two changes apart.
+A change is staged in a folder beside the board, committed by one rename of that folder, and its
+files are then moved into place. A process killed before the rename leaves the old board and some
+rubbish; one killed after it leaves the new board, and whoever opens the board next completes the
+move. A lock of the operating system serialises changes.
 """
 
 import io
@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from robust_interpretability.leaderboard import entry as entries
 from robust_interpretability.leaderboard import render
 from robust_interpretability.leaderboard.entry import Entry
-from robust_interpretability.leaderboard.page import page
+from robust_interpretability.leaderboard.html import page
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.files import WRITING, write, writing
 
@@ -30,7 +30,7 @@ ENTRIES = "entries"
 PENDING = ".pending"
 LOCK = ".lock"
 GONE = "gone.json"
-"""In a staged change: the files it removes."""
+"""In a staged change: the list of files it removes."""
 _ENTRY = re.compile(rf"{ENTRIES}/[^/.][^/]*/[^/.][^/]*\.json")
 
 Contents = dict[str, bytes]
@@ -43,20 +43,27 @@ RENDERED = (
 )
 
 
-def rendered(found: list[Entry]) -> Contents:
-    """Every file that follows from the entries, by its path in the board's folder."""
-    made = (
-        render.markdown(found).encode(),
-        render.csv(found).encode(),
-        render.parquet(found),
-        page(found).encode(),
+def rendered(board: list[Entry]) -> Contents:
+    """Every file rendered from the entries, by its path in the board's folder.
+
+    Raises:
+        InputError: Entries contradict each other; see `scores.direction` and `render.frame`.
+    """
+    contents = (
+        render.markdown(board).encode(),
+        render.csv(board).encode(),
+        render.parquet(board),
+        page(board).encode(),
         (json.dumps(entries.schema(), indent=1, sort_keys=True) + "\n").encode(),
     )
-    return dict(zip(RENDERED, made, strict=True))
+    return dict(zip(RENDERED, contents, strict=True))
 
 
 def _same(name: str, stored: bytes, fresh: bytes) -> bool:
-    """Whether two files say the same; Parquet names the version that wrote it, so its tables are compared."""
+    """Whether two files agree.
+
+    Parquet files hold the version of the library that wrote them, so their tables are compared.
+    """
     if name.endswith(".parquet") and stored != fresh:
         try:
             return pd.read_parquet(io.BytesIO(stored)).equals(pd.read_parquet(io.BytesIO(fresh)))
@@ -70,7 +77,7 @@ class Board:
 
     Args:
         root: The folder.
-        notice: Told, in a line, when another process is waited for.
+        notice: Receives a line, such as that another process is waited for.
     """
 
     def __init__(self, root: Path, notice: Callable[[str], None] = lambda _: None) -> None:
@@ -93,7 +100,7 @@ class Board:
             lock.release()
 
     def _finish(self) -> None:
-        """Moves a committed change into place, and removes what was never committed."""
+        """Moves a committed change into place and removes uncommitted ones."""
         pending = self.root / PENDING
         with writing(self.root):
             if pending.is_dir():
@@ -102,18 +109,17 @@ class Board:
                     target = self.root / name
                     target.parent.mkdir(parents=True, exist_ok=True)
                     os.replace(pending / name, target)
-                for name in gone:  # the list goes when all else is done
+                for name in gone:  # the list itself goes last, with the folder
                     (self.root / name).unlink(missing_ok=True)
                 shutil.rmtree(pending)
             for left in self.root.glob(f"{WRITING}*"):
                 shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
 
     def _staged(self) -> tuple[list[str], list[str]]:
-        """What a committed change writes and removes.
+        """The files that a committed change writes and those that it removes.
 
         Raises:
-            InputError: It names what no change of a board does; whoever sent the folder made it by
-                hand.
+            InputError: It names files that no change of a board touches: someone made it by hand.
         """
         pending = self.root / PENDING
         inside = [path for path in pending.rglob("*") if path.is_symlink() or not path.is_dir()]
@@ -132,8 +138,7 @@ class Board:
         )
         if not sound:
             raise InputError(
-                f"{pending} is no change that this program left half-done. Look at it, and"
-                " remove it."
+                f"{pending} is not an unfinished change of this program. Inspect it, and remove it."
             )
         return staged, gone
 
@@ -156,8 +161,7 @@ class Board:
         """All entries, by track and id.
 
         Raises:
-            InputError: One does not fit the schema, was changed by hand, or lies in the wrong
-                place.
+            InputError: One does not fit the schema, was changed, or lies in the wrong place.
         """
         if (self.root / PENDING).is_dir():
             with self._locked():
@@ -165,24 +169,25 @@ class Board:
         return entries.read(self.root / ENTRIES)
 
     def put(self, new: list[Entry], *, only: bool = False) -> list[Path]:
-        """Adds entries, each in place of one with the same track and id, and renders everything.
+        """Adds entries, replacing those with the same track and id, and renders everything.
 
         Args:
-            new: The entries, sealed.
-            only: Whether all others are removed.
+            new: The sealed entries.
+            only: Whether all other entries are removed.
 
         Returns:
             The rendered files.
 
         Raises:
-            InputError: The board cannot be written, an entry on it is not whole, or a submission
-                would replace another model. The board is then the old one.
+            InputError: The board cannot be written, an entry on it is invalid, entries contradict
+                each other, or a submission would replace another model. The board is then
+                unchanged.
         """
         with self._locked():
             old = {} if only else {self._place(e): e for e in entries.read(self.root / ENTRIES)}
             for entry in new:
                 self._check_replaced(old.get(self._place(entry)), entry)
-            # as they will be read: the order of keys, too, must be the file's
+            # as they will be read: in the file's order of keys, too
             added = {
                 self._place(e): entries.loads(entries.dumps(e).encode(), self._place(e))
                 for e in new
@@ -210,13 +215,13 @@ class Board:
         return self.put([])
 
     def _check_replaced(self, old: Entry | None, new: Entry) -> None:
-        """Refuses another model under the same id, and tells of another card."""
-        if old is None or old.role == new.role == "reference":  # a grid trained anew
+        """Refuses another model under the same id; gives notice of another card."""
+        if old is None or old.role == new.role == "reference":  # a grid trained again
             return
         if old.model.sha256 != new.model.sha256:
             raise InputError(
-                f"The board has another model with the id {new.track.name}/{new.id}. Name this one"
-                " otherwise."
+                f"The board has another model with the id {new.track.name}/{new.id}. Give this one"
+                " another name."
             )
         if old.card != new.card:
             by = ", ".join(old.card.authors)
@@ -226,23 +231,22 @@ class Board:
             )
 
     def check(self) -> list[str]:
-        """What is wrong with the board: entries that are not whole, rendered files that differ from a fresh render."""
+        """What is wrong: invalid entries, rendered files that differ from a fresh rendering."""
         wrong = self._differences()
-        return (
-            self._differences() if wrong else wrong
-        )  # once more: another process may have changed it meanwhile
+        # once more where anything is: another process may have changed the board meanwhile
+        return self._differences() if wrong else wrong
 
     def _differences(self) -> list[str]:
         try:
-            found = self.entries()
+            contents = rendered(self.entries())
         except InputError as error:
             return [str(error)]
         wrong = []
-        for name, fresh in rendered(found).items():
+        for name, fresh in contents.items():
             path = self.root / name
             if not path.exists() or not _same(name, path.read_bytes(), fresh):
                 wrong.append(
-                    f"{path} is not what its entries give. Render it again: run_benchmark.py"
+                    f"{path} differs from what its entries give. Render it again: run_benchmark.py"
                     " leaderboard."
                 )
         return wrong

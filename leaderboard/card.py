@@ -6,12 +6,13 @@ Validated; nothing in it is measured.
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.files import read_most
+from robust_interpretability.models.types import Json
 from robust_interpretability.models.validation import one_line
 
 MAX_CARD_BYTES = 20_000
@@ -21,35 +22,37 @@ _INVISIBLE = re.compile(
 """Control characters, marks that reverse or hide text, line separators."""
 
 
-class Part(BaseModel):
-    """What a card and an entry are made of: no unknown keys, nothing changed after validation, numbers are finite."""
+class Record(BaseModel):
+    """Base of cards and entries: unknown keys are refused, numbers are finite, fields are fixed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def _plain(value: str) -> str:
-    found = _INVISIBLE.search(value)
-    if found:
+    invisible = _INVISIBLE.search(value)
+    if invisible:
         raise ValueError(
-            f"holds the control character U+{ord(found[0]):04X}; write plain text on one line"
+            f"holds the control character U+{ord(invisible[0]):04X}; write plain text on one line"
         )
     if value != value.strip() or not value:
         raise ValueError("must be text without spaces at its ends")
     return value
 
 
-class Training(Part):
+Plain = AfterValidator(_plain)
+"""For text: one line, not empty, without control characters and marks that reverse or hide text."""
+
+
+class TrainingClaim(Record):
     """How the model was trained, as its authors say. Radius in pixel units, [0, 1]."""
 
     norm: Literal["none", "l2", "linf"]
     epsilon: Annotated[float, Field(ge=0, le=100)] = 0.0
-    loss: Annotated[str, Field(max_length=60)]
-    extra_data: Annotated[str, Field(max_length=200)] = "none"
-
-    _plain = field_validator("loss", "extra_data")(_plain)
+    loss: Annotated[str, Field(max_length=60), Plain]
+    extra_data: Annotated[str, Field(max_length=200), Plain] = "none"
 
     @model_validator(mode="after")
-    def _together(self) -> "Training":
+    def _norm_with_radius(self) -> "TrainingClaim":
         if (self.norm == "none") != (self.epsilon == 0):
             raise ValueError(
                 "an adversary has a norm and a radius above 0; standard training has norm 'none'"
@@ -58,21 +61,21 @@ class Training(Part):
         return self
 
 
-class Card(Part):
+class Card(Record):
     """A model's card.
 
     Attributes:
-        name: What the board calls the model.
+        name: The model's name on the board.
         authors: Their names.
         link: A paper, a repository or a home page; http or https.
         licence: The weights' licence, as an SPDX identifier where there is one.
-        description: In a few sentences.
+        description: A few sentences.
         training: How it was trained.
     """
 
-    name: Annotated[str, Field(max_length=80)]
+    name: Annotated[str, Field(max_length=80), Plain]
     authors: Annotated[
-        list[Annotated[str, Field(max_length=80)]], Field(min_length=1, max_length=30)
+        list[Annotated[str, Field(max_length=80), Plain]], Field(min_length=1, max_length=30)
     ]
     link: (
         Annotated[
@@ -83,23 +86,16 @@ class Card(Part):
         ]
         | None
     ) = None
-    licence: Annotated[str, Field(max_length=60)]
-    description: Annotated[str, Field(max_length=1000)]
-    training: Training
-
-    _plain = field_validator("name", "licence", "description")(_plain)
-
-    @field_validator("authors")
-    @classmethod
-    def _authors(cls, value: list[str]) -> list[str]:
-        return [_plain(author) for author in value]
+    licence: Annotated[str, Field(max_length=60), Plain]
+    description: Annotated[str, Field(max_length=1000), Plain]
+    training: TrainingClaim
 
 
-def parse(raw: dict[str, Any]) -> Card:
-    """A card from nested dictionaries.
+def parse(raw: Json) -> Card:
+    """Validates a card given as nested dictionaries.
 
     Raises:
-        InputError: An unknown key, with the close match; a value that does not fit.
+        InputError: An unknown key, with the closest match; a value that does not fit.
     """
     try:
         return Card.model_validate(raw)
@@ -108,10 +104,10 @@ def parse(raw: dict[str, Any]) -> Card:
 
 
 def read(path: Path) -> Card:
-    """A card from a TOML file.
+    """Reads a card from a TOML file.
 
     Raises:
-        InputError: As `parse`; the file cannot be read, is larger than 20 kB, or is no TOML.
+        InputError: As `parse`; the file cannot be read, is larger than 20 kB, or is not TOML.
     """
     try:
         content = read_most(path, MAX_CARD_BYTES + 1)
@@ -126,10 +122,10 @@ def read(path: Path) -> Card:
 
 
 def anonymous(path: Path) -> Card:
-    """The card of a model evaluated without one: its file's name, and nothing said of its training."""
+    """The card of a model evaluated without one: its file's name, training not stated."""
     stem = "".join(c for c in path.stem if c.isprintable())
     name = _INVISIBLE.sub("", stem).strip()[:80].strip() or "model"
-    training = Training(norm="none", loss="not stated", extra_data="not stated")
+    training = TrainingClaim(norm="none", loss="not stated", extra_data="not stated")
     return Card(
         name=name,
         authors=["not stated"],

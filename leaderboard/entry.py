@@ -1,45 +1,76 @@
-"""One entry of the leaderboard: a model's card, every score with its interval, and what the scores rest on."""
+"""One entry of the leaderboard: a model's card, its scores with intervals, and the evidence."""
 
 import hashlib
 import json
 import math
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
-from robust_interpretability.leaderboard.card import Card, Part
+from robust_interpretability.leaderboard.card import Card, Plain, Record
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.files import read_most
+from robust_interpretability.models.types import Json
 from robust_interpretability.models.validation import one_line
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 MAX_ENTRY_BYTES = 1_000_000
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+Key = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,59}$")]
+"""The name of a score, an attribution, an attack or a loss."""
 Text = Annotated[str, Field(max_length=300)]
+Title = Annotated[str, Field(max_length=60), Plain]
 Count = Annotated[int, Field(ge=0, strict=True)]
 Share = Annotated[float, Field(ge=0, le=1, strict=True)]
 Number = Annotated[float, Field(strict=True)]
 Radius = Annotated[float, Field(gt=0, strict=True)]
 Norm = Literal["l2", "linf"]
+Better = Literal["higher", "lower"]
 Png = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]+={0,2}$", max_length=40_000)]
 """A PNG, base64."""
 
 
-class Score(Part):
+class Titled(Record):
+    """A part of an entry with a title for readers.
+
+    `title` and `better` are left out of the JSON where they are not stated, so entries of schema
+    version 3, which has neither, keep their bytes and their digest.
+    """
+
+    title: Title | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_unstated(self, handler: SerializerFunctionWrapHandler) -> Json:
+        fields = handler(self)
+        return {k: v for k, v in fields.items() if v is not None or k not in ("title", "better")}
+
+
+class Score(Titled):
     """A value and the ends of its 95 percent interval.
 
     Attributes:
+        title: What readers see; where absent, `scores` has one for the names of protocol 2.
+        better: Which direction is better; only for a score that measures interpretability, which
+            is then compared with accuracy.
         value: The value.
         low: Lower end; absent where nothing was repeated.
         high: Upper end.
-        n: Examples behind it: test images, or for ROAR and KAR retrained networks.
+        n: Sample size: test images, or retrained networks for ROAR and KAR.
         seeds: Trainings averaged: repeats of a retraining for ROAR and KAR, base-model seeds
             otherwise.
     """
 
+    better: Better | None = None
     value: Number
     low: Number | None = None
     high: Number | None = None
@@ -62,8 +93,8 @@ class Score(Part):
         return self
 
 
-class DataSet(Part):
-    """The data: name, version, how many images were used, and the hash of their pixels and labels."""
+class DataRecord(Record):
+    """The data: name, version, number of images used, and the hash of their pixels and labels."""
 
     name: Name
     version: Text
@@ -72,14 +103,14 @@ class DataSet(Part):
     sha256: Sha256
 
 
-class Track(Part):
-    """What makes scores comparable. Entries share a table only where all of it is the same.
+class TrackRecord(Record):
+    """What makes scores comparable. Entries share a table only where every field is the same.
 
     Attributes:
         name: The track's name, or that of a run's configuration.
         digest: Hash of everything the track fixes.
         protocol_version: The protocol's version.
-        scale: How much of the paper's scale it has.
+        scale: The scale, relative to the paper's.
         data: The data set.
         retrained: The network retrained for ROAR and KAR, and its budget, in words.
         robustness: The attack behind `robust_accuracy`, in words.
@@ -89,46 +120,46 @@ class Track(Part):
     digest: Sha256
     protocol_version: Annotated[int, Field(ge=1, strict=True)]
     scale: Literal["quick", "reduced", "paper"]
-    data: DataSet
+    data: DataRecord
     retrained: Text
     robustness: Text
 
 
-class Attacked(Part):
+class Attacked(Record):
     """Accuracy under one attack. Radius in pixel units; `loss` is absent for noise, `steps` 0."""
 
-    attack: Literal["fgsm", "pgd", "noise", "transfer"]
+    attack: Key
     norm: Norm
     epsilon: Radius
-    loss: Literal["xent", "cw"] | None
+    loss: Key | None
     steps: Count
     accuracy: Score
 
 
-class AfterAttack(Part):
-    """Accuracy after one more attack of AutoAttack, and what it cost."""
+class AfterAttack(Record):
+    """Accuracy after one more attack of AutoAttack."""
 
-    attack: Literal["apgd-ce", "apgd-dlr", "apgd-t", "fab", "fab-t", "square"]
-    loss: Literal["xent", "dlr", "dlr-targeted", "margin", "margin-targeted"]
+    attack: Key
+    loss: Key
     steps: Count
     accuracy: Score
 
 
-class Ensemble(Part):
-    """AutoAttack, each attack on the images that the ones before left right. Radius in pixel units.
+class Ensemble(Record):
+    """AutoAttack: each attack runs on the images that resisted those before it.
 
     Attributes:
-        version: AutoAttack's.
+        version: AutoAttack's version, such as `standard`.
         norm: `l2` or `linf`.
-        epsilon: The radius.
-        seed: Of all that was drawn.
+        epsilon: The radius in pixel units.
+        seed: Of every random draw.
         clean: Accuracy on the same images without an attack.
         attacks: In order; the last one's accuracy is robust accuracy.
-        gradients: Mean of an image.
-        forwards: Forward passes beside them, mean of an image.
+        gradients: Mean number of gradients per image.
+        forwards: Mean number of further forward passes per image.
     """
 
-    version: Literal["standard", "plus", "rand"]
+    version: Key
     norm: Norm
     epsilon: Annotated[float, Field(ge=0, strict=True)]
     seed: Count
@@ -138,31 +169,37 @@ class Ensemble(Part):
     forwards: Annotated[float, Field(ge=0, strict=True)]
 
 
-class Curve(Part):
-    """Accuracies of retrained networks: one row a repeat, one column a fraction; and those of a random order."""
+class RetrainingCurve(Titled):
+    """Accuracies of retrained networks by fraction, for an attribution and for a random order.
 
-    attribution: Literal["gradient", "gradient_input"]
+    Attributes:
+        title: The attribution's; where absent, `scores` has one for the names of protocol 2.
+        attribution: The attribution's name.
+        mode: `roar` removes the top pixels, `kar` keeps only them.
+        fractions: Of pixels removed or kept.
+        accuracy: By base-model seed, repeat, fraction.
+        random: The same for a random order, by repeat, fraction.
+        untouched: Accuracy of the same budget on unmodified images: where a ROAR curve begins and
+            a KAR curve ends.
+    """
+
+    attribution: Key
     mode: Literal["roar", "kar"]
     fractions: Annotated[list[Share], Field(min_length=1)]
     accuracy: Annotated[list[list[list[Share]]], Field(min_length=1)]
-    """By base-model seed, repeat, fraction."""
     random: Annotated[list[list[Share]], Field(min_length=1)]
     untouched: Share
-    """Accuracy of the same budget on untouched images: where a ROAR curve begins and a KAR curve ends."""
 
     @model_validator(mode="after")
-    def _rectangular(self) -> "Curve":
+    def _rectangular(self) -> "RetrainingCurve":
         rows = [row for seed in [*self.accuracy, self.random] for row in seed]
         if any(len(row) != len(self.fractions) for row in rows):
             raise ValueError("every repeat must have one accuracy for each fraction")
         return self
 
 
-class Flag(Part):
-    """A warning, with the numbers it was raised on.
-
-    What each name means is in `leaderboard.flags`.
-    """
+class Flag(Record):
+    """A warning and the numbers that raised it; `flags` says what each name means."""
 
     name: Literal[
         "noise_beats_gradient",
@@ -178,7 +215,7 @@ class Flag(Part):
     evidence: dict[Name, float | int | bool | str]
 
 
-class Picture(Part):
+class Picture(Record):
     """A test image, its class, the predicted class, and the loss gradient at it; PNG, base64."""
 
     label: Count
@@ -187,15 +224,19 @@ class Picture(Part):
     gradient: Png
 
 
-class Model(Part):
-    """The model: number of parameters, hash of its architecture and weights, one a base-model seed."""
+class ModelRecord(Record):
+    """The model: number of parameters; one hash of architecture and weights per base-model seed."""
 
     parameters: Count
     sha256: Annotated[list[Sha256], Field(min_length=1)]
 
 
-class Environment(Part):
-    """What measured it; where parts were measured at different times, of the first, but for commits and devices."""
+class EnvironmentRecord(Record):
+    """Versions and devices of the measurement.
+
+    Where parts were measured at different times: `devices` and `commits` are those of all parts,
+    the rest is the first part's.
+    """
 
     python: Text
     platform: Text
@@ -207,46 +248,54 @@ class Environment(Part):
     uncommitted_changes: bool | None
 
 
-class Entry(Part):
-    """One model, measured.
+class Entry(Record):
+    """One measured model.
 
     Attributes:
-        schema_version: Of this schema.
+        schema_version: 4; 3, in which neither a score nor a curve has a title or a direction, is
+            still read.
         id: The entry's name in its track, and the file's.
         role: `reference` for a network of the track's reference grid.
-        verified: Whether this program measured the scores for a board; a run's own tables are not
-            verified.
+        verified: Whether this program measured the scores for a board; those of a run's board
+            are not.
         track: What makes the scores comparable.
         card: What the authors say.
         model: Size and hashes.
-        scores: By name; accuracies are shares, manifold distances in paper units.
-        autoattack: What robust accuracy rests on.
+        scores: By name; accuracies are shares, manifold distances in the paper's units.
+        autoattack: The evidence for robust accuracy.
         attacks: Accuracy by attack and radius.
         curves: ROAR and KAR.
         flags: Warnings.
         pictures: Loss gradients.
-        environment: Versions, device, commit.
+        environment: Versions, devices, commits.
         seconds: Cost: processor-thread seconds of the measurement, without what all entries of a
             track share.
-        digest: Hash of all the rest; see `seal`.
+        digest: Hash of all other fields; see `seal`.
     """
 
-    schema_version: Literal[3] = 3
+    schema_version: Literal[3, 4] = 4
     id: Name
     role: Literal["submission", "reference"]
     verified: Annotated[bool, Field(strict=True)]
-    track: Track
+    track: TrackRecord
     card: Card
-    model: Model
-    scores: dict[Name, Score]
+    model: ModelRecord
+    scores: dict[Key, Score]
     autoattack: Ensemble | None
     attacks: list[Attacked]
-    curves: list[Curve]
+    curves: list[RetrainingCurve]
     flags: list[Flag]
     pictures: Annotated[list[Picture], Field(max_length=10)]
-    environment: Environment
+    environment: EnvironmentRecord
     seconds: Annotated[float, Field(ge=0)]
     digest: str = ""
+
+    @model_validator(mode="after")
+    def _accuracies_without_direction(self) -> "Entry":
+        for name, score in self.scores.items():
+            if name.endswith("_accuracy") and score.better:
+                raise ValueError(f"{name} is an accuracy, which does not state a direction")
+        return self
 
     def value(self, score: str) -> float:
         """The value of a score, NaN where the entry has none."""
@@ -261,7 +310,7 @@ def _digest(entry: Entry) -> str:
 def seal(entry: Entry) -> Entry:
     """The entry with its digest, which shows later changes.
 
-    No signature: whoever may write the board can seal.
+    Not a signature: whoever can write the board can seal.
     """
     return entry.model_copy(update={"digest": _digest(entry)})
 
@@ -272,11 +321,11 @@ def dumps(entry: Entry) -> str:
 
 
 def loads(content: bytes, what: str) -> Entry:
-    """An entry from JSON.
+    """Reads an entry from JSON.
 
     Args:
         content: The JSON.
-        what: What it is called in a message, as `"entry digits/a.json"`.
+        what: Its name in messages, such as `"entry digits/a.json"`.
 
     Raises:
         InputError: It does not fit the schema, or was changed after it was sealed.
@@ -296,16 +345,15 @@ def loads(content: bytes, what: str) -> Entry:
 
 
 def place(entry: Entry) -> str:
-    """Where an entry lies among a board's: `<track>/<id>-v<protocol version>.json`, each version's table kept."""
+    """An entry's path among a board's entries: `<track>/<id>-v<protocol version>.json`."""
     return f"{entry.track.name}/{entry.id}-v{entry.track.protocol_version}.json"
 
 
 def read(folder: Path) -> list[Entry]:
-    """All entries below a folder, each at its `place`, by track and file name.
+    """Reads all entries below a folder, in the order of their paths.
 
     Raises:
-        InputError: One does not fit the schema, was changed, or lies where its name does not
-            belong.
+        InputError: One does not fit the schema, was changed, or is not at its `place`.
     """
     entries = []
     for path in sorted(folder.glob("*/*.json")):
@@ -317,6 +365,6 @@ def read(folder: Path) -> list[Entry]:
     return entries
 
 
-def schema() -> dict[str, Any]:
+def schema() -> Json:
     """The JSON schema of an entry."""
     return Entry.model_json_schema() | {"$schema": "https://json-schema.org/draft/2020-12/schema"}

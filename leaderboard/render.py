@@ -1,4 +1,4 @@
-"""Entries as Markdown, CSV and Parquet, byte for byte the same from the same entries."""
+"""Entries as Markdown, CSV and Parquet; the same entries give the same bytes."""
 
 import io
 import math
@@ -10,55 +10,62 @@ from tabulate import tabulate
 
 from robust_interpretability.leaderboard.entry import Entry, Score
 from robust_interpretability.leaderboard.flags import MEANINGS
+from robust_interpretability.leaderboard.scores import KNOWN, interpretability, others, title
 from robust_interpretability.leaderboard.tradeoff import (
-    INTERPRETABILITY,
     Headline,
+    compared,
     headlines,
     line,
     tables,
 )
+from robust_interpretability.models.errors import InputError
 
 tabulation.WIDE_CHARS_MODE = (
     False  # else the padding, so the bytes, would depend on whether wcwidth is installed
 )
 
-TITLES = {
-    "test_accuracy": "test accuracy",
-    "robust_accuracy": "robust accuracy",
-    "pgd_accuracy": "accuracy under PGD (the paper's)",
-    "fgsm_accuracy": "accuracy under FGSM",
-    "noise_accuracy": "accuracy under noise",
-    "roar_gradient_input": "ROAR GX",
-    "roar_gradient": "ROAR G",
-    "kar_gradient_input": "KAR GX",
-    "kar_gradient": "KAR G",
-    "manifold_xent_excess_over_noise": "manifold excess (xent)",
-    "manifold_cw_excess_over_noise": "manifold excess (cw)",
-}
-
 NOTES = """\
-**Does it beat the trade-off?** Under each score, *advantage* is the score minus what the track's reference grid has at
-the same test accuracy (least squares over the grid's networks, the network itself left out), signed so that more is
-better, with its 95 percent prediction interval: above zero means beyond the grid's own scatter. *Rank*: one more than
-the number of entries whose interval lies wholly above. Entries of one rank cannot be told apart; some of different
-ranks cannot either. *Pareto*: scores in which no entry is at least as good in score and accuracy and better in one. A
-star (*) marks an accuracy outside the grid's: the line is extended there.
+**Does it beat the trade-off?** Beside each score, *advantage* is the score minus that of the
+reference line at the same test accuracy, signed so that higher is better, with its 95 percent
+prediction interval: above zero means beyond the scatter of the reference grid. The line is fitted
+by least squares to the grid's networks; a network of the grid is left out of the line it is
+compared with. *Rank*: one plus the number of entries whose interval lies entirely above. Entries of
+equal rank cannot be distinguished; some of different ranks cannot either. *Pareto*: scores in which
+no other entry is at least as good in both score and accuracy and better in one. A star (*) marks an
+accuracy outside the grid's range, where the line is extrapolated.
 
-ROAR and KAR: area between the curve of the attribution and that of a random order of pixels, higher is better (GX:
-Gradient\\*Input, G: Gradient). Manifold excess: how much farther from the image manifold the network's adversarial
-examples lie than random noise of the same norm, paper units, lower is better. Radii in pixel units ([0, 1]); the
-paper's are twice as large. Brackets are 95 percent intervals. Each entry's file has all its numbers.
+ROAR and KAR: area between the accuracy curve of the attribution and that of a random order of
+pixels, higher is better (GX: Gradient\\*Input, G: Gradient). Manifold excess: how much farther from
+the image manifold the network's adversarial examples lie than random noise of the same norm, in the
+paper's units, lower is better. Radii are in pixel units ([0, 1]); the paper's are twice as large.
+Brackets are 95 percent intervals. Each entry's file has all its numbers.
 """
 
 _MARKUP = re.compile(r"[\\`*_{}\[\]()#+!|<>~&$:@^=-]|(?<=[wW])\.")
-"""Marks, and the dot of `www.`, which some readers make a link of by itself, as they do with addresses around an @."""
+"""Markup, and the dot of `www.`, which some readers turn into a link, as they do addresses."""
 _INSTEAD = {"<": "&lt;", ">": "&gt;", "&": "&amp;", "@": "<!-- -->\\@"}
+_KNOWN_TITLES = {known.title for known in KNOWN.values()}
+
+
+def printable(text: str, length: int | None = None) -> str:
+    """Text from outside without control characters and marks that reverse or hide text.
+
+    Args:
+        text: The text.
+        length: Cut to this many characters, the last an ellipsis.
+    """
+    plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return plain if length is None or len(plain) <= length else f"{plain[: length - 1]}…"
 
 
 def escaped(text: str) -> str:
-    """Text from outside, harmless in Markdown and in the HTML made of it: every mark of either is escaped."""
-    printable = "".join(c if c.isprintable() else " " for c in text)
-    return _MARKUP.sub(lambda mark: _INSTEAD.get(mark[0], f"\\{mark[0]}"), printable)
+    """Text from outside, harmless in Markdown and in the HTML made of it: all markup is escaped."""
+    return _MARKUP.sub(lambda mark: _INSTEAD.get(mark[0], f"\\{mark[0]}"), printable(text))
+
+
+def _title(rows: list[Entry], name: str) -> str:
+    stated = title(rows, name)
+    return stated if stated in _KNOWN_TITLES else escaped(stated)
 
 
 def training(entry: Entry) -> str:
@@ -79,63 +86,59 @@ def cell(score: Score | None) -> str:
     return f"{score.value:.3f}{interval}"
 
 
-def _advantage(found: Headline) -> str:
-    if math.isnan(found.advantage):
+def _advantage(standing: Headline) -> str:
+    if math.isnan(standing.advantage):
         return ""
-    star = "*" if found.extrapolated else ""
-    return f"{found.advantage:+.3f}{star} [{found.low:+.3f}, {found.high:+.3f}]"
-
-
-def measured(rows: list[Entry]) -> list[str]:
-    """The interpretability scores that any entry of a table has."""
-    return [s for s in INTERPRETABILITY if any(s in e.scores for e in rows)]
+    star = "*" if standing.extrapolated else ""
+    return f"{standing.advantage:+.3f}{star} [{standing.low:+.3f}, {standing.high:+.3f}]"
 
 
 def _table(rows: list[Entry]) -> str:
-    scores = measured(rows)
-    found = {s: headlines(rows, s) for s in scores}
-    plain = [s for s in TITLES if s not in scores and any(s in e.scores for e in rows)]
+    scores, plain = compared(rows), others(rows)
+    titles = {name: _title(rows, name) for name in [*plain, *scores]}
+    standings = {name: headlines(rows, name) for name in scores}
     body = []
     for entry in rows:
-        own = [found[s][entry.id] for s in scores]
-        pareto = ", ".join(
-            TITLES[s] for s, headline in zip(scores, own, strict=True) if headline.pareto
-        )
-        cells = [cell(entry.scores.get(s)) for s in plain]
-        for score, headline in zip(scores, own, strict=True):
-            cells += [cell(entry.scores.get(score)), _advantage(headline)]
+        of_entry = {name: standings[name][entry.id] for name in scores}
+        cells = [cell(entry.scores.get(name)) for name in plain]
+        for name in scores:
+            cells += [cell(entry.scores.get(name)), _advantage(of_entry[name])]
+        pareto = ", ".join(titles[name] for name in scores if of_entry[name].pareto)
         flags = ", ".join(MEANINGS[flag.name].title for flag in entry.flags)
-        rank = own[0].rank if own and own[0].rank else ""
+        rank = (of_entry[scores[0]].rank or "") if scores else ""
         body.append(
             [rank, escaped(entry.card.name), escaped(training(entry)), *cells, pareto, flags]
         )
-    headers = ["rank", "model", "training", *(TITLES[s] for s in plain)]
-    for score in scores:
-        headers += [TITLES[score], "advantage"]
-    return (
-        tabulate(body, [*headers, "Pareto", "flags"], tablefmt="github", disable_numparse=True)
-        + "\n"
-    )
+    headers = ["rank", "model", "training", *(titles[name] for name in plain)]
+    for name in scores:
+        headers += [titles[name], "advantage"]
+    headers += ["Pareto", "flags"]
+    return tabulate(body, headers, tablefmt="github", disable_numparse=True) + "\n"
 
 
-def summary(rows: list[Entry]) -> str:
-    """What a table is about, in a paragraph."""
+def summary(rows: list[Entry], *, leading: str) -> str:
+    """A paragraph about a table.
+
+    Args:
+        rows: The table's entries.
+        leading: Title of the leading interpretability score, in the markup of the paragraph.
+    """
     track = rows[0].track
     data = track.data
-    references = sum(e.role == "reference" for e in rows)
-    scores = measured(rows)
+    scores = compared(rows)
     reference = line(rows, scores[0]) if scores else None
+    references = sum(e.role == "reference" for e in rows)
+    submissions = len(rows) - references
     fitted = (
-        f"the line of {TITLES[scores[0]]} explains {reference.r_squared:.0%} of its variance"
+        f"the {leading} line explains {reference.r_squared:.0%} of their variance"
         if reference
         else "too few for a line"
     )
-    others = len(rows) - references
     return (
         f"{data.name} {data.version}, {data.train_images:,} training and {data.test_images:,} test"
         f" images, {track.scale} scale, protocol version {track.protocol_version}. Retrained:"
-        f" {track.retrained}. Robust accuracy: {track.robustness}. {references} networks of the"
-        f" reference grid ({fitted}), {others} submission{'' if others == 1 else 's'}."
+        f" {track.retrained}. Robust accuracy: {track.robustness}. {references} networks in the"
+        f" reference grid ({fitted}), {submissions} submission{'' if submissions == 1 else 's'}."
     )
 
 
@@ -143,66 +146,84 @@ def markdown(entries: list[Entry]) -> str:
     """The leaderboard as Markdown: one table for each group of comparable entries."""
     parts = ["# Leaderboard\n"]
     for rows in tables(entries):
-        track = rows[0].track
+        track, scores = rows[0].track, compared(rows)
         parts += [
             f"## {track.name}, protocol version {track.protocol_version}\n",
-            summary(rows) + "\n",
+            summary(rows, leading=_title(rows, scores[0]) if scores else "") + "\n",
             _table(rows),
         ]
     return "\n".join([*parts, NOTES])
 
 
+def _row(entry: Entry, standings: dict[str, Headline]) -> dict[str, object]:
+    track, card = entry.track, entry.card
+    row: dict[str, object] = {
+        "track": track.name,
+        "protocol_version": track.protocol_version,
+        "id": entry.id,
+        "role": entry.role,
+        "verified": entry.verified,
+        "name": card.name,
+        "authors": "; ".join(card.authors),
+        "link": card.link,
+        "licence": card.licence,
+        "norm": card.training.norm,
+        "epsilon": card.training.epsilon,
+        "loss": card.training.loss,
+        "extra_data": card.training.extra_data,
+        "data": track.data.name,
+        "data_version": track.data.version,
+        "parameters": entry.model.parameters,
+        "flags": "; ".join(flag.name for flag in entry.flags),
+    }
+    columns: list[tuple[str, object]] = []
+    for name in sorted(entry.scores):
+        score = entry.scores[name]
+        columns += [(name, score.value), (f"{name}_low", score.low), (f"{name}_high", score.high)]
+        columns += [(f"{name}_n", score.n), (f"{name}_seeds", score.seeds)]
+    for name, standing in standings.items():
+        columns += [
+            (f"{name}_advantage", standing.advantage),
+            (f"{name}_advantage_low", standing.low),
+            (f"{name}_advantage_high", standing.high),
+            (f"{name}_extrapolated", standing.extrapolated),
+            (f"{name}_rank", standing.rank or None),
+            (f"{name}_pareto", standing.pareto),
+        ]
+    for name, value in columns:
+        if name in row:
+            raise InputError(
+                f"Two columns of the leaderboard would have the name '{name}'. Rename the score"
+                f" that adds it: {', '.join(sorted(entry.scores))}."
+            )
+        row[name] = value
+    return row
+
+
 def frame(entries: list[Entry]) -> pd.DataFrame:
-    """The leaderboard as one tidy row an entry: card, scores (value, low, high, n, seeds), headlines, flags."""
-    found = []
+    """The leaderboard as a tidy table with one row per entry.
+
+    Columns: card, scores (value, low, high, n, seeds), standings, flags.
+
+    Raises:
+        InputError: A score's name makes two columns of one name.
+    """
+    body = []
     for rows in tables(entries):
-        standing = {s: headlines(rows, s) for s in measured(rows)}
-        for entry in rows:
-            track, card = entry.track, entry.card
-            row: dict[str, object] = {
-                "track": track.name,
-                "protocol_version": track.protocol_version,
-                "id": entry.id,
-                "role": entry.role,
-                "verified": entry.verified,
-                "name": card.name,
-                "authors": "; ".join(card.authors),
-                "link": card.link,
-                "licence": card.licence,
-                "norm": card.training.norm,
-                "epsilon": card.training.epsilon,
-                "loss": card.training.loss,
-                "extra_data": card.training.extra_data,
-                "data": track.data.name,
-                "data_version": track.data.version,
-                "parameters": entry.model.parameters,
-                "flags": "; ".join(flag.name for flag in entry.flags),
-            }
-            for name in sorted(entry.scores):
-                score = entry.scores[name]
-                row |= {name: score.value, f"{name}_low": score.low, f"{name}_high": score.high}
-                row |= {f"{name}_n": score.n, f"{name}_seeds": score.seeds}
-            for name, standings in standing.items():
-                own = standings[entry.id]
-                row |= {f"{name}_advantage": own.advantage, f"{name}_advantage_low": own.low}
-                row |= {
-                    f"{name}_advantage_high": own.high,
-                    f"{name}_extrapolated": own.extrapolated,
-                }
-                row |= {f"{name}_rank": own.rank or None, f"{name}_pareto": own.pareto}
-            found.append(row)
-    # whole numbers stay whole where some entries have none
-    return pd.DataFrame(found).convert_dtypes(convert_string=False, convert_floating=False)
+        standings = {s: headlines(rows, s) for s in interpretability(rows)}
+        body += [_row(e, {s: of[e.id] for s, of in standings.items()}) for e in rows]
+    # integers remain integers where some entries have none
+    return pd.DataFrame(body).convert_dtypes(convert_string=False, convert_floating=False)
 
 
 _FORMULA = re.compile(r"(^|[;,\t])(\s*)(?=[=+\-@＝＋－＠\t\r])")
-"""Where a spreadsheet would begin a formula, whatever separates its cells."""
+"""Where a spreadsheet would start a formula, whatever separates its cells."""
 
 
 def csv(entries: list[Entry]) -> str:
     """The leaderboard as CSV, full precision.
 
-    Text that a spreadsheet would take for a formula gets a mark.
+    Text that a spreadsheet would read as a formula is quoted.
     """
     table = frame(entries)
     for column in ("name", "authors", "link", "licence", "loss", "extra_data"):
@@ -214,7 +235,7 @@ def csv(entries: list[Entry]) -> str:
 
 
 def parquet(entries: list[Entry]) -> bytes:
-    """The leaderboard as Parquet; the columns of the CSV."""
+    """The leaderboard as Parquet, with the columns of the CSV."""
     buffer = io.BytesIO()
     frame(entries).to_parquet(buffer, index=False)
     return buffer.getvalue()

@@ -1,14 +1,14 @@
-"""Does a model beat the trade-off? Its score against what the reference grid has at the same accuracy; ranks; fronts.
+"""Does a model beat the trade-off? Advantages over the reference line, ranks and Pareto fronts.
 
 The reference grid's networks give a line by least squares, score = intercept + slope * test
-accuracy. An entry's *advantage* is its score minus the line at its own accuracy, with the sign that
-makes more better. The interval is the 95 percent prediction interval of the line (Student's t, n -
-2 degrees of freedom): where a further network of the grid would fall. So an advantage whose
-interval lies above zero is more than the grid's own scatter. A network of the grid is left out of
-the line it is compared with.
+accuracy. An entry's *advantage* is its score minus the line at the entry's accuracy, signed so that
+higher is better. Its interval is the 95 percent prediction interval of the line (Student's t, n - 2
+degrees of freedom): where a further network of the grid would fall. So an advantage whose interval
+lies above zero exceeds the scatter of the grid. A network of the grid is left out of the line it is
+compared with.
 
-Ranks: one more than the number of entries whose interval lies wholly above. Entries of one rank
-cannot be told apart; overlap is not transitive, so some of different ranks cannot either.
+Ranks: one plus the number of entries whose interval lies entirely above. Entries of equal rank
+cannot be distinguished; overlap is not transitive, so some of different ranks cannot either.
 """
 
 import math
@@ -18,21 +18,11 @@ import numpy as np
 from scipy import stats
 
 from robust_interpretability.leaderboard.entry import Entry
+from robust_interpretability.leaderboard.scores import ACCURACY, direction, interpretability
+from robust_interpretability.models.types import Array
 
-HIGHER, LOWER = 1, -1
-INTERPRETABILITY = {
-    "roar_gradient_input": HIGHER,
-    "roar_gradient": HIGHER,
-    "kar_gradient_input": HIGHER,
-    "kar_gradient": HIGHER,
-    "manifold_xent_excess_over_noise": LOWER,
-    "manifold_cw_excess_over_noise": LOWER,
-}
-"""Scores that say how interpretable a network's gradients are, and which way is better; the first leads the table."""
-
-ACCURACY = "test_accuracy"
 FEWEST = 4
-"""Networks of the grid without which there is no line: with three, the t interval has one degree of freedom."""
+"""Networks of the grid that a line needs: with three, the t interval has one degree of freedom."""
 CONFIDENCE = 0.95
 
 
@@ -42,11 +32,11 @@ class Line(NamedTuple):
     Attributes:
         slope: Score per unit of accuracy.
         intercept: Score at accuracy 0.
-        n: Networks it rests on.
+        n: Networks it is fitted to.
         scatter: Standard deviation of the residuals, n - 2 degrees of freedom.
         centre: Mean accuracy.
         spread: Sum of squared deviations of the accuracies.
-        least: The lowest accuracy among them.
+        least: The lowest of their accuracies.
         most: The highest.
         r_squared: Share of the scores' variance that the line explains.
     """
@@ -62,7 +52,7 @@ class Line(NamedTuple):
     r_squared: float
 
     def at(self, accuracy: float) -> float:
-        """The score the line has at an accuracy."""
+        """The line's score at an accuracy."""
         return self.intercept + self.slope * accuracy
 
     def half_width(self, accuracy: float) -> float:
@@ -77,11 +67,11 @@ class Headline(NamedTuple):
     """How an entry stands against the trade-off in one score.
 
     Attributes:
-        advantage: Score minus the line's, signed so that more is better; NaN without a line.
+        advantage: Score minus the line's, signed so that higher is better; NaN without a line.
         low: Lower end of its interval.
         high: Upper end.
         extrapolated: Whether the entry's accuracy lies outside that of the grid.
-        rank: From 1; shared where intervals overlap. 0 where the entry has no such score.
+        rank: From 1; shared where intervals overlap. 0 where the entry lacks the score.
         pareto: Whether no entry of the table is at least as good in score and accuracy and better
             in one.
     """
@@ -100,7 +90,9 @@ class Headline(NamedTuple):
 
 
 def line(entries: list[Entry], score: str, *, without: str = "") -> Line | None:
-    """The line through a table's reference networks; None where there are too few, or all are equally accurate.
+    """Fits the line to a table's reference networks.
+
+    None where there are too few, or all are equally accurate.
 
     Args:
         entries: Entries of one table.
@@ -127,8 +119,10 @@ def line(entries: list[Entry], score: str, *, without: str = "") -> Line | None:
     )
 
 
-def pareto_front(points: np.ndarray) -> np.ndarray:
-    """Which points no other point beats: at least as good in every measure and better in one.
+def pareto_front(points: Array) -> Array:
+    """The points that no other point dominates.
+
+    One dominates another that is at least as good in every measure and better in one.
 
     Args:
         points: `(n, measures)`, higher is better. A point with NaN is never on the front.
@@ -143,47 +137,41 @@ def pareto_front(points: np.ndarray) -> np.ndarray:
 
 
 def _against_line(
-    entries: list[Entry], entry: Entry, score: str
+    entries: list[Entry], entry: Entry, score: str, sign: int
 ) -> tuple[float, float, float, bool]:
-    found = line(entries, score, without=entry.id if entry.role == "reference" else "")
+    """Advantage, its interval, and whether the line is extrapolated."""
+    fitted = line(entries, score, without=entry.id if entry.role == "reference" else "")
     accuracy, value = entry.value(ACCURACY), entry.value(score)
-    if found is None or math.isnan(accuracy) or math.isnan(value):
+    if fitted is None or math.isnan(accuracy) or math.isnan(value):
         return math.nan, math.nan, math.nan, False
-    advantage, half = (
-        INTERPRETABILITY[score] * (value - found.at(accuracy)),
-        found.half_width(accuracy),
-    )
-    return advantage, advantage - half, advantage + half, not found.least <= accuracy <= found.most
+    advantage, half = sign * (value - fitted.at(accuracy)), fitted.half_width(accuracy)
+    extrapolated = not fitted.least <= accuracy <= fitted.most
+    return advantage, advantage - half, advantage + half, extrapolated
 
 
-def _own_interval(entry: Entry, score: str) -> tuple[float, float]:
-    found = entry.scores[score]
-    ends = (
-        (found.value, found.value)
-        if found.low is None or found.high is None
-        else (found.low, found.high)
-    )
-    low, high = sorted(INTERPRETABILITY[score] * end for end in ends)
+def _score_interval(entry: Entry, score: str, sign: int) -> tuple[float, float]:
+    stated = entry.scores[score]
+    if stated.low is None or stated.high is None:
+        return sign * stated.value, sign * stated.value
+    low, high = sorted((sign * stated.low, sign * stated.high))
     return low, high
 
 
 def headlines(entries: list[Entry], score: str) -> dict[str, Headline]:
     """How each entry of a table stands in a score, by id.
 
-    Ranks go by the advantage; where there is no line, by the score's own interval.
+    Ranks go by the advantage; without a line, by the score's interval.
 
     Args:
         entries: Entries of one table.
-        score: A key of `INTERPRETABILITY`.
+        score: One of the table's `scores.interpretability`.
     """
-    points = np.array(
-        [[e.value(ACCURACY), INTERPRETABILITY[score] * e.value(score)] for e in entries]
-    )
-    fronts = pareto_front(points)
-    against = {e.id: _against_line(entries, e, score) for e in entries}
-    have = [e for e in entries if score in e.scores]
-    lined = bool(have) and not any(math.isnan(against[e.id][0]) for e in have)
-    ends = {e.id: against[e.id][1:3] if lined else _own_interval(e, score) for e in have}
+    sign = direction(entries, score)
+    fronts = pareto_front(np.array([[e.value(ACCURACY), sign * e.value(score)] for e in entries]))
+    against = {e.id: _against_line(entries, e, score, sign) for e in entries}
+    scored = [e for e in entries if score in e.scores]
+    lined = bool(scored) and not any(math.isnan(against[e.id][0]) for e in scored)
+    ends = {e.id: against[e.id][1:3] if lined else _score_interval(e, score, sign) for e in scored}
     ranks = {
         name: 1 + sum(other[0] > high for other in ends.values())
         for name, (_, high) in ends.items()
@@ -195,27 +183,44 @@ def headlines(entries: list[Entry], score: str) -> dict[str, Headline]:
 
 
 def lead(entries: list[Entry]) -> str:
-    """The first interpretability score that every entry of a table has; test accuracy where there is none."""
-    return next((s for s in INTERPRETABILITY if all(s in e.scores for e in entries)), ACCURACY)
+    """The score a table is ordered by.
+
+    The first interpretability score that every entry has; test accuracy where there is none.
+    """
+    scores = interpretability(entries)
+    return next((s for s in scores if all(s in e.scores for e in entries)), ACCURACY)
+
+
+def compared(entries: list[Entry]) -> list[str]:
+    """The interpretability scores of a table, the leading one first."""
+    leading = lead(entries)
+    return sorted(interpretability(entries), key=lambda s: s != leading)
 
 
 def ordered(entries: list[Entry]) -> list[Entry]:
-    """Entries of one table: by rank in the leading score, then by advantage, score, accuracy and id."""
+    """Sorts entries of one table by rank in the leading score.
+
+    Ties go by advantage, score, accuracy and id.
+    """
     score = lead(entries)
     if score == ACCURACY:
         return sorted(entries, key=lambda e: (-e.value(ACCURACY), e.id))
-    found, sign = headlines(entries, score), INTERPRETABILITY[score]
+    standings, sign = headlines(entries, score), direction(entries, score)
 
-    def key(entry: Entry) -> tuple:
-        own = found[entry.id]
-        advantage = 0.0 if math.isnan(own.advantage) else own.advantage
-        return (own.rank, -advantage, -sign * entry.value(score), -entry.value(ACCURACY), entry.id)
+    def key(entry: Entry) -> tuple[int, float, float, float, str]:
+        standing = standings[entry.id]
+        advantage = 0.0 if math.isnan(standing.advantage) else standing.advantage
+        values = -advantage, -sign * entry.value(score), -entry.value(ACCURACY)
+        return (standing.rank, *values, entry.id)
 
     return sorted(entries, key=key)
 
 
 def tables(entries: list[Entry]) -> list[list[Entry]]:
-    """Entries that may be compared: the same track in everything it fixes, protocol version included; in order."""
+    """Groups comparable entries, each group in order.
+
+    Entries are comparable where every field of their tracks is the same, protocol version included.
+    """
     groups: dict[str, list[Entry]] = {}
     for entry in entries:
         groups.setdefault(entry.track.model_dump_json(), []).append(entry)

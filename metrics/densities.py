@@ -1,9 +1,9 @@
-"""The paper's comparison of distances to the manifold: kept examples, common scale, densities.
+"""The paper's comparison of distances to the manifold: selection, common scale, densities.
 
-Kept are the adversarial examples that change the *standard* network's prediction; a panel is scaled
-by the range of its clean images' distances and drawn as a Gaussian kernel density estimate. The
-kept sets differ between networks, so the scores add the paired excess d(x_adv) - d(x) over all
-images, beside that of random noise of the same norm.
+The paper keeps the adversarial examples that change the *standard* network's prediction, scales a
+panel by the range of its clean images' distances, and draws a Gaussian kernel density estimate.
+The selected sets differ between networks, so the scores add the paired excess d(x_adv) - d(x) over
+all images, beside that of random noise of the same norm.
 
 Reference: arXiv 1903.11626, section 2.1.
 """
@@ -13,16 +13,19 @@ from scipy import ndimage, stats
 
 from robust_interpretability.metrics.statistics import RESAMPLES, TAILS, Estimate
 from robust_interpretability.models.errors import InputError
+from robust_interpretability.models.types import Array
 
 BANDWIDTH = 0.25
-"""Factor of the Gaussian KDE's bandwidth (times the sample's standard deviation), as in the paper."""
+"""Bandwidth of the Gaussian KDE in standard deviations of the sample, as in the paper."""
 
 SMALLEST = 30
 """No density is estimated from fewer values."""
+BINS = 1024
+"""Of the histogram in which the highest density is searched."""
 
 
-def kept(standard_clean: np.ndarray, standard_adversarial: np.ndarray) -> np.ndarray:
-    """Which adversarial examples the paper keeps: those that change the standard network's prediction.
+def kept(standard_clean: Array, standard_adversarial: Array) -> Array:
+    """Which adversarial examples the paper keeps: those that change the standard prediction.
 
     Args:
         standard_clean: The standard network's predicted classes of the clean images, `(n,)`.
@@ -34,8 +37,15 @@ def kept(standard_clean: np.ndarray, standard_adversarial: np.ndarray) -> np.nda
     return standard_clean != standard_adversarial
 
 
-def scaled(values: np.ndarray, clean: np.ndarray) -> np.ndarray:
-    """Distances with the clean images' minimum at 0 and their maximum at 1.
+def scaled(values: Array, clean: Array) -> Array:
+    """Distances on a scale where the clean images' minimum is 0 and their maximum is 1.
+
+    Args:
+        values: Distances, `(n,)`.
+        clean: The clean images' distances, `(m,)`.
+
+    Returns:
+        `(n,)`.
 
     Raises:
         InputError: All clean distances are equal.
@@ -46,20 +56,23 @@ def scaled(values: np.ndarray, clean: np.ndarray) -> np.ndarray:
     return (values - low) / (high - low)
 
 
-def density(values: np.ndarray, grid: np.ndarray) -> np.ndarray:
-    """Gaussian kernel density estimate of `values` at the points of `grid`, bandwidth factor `BANDWIDTH`."""
+def density(values: Array, grid: Array) -> Array:
+    """Gaussian kernel density estimate of `values` at the points of `grid`.
+
+    Args:
+        values: `(n,)`.
+        grid: `(m,)`.
+
+    Returns:
+        `(m,)`.
+    """
     return stats.gaussian_kde(values, bw_method=BANDWIDTH)(grid)
 
 
-_BINS = 1024
-
-
-def _peak(values: np.ndarray) -> float:
+def _peak(values: Array) -> float:
     """Where the density is highest: a histogram of narrow bins, smoothed by the KDE's kernel."""
     width = BANDWIDTH * float(np.std(values, ddof=1))
-    counts, edges = np.histogram(
-        values, _BINS, (values.min() - 3 * width, values.max() + 3 * width)
-    )
+    counts, edges = np.histogram(values, BINS, (values.min() - 3 * width, values.max() + 3 * width))
     bin_width = edges[1] - edges[0]
     smooth = ndimage.gaussian_filter1d(
         counts.astype(float), width / bin_width, mode="constant", truncate=6
@@ -67,8 +80,10 @@ def _peak(values: np.ndarray) -> float:
     return float(edges[np.argmax(smooth)] + bin_width / 2)
 
 
-def peak(values: np.ndarray, *, resamples: int = RESAMPLES // 8, seed: int = 0) -> Estimate:
-    """The place of the highest density (`density`, to about a thousandth of the range), with a bootstrap interval.
+def peak(values: Array, *, resamples: int = RESAMPLES // 8, seed: int = 0) -> Estimate:
+    """Where the density is highest, with a bootstrap interval.
+
+    The place is exact to about a thousandth of the range of the values.
 
     Args:
         values: `(n,)`, at least `SMALLEST`, not all equal.
@@ -76,7 +91,7 @@ def peak(values: np.ndarray, *, resamples: int = RESAMPLES // 8, seed: int = 0) 
         seed: Seed of the resampling.
 
     Raises:
-        InputError: Too few values, or all are equal.
+        InputError: Too few values, or all values are equal.
     """
     values = np.asarray(values, float)
     if len(values) < SMALLEST or np.ptp(values) == 0:

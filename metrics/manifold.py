@@ -1,9 +1,9 @@
-"""Distance of images to the manifold of natural images, for which a VAE-GAN stands.
+"""Distance of images to the manifold of natural images, modelled by a VAE-GAN.
 
     d(x) = || x - decode(encode(x)) ||_2,   with x on the scale [-1, 1]
 
-(paper units: twice the distance in pixel units). `encode` gives the posterior mean; the paper draws
-a sample, which is an option here.
+(paper units: twice the distance in pixel units). `encode` returns the posterior mean; the paper
+draws a sample, which is an option here.
 
 How distances are compared between networks is in `densities`.
 
@@ -13,18 +13,20 @@ Reference: arXiv 1903.11626, section 2.1.
 import numpy as np
 
 from robust_interpretability.models import backend
+from robust_interpretability.models.checks import as_floats
 from robust_interpretability.models.functional import predict
+from robust_interpretability.models.types import Array
 from robust_interpretability.models.vae_gan import VaeGan
 
 
-def project(vae_gan: VaeGan, x: np.ndarray, *, sample_seed: int | None = None) -> np.ndarray:
+def project(vae_gan: VaeGan, x: Array, *, sample_seed: int | None = None) -> Array:
     """The projection decode(encode(x)).
 
     Args:
         vae_gan: The manifold model.
         x: `(n, h, w, c)`, uint8 or floats in [0, 1].
-        sample_seed: Draw from the posterior with this seed (the paper's way) instead of taking its
-            mean.
+        sample_seed: Draw from the posterior with this seed, as the paper does, instead of taking
+            its mean.
 
     Returns:
         `(n, h, w, c)` float32 in [0, 1].
@@ -38,15 +40,21 @@ def project(vae_gan: VaeGan, x: np.ndarray, *, sample_seed: int | None = None) -
     return predict(vae_gan.decoder, mean.astype(np.float32))
 
 
-def distance(x: np.ndarray, projection: np.ndarray) -> np.ndarray:
-    """||x - projection||_2 in paper units, `(n,)`; both arrays `(n, h, w, c)`, floats in [0, 1]."""
+def distance(x: Array, projection: Array) -> Array:
+    """||x - projection||_2 in paper units.
+
+    Args:
+        x: `(n, h, w, c)`, floats in [0, 1].
+        projection: Likewise.
+
+    Returns:
+        `(n,)` float64.
+    """
     difference = (np.asarray(x, np.float64) - projection).reshape(len(x), -1)
     return 2.0 * np.sqrt(np.sum(difference**2, axis=1))
 
 
-def manifold_distance(
-    x: np.ndarray, vae_gan: VaeGan, *, sample_seed: int | None = None
-) -> np.ndarray:
+def manifold_distance(x: Array, vae_gan: VaeGan, *, sample_seed: int | None = None) -> Array:
     """Distance of each image to its projection on the manifold, in paper units.
 
     Args:
@@ -57,5 +65,4 @@ def manifold_distance(
     Returns:
         `(n,)` float64.
     """
-    scaled = x / np.float32(255) if x.dtype == np.uint8 else x
-    return distance(scaled, project(vae_gan, x, sample_seed=sample_seed))
+    return distance(as_floats(x), project(vae_gan, x, sample_seed=sample_seed))

@@ -1,14 +1,13 @@
 """Removing pixels by rank, inside a compiled step or on the host."""
 
-from typing import Any
-
 from keras import ops
 
 from robust_interpretability.models.errors import InputError
+from robust_interpretability.models.types import Tensor
 
 
 def pixel_count(fraction: float, pixels: int) -> int:
-    """The whole number of pixels in a fraction of an image, halves rounded up.
+    """The number of pixels in a fraction of an image, halves rounded up.
 
     Raises:
         InputError: The fraction lies outside (0, 1).
@@ -20,8 +19,10 @@ def pixel_count(fraction: float, pixels: int) -> int:
     return int(fraction * pixels + 0.5)
 
 
-def masked(x: Any, ranks: Any, count: Any, keep: Any, fill: Any) -> Any:
-    """Images without their `count` highest-ranked pixels (ROAR), or with only those (KAR). Traceable.
+def masked(x: Tensor, ranks: Tensor, count: Tensor, keep: Tensor, fill: Tensor) -> Tensor:
+    """Images without their `count` highest-ranked pixels (ROAR), or with only those (KAR).
+
+    Traceable.
 
     Args:
         x: `(n, h, w, c)` float32.

@@ -1,7 +1,7 @@
-"""Pixels in order of importance: one rank a pixel, 0 the most important.
+"""Pixels in order of importance: one rank per pixel, 0 the most important.
 
-Ranks are stored instead of masks: which pixels go at 10, 30, ... percent is then a comparison (see
-`masking`).
+Ranks are stored instead of masks: which pixels are removed at 10, 30, ... percent is then a
+comparison (see `masking`).
 """
 
 from collections.abc import Callable, Iterator
@@ -9,13 +9,20 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from robust_interpretability.models.errors import InputError
+from robust_interpretability.models.types import Array
 
 CHUNK = 1000
 """Images ranked at a time: what bounds the memory."""
+MOST_PIXELS = 1 << 16
+"""Pixels of an image whose ranks fit in uint16."""
 
 
-def _order(attribution: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Ranks of each row of `(n, pixels)`; a stable sort of shuffled pixels leaves ties at random."""
+def _order(attribution: Array, rng: np.random.Generator) -> Array:
+    """Ranks in each row of `(n, pixels)`; a stable sort of shuffled pixels orders ties at random.
+
+    Raises:
+        InputError: An attribution is not finite.
+    """
     if not np.isfinite(attribution).all():
         raise InputError("`attribution` must be finite. Received NaN or infinity.")
     shuffled = np.argsort(rng.random(attribution.shape, np.float32), axis=1)
@@ -28,45 +35,39 @@ def _order(attribution: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def pieces(
-    attribute: Callable[[slice], np.ndarray], shape: tuple[int, int, int], *, seed: int
-) -> Iterator[np.ndarray]:
-    """The rank of every pixel within its image, ties broken at random, a piece of the images at a time.
+    attribute: Callable[[slice], Array], shape: tuple[int, int, int], *, seed: int
+) -> Iterator[Array]:
+    """The rank of every pixel within its image, `CHUNK` images at a time; ties in random order.
 
     Args:
-        attribute: Given a slice of images, their attributions `(m, h, w)`, larger is more
-            important.
+        attribute: From a slice of the images to their attributions `(m, h, w)`, where larger means
+            more important.
         shape: `(n, h, w)`.
         seed: Seed of the order among equal pixels.
 
     Yields:
-        `(m, h, w)` uint16: a permutation of 0 .. h w - 1 in each image; n images in all.
+        `(m, h, w)` uint16: a permutation of 0 .. h w - 1 in each image; n images in total.
 
     Raises:
         InputError: An attribution is not finite, or an image has more than 65,536 pixels.
     """
     n, pixels = shape[0], shape[1] * shape[2]
-    if pixels > 1 << 16:
-        raise InputError(f"An image may have at most 65,536 pixels. Received {pixels}.")
+    if pixels > MOST_PIXELS:
+        raise InputError(f"An image may have at most {MOST_PIXELS:,} pixels. Received {pixels:,}.")
     rng = np.random.default_rng(seed)
     for start in range(0, n, CHUNK):
         part = slice(start, min(start + CHUNK, n))
         yield _order(attribute(part).reshape(-1, pixels), rng).reshape(-1, *shape[1:])
 
 
-def ranks(attribution: np.ndarray, *, seed: int) -> np.ndarray:
-    """As `pieces`, whole, for attributions that are there as one array; both `(n, h, w)`."""
-    n, h, w = attribution.shape
-    return np.concatenate(list(pieces(lambda part: attribution[part], (n, h, w), seed=seed)))
+def indifferent(part: slice, shape: tuple[int, int, int]) -> Array:
+    """The attribution that is equal in all pixels, so that their order is random: the baseline.
 
+    Args:
+        part: A slice of the images, as for `pieces`.
+        shape: `(n, h, w)`.
 
-def random_ranks(shape: tuple[int, int, int], *, seed: int) -> np.ndarray:
-    """A random order for each image: the baseline.
-
-    `shape` is `(n, h, w)`; returns uint16 of that shape.
+    Returns:
+        `(m, h, w)` float32 zeros.
     """
-    return np.concatenate(list(pieces(lambda part: indifferent(part, shape), shape, seed=seed)))
-
-
-def indifferent(part: slice, shape: tuple[int, int, int]) -> np.ndarray:
-    """The attribution to which all pixels of an image are equal: the order is left to chance."""
     return np.zeros((part.stop - part.start, *shape[1:]), np.float32)

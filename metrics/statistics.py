@@ -1,4 +1,4 @@
-"""Intervals and correlations: the one place where measurements are averaged.
+"""Estimates with intervals, and correlations: the one place where measurements are averaged.
 
 Every interval is at 95 percent. Resampling is seeded, so the same measurements give the same
 interval.
@@ -10,6 +10,7 @@ import numpy as np
 from scipy import stats
 
 from robust_interpretability.models.errors import InputError
+from robust_interpretability.models.types import Array
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
@@ -18,7 +19,7 @@ TAILS = (50 * (1 - CONFIDENCE), 100 - 50 * (1 - CONFIDENCE))
 
 
 class Estimate(NamedTuple):
-    """A value with its interval; the ends are NaN where the data allow none."""
+    """A value with its interval; the ends are NaN where the data do not allow an interval."""
 
     value: float
     low: float
@@ -32,7 +33,7 @@ def proportion(successes: int, n: int) -> Estimate:
     return Estimate(successes / n, float(interval.low), float(interval.high), int(n))
 
 
-def mean(values: np.ndarray) -> Estimate:
+def mean(values: Array) -> Estimate:
     """The mean of independent values with Student's interval."""
     values = np.asarray(values, float)
     n, centre = len(values), float(np.mean(values))
@@ -42,8 +43,11 @@ def mean(values: np.ndarray) -> Estimate:
     return Estimate(centre, centre - half, centre + half, n)
 
 
-def difference(first: np.ndarray, second: np.ndarray) -> Estimate:
-    """mean(first) - mean(second) of two independent samples with Welch's interval; n is the smaller sample's size."""
+def difference(first: Array, second: Array) -> Estimate:
+    """mean(first) - mean(second) of two independent samples with Welch's interval.
+
+    n is the size of the smaller sample.
+    """
     first, second = np.asarray(first, float), np.asarray(second, float)
     value, n = float(first.mean() - second.mean()), min(len(first), len(second))
     if n < 2 or (np.ptp(first) == 0 and np.ptp(second) == 0):
@@ -52,11 +56,18 @@ def difference(first: np.ndarray, second: np.ndarray) -> Estimate:
     return Estimate(value, float(interval.low), float(interval.high), n)
 
 
-def _resampled_means(accuracy: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Means over resampled repeats, drawn anew for every fraction: `(repeats, k)` to `(RESAMPLES, k)`.
+def _resampled_means(accuracy: Array, rng: np.random.Generator) -> Array:
+    """Means over resampled repeats, independently drawn for every fraction.
 
     A resample of R values has (R - 1) / R of their variance; with R of 2 or 3 that matters, and is
-    put right.
+    corrected.
+
+    Args:
+        accuracy: `(repeats, k)`.
+        rng: What draws.
+
+    Returns:
+        `(RESAMPLES, k)`.
     """
     repeats, k = accuracy.shape
     centre = accuracy.mean(axis=0)
@@ -66,12 +77,12 @@ def _resampled_means(accuracy: np.ndarray, rng: np.random.Generator) -> np.ndarr
 
 
 def area_difference(
-    curves: list[np.ndarray], baseline: np.ndarray, weights: np.ndarray, *, sign: int, seed: int = 0
+    curves: list[Array], baseline: Array, weights: Array, *, sign: int, seed: int = 0
 ) -> Estimate:
     """The area between attribution curves and a baseline, with a bootstrap interval.
 
-    Resampled are the base models (where there are several), within each its repeats at every
-    fraction, and the baseline's repeats. Where nothing was repeated there is no interval.
+    The bootstrap resamples the base models (where there are several), within each its repeats at
+    every fraction, and the baseline's repeats. Where nothing was repeated there is no interval.
 
     Args:
         curves: One `(repeats, k)` array of accuracies for each base-model seed.
@@ -89,9 +100,8 @@ def area_difference(
     n = int(sum(len(curve) for curve in curves)) * len(weights)
     if min(len(curve) for curve in curves) < 2 and len(curves) < 2:
         return Estimate(float(value), float("nan"), float("nan"), n)
-    resampled = np.stack(
-        [_resampled_means(curve, rng) @ weights for curve in curves]
-    )  # (seeds, RESAMPLES)
+    # (seeds, RESAMPLES)
+    resampled = np.stack([_resampled_means(curve, rng) @ weights for curve in curves])
     if len(curves) > 1:
         centre = areas.mean()
         wide = centre + (areas - centre) * np.sqrt(len(curves) / (len(curves) - 1))
@@ -105,7 +115,10 @@ def area_difference(
 
 
 class Correlation(NamedTuple):
-    """Linear (Pearson) and rank (Spearman) correlation with intervals, and the least-squares line."""
+    """Pearson's (linear) and Spearman's (rank) correlation with intervals, and the fitted line.
+
+    The line is the least-squares one.
+    """
 
     n: int
     pearson: float
@@ -126,28 +139,32 @@ def _fisher(r: float, standard_error: float) -> tuple[float, float]:
 
 
 def _spearman_interval(rho: float, n: int) -> tuple[float, float]:
-    """Bonett and Wright's interval; a perfect order, where it has no width, counts as half a swap of neighbours off."""
+    """Bonett and Wright's interval.
+
+    For a perfect order it has no width; it is then taken as if half a swap of neighbours were
+    missing.
+    """
     most = 1 - 6 / (n**3 - n)
     inside = float(np.clip(rho, -most, most))
     low, high = _fisher(inside, float(np.sqrt((1 + inside**2 / 2) / (n - 3))))
     return (-1.0 if rho < -most else low), (1.0 if rho > most else high)
 
 
-def correlation(x: np.ndarray, y: np.ndarray) -> Correlation:
+def correlation(x: Array, y: Array) -> Correlation:
     """Correlations of paired values.
 
     Intervals by Fisher's transform, with standard error 1 / sqrt(n - 3) for Pearson and sqrt((1 +
-    r^2 / 2) / (n - 3)) for Spearman (Bonett and Wright 2000; a perfect order counts as half a swap
-    of neighbours off, as few pairs easily come in perfect order by chance); NaN below four pairs.
-    All is NaN where a variable does not vary, and for two pairs, which lie on a line whatever they
-    are.
+    r^2 / 2) / (n - 3)) for Spearman (Bonett and Wright 2000; a perfect order is taken as if half a
+    swap of neighbours were missing, since few pairs easily come in perfect order by chance); NaN
+    below four pairs. Every value is NaN where a variable does not vary, and for two pairs, which
+    always lie on a line.
 
     Args:
         x: `(n,)`.
         y: `(n,)`.
 
     Raises:
-        InputError: Fewer than two pairs, or lengths that differ.
+        InputError: There are fewer than two pairs, or the lengths differ.
     """
     x, y = np.asarray(x, float), np.asarray(y, float)
     if x.shape != y.shape or x.ndim != 1 or len(x) < 2:

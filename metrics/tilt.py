@@ -1,10 +1,10 @@
-"""How far a decision boundary is tilted: the angle between the mean attack and the line through the class means.
+"""How far a decision boundary is tilted: the angle between attacks and the line through the means.
 
-    tilt = arccos( |d . m| / (||d|| ||m||) ),    d = mean(x_adv - x) over one class,    m = the line
-    through the means
+    tilt = arccos( |d . m| / (||d|| ||m||) )
 
-0 degrees: the attack moves a class straight towards the other; 90 degrees: along a direction in
-which the classes do not differ.
+with d = mean(x_adv - x) over one class, and m the direction of the line through the class means. At
+0 degrees the attack moves a class straight towards the other; at 90 degrees it moves it along a
+direction in which the classes do not differ.
 
 Reference: arXiv 1903.11626, section 2.2, which shows it as a picture (Tanay and Griffin, arXiv
 1608.07690, name it); the angle is ours.
@@ -13,9 +13,10 @@ Reference: arXiv 1903.11626, section 2.2, which shows it as a picture (Tanay and
 import numpy as np
 
 from robust_interpretability.models.errors import InputError
+from robust_interpretability.models.types import Array
 
 
-def mean_change(x: np.ndarray, x_adv: np.ndarray) -> np.ndarray:
+def mean_change(x: Array, x_adv: Array) -> Array:
     """The mean attack direction mean(x_adv - x), flattened: `(d,)` from two arrays `(n, ...)`.
 
     Raises:
@@ -29,17 +30,17 @@ def mean_change(x: np.ndarray, x_adv: np.ndarray) -> np.ndarray:
     return np.mean((np.asarray(x_adv, np.float64) - x).reshape(len(x), -1), axis=0)
 
 
-def tilt(x: np.ndarray, x_adv: np.ndarray, line: np.ndarray) -> float:
+def tilt(x: Array, x_adv: Array, line: Array) -> float:
     """The angle in degrees, 0 to 90, between the mean attack direction and a line.
 
     Args:
         x: Examples of one class `(n, ...)`.
         x_adv: Their adversarial examples, `(n, ...)`.
-        line: Direction of the line through the class means, of as many numbers as an example; its
+        line: Direction of the line through the class means, as many numbers as an example has; its
             sign and length do not matter.
 
     Returns:
-        The angle; NaN where the attack moves the mean nowhere.
+        The angle; NaN where the attack does not move the mean.
 
     Raises:
         InputError: The shapes differ, there are no examples, or the line has no direction.

@@ -1,4 +1,4 @@
-"""Classifiers and image-manifold models, found by name.
+"""Classifiers and models of the image manifold, by name.
 
 A classifier is a `keras.Model` from pixels in [0, 1], shape `(n, h, w, c)`, to logits `(n,
 num_classes)`. Its first layer rescales pixels to [-1, 1], so a radius given in pixel units means
@@ -16,7 +16,10 @@ from collections.abc import Callable
 from robust_interpretability.models.errors import InputError, unknown
 
 KERAS_LOCK = threading.Lock()
-"""Held while a model is built, saved or loaded: Keras does so with global state, and units run in threads."""
+"""Held while a model is built, saved or loaded.
+
+Keras does so with global state, and units of work run in threads.
+"""
 
 CLASSIFIERS: dict[str, str] = {
     "mlp": "robust_interpretability.models.classifiers",
@@ -33,26 +36,27 @@ VAE_GANS: dict[str, str] = {
 }
 
 SMALL = ("mlp", "digits_cnn")
-"""Networks of operations so small that oneDNN's start costs more than it saves."""
+"""Networks whose operations are so small that starting oneDNN costs more than it saves."""
 
 
 def choose_kernels(name: str) -> None:
-    """Lets TensorFlow use oneDNN's kernels on a CPU or not, as is faster for a classifier; a user's own choice stands.
+    """Enables or disables oneDNN's kernels on a CPU, whichever is faster for a classifier.
 
-    By itself TensorFlow decides by the processor's make. To be called before TensorFlow is
-    imported; later it has no effect.
+    Without this TensorFlow decides by the processor's vendor. A value that the user has set in
+    `TF_ENABLE_ONEDNN_OPTS` stands. To be called before TensorFlow is imported; later it has no
+    effect.
     """
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0" if name in SMALL else "1")
 
 
 def get(name: str) -> Callable:
-    """The builder of a classifier or VAE-GAN.
+    """The function that builds a classifier or VAE-GAN.
 
     Args:
         name: A key of `CLASSIFIERS` or `VAE_GANS`.
 
     Returns:
-        The builder function; see its docstring for arguments.
+        The function; see its docstring for arguments.
 
     Raises:
         InputError: The name is unknown; the closest match is named.

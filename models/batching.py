@@ -1,32 +1,35 @@
 """Arrays through a compiled program, in batches that cost no compilation and fit the device.
 
-On a CPU the batch is what the caller asks for, so that results do not depend on the machine's
-memory. On an accelerator that tells its free memory, it is as large as half of that allows, found
-from what the compiler says two sizes take. Where a batch of another length costs a compilation, the
-last one is filled up.
+On a CPU the batch size is what the caller asks for, so that results do not depend on the machine's
+memory. On an accelerator that reports its free memory, a batch takes at most half of it; the size
+follows from the memory that the compiler reports for two sizes. Where a batch of another length
+costs a compilation, the last one is padded.
 """
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from keras import ops
 
 from robust_interpretability.models import backend
+from robust_interpretability.models.types import Array, Tensor
 
 MOST = 8192
-"""Larger batches gain nothing."""
+"""Images in a batch at most; larger batches are not faster."""
 
 MEASURED = (64, 128)
-"""Two batch sizes whose memory is asked for."""
+"""Two batch sizes, in images, for which the compiler is asked how much memory a call takes."""
 
-_sizes: dict[tuple, int] = {}
+_sizes: WeakKeyDictionary[Callable, dict[tuple, int]] = WeakKeyDictionary()
+"""Batch sizes by program and shape of a row; an entry goes with its program."""
+
 _lock = threading.Lock()
 
 
-def to_device(x: Any) -> Any:
-    """An array as a tensor on the device, its type kept; a tensor is there already."""
+def to_device(x: Array | Tensor) -> Tensor:
+    """An array as a tensor on the device, of the same dtype; a tensor is returned as it is."""
     return x if ops.is_tensor(x) else backend.to_device(np.ascontiguousarray(x))
 
 
@@ -35,31 +38,32 @@ def batches(n: int, batch_size: int) -> list[slice]:
     return [slice(i, min(i + batch_size, n)) for i in range(0, n, batch_size)]
 
 
-def _filled(x: Any, size: int) -> Any:
-    """`x` with its first row repeated behind it until it has `size` rows."""
-    return (
-        x
-        if len(x) == size
-        else np.concatenate([x, np.repeat(np.asarray(x[:1]), size - len(x), axis=0)])
-    )
+def _filled(x: Array | Tensor, size: int) -> Array | Tensor:
+    """`x`, padded to `size` rows with copies of its first row."""
+    if len(x) == size:
+        return x
+    return np.concatenate([x, np.repeat(np.asarray(x[:1]), size - len(x), axis=0)])
 
 
-def largest(run: Any, before: tuple, rows: Sequence[Any], after: tuple, default: int) -> int:
+def largest(
+    run: Callable, before: tuple, rows: Sequence[Array | Tensor], after: tuple, default: int
+) -> int:
     """The batch size for a compiled program on this device.
 
     Args:
         run: The compiled program, called as `run(*before, *batch, *after)`.
         before: Its first arguments.
-        rows: Arrays of which it takes a batch each.
+        rows: Arrays `(n, ...)` of which it takes a batch each.
         after: Its last arguments.
-        default: The size where the device does not tell its free memory.
+        default: The size where the device does not report its free memory.
     """
     free = backend.free_memory()
     if free is None:
         return default
-    key = (id(run), *(row.shape[1:] for row in rows))
+    key = tuple(row.shape[1:] for row in rows)
     with _lock:
-        if key not in _sizes:
+        sizes = _sizes.setdefault(run, {})
+        if key not in sizes:
             small, large = (
                 backend.memory_of(
                     run, (*before, *(to_device(_filled(row[:size], size)) for row in rows), *after)
@@ -68,28 +72,28 @@ def largest(run: Any, before: tuple, rows: Sequence[Any], after: tuple, default:
             )
             each = max((large - small) / (MEASURED[1] - MEASURED[0]), 1.0)
             fitting = max(1, int((free / 2 - (small - MEASURED[0] * each)) / each))
-            _sizes[key] = min(MOST, 1 << (fitting.bit_length() - 1))
-        return _sizes[key]
+            sizes[key] = min(MOST, 1 << (fitting.bit_length() - 1))
+        return sizes[key]
 
 
 def in_batches(
-    run: Any,
+    run: Callable,
     before: tuple,
-    rows: Sequence[Any],
+    rows: Sequence[Array | Tensor],
     after: Callable[[int], tuple] = lambda _: (),
     *,
     batch_size: int,
     fixed: bool = False,
-) -> Iterator[tuple[slice, np.ndarray]]:
+) -> Iterator[tuple[slice, Array]]:
     """Calls a compiled program on batches of rows.
 
     Args:
         run: The program, called as `run(*before, *batch, *after(number of the batch))`.
         before: Its first arguments.
         rows: Arrays `(n, ...)` of which it takes a batch each.
-        after: Its last arguments, given the batch's number from 0.
+        after: Its last arguments, from the batch's number, which counts from 0.
         batch_size: Rows at a time on a CPU.
-        fixed: Whether it is so everywhere, because what is drawn at random depends on it.
+        fixed: Whether accelerators use this size too, because random draws depend on it.
 
     Yields:
         The slice of rows and the output for it.

@@ -1,22 +1,26 @@
-"""What a classifier and its images must be; each check names what was expected and what came."""
-
-from typing import Any
+"""What a classifier and its images must be; each message names what was expected and received."""
 
 import keras
 import numpy as np
 
 from robust_interpretability.models.errors import InputError
+from robust_interpretability.models.types import Array, Tensor
 
 
-def check_images(x: Any) -> None:
-    """Checks images given from outside.
+def as_floats(x: Array) -> Array:
+    """Images on the host in [0, 1]: uint8 is divided by 255 in float32, floats stay as they are."""
+    return x / np.float32(255) if x.dtype == np.uint8 else x
+
+
+def check_images(x: Array | Tensor) -> None:
+    """Checks images that a user passed.
 
     Raises:
         InputError: `x` is not an array of floats in [0, 1] or of uint8, or has no examples, or
             holds NaN.
     """
     if keras.ops.is_tensor(x) and keras.backend.standardize_dtype(x.dtype) == "uint8":
-        return  # any uint8 is an image, and need not leave the device to be looked at
+        return  # every uint8 is a valid pixel: nothing to read from the device
     x = np.asarray(x)
     if x.ndim < 2 or not len(x):
         raise InputError(
@@ -33,7 +37,7 @@ def check_images(x: Any) -> None:
         raise InputError(f"`x` must lie in [0, 1]. Received values in [{low:g}, {high:g}]{hint}.")
 
 
-def check_labels(y: np.ndarray, n: int, num_classes: int) -> None:
+def check_labels(y: Array, n: int, num_classes: int) -> None:
     """Checks integer labels `(n,)` in [0, num_classes).
 
     Raises:
@@ -50,17 +54,17 @@ def check_labels(y: np.ndarray, n: int, num_classes: int) -> None:
         )
 
 
-def check_classifier(model: keras.Model, x: np.ndarray, num_classes: int) -> None:
+def check_classifier(model: keras.Model, x: Array, num_classes: int) -> None:
     """Checks that a model maps such images to logits.
 
     Args:
         model: The model.
         x: A few images it must accept, `(n, ...)` floats in [0, 1].
-        num_classes: The number of logits it must put out.
+        num_classes: The number of logits it must output.
 
     Raises:
-        InputError: The model takes another shape, puts out another shape or several outputs, puts
-            out probabilities (non-negative rows that sum to 1), or values that are not finite.
+        InputError: The model takes another shape, or outputs another shape, several tensors,
+            probabilities (non-negative rows that sum to 1) or values that are not finite.
     """
     check_images(x)
     expected = tuple(x.shape[1:])
@@ -78,13 +82,13 @@ def check_classifier(model: keras.Model, x: np.ndarray, num_classes: int) -> Non
     if not hasattr(logits, "shape") or tuple(logits.shape) != (len(x), num_classes):
         got = tuple(logits.shape) if hasattr(logits, "shape") else type(logits).__name__
         raise InputError(
-            f"The model must put out logits of shape (n, {num_classes}). It puts out {got} for n ="
+            f"The model must output logits of shape (n, {num_classes}). It outputs {got} for n ="
             f" {len(x)}."
         )
     logits = keras.ops.convert_to_numpy(logits)
     if not np.isfinite(logits).all():
-        raise InputError("The model must put out finite logits. It puts out NaN or infinity.")
+        raise InputError("The model must output finite logits. It outputs NaN or infinity.")
     if (logits >= 0).all() and np.allclose(logits.sum(-1), 1, atol=1e-3):
         raise InputError(
-            "The model must put out logits. It puts out probabilities: remove the last softmax."
+            "The model must output logits. It outputs probabilities: remove the last softmax."
         )

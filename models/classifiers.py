@@ -13,7 +13,12 @@ from keras import layers
 from robust_interpretability.models.errors import InputError
 
 
-def _scaled(units: int, width: float) -> int:
+def scaled(units: int, width: float) -> int:
+    """`units * width`, rounded, at least 1: the number of channels or units of a layer.
+
+    Raises:
+        InputError: `width` is not above 0.
+    """
     if not width > 0:
         raise InputError(f"`width` must be a number above 0. Received {width}.")
     return max(1, round(units * width))
@@ -64,7 +69,7 @@ def mlp(
     """
     hidden = [
         layers.Flatten(name="flatten"),
-        layers.Dense(_scaled(128, width), activation="relu", name="dense"),
+        layers.Dense(scaled(128, width), activation="relu", name="dense"),
     ]
     return _classifier("mlp", input_shape, num_classes, hidden, seed)
 
@@ -78,10 +83,10 @@ def digits_cnn(
     """
     _image_shape("digits_cnn", input_shape, 4)
     hidden = [
-        _conv(_scaled(16, width), 3, "conv_1", strides=2),
-        _conv(_scaled(32, width), 3, "conv_2", strides=2),
+        _conv(scaled(16, width), 3, "conv_1", strides=2),
+        _conv(scaled(32, width), 3, "conv_2", strides=2),
         layers.Flatten(name="flatten"),
-        layers.Dense(_scaled(64, width), activation="relu", name="dense"),
+        layers.Dense(scaled(64, width), activation="relu", name="dense"),
     ]
     return _classifier("digits_cnn", input_shape, num_classes, hidden, seed)
 
@@ -95,10 +100,10 @@ def strided_cnn(
     """
     _image_shape("strided_cnn", input_shape, 4)
     hidden = [
-        _conv(_scaled(16, width), 4, "conv_1", strides=2),
-        _conv(_scaled(32, width), 4, "conv_2", strides=2),
+        _conv(scaled(16, width), 4, "conv_1", strides=2),
+        _conv(scaled(32, width), 4, "conv_2", strides=2),
         layers.Flatten(name="flatten"),
-        layers.Dense(_scaled(100, width), activation="relu", name="dense"),
+        layers.Dense(scaled(100, width), activation="relu", name="dense"),
     ]
     return _classifier("strided_cnn", input_shape, num_classes, hidden, seed)
 
@@ -112,11 +117,11 @@ def mnist_cnn(
     """
     _image_shape("mnist_cnn", input_shape, 2)
     hidden = [
-        _conv(_scaled(32, width), 5, "conv_1"),
-        _conv(_scaled(64, width), 5, "conv_2"),
+        _conv(scaled(32, width), 5, "conv_1"),
+        _conv(scaled(64, width), 5, "conv_2"),
         layers.MaxPooling2D(2, name="pool"),
         layers.Flatten(name="flatten"),
-        layers.Dense(_scaled(1024, width), activation="relu", name="dense"),
+        layers.Dense(scaled(1024, width), activation="relu", name="dense"),
     ]
     return _classifier("mnist_cnn", input_shape, num_classes, hidden, seed)
 
@@ -124,19 +129,21 @@ def mnist_cnn(
 def cifar_cnn(
     input_shape: tuple[int, ...], num_classes: int, *, seed: int, width: float = 1.0
 ) -> keras.Model:
-    """Conv 3x3 32, 32, max-pool 2, conv 3x3 64, 64, max-pool 2, dense 512. Arguments as for `digits_cnn`.
+    """Conv 3x3 32, 32, max-pool 2, conv 3x3 64, 64, max-pool 2, dense 512.
+
+    Arguments as for `digits_cnn`.
 
     Reference: arXiv 1903.11626, appendix.
     """
     _image_shape("cifar_cnn", input_shape, 4)
     hidden = [
-        _conv(_scaled(32, width), 3, "conv_1"),
-        _conv(_scaled(32, width), 3, "conv_2"),
+        _conv(scaled(32, width), 3, "conv_1"),
+        _conv(scaled(32, width), 3, "conv_2"),
         layers.MaxPooling2D(2, name="pool_1"),
-        _conv(_scaled(64, width), 3, "conv_3"),
-        _conv(_scaled(64, width), 3, "conv_4"),
+        _conv(scaled(64, width), 3, "conv_3"),
+        _conv(scaled(64, width), 3, "conv_4"),
         layers.MaxPooling2D(2, name="pool_2"),
         layers.Flatten(name="flatten"),
-        layers.Dense(_scaled(512, width), activation="relu", name="dense"),
+        layers.Dense(scaled(512, width), activation="relu", name="dense"),
     ]
     return _classifier("cifar_cnn", input_shape, num_classes, hidden, seed)

@@ -1,26 +1,26 @@
-"""The protocol's networks layer by layer, with another convolution than Keras' own.
+"""The protocol's networks computed with another implementation of convolution than Keras'.
 
-`shifted` is for many networks at once on an accelerator: side by side, their convolutions become a
-grouped convolution, which accelerators' libraries run poorly; as shifted slices of the image and
-one product with the kernel, they become a batched matrix product. `backend.convolution` is for
-attacks and attributions on a CPU.
+Two implementations are used. `shifted` is for many networks side by side on an accelerator: their
+convolutions would become a grouped convolution, which accelerators' libraries compute slowly; as
+shifted slices of the image and one product with the kernel they become a batched matrix product.
+`backend.convolution` is for attacks and attributions on a CPU: its gradient at an image is faster.
 """
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import keras
 from keras import layers, ops
 
 from robust_interpretability.models import backend
+from robust_interpretability.models.types import Tensor
 
-Convolution = Callable[[Any, Any, tuple[int, int]], Any]
+Convolution = Callable[[Tensor, Tensor, tuple[int, int]], Tensor]
 """`(x, kernel, strides) -> y` with "same" padding, shapes as for `shifted`."""
 
 
-def shifted(x: Any, kernel: Any, strides: tuple[int, int]) -> Any:
-    """A convolution with "same" padding: shifted slices beside each other, then one matrix product. Traceable.
+def shifted(x: Tensor, kernel: Tensor, strides: tuple[int, int]) -> Tensor:
+    """A convolution with "same" padding as one matrix product with shifted slices. Traceable.
 
     Args:
         x: `(n, h, w, c)`.
@@ -49,8 +49,12 @@ def shifted(x: Any, kernel: Any, strides: tuple[int, int]) -> Any:
     return ops.matmul(ops.concatenate(slices, axis=-1), ops.reshape(kernel, (-1, kernel.shape[-1])))
 
 
-def _layer(layer: keras.Layer, convolution: Convolution) -> Callable[[list[Any], Any], Any] | None:
-    """The layer as a function of its weights, or None where it is none that this file knows."""
+Forward = Callable[[list[Tensor], Tensor], Tensor]
+"""`(trainable weights, pixels) -> logits`"""
+
+
+def _layer(layer: keras.Layer, convolution: Convolution) -> Forward | None:
+    """A layer as a function of its weights and input; None for a layer of another kind."""
     if type(layer) is layers.Conv2D:
         plain = (
             layer.padding == "same"
@@ -70,12 +74,16 @@ def _layer(layer: keras.Layer, convolution: Convolution) -> Callable[[list[Any],
     return None
 
 
-def forward(model: keras.Model, convolution: Convolution) -> Callable[[list[Any], Any], Any] | None:
-    """A classifier as `(trainable weights, pixels) -> logits`, each convolution by the function given.
+def forward(model: keras.Model, convolution: Convolution) -> Forward | None:
+    """A classifier as a function of its weights, with another implementation of convolution.
+
+    Args:
+        model: The classifier.
+        convolution: The implementation, as `shifted`.
 
     Returns:
-        The traceable function; None for a model with other layers than the protocol's networks
-        have, or another type of computation than float32.
+        The traceable function; None for a model with layers that the protocol's networks do not
+        have, or one that does not compute in float32.
     """
     if type(model) is not keras.Sequential or model.compute_dtype != "float32":
         return None
@@ -83,7 +91,7 @@ def forward(model: keras.Model, convolution: Convolution) -> Callable[[list[Any]
     if any(step is None for step, _ in steps):
         return None
 
-    def run(weights: list[Any], x: Any) -> Any:
+    def run(weights: list[Tensor], x: Tensor) -> Tensor:
         at = 0
         for step, count in steps:
             x = step(weights[at : at + count], x)  # type: ignore[misc]

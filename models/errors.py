@@ -1,16 +1,24 @@
-"""What a user did wrong, in one line."""
+"""A user's mistakes, each reported in one line."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class InputError(ValueError):
-    """A mistake in what the user gave. The command line prints it on one line and exits with 2."""
+    """A mistake in the input. The command line prints it on one line and exits with status 2."""
 
 
-def printable(text: str) -> str:
-    """Text on which a terminal does nothing: what is not printable, escape sequences above all, is spelt out."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+def printable(text: str, length: int | None = None) -> str:
+    """Text that is safe on a terminal: every character that is not printable as an escape.
+
+    Args:
+        text: Any text.
+        length: The most characters to show, after which "..." stands for the rest; None shows all.
+    """
+    if length is not None:
+        text = text[: length + 1]
+    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return text if length is None or len(text) <= length else f"{text[:length]}..."
 
 
 def unknown(kind: str, name: object, choices: Iterable[str]) -> InputError:

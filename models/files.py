@@ -1,4 +1,4 @@
-"""Files written whole or not at all."""
+"""Files written atomically: completely or not at all."""
 
 import errno
 import os
@@ -12,35 +12,35 @@ import platformdirs
 from robust_interpretability.models.errors import InputError
 
 WRITING = ".writing-"
-"""How the name begins of what is being written; what a killed process leaves of it is nobody's."""
+"""Prefix of a file that is being written; one that a killed process leaves may be deleted."""
 
 
 def cache_folder() -> Path:
-    """The user's cache folder of this program: decoded data, compiled programs."""
+    """This program's folder in the user's cache: decoded data, compiled programs."""
     return Path(platformdirs.user_cache_dir("robust-interpretability-benchmark"))
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turns a disk's refusal into one line.
+    """Turns an operating system's error into one line.
 
     Raises:
-        InputError: What happens inside cannot write; `path` is named.
+        InputError: Writing within the context fails; `path` is named.
     """
     try:
         yield
     except OSError as error:
         why = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror
         raise InputError(
-            f"{path} cannot be written: {why}. What is stored already is kept."
+            f"{path} cannot be written: {why}. Results stored before remain."
         ) from error
 
 
 def read_most(path: Path, size: int) -> bytes:
-    """The first `size` bytes of a file, or all where it has fewer.
+    """The first `size` bytes of a file, or all if it has fewer.
 
     Raises:
-        OSError: It cannot be read, or is no regular file.
+        OSError: It cannot be read, or is not a regular file.
     """
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "not a regular file")
@@ -49,7 +49,7 @@ def read_most(path: Path, size: int) -> bytes:
 
 
 def write(path: Path, content: bytes | str) -> None:
-    """Writes a file whole or not at all: under another name, flushed to disk, then renamed.
+    """Writes a file atomically: under another name, flushed to disk, then renamed.
 
     Raises:
         InputError: The folder cannot be written, or the disk is full.

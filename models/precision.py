@@ -1,4 +1,4 @@
-"""The type in which a network computes; its weights stay float32."""
+"""The dtype in which a network computes; its weights stay float32."""
 
 import keras
 
@@ -8,18 +8,18 @@ COMPUTE = ("float32", "bfloat16")
 
 
 def in_precision(model: keras.Model, compute: str) -> keras.Model:
-    """A model with the same variables, in the same order, whose layers compute in another type.
+    """A model with the same variables, in the same order, whose layers compute in another dtype.
 
     Args:
         model: A model; with `"float32"` it is returned itself.
         compute: `"float32"` or `"bfloat16"`.
 
     Returns:
-        The model, for its structure: variables are cast where they are used, outputs are of type
+        The model, for its structure: variables are cast where they are used, outputs have the dtype
         `compute`.
 
     Raises:
-        InputError: Another type.
+        InputError: Another dtype.
     """
     if compute not in COMPUTE:
         raise unknown("compute type", compute, COMPUTE)

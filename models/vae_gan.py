@@ -1,9 +1,9 @@
-"""VAE-GANs, the models that stand for the image manifold; the projection of x is decode(encode(x)).
+"""VAE-GANs, which model the image manifold; the projection of x is decode(encode(x)).
 
 A `VaeGan` holds three stock Keras models. All of them see pixels in [0, 1]: the encoder and the
 discriminator begin by rescaling to [-1, 1], and the decoder's tanh is rescaled back. The encoder
-puts out the posterior's mean and log variance side by side, the discriminator a logit (the paper's
-sigmoid sits in the loss, where it is stable).
+outputs the posterior's mean and log variance side by side, the discriminator a logit (the paper's
+sigmoid is part of the loss, where it is numerically stable).
 
 Encoder and decoder layers are convolution, ReLU, batch norm, in that order. `width` multiplies
 every hidden channel. Where the paper is silent: convolutions pad "same", batch norm's momentum is
@@ -18,6 +18,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from robust_interpretability.models.classifiers import scaled
 from robust_interpretability.models.errors import InputError
 
 
@@ -39,12 +40,6 @@ class VaeGan:
     def latent(self) -> int:
         """Number of latent dimensions."""
         return self.decoder.input_shape[-1]
-
-
-def _units(units: int, width: float) -> int:
-    if not width > 0:
-        raise InputError(f"`width` must be a number above 0. Received {width}.")
-    return max(1, round(units * width))
 
 
 def _norm() -> keras.Layer:
@@ -73,9 +68,8 @@ def _model(
             inner.kernel_initializer = keras.initializers.GlorotUniform(seed=int(state >> 1))
     model = keras.Sequential([keras.Input(input_shape), *stack], name=name)
     for layer, state in zip(stack, states, strict=True):
-        if isinstance(
-            layer, layers.SpectralNormalization
-        ):  # Keras draws this start vector without a seed
+        if isinstance(layer, layers.SpectralNormalization):
+            # Keras draws this vector without a seed
             draw = np.random.default_rng(state).standard_normal(layer.vector_u.shape)
             layer.vector_u.assign(draw / np.linalg.norm(draw))
     return model
@@ -104,7 +98,9 @@ def _check(name: str, input_shape: tuple[int, ...], fits: bool, expected: str) -
 def digits_vae_gan(
     input_shape: tuple[int, ...], *, seed: int, latent: int = 10, width: float = 1.0
 ) -> VaeGan:
-    """A small VAE-GAN for images whose sides divide by 4, made for 8x8 digits (ours; not in the paper).
+    """A small VAE-GAN for images whose sides are multiples of 4, made for 8x8 digits.
+
+    It is not one of the paper's.
 
     Args:
         input_shape: Shape of one image `(h, w, c)`.
@@ -121,7 +117,7 @@ def digits_vae_gan(
     fits = len(input_shape) == 3 and not (input_shape[0] % 4 or input_shape[1] % 4)
     _check("digits_vae_gan", input_shape, fits, "(4 i, 4 j, c)")
     h, w, channels = input_shape
-    a, b = _units(32, width), _units(64, width)
+    a, b = scaled(32, width), scaled(64, width)
     decoder = [
         *_relu_norm(layers.Dense(h // 4 * (w // 4) * b)),
         layers.Reshape((h // 4, w // 4, b)),
@@ -159,7 +155,7 @@ def mnist_vae_gan(
         "(28, 28, c)",
     )
     channels = input_shape[-1]
-    u = {n: _units(n, width) for n in (32, 64, 128, 256, 512)}
+    u = {n: scaled(n, width) for n in (32, 64, 128, 256, 512)}
     decoder = [
         *_relu_norm(layers.Dense(2 * 2 * u[256])),
         layers.Reshape((2, 2, u[256])),
@@ -190,14 +186,15 @@ def mnist_vae_gan(
 def cifar_vae_gan(
     input_shape: tuple[int, ...], *, seed: int, latent: int = 128, width: float = 1.0
 ) -> VaeGan:
-    """The paper's VAE-GAN for CIFAR-10, for images whose sides divide by 8. Arguments as for `digits_vae_gan`.
+    """The paper's VAE-GAN for CIFAR-10, for images whose sides are multiples of 8.
 
-    The discriminator is spectrally normalised (Miyato et al. 2018, arXiv 1802.05957).
+    Arguments as for `digits_vae_gan`. The discriminator is spectrally normalised (Miyato et al.
+    2018, arXiv 1802.05957).
     """
     fits = len(input_shape) == 3 and not (input_shape[0] % 8 or input_shape[1] % 8)
     _check("cifar_vae_gan", input_shape, fits, "(8 i, 8 j, c)")
     h, w, channels = input_shape
-    u = {n: _units(n, width) for n in (64, 128, 256, 512)}
+    u = {n: scaled(n, width) for n in (64, 128, 256, 512)}
     decoder = [
         layers.Dense(h // 8 * (w // 8) * u[512]),
         layers.Reshape((h // 8, w // 8, u[512])),

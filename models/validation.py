@@ -1,32 +1,35 @@
-"""What pydantic found wrong, in one line, with the close match for an unknown key."""
+"""Pydantic's errors in one line, with the closest match for an unknown key."""
 
 import difflib
-from typing import Any, get_args
+import functools
+from typing import TypeVar, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from robust_interpretability.models.errors import InputError
+from robust_interpretability.models.errors import InputError, printable
+
+T = TypeVar("T")
 
 SHOWN = 200
-"""Characters of a received value that a message repeats."""
+"""Characters of a received value that a message repeats at most."""
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
+def _model_in(annotation: object) -> type[BaseModel] | None:
     """The first model in a type such as `list[Annotated[Model, ...]] | None`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
+    return next((inner for part in get_args(annotation) if (inner := _model_in(part))), None)
 
 
 def shown(value: object, length: int = SHOWN) -> str:
-    """A value from outside as printable text of bounded length."""
-    text = repr(value)[: length + 1]
-    text = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
-    return text if len(text) <= length else f"{text[:length]}..."
+    """The `repr` of a received value as printable text of bounded length."""
+    return printable(repr(value), length)
 
 
 def one_line(error: ValidationError, model: type[BaseModel], what: str) -> InputError:
-    """The first mistake, an unknown key before any other, as an `InputError`, to be raised by the caller.
+    """The first mistake as an `InputError`, to be raised by the caller.
+
+    An unknown key comes before any other mistake: it explains why another key is missing.
 
     Args:
         error: What validation raised.
@@ -34,9 +37,7 @@ def one_line(error: ValidationError, model: type[BaseModel], what: str) -> Input
         what: What was validated, as `"the configuration"`.
     """
     errors = error.errors()
-    first = next(
-        (e for e in errors if e["type"] == "extra_forbidden"), errors[0]
-    )  # it explains what is missing
+    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
     where = shown(".".join(str(part) for part in first["loc"]))[1:-1]
     if first["type"] == "extra_forbidden":
         section: type[BaseModel] = model
@@ -52,3 +53,29 @@ def one_line(error: ValidationError, model: type[BaseModel], what: str) -> Input
     if first["type"] == "missing":
         message = "This key is missing"
     return InputError(f"{where or what}: {' '.join(message.split()).rstrip('.')}.")
+
+
+_adapter = functools.cache(TypeAdapter)
+"""The validator of a dataclass, made once."""
+
+
+def revive(cls: type[T], values: object) -> T:
+    """A dataclass from the JSON values that it was stored as.
+
+    Fields with a default may be absent from the values.
+
+    Args:
+        cls: The dataclass; its fields may be dataclasses, tuples and dictionaries of such.
+        values: What `json.loads` returned.
+
+    Raises:
+        InputError: The values do not fit the fields.
+    """
+    try:
+        return _adapter(cls).validate_python(values)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(
+            f"Stored values do not fit {cls.__name__}: {shown(where)[1:-1]}: {first['msg']}."
+        ) from None

@@ -7,11 +7,13 @@ import os
 import resource
 import signal
 import subprocess
+import sys
 
 import pandas as pd
 import pytest
 
 from tests.commands import TINY, call, run
+from tests.conftest import ROOT
 
 MISTAKES = [
     (["nope"], "No such command 'nope'"),
@@ -110,3 +112,19 @@ def test_doctor(tmp_path):
         "GiB free",
     ):
         assert word in done.stdout
+
+
+def test_console_script_exits_with_the_code(tmp_path):
+    """`main` is what the installed script calls, from any folder."""
+    command = "from robust_interpretability.benchmark.cli.app import main; main()"
+    options = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(ROOT)}}
+    for arguments, code in ((["--help"], 0), (["nope"], 2)):
+        done = subprocess.run(
+            [sys.executable, "-c", command, *arguments],
+            check=False,
+            capture_output=True,
+            text=True,
+            **options,
+        )
+        assert done.returncode == code, done.stderr
+    check_mistake(done, "No such command 'nope'")

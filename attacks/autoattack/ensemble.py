@@ -13,6 +13,7 @@ from robust_interpretability.attacks.autoattack.apgd import Apgd
 from robust_interpretability.attacks.autoattack.fab import Fab
 from robust_interpretability.attacks.autoattack.square import Square
 from robust_interpretability.attacks.autoattack.stepping import Steps
+from robust_interpretability.models.checks import as_floats
 from robust_interpretability.models.errors import InputError, unknown
 from robust_interpretability.models.functional import predict
 
@@ -97,8 +98,7 @@ def check_change(x: np.ndarray, x_adv: np.ndarray, norm: str, epsilon: float) ->
         RuntimeError: A change that is longer than the radius, or leaves the box, by more than
             rounding: a defect of the attack, which must not count.
     """
-    clean = x / np.float32(255) if x.dtype == np.uint8 else x
-    change = (x_adv.astype(np.float64) - clean).reshape(len(x), int(np.prod(x.shape[1:])))
+    change = (x_adv.astype(np.float64) - as_floats(x)).reshape(len(x), int(np.prod(x.shape[1:])))
     if not len(x):
         return np.zeros(0)
     length = np.abs(change).max(1) if norm == "linf" else np.linalg.norm(change, axis=1)

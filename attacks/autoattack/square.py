@@ -1,28 +1,34 @@
-"""Square Attack: random changes of square windows, kept where they lower the margin; no gradients."""
+"""Square Attack: random changes of square windows that stay if the margin rises; no gradients."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from keras import ops
 
-from robust_interpretability.attacks import losses
+from robust_interpretability.attacks import check_norm, losses
 from robust_interpretability.attacks.autoattack import randomness, stepping
 from robust_interpretability.attacks.autoattack.stepping import State
 from robust_interpretability.attacks.projections import per_image
 from robust_interpretability.models import backend
-from robust_interpretability.models.errors import InputError, unknown
+from robust_interpretability.models.errors import InputError
+from robust_interpretability.models.types import Array, Tensor
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """Queries after which the share of changed pixels is halved."""
-AXES = (1, 2)
+
+SPACE = (1, 2)
+"""Axes of a channel: rows and columns."""
+
+IMAGE = (1, 2, 3)
+"""Axes of an image."""
 
 
-def sides(steps: int, height: int, width: int, share: float, norm: str) -> np.ndarray:
-    """The window's side at each query, `(steps,)`: sqrt(share h w), the share halved after each of `HALVINGS`.
+def sides(steps: int, height: int, width: int, share: float, norm: str) -> Array:
+    """The window's side at each query, in pixels, `(steps,)`.
 
-    L2: odd, and at least 3, as far as the image allows.
+    It is sqrt(share h w), and the share is halved after each of `HALVINGS`. L2: odd, and at least
+    3, as far as the image allows.
     """
     halved = (np.arange(steps)[:, None] > np.array(HALVINGS)).sum(axis=1)
     side = np.maximum(np.rint(np.sqrt(share / 2.0**halved * height * width)), 1).astype(int)
@@ -32,40 +38,49 @@ def sides(steps: int, height: int, width: int, share: float, norm: str) -> np.nd
     return np.minimum(side, min(height, width))
 
 
-def bump(side: int) -> np.ndarray:
-    """The L2 attack's change of one window, `(side, side)` of norm 1: a positive and a negative bump.
+def bump(side: int) -> Array:
+    """The L2 attack's change of one window, `(side, side)` of norm 1: two bumps of opposite sign.
 
     Each half falls off from its middle as sum_{k >= m} 1 / (k + 1)^2 with the largest coordinate
     distance m.
     """
 
-    def half(rows: int) -> np.ndarray:
+    def half(rows: int) -> Array:
         middle = rows // 2, side // 2
         r, c = np.ogrid[:rows, :side]
         rings = np.cumsum(1.0 / np.arange(1, max(middle) + 2)[::-1] ** 2)[::-1]
-        found = rings[np.maximum(abs(r - middle[0]), abs(c - middle[1]))]
-        return found / np.linalg.norm(found) if rows else found
+        falling = rings[np.maximum(abs(r - middle[0]), abs(c - middle[1]))]
+        return falling / np.linalg.norm(falling) if rows else falling
 
-    whole = np.concatenate([half(side // 2), -half(side - side // 2)])
-    return (whole / np.linalg.norm(whole)).astype(np.float32)
+    both = np.concatenate([half(side // 2), -half(side - side // 2)])
+    return (both / np.linalg.norm(both)).astype(np.float32)
 
 
-def _bumps(largest: int) -> np.ndarray:
-    """`bump` of every side up to `largest`, as `(largest + 1, largest, largest)` with zeros behind each."""
+def _bumps(largest: int) -> Array:
+    """`bump` of every side up to `largest`, `(largest + 1, largest, largest)`, padded with zeros."""
     table = np.zeros((largest + 1, largest, largest), np.float32)
     for side in range(1, largest + 1):
         table[side, :side, :side] = bump(side)
     return table
 
 
-def _length(change: Any, axes: tuple[int, ...]) -> Any:
+def _tiled(tile: Array, height: int, width: int) -> Array:
+    """Copies of a square tile over an image, `(1, height, width, 1)`; zeros where none fits."""
+    side = len(tile)
+    grid = np.tile(tile, (height // side, width // side))
+    grid = np.pad(grid, [(0, height - grid.shape[0]), (0, width - grid.shape[1])])
+    return grid[None, :, :, None]
+
+
+def _length(change: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """The Euclidean norm over some axes, which stay with length 1."""
     return ops.sqrt(ops.sum(ops.square(change), axis=axes, keepdims=True))
 
 
-def _to_length(change: Any, length: Any, axes: tuple[int, ...]) -> Any:
+def _to_length(change: Tensor, length: Tensor, axes: tuple[int, ...]) -> Tensor:
     """The change scaled to a length; zero stays zero."""
-    own = _length(change, axes)
-    return change * (length / ops.where(own > 0, own, 1.0))
+    present = _length(change, axes)
+    return change * (length / ops.where(present > 0, present, 1.0))
 
 
 @dataclass(frozen=True)
@@ -74,14 +89,15 @@ class Square:
 
     Attributes:
         norm: `"l2"` or `"linf"`.
-        steps: Queries of a run behind the first.
+        steps: Queries of a run after the first.
         restarts: Runs.
         share: The share of the pixels that the first windows cover.
 
-    Reference: Andriushchenko et al., arXiv 1912.00049. The schedule is that for 10,000 queries
-    whatever their number, as in AutoAttack. Unlike its code: every image draws its own windows;
-    they reach the last row and column; with several channels a window's norm is spread over them as
-    the paper says.
+    The schedule is that for 10,000 queries whatever their number, as in AutoAttack. Unlike in its
+    code, windows are drawn per image and reach the last row and column, and with several channels
+    a window's norm is spread over them as the paper says.
+
+    Reference: Andriushchenko et al., arXiv 1912.00049.
     """
 
     norm: str
@@ -93,16 +109,16 @@ class Square:
         """Restarts."""
         return self.restarts
 
-    def cost(self, i: Any, classes: int) -> tuple[Any, Any]:
+    def cost(self, i: Tensor, classes: int) -> tuple[Tensor, Tensor]:
         """Gradients and forward passes of a run after `i` steps."""
         return 0, i + 1
 
-    def value(self, state: State) -> Any:
+    def value(self, state: State) -> Tensor:
         """The best margin, `(n,)`."""
         return state["margin"]
 
-    def start(self, logits: Callable, state: State) -> State:
-        """Vertical stripes (Linf) or a grid of bumps (L2); see `attacks.stepping`."""
+    def start(self, logits: Callable[..., Tensor], state: State) -> State:
+        """Vertical stripes (Linf) or a grid of bumps (L2); see `stepping`."""
         x = state["x"]
         if len(x.shape) != 4:
             raise InputError(
@@ -116,10 +132,6 @@ class Square:
             point = x + radius * randomness.signs(key, (1, width, channels))
         else:
             side = max(min(height, width) // 5, 1)
-            grid = np.tile(bump(side), (height // side, width // side))
-            grid = np.pad(grid, [(0, height - grid.shape[0]), (0, width - grid.shape[1])])[
-                None, :, :, None
-            ]
             tiles = (-(-height // side), -(-width // side))
             sign = randomness.signs(key, (*tiles, channels))
             turned = randomness.signs(randomness.fold_in(key, 1), (*tiles, 1)) > 0
@@ -127,22 +139,20 @@ class Square:
                 ops.repeat(ops.repeat(v, side, axis=1), side, axis=2)[:, :height, :width]
                 for v in (sign, turned)
             )
-            other = np.tile(bump(side).T, (height // side, width // side))
-            other = np.pad(other, [(0, height - other.shape[0]), (0, width - other.shape[1])])[
-                None, :, :, None
-            ]
-            point = x + _to_length(ops.where(turned, grid, other) * sign, radius, (1, 2, 3))
+            upright, across = (_tiled(tile, height, width) for tile in (bump(side), bump(side).T))
+            point = x + _to_length(ops.where(turned, upright, across) * sign, radius, IMAGE)
         point = ops.clip(point, 0.0, 1.0)
         z = logits(point)
-        state = stepping.judged(state, self.steps, point, z, keep=False)
+        state = stepping.with_success(state, self.steps, point, z, store=False)
         draws = randomness.fold_in(key, 2)  # a step's number is folded into these
-        return state | {"found": point, "margin": losses.margin(z, state["y"]), "draws": draws}
+        return state | {"x_adv": point, "margin": losses.margin(z, state["y"]), "draws": draws}
 
-    def _window(self, drawn: Any, side: Any, height: int, width: int) -> tuple[Any, Any, Any]:
-        """A window anywhere in the image, from two uniform draws: which pixels are in it, and its corner.
+    def _window(self, drawn: Tensor, side: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+        """A window anywhere in the image, from two uniform draws per image, `(n, 2)`.
 
-        Shapes `(n, h, w, 1)`, `(n, h)` and `(n, w)`: the corner as each row's and column's distance
-        from it.
+        Returns:
+            Which pixels are in it, `(n, h, w, 1)`, and the distance of each row and column from its
+            corner, `(n, h)` and `(n, w)`.
         """
         free = np.array([height + 1, width + 1], np.float32) - ops.cast(side, "float32")[:, None]
         corner = ops.cast(ops.floor(drawn * free), "int32")
@@ -154,8 +164,13 @@ class Square:
         inside = [(distance >= 0) & (distance < last) for distance in (rows, columns)]
         return inside[0][:, :, None, None] & inside[1][:, None, :, None], rows, columns
 
-    def _proposal(self, state: State, side: Any) -> Any:
-        x, best = state["x"], state["found"]
+    def _proposal(self, state: State, side: Tensor) -> Tensor:
+        """The change of one window that a query tries, added to the best point, `(n, h, w, c)`.
+
+        L2: the norm that two windows hold, and what the radius leaves, goes into the first one, and
+        the second one is emptied.
+        """
+        x, best = state["x"], state["x_adv"]
         _, height, width, channels = x.shape
         radius = per_image(state["radius"], x)
         drawn = randomness.uniform(randomness.fold_in(state["draws"], state["i"]), (5 + channels,))
@@ -165,20 +180,27 @@ class Square:
             return ops.clip(ops.where(inside, x + radius * sign, best), 0.0, 1.0)
         change = best - x
         emptied, _, _ = self._window(drawn[:, 2:4], side, height, width)
-        # what the two windows hold and what the radius leaves, spread over the channels, goes into
-        # the first
-        held = ops.sum(
-            ops.where(inside | emptied, ops.square(change), 0.0), axis=AXES, keepdims=True
-        )
-        unused = ops.maximum(ops.square(radius) - ops.square(_length(change, (1, 2, 3))), 0.0)
-        bumps = self._placed(drawn[:, 4] < 0.5, side, rows, columns) * sign
-        new = ops.where(inside, bumps + _to_length(ops.where(inside, change, 0.0), 1.0, AXES), 0.0)
-        new = _to_length(new, ops.sqrt(unused / channels + held), AXES)
-        change = ops.where(inside, new, ops.where(emptied, 0.0, change))
-        return ops.clip(x + _to_length(change, radius, (1, 2, 3)), 0.0, 1.0)
 
-    def _placed(self, turned: Any, side: Any, rows: Any, columns: Any) -> Any:
-        """Each image's bump in its window, upright or turned, `(n, h, w, 1)`; what lies outside means nothing."""
+        # The squared norm of a window's new change, per channel: what the two windows hold, and an
+        # equal share of what the radius leaves.
+        held = ops.sum(
+            ops.where(inside | emptied, ops.square(change), 0.0), axis=SPACE, keepdims=True
+        )
+        unused = ops.maximum(ops.square(radius) - ops.square(_length(change, IMAGE)), 0.0)
+
+        # Its direction: that of the present change plus a bump of norm 1 and random sign.
+        bumps = self._placed(drawn[:, 4] < 0.5, side, rows, columns) * sign
+        new = ops.where(inside, bumps + _to_length(ops.where(inside, change, 0.0), 1.0, SPACE), 0.0)
+        new = _to_length(new, ops.sqrt(unused / channels + held), SPACE)
+
+        change = ops.where(inside, new, ops.where(emptied, 0.0, change))
+        return ops.clip(x + _to_length(change, radius, IMAGE), 0.0, 1.0)
+
+    def _placed(self, turned: Tensor, side: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        """Each image's bump in its window, upright or turned, `(n, h, w, 1)`.
+
+        Values outside the window are meaningless.
+        """
         largest = min(rows.shape[1], columns.shape[1])
         rows, columns = (ops.clip(distance, 0, largest - 1) for distance in (rows, columns))
         turned = turned[:, None]
@@ -188,34 +210,37 @@ class Square:
         )[:, None, :]
         return ops.take(_bumps(largest).ravel(), place)[..., None]
 
-    def step(self, logits: Callable, state: State) -> State:
-        """One query; see `attacks.stepping`."""
+    def step(self, logits: Callable[..., Tensor], state: State) -> State:
+        """One query; see `stepping`."""
         _, height, width, _ = state["x"].shape
         table = sides(self.steps, height, width, self.share, self.norm).astype(np.int32)
         side = ops.take(table, ops.minimum(state["i"], self.steps - 1))
         proposal = self._proposal(state, side)
         z = logits(proposal)
         margin = losses.margin(z, state["y"])
-        after = stepping.judged(state, self.steps, proposal, z, keep=False)
-        better = ((margin > state["margin"]) | after["broken"]) & stepping.active(state, self.steps)
+        after = stepping.with_success(state, self.steps, proposal, z, store=False)
+        better = (margin > state["margin"]) | after["success"]
+        better = better & stepping.active(state, self.steps)
         return after | {
-            "found": ops.where(per_image(better, proposal), proposal, state["found"]),
+            "x_adv": ops.where(per_image(better, proposal), proposal, state["x_adv"]),
             "margin": ops.where(better, margin, state["margin"]),
         }
 
 
 def square(
-    logits: Callable,
-    x: Any,
-    y: Any,
+    logits: Callable[..., Tensor],
+    x: Tensor,
+    y: Tensor,
     *,
-    epsilon: Any,
+    epsilon: Tensor | float,
     norm: str,
     steps: int = 5000,
     restarts: int = 1,
-    key: Any,
-) -> Any:
-    """Square Attack on a batch: for each image the point of highest margin it meets.
+    key: Tensor,
+) -> Tensor:
+    """x_{k+1} = x_k with one window changed at random, if max_{j != y} z_j - z_y rises, else x_k.
+
+    It stops at the first misclassified point; else the result is the point of highest margin.
 
     Args:
         logits: Function from pixels `(n, height, width, channels)` to `(n, classes)`; no gradients
@@ -232,12 +257,11 @@ def square(
         `(n, height, width, channels)`.
 
     Raises:
-        InputError: `x` are no images; an unknown norm.
+        InputError: `x` does not have the shape of images; an unknown norm.
 
     Reference: Andriushchenko et al., arXiv 1912.00049.
     """
-    if norm not in ("l2", "linf"):
-        raise unknown("norm", norm, ("l2", "linf"))
+    check_norm(norm)
     attack = Square(norm, steps, restarts)
-    state = stepping.whole(attack, logits(x).shape[-1], logits, x, y, epsilon=epsilon, key=key)
-    return backend.stop_gradient(state["found"])
+    state = stepping.best_run(attack, logits, x, y, epsilon=epsilon, key=key)
+    return backend.stop_gradient(state["x_adv"])

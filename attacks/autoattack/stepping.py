@@ -2,11 +2,11 @@
 
 A state is a dictionary of tensors whose first axis is the images'. Every attack's state has
 
-    x, y, key, radius   the image, its label, its key (`attacks.randomness`) and its radius
+    x, y, key, radius   the image, its label, its key (`randomness`) and its radius
     run                 which of the attack's runs (a target, a restart) this is
-    i                   steps done; stands still once the image is broken
-    broken              whether an example within the radius is misclassified, and
-    found               that example
+    i                   steps done; stands still once the attack has succeeded
+    success             whether an example within the radius is misclassified, and
+    x_adv               that example
     finite              whether all logits so far were finite numbers
 
 and what the attack needs besides. No image's rows depend on another's, so a state can be cut and
@@ -14,18 +14,20 @@ joined freely.
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from keras import ops
 
+from robust_interpretability.attacks.losses import misclassified
 from robust_interpretability.attacks.projections import per_image
 from robust_interpretability.models import backend
+from robust_interpretability.models.types import Tensor
 
-State = dict[str, Any]
+State = dict[str, Tensor]
 
 
-class Steps(Protocol):
-    """An iterative attack; hashable.
+class IterativeAttack(Protocol):
+    """An attack as a start and a step; hashable.
 
     Attributes:
         norm: `"l2"` or `"linf"`.
@@ -38,23 +40,31 @@ class Steps(Protocol):
     def steps(self) -> int: ...  # noqa: D102
 
     def runs(self, classes: int) -> int:
-        """How many runs an image gets that is not broken before."""
+        """How many runs an image gets if none succeeds."""
 
-    def cost(self, i: Any, classes: int) -> tuple[Any, Any]:
+    def cost(self, i: Tensor, classes: int) -> tuple[Tensor, Tensor]:
         """Gradients and forward passes of a run after `i` steps."""
 
-    def value(self, state: State) -> Any:
-        """How well a run did, `(n,)`: the run of highest value is kept."""
+    def value(self, state: State) -> Tensor:
+        """How well a run did, `(n,)`: that of highest value is the best."""
 
-    def start(self, logits: Callable, state: State) -> State:
-        """The state before the first step, from one with `x, y, key, radius, run` and what `begin` adds."""
+    def start(self, logits: Callable[..., Tensor], state: State) -> State:
+        """The state before the first step, from an `initial_state`."""
 
-    def step(self, logits: Callable, state: State) -> State:
+    def step(self, logits: Callable[..., Tensor], state: State) -> State:
         """The state after one more step."""
 
 
-def given(x: Any, y: Any, key: Any, radius: Any, run: Any) -> State:
-    """The part of a state that an attack is given; shapes `(n, ...)` and `(n,)`."""
+def initial_state(x: Tensor, y: Tensor, key: Tensor, radius: Tensor, run: Tensor) -> State:
+    """What all attacks' states have in common, before the first step.
+
+    Args:
+        x: Images in [0, 1], `(n, ...)`.
+        y: Labels, `(n,)`.
+        key: Random keys, `(n,)` uint32.
+        radius: Radii in pixel units, `(n,)`.
+        run: Numbers of the runs, `(n,)` int32.
+    """
     return {
         "x": x,
         "y": ops.cast(y, "int32"),
@@ -62,54 +72,63 @@ def given(x: Any, y: Any, key: Any, radius: Any, run: Any) -> State:
         "radius": ops.cast(radius, "float32"),
         "run": run,
         "i": ops.zeros_like(run),
-        "broken": run < 0,
-        "found": x,
+        "success": run < 0,
+        "x_adv": x,
         "finite": run >= 0,
     }
 
 
-def chosen(which: Any, new: Any, old: Any) -> Any:
-    """`new` for some of the images, `(n,)` bool, and `old` for the others; quick where there is none."""
+def select(which: Tensor, new: Tensor, old: Tensor) -> Tensor:
+    """`new` for some of the images, `(n,)` bool, and `old` for the others; quick if there is none."""
     return ops.cond(ops.any(which), lambda: ops.where(per_image(which, new), new, old), lambda: old)
 
 
-def active(state: State, steps: int) -> Any:
+def active(state: State, steps: int) -> Tensor:
     """Which images the attack still works on, `(n,)` bool."""
-    return ops.logical_and(ops.logical_and(~state["broken"], state["finite"]), state["i"] < steps)
+    return ops.logical_and(
+        ops.logical_and(~state["success"], state["finite"]), state["i"] < steps
+    )
 
 
-def judged(
-    state: State, steps: int, point: Any, logits: Any, within: Any = None, keep: bool = True
+def with_success(
+    state: State,
+    steps: int,
+    point: Tensor,
+    logits: Tensor,
+    *,
+    within: Tensor | None = None,
+    store: bool = True,
 ) -> State:
-    """The state with what the logits at a point show: who is broken there, and whose logits are no numbers.
+    """The state with what the logits at a point show: success, and logits that are not finite.
 
     Args:
         state: The state.
         steps: Steps of a run.
         point: Points `(n, ...)` in the ball and the box.
         logits: Logits there, `(n, classes)`.
-        within: Where a point need not lie in the ball, whether it does, `(n,)` bool.
-        keep: Whether to write the point down where it breaks an image; an attack may do so itself.
+        within: For points that may lie outside the ball: whether they lie in it, `(n,)` bool.
+        store: Whether a misclassified point becomes `x_adv`; an attack may see to that itself.
     """
     working = active(state, steps)
     finite = ops.all(ops.isfinite(logits), axis=-1)
-    wrong = ops.cast(ops.argmax(logits, axis=-1), "int32") != state["y"]
-    broken = working & finite & (wrong if within is None else wrong & within)
-    found = {"found": chosen(broken, point, state["found"])} if keep else {}
-    return (
-        state
-        | found
-        | {
-            "broken": state["broken"] | broken,
-            "finite": state["finite"] & (finite | ~working),
-        }
-    )
+    wrong = misclassified(logits, state["y"])
+    success = working & finite & (wrong if within is None else wrong & within)
+
+    after = state | {
+        "success": state["success"] | success,
+        "finite": state["finite"] & (finite | ~working),
+    }
+    if store:
+        after["x_adv"] = select(success, point, state["x_adv"])
+    return after
 
 
-def advance(attack: Steps, logits: Callable, state: State, count: Any) -> State:
-    """The state after `count` more steps (an integer or a scalar tensor); what images done before found stays."""
+def advance(
+    attack: IterativeAttack, logits: Callable[..., Tensor], state: State, count: Tensor | int
+) -> State:
+    """The state after `count` more steps; rows that are done keep `x_adv`, `success` and `i`."""
 
-    def one(_: Any, state: State) -> State:
+    def one(_: Tensor, state: State) -> State:
         working = active(state, attack.steps)
         after = attack.step(logits, state)
         return after | {"i": state["i"] + ops.cast(working, "int32")}
@@ -117,21 +136,39 @@ def advance(attack: Steps, logits: Callable, state: State, count: Any) -> State:
     return backend.fori_loop(count, one, state)
 
 
-def whole(
-    attack: Steps, classes: int, logits: Callable, x: Any, y: Any, *, epsilon: Any, key: Any
+def best_run(
+    attack: IterativeAttack,
+    logits: Callable[..., Tensor],
+    x: Tensor,
+    y: Tensor,
+    *,
+    epsilon: Tensor | float,
+    key: Tensor,
 ) -> State:
-    """All runs of an attack on a batch; the state of each image's best, a broken one or that of highest value."""
+    """All runs of an attack on a batch, and the final state of each image's best.
+
+    The best run is the first successful one, or else that of highest value.
+
+    Args:
+        attack: The attack.
+        logits: Function from pixels `(n, ...)` to `(n, classes)`.
+        x: Images in [0, 1], `(n, ...)` float32.
+        y: Labels `(n,)`, integers.
+        epsilon: Radius in pixel units, a scalar or `(n,)`.
+        key: The backend's random key.
+    """
+    classes = logits(x).shape[-1]
     radius = ops.cast(epsilon, "float32") + ops.zeros_like(x[:, *[0] * (len(x.shape) - 1)])
     keys = ops.cast(backend.uniform(key, ops.shape(radius)) * 2**24, "uint32")
     zeros = ops.cast(ops.zeros_like(radius), "int32")
 
-    def one(run: Any) -> State:
-        state = attack.start(logits, given(x, y, keys, radius, zeros + ops.cast(run, "int32")))
-        return advance(attack, logits, state, attack.steps)
+    def one(run: Tensor | int) -> State:
+        before = initial_state(x, y, keys, radius, zeros + ops.cast(run, "int32"))
+        return advance(attack, logits, attack.start(logits, before), attack.steps)
 
-    def better(run: Any, best: State) -> State:
+    def better(run: Tensor, best: State) -> State:
         new = one(run + 1)
-        keep = best["broken"] | (attack.value(best) >= attack.value(new)) & ~new["broken"]
-        return {k: ops.where(per_image(keep, v), best[k], v) for k, v in new.items()}
+        stays = best["success"] | (attack.value(best) >= attack.value(new)) & ~new["success"]
+        return {k: ops.where(per_image(stays, v), best[k], v) for k, v in new.items()}
 
     return backend.fori_loop(attack.runs(classes) - 1, better, one(0))

@@ -1,1 +1,1 @@
-"""cli."""
+"""The command line: its commands (`app`), options that they share, and what they print."""

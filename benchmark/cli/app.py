@@ -1,6 +1,6 @@
-"""Is a robust image classifier also an interpretable one? The command line of the benchmark.
+"""The command line of the benchmark: its commands and how it ends.
 
-Without a subcommand it runs the `quick` preset.
+Heavy imports wait until a command needs them, so that `--help` is quick.
 """
 
 import os
@@ -10,49 +10,47 @@ from typing import Annotated, Literal
 
 import typer
 
+from robust_interpretability.benchmark.cli.options import (
+    BOARD,
+    Assignments,
+    BoardFolder,
+    ConfigFile,
+    DataDir,
+    ModelFile,
+    Out,
+    Preset,
+    RunFolder,
+    TrackName,
+    Workers,
+)
+
+MISTAKE = 2
+"""Exit code of a user's mistake."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C; also how Typer reports it."""
+
 app = typer.Typer(
     help=(
-        "Is a robust image classifier also an interpretable one? Without a command: run the quick"
-        " preset."
+        "Is a robust image classifier also an interpretable one? Without a command, the quick"
+        " preset is run."
     ),
     invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
-Preset = Annotated[
-    str | None, typer.Option(help="A preset: quick, reduced-mnist, paper-cifar10, ...")
-]
-ConfigFile = Annotated[
-    Path | None,
-    typer.Option("--config", help="A TOML file: a whole configuration, or changes to --preset."),
-]
-Set = Annotated[
-    list[str], typer.Option("--set", help="key=value, as training.epochs=10; may be repeated.")
-]
-Out = Annotated[Path | None, typer.Option(help="The run's folder; runs/PRESET by default.")]
-RunFolder = Annotated[Path, typer.Option("--out", help="The folder of a finished run.")]
-BoardFolder = Annotated[Path, typer.Option("--board", help="The board's folder.")]
-BOARD = Path("leaderboard")
-ModelFile = Annotated[
-    Path, typer.Argument(metavar="MODEL.keras", help="A trained Keras classifier.")
-]
-TrackName = Annotated[
-    str, typer.Option(help="A track: digits, mnist-reduced, cifar10-reduced, cifar10, ...")
-]
-Workers = Annotated[int | None, typer.Option(min=1, help="Units at a time; one a core by default.")]
-DataDir = Annotated[
-    str | None, typer.Option(help="The TFDS folder; else TFDS_DATA_DIR, else TFDS's own default.")
-]
-
 
 def _folder(out: Path | None, name: str) -> Path:
     return out or Path("runs") / name
 
 
+def _note(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
 @app.callback()
-def main(context: typer.Context) -> None:
-    """Runs the quick preset where no command is given."""
+def default(context: typer.Context) -> None:
+    """Runs the quick preset where there is no command."""
     if context.invoked_subcommand is None:
         run()
 
@@ -62,48 +60,48 @@ def run(
     preset: Preset = None,
     config: ConfigFile = None,
     out: Out = None,
-    assignments: Set = [],  # noqa: B006  Typer copies it
+    assignments: Assignments = [],  # noqa: B006  Typer copies it
     data_dir: DataDir = None,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Remove what the folder holds and begin anew.")
+        bool, typer.Option("--fresh", help="Remove the results in the folder first.")
     ] = False,
     workers: Workers = None,
     executor: Annotated[
-        Literal["threads", "ray"], typer.Option(help="In this process, or on Ray.")
+        Literal["threads", "ray"],
+        typer.Option(help="Run in threads of this process or on Ray."),
     ] = "threads",
     address: Annotated[
         str | None,
         typer.Option(
-            help="Of Ray: HOST:PORT of a cluster's head, or auto; else Ray is started here."
+            help="With Ray, HOST:PORT of a cluster's head or auto; by default Ray is started here."
         ),
     ] = None,
     cores: Annotated[
-        int, typer.Option(min=1, help="Of Ray: cores of a worker, which share its memory.")
+        int,
+        typer.Option(min=1, help="With Ray, the cores of one worker, which share its memory."),
     ] = 1,
 ) -> None:
-    """Train the grid, measure, write results, leaderboard and figures.
+    """Train the networks, measure them, and write results, leaderboard and figures.
 
-    Stopped, it goes on where it was.
+    When it was stopped, the same command resumes where it was.
     """
     from rich.console import Console
 
-    from robust_interpretability.benchmark.config import configuration
     from robust_interpretability.benchmark.execution import runner
+    from robust_interpretability.benchmark.units import configuration
     from robust_interpretability.models.errors import InputError
 
     resolved = configuration.resolve(preset, config, assignments)
     if executor != "ray" and (address or cores > 1):
-        raise InputError("--address and --cores are Ray's: add --executor ray.")
-    cluster = runner.Cluster(address, cores) if executor == "ray" else None
-    folder = _folder(out, resolved.name)
+        raise InputError("--address and --cores need --executor ray.")
     runner.run(
         resolved,
-        folder,
+        _folder(out, resolved.name),
         data_dir=data_dir,
         fresh=fresh,
         workers=workers,
         console=Console(),
-        cluster=cluster,
+        cluster=runner.Cluster(address, cores) if executor == "ray" else None,
     )
 
 
@@ -112,69 +110,45 @@ def plan(
     preset: Preset = None,
     config: ConfigFile = None,
     out: Out = None,
-    assignments: Set = [],  # noqa: B006  Typer copies it
+    assignments: Assignments = [],  # noqa: B006  Typer copies it
     data_dir: DataDir = None,
     probe: Annotated[
-        bool, typer.Option(help="Measure a few batches and estimate the time on this device.")
+        bool, typer.Option(help="Time a few batches on this device to estimate the time left.")
     ] = True,
     workers: Workers = None,
     simulate: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Print the wall time on 1 to so many workers, from measured unit times."
+            min=1, help="Print the wall time on 1 to N workers, from the times of finished units."
         ),
     ] = None,
 ) -> None:
-    """List every unit of work, which are done, what each trains on, and what is left to do in time on this device."""
+    """List every unit of work, which are done, and the time that the others will take."""
     from robust_interpretability import models
-    from robust_interpretability.benchmark.config import configuration
+    from robust_interpretability.benchmark.cli import plan_table
     from robust_interpretability.benchmark.execution import runner
-    from robust_interpretability.benchmark.units import plan as plans
+    from robust_interpretability.benchmark.units import configuration
     from robust_interpretability.benchmark.units.store import Store
 
     resolved = configuration.resolve(preset, config, assignments)
     models.choose_kernels(resolved.model.name)
     work = runner.plan(resolved, data_dir)
-    store = Store(_folder(out, resolved.name), lambda text: print(text, file=sys.stderr))
-    done = {unit.key for unit in work.units if store.done(unit)}
-    lines = [f"{'':5} {'kind':9} {'images':>13}  {'key':16}  unit"]
-    for unit in work.units:
-        state = "done" if unit.key in done else "-"
-        lines.append(f"{state:5} {unit.kind:9} {unit.images:>13,}  {unit.key:16}  {unit.label}")
-    lines.append("")
-    for kind, count, images in plans.summary(work):
-        finished = sum(unit.key in done for unit in work.of(kind))
-        lines.append(f"{kind:9} {count:>6,} units, {finished:,} done, {images:,} images trained on")
-    if masked := [unit for unit in work.of("retrain") if "network" in unit.tags]:
-        measured = len({unit.tags["network"] for unit in masked})
-        others = sum(1 for _ in work.of("retrain")) - len(masked)
-        lines.append(
-            f"          {len(masked):,} retrainings of {measured} networks' ROAR and KAR, {others}"
-            " for comparison"
-        )
-    total = sum(unit.images for unit in work.units)
-    lines.append(
-        f"{'all':9} {len(work.units):>6,} units, {len(done):,} done, {total:,} images trained on; "
-        f"{len(work.networks)} networks, {resolved.seeds} base-model seed(s)"
-    )
-    print("\n".join(lines), flush=True)
-    left = [unit for unit in work.units if unit.key not in done]
-
-    def say(text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
-
+    store = Store(_folder(out, resolved.name), _note)
+    done = [unit for unit in work.units if store.done(unit)]
+    keys = {unit.key for unit in done}
+    print(plan_table.text(work, keys), flush=True)
     if simulate:
         from robust_interpretability.benchmark.execution import simulation
 
-        took = {unit.key: store.body(unit)["seconds"] for unit in work.units if unit.key in done}
-        print(
-            "\n" + simulation.report(work, took, simulate, workers=workers, probe=probe, notice=say)
-        )
-    elif probe and left:
-        from robust_interpretability.benchmark.execution import estimate as probes
+        took = {unit.key: store.stored(unit).seconds for unit in done}
+        times = simulation.report(work, took, simulate, workers=workers, probe=probe, notice=_note)
+        print(f"\n{times}")
+    elif probe and len(done) < len(work.units):
+        from robust_interpretability.benchmark.execution import estimate
 
-        say("measuring the pace of this device ...")
-        print(probes.report(work, left, workers))
+        _note("measuring the pace of this device ...")
+        left = [unit for unit in work.units if unit.key not in keys]
+        print(estimate.report(work, left, workers))
 
 
 @app.command()
@@ -183,12 +157,13 @@ def plots(
     leaderboard: Annotated[
         bool,
         typer.Option(
-            "--leaderboard", help="The board's trade-off figures, from its entries alone."
+            "--leaderboard",
+            help="Draw the board's trade-off figures from its entries, not those of a run.",
         ),
     ] = False,
     board: BoardFolder = BOARD,
 ) -> None:
-    """Draw every figure again from stored results. Trains nothing."""
+    """Draw every figure again from stored results. Nothing is trained."""
     if leaderboard:
         from robust_interpretability.benchmark.results.figures import board as board_figures
 
@@ -196,7 +171,7 @@ def plots(
     else:
         from robust_interpretability.benchmark.results import report
 
-        drawn = report.draw(out, lambda text: print(text, file=sys.stderr))
+        drawn = report.draw(out, _note)
     for path in drawn:
         print(path)
 
@@ -207,21 +182,20 @@ def paper(
         list[Path], typer.Option(help="The folder of a finished run; several may follow.")
     ],
     more: Annotated[
-        list[Path] | None, typer.Argument(metavar="[DIR]...", help="Further folders.")
+        list[Path] | None, typer.Argument(metavar="[DIR]...", help="Folders of further runs.")
     ] = None,
     report: Annotated[
-        Path, typer.Option(help="The file to write; figures and tables go beside it.")
+        Path,
+        typer.Option(help="The file to write; figures and tables are written beside it."),
     ] = Path("runs/paper/paper.md"),
 ) -> None:
-    """Compare finished runs with every claim of the paper: one report, with figures.
+    """Compare finished runs with every claim of the paper in one report with figures.
 
-    Trains nothing.
+    Nothing is trained.
     """
-    from robust_interpretability.benchmark.paper import document
+    from robust_interpretability.benchmark.paper.report import write_report
 
-    for path in document.write_report(
-        [*out, *(more or [])], report, lambda text: print(text, file=sys.stderr)
-    ):
+    for path in write_report([*out, *(more or [])], report, _note):
         print(path)
 
 
@@ -236,20 +210,19 @@ def submit(
     data_dir: DataDir = None,
     workers: Workers = None,
 ) -> None:
-    """Check a model, measure it as its track says, and put it on the board.
+    """Check a model, measure it under a track's protocol, and put it on the board.
 
-    Stopped, it goes on where it was.
+    When it was stopped, the same command resumes where it was.
     """
     from rich.console import Console
 
-    from robust_interpretability.benchmark.cli import printing
+    from robust_interpretability.benchmark.cli.result_tables import print_scores
     from robust_interpretability.benchmark.submission import measure
 
-    printing.scores(
-        measure.submit(
-            model, track, card, board=board, data_dir=data_dir, workers=workers, console=Console()
-        )
+    measurement = measure.submit(
+        model, track, card, board=board, data_dir=data_dir, workers=workers, console=Console()
     )
+    print_scores(measurement)
     print(f"board: {board / 'LEADERBOARD.md'}, {board / 'index.html'}")
 
 
@@ -257,82 +230,83 @@ def submit(
 def evaluate(
     model: ModelFile,
     track: Annotated[
-        str | None, typer.Option(help="A track: every score, as `submit` measures it.")
+        str | None, typer.Option(help="The track under which every score is measured.")
     ] = None,
-    card: Annotated[Path | None, typer.Option(help="The model's card; may be left out.")] = None,
+    card: Annotated[
+        Path | None, typer.Option(help="With --track, the model's card; may be left out.")
+    ] = None,
     board: BoardFolder = BOARD,
     data_dir: DataDir = None,
     workers: Workers = None,
     data: Annotated[
-        str | None, typer.Option(help="A data set: robust accuracy on it, under --attack.")
+        str | None, typer.Option(help="The data set on which robust accuracy is measured.")
     ] = None,
     attack: Annotated[
-        Literal["autoattack"], typer.Option(help="The attack on --data.")
+        Literal["autoattack"], typer.Option(help="With --data, the attack.")
     ] = "autoattack",
     version: Annotated[
-        str, typer.Option(help="AutoAttack's: standard, plus, or rand for random models.")
+        str,
+        typer.Option(
+            help="AutoAttack's version: standard, plus, or rand for models with randomness."
+        ),
     ] = "standard",
-    norm: Annotated[str, typer.Option(help="linf or l2.")] = "linf",
+    norm: Annotated[str, typer.Option(help="The norm of the attack: linf or l2.")] = "linf",
     epsilon: Annotated[
-        float | None, typer.Option(help="The radius, in pixel units ([0, 1]).")
+        float | None, typer.Option(help="The radius of the attack in pixel units ([0, 1]).")
     ] = None,
     images: Annotated[
-        int, typer.Option(min=1, help="How many test images, from the first.")
+        int, typer.Option(min=1, help="How many test images are attacked, from the first.")
     ] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of what attacks draw at random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The seed of the attacks.")] = 0,
     out: Annotated[
-        Path | None, typer.Option(help="Where outcomes are kept; runs/robust-accuracy by default.")
+        Path | None,
+        typer.Option(help="Where outcomes are stored; by default runs/robust-accuracy."),
     ] = None,
 ) -> None:
-    """With --track the same as `submit`, with nothing added to the board; with --data robust accuracy alone."""
+    """Measure a model: with --track as `submit` but off the board, with --data robust accuracy.
+
+    When it was stopped, the same command resumes where it was.
+    """
     from rich.console import Console
 
+    from robust_interpretability.benchmark.cli import result_tables
     from robust_interpretability.models.errors import InputError
 
     if (track is None) == (data is None):
         raise InputError("evaluate takes either --track (every score) or --data (robust accuracy).")
-    if data is None:
-        from robust_interpretability.benchmark.cli import printing
+    if track is not None:
         from robust_interpretability.benchmark.submission import measure
 
-        printing.scores(
-            measure.evaluate(
-                model,
-                str(track),
-                card,
-                board=board,
-                data_dir=data_dir,
-                workers=workers,
-                console=Console(),
-            )
+        measurement = measure.evaluate(
+            model, track, card, board=board, data_dir=data_dir, workers=workers, console=Console()
         )
-        return
-    if epsilon is None:
-        raise InputError("--data needs --epsilon, the radius in pixel units ([0, 1]).")
-    from robust_interpretability.benchmark.cli import printing
-    from robust_interpretability.benchmark.submission import robust_accuracy
+        result_tables.print_scores(measurement)
+    if data is not None:
+        from robust_interpretability.benchmark.submission import robust_accuracy
 
-    values, _ = robust_accuracy.assess(
-        model,
-        data_name=data,
-        norm=norm,
-        epsilon=epsilon,
-        version=version,
-        images=images,
-        seed=seed,
-        out=out or robust_accuracy.FOLDER,
-        data_dir=data_dir,
-        threads=workers,
-        console=Console(),
-    )
-    printing.robust(values)
+        if epsilon is None:
+            raise InputError("--data needs --epsilon, the radius in pixel units ([0, 1]).")
+        assessment = robust_accuracy.assess(
+            model,
+            data_name=data,
+            norm=norm,
+            epsilon=epsilon,
+            version=version,
+            images=images,
+            seed=seed,
+            out=out or robust_accuracy.FOLDER,
+            data_dir=data_dir,
+            threads=workers,
+            console=Console(),
+        )
+        result_tables.print_robust_accuracy(assessment)
 
 
 @app.command()
 def reference(
     track: TrackName, board: BoardFolder = BOARD, data_dir: DataDir = None, workers: Workers = None
 ) -> None:
-    """Train and measure a track's reference grid, in the folder of its preset, and put its networks on the board."""
+    """Train and measure a track's reference networks, and put them on the board."""
     from rich.console import Console
 
     from robust_interpretability.benchmark.submission import measure
@@ -343,28 +317,28 @@ def reference(
 @app.command()
 def leaderboard(
     out: Annotated[
-        Path | None, typer.Option(help="A run's folder: its own board instead of the leaderboard.")
+        Path | None,
+        typer.Option(help="A run's folder, whose board is used in place of --board."),
     ] = None,
     board: BoardFolder = BOARD,
     check: Annotated[
         bool,
         typer.Option(
-            "--check", help="Change nothing: validate entries, scores and everything rendered."
+            "--check", help="Validate entries, scores and all rendered files; change nothing."
         ),
     ] = False,
 ) -> None:
     """Render the board again from its entries: Markdown, CSV, Parquet, the page, the schema."""
     from robust_interpretability.leaderboard.board import Board
+    from robust_interpretability.models.errors import InputError
 
     folder = board if out is None else out / "leaderboard"
     if not (folder / "entries").is_dir():
-        from robust_interpretability.models.errors import InputError
-
         raise InputError(f"No leaderboard entries in {folder}. Run the benchmark there first.")
     if check:
-        from robust_interpretability.benchmark.submission import measure
+        from robust_interpretability.benchmark.submission import check as checks
 
-        measure.raise_on(measure.check(folder, run=out is not None))
+        checks.raise_on(checks.check(folder, run=out is not None))
         print(f"{folder}: {len(Board(folder).entries())} entries; all is as it should be")
         return
     for path in Board(folder).render():
@@ -373,36 +347,46 @@ def leaderboard(
 
 @app.command()
 def doctor(out: Out = None, data_dir: DataDir = None) -> None:
-    """Show Python, Keras, backend, devices, data sets found and where, disk."""
+    """Show versions, backend, devices, data sets with their folders, and free disk space."""
     from robust_interpretability.benchmark import environment
 
-    for what, found, fine in environment.doctor(data_dir, _folder(out, "quick")):
-        print(f"{'ok' if fine else '--':3} {what:18} {found}")
+    for what, state, fine in environment.doctor(data_dir, _folder(out, "quick")):
+        print(f"{'ok' if fine else '--':3} {what:18} {state}")
 
 
 def entry_point(arguments: list[str] | None = None) -> int:
-    """Runs the command line; a user's mistake is one line on stderr and exit code 2."""
+    """Runs the command line; returns its exit code.
+
+    A user's mistake is one line on stderr and exit code 2. After Ctrl-C the process ends at once:
+    units under way have nothing to save, since a result is stored completely or not at all.
+    """
     from typer.exceptions import TyperException
 
-    from robust_interpretability.models.errors import InputError, printable
+    from robust_interpretability.models.errors import InputError
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    stopped = 130
     try:
         code = app(arguments, standalone_mode=False)
     except InputError as error:
-        print(f"error: {printable(' '.join(str(error).split()))}", file=sys.stderr)
-        return 2
-    except (KeyboardInterrupt, typer.Abort):
-        code = stopped
+        return _mistake(str(error))
     except TyperException as error:
         message = error.format_message() if hasattr(error, "format_message") else str(error)
-        print(f"error: {printable(' '.join(message.split()))}", file=sys.stderr)
-        return 2
-    if code == stopped:  # Typer's way to report Ctrl-C
-        print("\nStopped. The same command goes on from here.", file=sys.stderr, flush=True)
-        os._exit(
-            stopped
-        )  # units under way have nothing to save: a result is stored whole or not at all
+        return _mistake(message)
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    if code == INTERRUPTED:
+        print("\nStopped. The same command resumes from here.", file=sys.stderr, flush=True)
+        os._exit(INTERRUPTED)
     return code if isinstance(code, int) else 0
 
+
+def _mistake(message: str) -> int:
+    from robust_interpretability.models.errors import printable
+
+    print(f"error: {printable(' '.join(message.split()))}", file=sys.stderr)
+    return MISTAKE
+
+
+def main() -> None:
+    """The console script `robust-interpretability`."""
+    sys.exit(entry_point())

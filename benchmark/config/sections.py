@@ -1,7 +1,8 @@
-"""The sections of a configuration, validated."""
+"""The parts of a configuration that every run has; each kind of unit adds a section of its own."""
 
 import itertools
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Iterable
+from typing import Annotated, ClassVar, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -13,33 +14,58 @@ from pydantic import (
 )
 
 from robust_interpretability.attacks import LOSSES, NORMS
-from robust_interpretability.metrics import ATTRIBUTIONS, MODES
-from robust_interpretability.models import CLASSIFIERS, VAE_GANS
-from robust_interpretability.models.errors import unknown
+from robust_interpretability.models import CLASSIFIERS
+from robust_interpretability.models.errors import InputError, unknown
+from robust_interpretability.models.types import Json
 
 Count = Annotated[int, Field(ge=1)]
 Radius = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
+T = TypeVar("T")
 
-def _known(kind: str, table: Any) -> Any:
-    def check(value: str) -> str:
-        if value not in table:
-            raise unknown(kind, value, table)
+
+def known(kind: str, names: Iterable[str]) -> Callable[[T], T]:
+    """A validator of a name, or of every name in a list: it must be one of `names`."""
+
+    def check(value: T) -> T:
+        for name in value if isinstance(value, list) else [value]:
+            if name not in names:
+                raise unknown(kind, name, names)
         return value
 
     return check
 
 
+def increasing(what: str) -> Callable[[list[float]], list[float]]:
+    """A validator of a list of numbers that must increase."""
+
+    def check(values: list[float]) -> list[float]:
+        if any(after <= before for before, after in itertools.pairwise(values)):
+            raise ValueError(f"{what} must increase, received {values}")
+        return values
+
+    return check
+
+
 class Section(BaseModel):
-    """A section: no other keys, no changes."""
+    """A part of the configuration: unknown keys are refused, nothing changes after validation.
+
+    Attributes:
+        key: For the section of a kind of unit: the name of its table in the TOML file.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    key: ClassVar[str] = ""
+
+
+S = TypeVar("S", bound=Section)
+
 
 class Data(Section):
-    """The data set; limits take the first images of a split."""
+    """The data set; a limit uses only the first images of a split."""
 
     name: str
     train_limit: Count | None = None
@@ -52,14 +78,14 @@ class Model(Section):
     name: str
     width: Positive = 1.0
 
-    _name = field_validator("name")(_known("model", CLASSIFIERS))
+    _name = field_validator("name")(known("model", CLASSIFIERS))
 
 
 class Training(Section):
-    """Adam's budget, and the type in which activations and products are computed; weights and sums stay float32.
+    """Adam's budget, and the type in which activations and products are computed.
 
-    With bfloat16, a few networks are first trained in both types, and the run goes on where their
-    accuracies agree.
+    Weights and sums stay float32. With bfloat16, a few networks are first trained in both types,
+    and the run continues only where their accuracies agree.
     """
 
     epochs: Count
@@ -68,162 +94,76 @@ class Training(Section):
     compute: Literal["float32", "bfloat16"] = "float32"
 
     @model_serializer(mode="wrap")
-    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without `compute` where it is what it always was: stored results keep their keys."""
+    def _without_default(self, handler: SerializerFunctionWrapHandler) -> Json:
+        """Without `compute` at its default, so that results stored before it existed keep keys."""
         return {k: v for k, v in handler(self).items() if (k, v) != ("compute", "float32")}
 
 
 class Adversary(Section):
-    """The training adversary, except for radius, norm and loss, which the grid gives. Lengths in pixel units.
+    """The training adversary; the grid gives its radius, norm and loss. Lengths in pixel units.
 
     `fgsm_rs`, one gradient from a random start, is fast adversarial training.
     """
 
-    name: Literal["pgd", "fgsm", "fgsm_rs"] = "pgd"
+    name: str = "pgd"
     steps: Count = 40
     step_size_l2: Positive = 1.0
     step_size_linf: Positive = 0.01
     random_start: bool = False
 
+    @field_validator("name")
+    @classmethod
+    def _can_train(cls, value: str) -> str:
+        from robust_interpretability.attacks import TRAINING
+
+        return known("training adversary", TRAINING)(value)
+
 
 class Grid(Section):
-    """A family of adversarially trained networks; the standard network is always there besides."""
+    """A family of adversarially trained networks; the standard network is always added.
 
-    norm: str
-    epsilons: Annotated[
-        list[Annotated[float, Field(gt=0, allow_inf_nan=False)]], Field(min_length=1)
-    ]
-    losses: Annotated[list[str], Field(min_length=1)] = ["xent"]
-    measures: list[Literal["manifold", "retraining", "tilt"]] = ["manifold", "retraining", "tilt"]
-
-    _norm = field_validator("norm")(_known("norm", NORMS))
-
-    @field_validator("losses")
-    @classmethod
-    def _losses(cls, value: list[str]) -> list[str]:
-        return [_known("attack loss", LOSSES)(v) for v in value]
-
-
-class Evaluation(Section):
-    """The paper's attack, a column of its own; noise of the same norm is the control."""
-
-    name: Literal["pgd", "fgsm"] = "pgd"
-    norm: str = "l2"
-    epsilon: Radius
-    loss: str = "xent"
-    steps: Count = 40
-    step_size: Positive = 1.0
-    random_start: bool = False
-    restarts: Count = 1
-
-    _norm = field_validator("norm")(_known("norm", NORMS))
-    _loss = field_validator("loss")(_known("attack loss", LOSSES))
-
-
-class Robustness(Section):
-    """Accuracy under several attacks at rising radii, with controls: what the flags of an entry rest on.
-
-    At each radius of each norm: FGSM, PGD with each loss (steps of 2.5 radius / steps), noise of
-    the same norm, and examples made on the standard network (transfer). Radii in pixel units.
+    Attributes:
+        measures: What is measured on these networks, besides what is measured on all.
     """
 
-    steps: Count = 20
-    losses: Annotated[list[str], Field(min_length=1)] = ["xent", "cw"]
-    l2: list[Positive] = []
-    linf: list[Positive] = []
-
-    @field_validator("losses")
-    @classmethod
-    def _losses(cls, value: list[str]) -> list[str]:
-        return [_known("attack loss", LOSSES)(v) for v in value]
-
-    @field_validator("l2", "linf")
-    @classmethod
-    def _rising(cls, value: list[float]) -> list[float]:
-        if any(b <= a for a, b in itertools.pairwise(value)):
-            raise ValueError(f"radii must increase, received {value}")
-        return value
-
-
-class AutoAttack(Section):
-    """AutoAttack on the first test images: the board's robust accuracy. Radius in pixel units."""
-
-    version: Literal["standard", "plus", "rand"] = "standard"
-    norm: str = "l2"
-    epsilon: Radius
-    images: Count | None = None
-
-    _norm = field_validator("norm")(_known("norm", NORMS))
-
-
-class VaeGanSection(Section):
-    """The manifold model and its training."""
-
-    name: str
-    width: Positive = 1.0
-    latent: Count
-    epochs: Count
-    batch_size: Count = 100
-    learning_rate: Positive
-    beta_1: Annotated[float, Field(ge=0, lt=1)]
-    beta_2: Annotated[float, Field(ge=0, lt=1)]
-    reconstruction_weight: Positive
-    discriminator_steps: Count = 1
-
-    _name = field_validator("name")(_known("VAE-GAN", VAE_GANS))
-
-
-class Manifold(Section):
-    """The L2 attack whose examples are measured against the manifold. Lengths in pixel units."""
-
-    epsilon: Positive
-    steps: Count = 40
-    step_size: Positive = 1.0
+    norm: str
+    epsilons: Annotated[list[Positive], Field(min_length=1)]
     losses: Annotated[list[str], Field(min_length=1)] = ["xent"]
-    sample_posterior: bool = False
+    measures: list[str] = ["manifold", "retraining", "tilt"]
 
-    @field_validator("losses")
-    @classmethod
-    def _losses(cls, value: list[str]) -> list[str]:
-        return [_known("attack loss", LOSSES)(v) for v in value]
+    _norm = field_validator("norm")(known("norm", NORMS))
+    _losses = field_validator("losses")(known("attack loss", LOSSES))
 
 
-class Retraining(Section):
-    """ROAR and KAR."""
+class Config(Section):
+    """A benchmark run without the sections of its units; `units.configuration` adds those.
 
-    attributions: Annotated[list[str], Field(min_length=1)] = list(ATTRIBUTIONS)
-    modes: Annotated[list[str], Field(min_length=1)] = list(MODES)
-    fractions: Annotated[list[Fraction], Field(min_length=1)] = [0.1, 0.3, 0.5, 0.7, 0.9]
-    repeats: Count = 3
-    epochs: Count
-    content: Literal["image", "mask"] = "image"
-    """What the retrained networks see: masked images or, as a control, the masks alone (kept white, removed black)."""
+    The same configuration and seeds give the same results on the same machine.
+    """
 
-    @field_validator("attributions")
-    @classmethod
-    def _attributions(cls, value: list[str]) -> list[str]:
-        return [_known("attribution", ATTRIBUTIONS)(v) for v in value]
+    version: int
+    name: str
+    scale: Literal["quick", "reduced", "paper"]
+    description: str = ""
+    seeds: Count = 1
+    data: Data
+    model: Model
+    training: Training
+    adversary: Adversary = Adversary()
+    grid: list[Grid] = Field(default_factory=list)
+    pictures: Annotated[int, Field(ge=0)] = 3
 
-    @field_validator("modes")
-    @classmethod
-    def _modes(cls, value: list[str]) -> list[str]:
-        return [_known("mode", MODES)(v) for v in value]
+    def section(self, of: type[S]) -> S | None:
+        """The section of a kind of unit; None where the configuration does not have it."""
+        return getattr(self, of.key, None)
 
-    @field_validator("fractions")
-    @classmethod
-    def _increasing(cls, value: list[float]) -> list[float]:
-        if any(b <= a for a, b in itertools.pairwise(value)):
-            raise ValueError(f"fractions must increase, received {value}")
-        return value
+    def required(self, of: type[S]) -> S:
+        """As `section`.
 
-
-class Tilt(Section):
-    """The L2 attack on one class of two-dimensional data, whose mean direction shows a boundary's tilt."""
-
-    epsilon: Positive
-    steps: Count = 40
-    step_size: Positive = 1.0
-    loss: str = "xent"
-    attacked_class: Annotated[int, Field(ge=0)] = 1
-
-    _loss = field_validator("loss")(_known("attack loss", LOSSES))
+        Raises:
+            InputError: The configuration does not have it.
+        """
+        found = self.section(of)
+        if found is None:
+            raise InputError(f"The configuration has no [{of.key}] section.")
+        return found

@@ -1,1 +1,1 @@
-"""data."""
+"""The images and labels that networks are trained and measured on."""

@@ -1,46 +1,106 @@
-"""The decoded cache: images and labels of a data set as memory-mapped arrays, in the user's cache folder.
+"""The decoded cache: data sets as memory-mapped arrays, in the user's cache folder.
 
-Each split has two arrays and a manifest with their checksums, `NAME-VERSION-SPLIT.json`; what else
-is known of the set is in `NAME-VERSION.info`. A damaged file is noticed and its split decoded
-again.
+A decoded copy is a folder `data/NAME-VERSION-FINGERPRINT` of four arrays and a manifest with their
+checksums. The fingerprint covers the files that the copy was decoded from, so another folder, or
+the same one with other files, has another copy. A damaged copy is noticed and decoded again.
 """
 
+import contextlib
+import dataclasses
 import hashlib
 import json
 import os
-import tempfile
+import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from filelock import FileLock
 
+from robust_interpretability.benchmark.data.dataset import Dataset, Info
 from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.files import cache_folder, write
+from robust_interpretability.models.files import WRITING, cache_folder, writing
+from robust_interpretability.models.types import Array
 
-PARTS = ("x", "y")
-Rows = Iterator[tuple[np.ndarray, np.ndarray]]
-
-
-def stems() -> list[str]:
-    """The splits that are there."""
-    return sorted(p.stem for p in cache_folder().glob("*.json"))
+ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+MANIFEST = "manifest.json"
+Batches = Iterator[tuple[Array, Array]]
+"""Batches of images, uint8, and of their labels."""
 
 
-def keep(stem: str, what: dict[str, Any]) -> None:
-    """Keeps what is known of a set beside its images."""
-    path = cache_folder() / f"{stem}.info"
-    if not path.exists():
-        write(path, json.dumps(what, sort_keys=True, indent=1) + "\n")
+class DamagedCopyError(Exception):
+    """A decoded copy cannot be used; the message says why, in one line."""
 
 
-def kept() -> list[dict[str, Any]]:
-    """What is known of every decoded set."""
-    return [
-        json.loads(path.read_text(encoding="utf-8"))
-        for path in sorted(cache_folder().glob("*.info"))
-    ]
+@dataclass(frozen=True)
+class Copy:
+    """A decoded copy of a data set.
+
+    Attributes:
+        place: The folder of its arrays.
+        info: The data set; `info.folder` is what the copy was decoded from.
+        fingerprint: Of the files in `info.folder` when they were decoded.
+        sha256: Checksum of each file of arrays.
+    """
+
+    place: Path
+    info: Info
+    fingerprint: str
+    sha256: dict[str, str]
+
+
+def fingerprint(folder: Path) -> str:
+    """A hash of a folder's path and of the name, size and modification time of each file in it."""
+    root = folder.resolve()
+    files = sorted(path for path in root.rglob("*") if path.is_file())
+    stats = [(path.relative_to(root).as_posix(), path.stat()) for path in files]
+    content = [str(root), [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _root() -> Path:
+    return cache_folder() / "data"
+
+
+def _opened(place: Path) -> Copy:
+    """The copy that a folder holds. Raises `DamagedCopyError` where its manifest cannot be read."""
+    try:
+        manifest = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
+        info = Info(**manifest["info"] | {"shape": tuple(manifest["info"]["shape"])})
+        return Copy(place, info, str(manifest["fingerprint"]), dict(manifest["sha256"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DamagedCopyError(_line(place / MANIFEST, error)) from error
+
+
+def _line(path: Path, error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return f"{path}: {type(error).__name__}{': ' + text[0][:200] if text else ''}"
+
+
+def copies() -> list[Copy]:
+    """The decoded copies in the cache, without those whose manifest cannot be read."""
+    found = []
+    for path in sorted(_root().glob(f"[!.]*/{MANIFEST}")):
+        with contextlib.suppress(DamagedCopyError):
+            found.append(_opened(path.parent))
+    return found
+
+
+def read(copy: Copy) -> Dataset:
+    """A decoded copy's arrays, memory-mapped, read-only.
+
+    Raises:
+        DamagedCopyError: A file is missing or does not match its checksum.
+    """
+    try:
+        for name in ARRAYS:
+            if _checksum(copy.place / f"{name}.npy") != copy.sha256[name]:
+                raise DamagedCopyError(f"{copy.place / name}.npy does not match its checksum")
+        arrays = [np.load(copy.place / f"{name}.npy", mmap_mode="r") for name in ARRAYS]
+    except (OSError, ValueError, KeyError) as error:
+        raise DamagedCopyError(_line(copy.place, error)) from error
+    return Dataset(copy.info, *arrays)
 
 
 def _checksum(path: Path) -> str:
@@ -48,84 +108,84 @@ def _checksum(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _write(root: Path, stem: str, size: int, shape: tuple[int, ...], rows: Rows) -> None:
-    with tempfile.TemporaryDirectory(dir=root) as scratch:
-        files = {part: Path(scratch, f"{part}.npy") for part in PARTS}
-        x = np.lib.format.open_memmap(files["x"], "w+", np.uint8, (size, *shape))
-        y = np.lib.format.open_memmap(files["y"], "w+", np.int32, (size,))
-        at = 0
-        for images, labels in rows:
-            x[at : at + len(images)], y[at : at + len(images)] = images, labels
-            at += len(images)
-        if at != size:
-            raise InputError(
-                f"{stem} must have {size} examples. {at} were read: its files are incomplete."
-            )
-        x.flush()
-        y.flush()
-        del x, y
-        sums = {part: _checksum(file) for part, file in files.items()}
-        manifest = Path(scratch, "manifest.json")
-        manifest.write_text(json.dumps(sums))
-        for part, file in files.items():
-            os.replace(file, root / f"{stem}-{part}.npy")
-        os.replace(manifest, root / f"{stem}.json")
-
-
-def _read(root: Path, stem: str) -> tuple[np.ndarray, ...] | str:
-    """The cached split, or the reason why there is none (empty where there never was)."""
-    manifest = root / f"{stem}.json"
-    if not manifest.exists():
-        return ""
-    try:
-        sums = json.loads(manifest.read_text())
-        for part in PARTS:
-            file = root / f"{stem}-{part}.npy"
-            if _checksum(file) != sums[part]:
-                return f"{file} does not match its checksum"
-        return tuple(np.load(root / f"{stem}-{part}.npy", mmap_mode="r") for part in PARTS)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        text = str(error).strip().splitlines()
-        return f"{stem}: {type(error).__name__}{': ' + text[0][:200] if text else ''}"
-
-
-def split(
-    stem: str,
-    size: int,
-    shape: tuple[int, ...],
-    rows: Callable[[], Rows],
+def load(
+    info: Info,
+    key: str,
+    batches: Callable[[str], Batches],
     notice: Callable[[str], None],
-) -> tuple[np.ndarray, ...]:
-    """A split, decoded first where it is not there or damaged.
+) -> Dataset:
+    """A data set from its decoded copy, which is made first where it is missing or damaged.
+
+    Copies that were decoded from earlier files of the same folder are removed.
 
     Args:
-        stem: Its name in the cache.
-        size: How many examples it has.
-        shape: Shape of an image.
-        rows: Gives batches of images, uint8, and labels; called where the split must be decoded.
-        notice: Told, in a line, when a cache was damaged.
+        info: The data set; `info.folder` is the folder of its files.
+        key: Fingerprint of these files.
+        batches: Decodes a split, `"train"` or `"test"`, in batches.
+        notice: Receives one line where a copy was damaged.
 
     Returns:
-        Images `(size, *shape)` uint8 and labels `(size,)` int32, memory-mapped, read-only.
+        Images `(n, *shape)` uint8 and labels `(n,)` int32, memory-mapped, read-only.
 
     Raises:
-        InputError: The cache cannot be written, or not all examples were read.
+        InputError: The cache cannot be written, or a split has another number of images.
     """
-    root = cache_folder()
+    stem = f"{info.name.replace('/', '_')}-{info.version}"
+    place = _root() / f"{stem}-{key[:16]}"
+    lock = FileLock(_root() / f"{stem}.lock")
+    with writing(_root()):
+        _root().mkdir(parents=True, exist_ok=True)
+        lock.acquire()
     try:
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+        if place.exists():
+            try:
+                return read(_opened(place))
+            except DamagedCopyError as error:
+                notice(f"damaged cache: {error}; decoding again")
+        _write(Copy(place, info, key, {}), batches)
+        for copy in copies():
+            if copy.info.folder == info.folder and copy.fingerprint != key:
+                shutil.rmtree(copy.place, ignore_errors=True)
+        return read(_opened(place))
+    except DamagedCopyError as error:
+        raise InputError(f"The decoded data cannot be read back: {error}.") from error
+    finally:
+        lock.release()
+
+
+def _write(copy: Copy, batches: Callable[[str], Batches]) -> None:
+    """Decodes into a folder beside the copy's, which takes its place when it is complete."""
+    scratch = copy.place.with_name(WRITING + copy.place.name)
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    try:
+        for split, size in (("train", copy.info.train_size), ("test", copy.info.test_size)):
+            _write_split(scratch, split, size, copy.info, batches(split))
+        manifest = {
+            "info": dataclasses.asdict(copy.info),
+            "fingerprint": copy.fingerprint,
+            "sha256": {name: _checksum(scratch / f"{name}.npy") for name in ARRAYS},
+        }
+        (scratch / MANIFEST).write_text(json.dumps(manifest, sort_keys=True, indent=1) + "\n")
+        shutil.rmtree(copy.place, ignore_errors=True)
+        os.replace(scratch, copy.place)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _write_split(folder: Path, split: str, size: int, info: Info, batches: Batches) -> None:
+    x = np.lib.format.open_memmap(
+        folder / f"x_{split}.npy", "w+", dtype=np.uint8, shape=(size, *info.shape)
+    )
+    y = np.lib.format.open_memmap(folder / f"y_{split}.npy", "w+", dtype=np.int32, shape=(size,))
+    at = 0
+    for images, labels in batches:
+        x[at : at + len(images)], y[at : at + len(images)] = images, labels
+        at += len(images)
+    if at != size:
         raise InputError(
-            f"The cache folder {root} cannot be written ({error.strerror})."
-        ) from error
-    with FileLock(root / f"{stem}.lock"):
-        found = _read(root, stem)
-        if isinstance(found, tuple):
-            return found
-        if found:
-            notice(f"damaged cache: {found}; decoding again")
-        _write(root, stem, size, shape, rows())
-        found = _read(root, stem)
-    if not isinstance(found, tuple):
-        raise InputError(f"The decoded data cannot be read back from {root}: {found}.")
-    return found
+            f"{info.name} {info.version} must have {size} images in its {split} split. {at} were"
+            " read: its files are incomplete."
+        )
+    x.flush()
+    y.flush()

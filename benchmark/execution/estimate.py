@@ -1,15 +1,15 @@
 """How long a plan would take on this device, from a few batches measured now.
 
-Measured are a batch of standard training, of adversarial training with a few attack steps (a step's
-cost follows), and of the VAE-GAN, on made-up images of the data's shape, as many side by side as a
-run would have. What only evaluates is reckoned from the same numbers.
+Measured are a batch of standard training, one of adversarial training with a few attack steps (a
+step's cost follows), and one of the VAE-GAN, on random images of the data's shape, as many side by
+side as a run would compute. Units that only evaluate are estimated from the same numbers.
 """
 
 import functools
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,20 +19,25 @@ from robust_interpretability.benchmark.execution.threads import default_workers
 from robust_interpretability.benchmark.progress import duration
 from robust_interpretability.benchmark.training.classifier import train
 from robust_interpretability.benchmark.training.vae_gan import fit_vae_gan
-from robust_interpretability.benchmark.units.plan import Plan, Unit
+from robust_interpretability.benchmark.units import vae_gan as vae_gan_unit
+from robust_interpretability.benchmark.units.manifold import Manifold
+from robust_interpretability.benchmark.units.plan import Plan
+from robust_interpretability.benchmark.units.unit import Unit
+from robust_interpretability.benchmark.units.vae_gan import VaeGanSection
 from robust_interpretability.models import backend
 from robust_interpretability.models.batching import to_device
+from robust_interpretability.models.types import Tensor
 
 ATTACK_STEPS = 4
-"""Of the measured attack; the plan's own may be ten times as long."""
-
-
-FEW, LONG = 8, 5.0
-"""Images of a first short measurement, and the seconds that a longer one may not take."""
+"""Steps of the measured attack; the plan's may have ten times as many."""
+FEW = 8
+"""Images of a first, short measurement of the VAE-GAN."""
+LONG = 5.0
+"""Seconds that a longer measurement may not take."""
 
 
 class Pace(NamedTuple):
-    """Seconds an image, with `workers` at work side by side.
+    """Seconds per image, with `workers` at work side by side.
 
     Attributes:
         standard: One pass of standard training.
@@ -47,47 +52,48 @@ class Pace(NamedTuple):
     workers: int
 
 
-def _seconds(work: Callable[..., Any], workers: int) -> float:
-    """Seconds of one epoch: the median of those after the first, which compiles; all workers at once."""
+def _seconds(work: Callable[..., object], workers: int) -> float:
+    """Seconds of one epoch, all workers at once: the median of those after the first."""
 
     def one(_: int) -> list[float]:
         times = [time.perf_counter()]
         work(progress=lambda *_: times.append(time.perf_counter()))
-        return np.diff(times).tolist()[1:]
+        return np.diff(times).tolist()[1:]  # the first epoch compiles
 
     with ThreadPoolExecutor(workers) as pool:
-        return float(
-            np.median([seconds for found in pool.map(one, range(workers)) for seconds in found])
-        )
+        return float(np.median([s for times in pool.map(one, range(workers)) for s in times]))
 
 
-def _vae_gan_pace(plan: Plan, x: Any) -> float:
-    """Seconds an image of VAE-GAN training; a large network is measured on a few images only."""
-    section = plan.config.vae_gan
-    if section is None:
-        return 0.0
-    options = section.model_dump()
-    shape = {k: options.pop(k) for k in ("latent", "width")}
-    vae_gan = models.get(options.pop("name"))(plan.info.shape, seed=0, **shape)
-    found = 0.0
+def _vae_gan_pace(plan: Plan, section: VaeGanSection, x: Tensor) -> float:
+    """Seconds per image of VAE-GAN training; a large network is measured on few images."""
+    builder = models.get(section.name)
+    vae_gan = builder(plan.info.shape, seed=0, latent=section.latent, width=section.width)
+    pace = 0.0
     for images in (FEW, len(x)):
-        options |= {"epochs": 2, "batch_size": min(section.batch_size, images)}
-        # there is one in a plan; the others work beside it
-        found = (
-            _seconds(functools.partial(fit_vae_gan, vae_gan, x[:images], seed=0, **options), 1)
-            / images
+        fit = functools.partial(
+            fit_vae_gan,
+            vae_gan,
+            x[:images],
+            seed=0,
+            epochs=2,
+            batch_size=min(section.batch_size, images),
+            learning_rate=section.learning_rate,
+            discriminator_steps=section.discriminator_steps,
         )
-        if found * len(x) > LONG:
+        pace = _seconds(fit, 1) / images  # a plan has one; the other workers do other work
+        if pace * len(x) > LONG:
             break
-    return found
+    return pace
 
 
 def measure(plan: Plan, workers: int) -> Pace:
-    """Measures the pace of a plan's networks on this device. Takes seconds for a small network, a minute for a large.
+    """Measures the pace of a plan's networks on this device.
+
+    It takes seconds for a small network and a minute for a large one.
 
     Args:
         plan: The plan.
-        workers: Units a run would do at a time.
+        workers: Units that a run would compute at a time.
     """
     config, info = plan.config, plan.info
     batch = min(config.training.batch_size, info.train_size)
@@ -95,33 +101,27 @@ def measure(plan: Plan, workers: int) -> Pace:
     images = 2 * batch
     x = to_device(rng.integers(0, 256, (images, *info.shape)).astype(np.uint8))
     y = rng.integers(0, info.num_classes, images).astype(np.int32)
-    model = models.get(config.model.name)(
-        info.shape, info.num_classes, seed=0, width=config.model.width
+    builder = models.get(config.model.name)
+    model = builder(info.shape, info.num_classes, seed=0, width=config.model.width)
+
+    fit = functools.partial(
+        train, model, x, y, seed=0, epochs=3, batch_size=batch, compute=config.training.compute
     )
     attack = Attack("pgd", "l2", 0.1, steps=ATTACK_STEPS, step_size=0.1)
-
-    options: dict[str, Any] = {
-        "seed": 0,
-        "epochs": 3,
-        "batch_size": batch,
-        "compute": config.training.compute,
-    }
-    plain = _seconds(functools.partial(train, model, x, y, **options), workers) / images
-    attacked = (
-        _seconds(functools.partial(train, model, x, y, attack=attack, **options), workers) / images
-    )
-    step = max(attacked - plain, 0.0) / ATTACK_STEPS
-    pace = _vae_gan_pace(plan, x) if config.manifold and config.vae_gan else 0.0
-    return Pace(plain, step, pace, workers)
+    standard = _seconds(fit, workers) / images
+    attacked = _seconds(functools.partial(fit, attack=attack), workers) / images
+    step = max(attacked - standard, 0.0) / ATTACK_STEPS
+    section = config.section(VaeGanSection)
+    with_manifold = config.section(Manifold) and section
+    vae_gan = _vae_gan_pace(plan, section, x) if with_manifold and section else 0.0
+    return Pace(standard, step, vae_gan, workers)
 
 
 def seconds(unit: Unit, pace: Pace) -> float:
     """What a unit would take at a pace."""
-    if unit.kind == "vae_gan":
+    if unit.kind is vae_gan_unit.KIND:
         return unit.images * pace.vae_gan
-    if unit.kind in ("train", "retrain", "agreement"):
-        return unit.images * pace.standard + (unit.cost - unit.images) * pace.step
-    return unit.cost * pace.step
+    return unit.images * pace.standard + (unit.cost - unit.images) * pace.step
 
 
 def estimate(units: list[Unit], pace: Pace) -> float:
@@ -134,20 +134,23 @@ def report(plan: Plan, left: list[Unit], workers: int | None) -> str:
 
     Args:
         plan: The plan.
-        left: The units still to be done.
-        workers: Units at a time; as a run's where not given.
+        left: The units still to be computed.
+        workers: Units at a time; a run's where not given.
     """
     backend.configure()
     count = workers or default_workers()
     pace = measure(plan, count)
     by_kind: dict[str, float] = {}
     for unit in left:
-        by_kind[unit.kind] = by_kind.get(unit.kind, 0.0) + seconds(unit, pace) / pace.workers
-    most = sorted((k for k in by_kind if by_kind[k] >= 1), key=lambda k: -by_kind[k])
+        taken = seconds(unit, pace) / pace.workers
+        by_kind[unit.kind.name] = by_kind.get(unit.kind.name, 0.0) + taken
+    most = sorted((kind for kind in by_kind if by_kind[kind] >= 1), key=lambda k: -by_kind[k])
     parts = ", ".join(f"{kind} {duration(by_kind[kind])}" for kind in most)
-    return (
+    text = (
         f"about {duration(estimate(left, pace))} on {', '.join(backend.devices())}, {count} at a"
         f" time ({parts})\nmeasured: {pace.workers / pace.standard:,.0f} images/s in training,"
         f" {pace.workers / max(pace.step, 1e-9):,.0f} images/s in one attack step"
-        + (f", {1 / pace.vae_gan:,.0f} images/s in one VAE-GAN training" if pace.vae_gan else "")
     )
+    if pace.vae_gan:
+        text += f", {1 / pace.vae_gan:,.0f} images/s in one VAE-GAN training"
+    return text

@@ -1,9 +1,9 @@
-"""The units of a plan on Ray: long-lived workers, one a device or a group of cores, on one machine or on many.
+"""Workers on Ray: long-lived processes on one machine or on many, one per GPU or group of cores.
 
 A worker loads the data itself, keeps its compiled programs, is sent keys, and writes results to the
-run's folder, which every machine must see under the same path. A lost worker's units are done again
-by others; another worker is asked for in its place, and waits, at no cost, until the cluster has
-room.
+run's folder, which every machine must see under the same path. A lost worker's units are computed
+again by others; another worker is asked for in its place, and waits, at no cost, until the cluster
+has room.
 """
 
 import logging
@@ -14,9 +14,11 @@ from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any, Self
 
-from robust_interpretability.benchmark.execution.threads import LOSSES, Ended, perform_and_store
-from robust_interpretability.benchmark.units.plan import Plan, Unit
+from robust_interpretability.benchmark.execution.pool import LOSSES, Ended
+from robust_interpretability.benchmark.units.plan import Plan
+from robust_interpretability.benchmark.units.unit import Unit
 from robust_interpretability.models.errors import InputError
+from robust_interpretability.models.types import Json
 
 HEAD_SILENT = 10.0
 """Seconds without an answer after which Ray's head is taken to be gone."""
@@ -32,10 +34,10 @@ LOCAL_ONLY = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 class Worker:
     """One process of Ray's with the data and the compiled programs of a plan."""
 
-    def __init__(self, arguments: tuple[Plan, Path, dict[str, Any], int | None]) -> None:
+    def __init__(self, arguments: tuple[Plan, Path, Json, int | None]) -> None:
         self.plan, self.folder, self.data, self.threads = arguments
 
-    def prepare(self) -> tuple[str, dict[str, Any], int]:
+    def prepare(self) -> tuple[str, Json, int]:
         """Loads everything.
 
         Returns where it is, what it runs with, and how many units it does together.
@@ -45,8 +47,8 @@ class Worker:
         backend.configure(self.threads)
         from robust_interpretability.benchmark import environment
         from robust_interpretability.benchmark.data import datasets
+        from robust_interpretability.benchmark.training import batched
         from robust_interpretability.benchmark.units.context import Context
-        from robust_interpretability.benchmark.units.kinds import units_at_once
         from robust_interpretability.benchmark.units.store import Store
 
         if not (self.folder / "config.toml").exists():
@@ -58,13 +60,14 @@ class Worker:
         self.context = Context(self.plan, self.store, datasets.load(**self.data))
         self.units = {unit.key: unit for unit in self.plan.units}
         self.here = environment.collect()
-        return f"{socket.gethostname()}, process {os.getpid()}", self.here, units_at_once()
+        return f"{socket.gethostname()}, process {os.getpid()}", self.here, batched.chosen()[1]
 
     def perform(self, keys: list[str]) -> list[float]:
         """Does units and stores their results; returns the seconds of each."""
-        return perform_and_store(
-            [self.units[key] for key in keys], self.context, self.store, self.here
-        )
+        from robust_interpretability.benchmark.execution import runner
+
+        units = [self.units[key] for key in keys]
+        return runner.perform(units, self.context, self.store, self.here)
 
 
 class _Member:
@@ -85,7 +88,7 @@ class _Member:
         return self.preparing is None
 
 
-def _same(here: dict[str, Any], there: dict[str, Any], name: str) -> None:
+def _same(here: Json, there: Json, name: str) -> None:
     """Results must not depend on which worker made them.
 
     Raises:
@@ -123,7 +126,7 @@ def _connect(address: str | None, cpus: int | None, backend: str) -> str:
         raise InputError(
             "--executor ray needs Ray, which is not installed here: pip install 'ray>=2.50'."
         ) from None
-    options: dict[str, Any] = {"address": address}
+    options: Json = {"address": address}
     if address is None:
         options = {"address": "local", "include_dashboard": False, "num_cpus": cpus}
     names = (
@@ -186,9 +189,9 @@ class RayPool:
         self,
         plan: Plan,
         folder: Path,
-        data: dict[str, Any],
+        data: Json,
         *,
-        here: dict[str, Any],
+        here: Json,
         address: str | None,
         workers: int | None,
         cores: int,
@@ -204,7 +207,7 @@ class RayPool:
         self.count = workers or gpus or max(1, int(found.get("CPU", 1)) // cores)
         what = "GPU" if gpus else "core" if cores == 1 else f"group of {cores} cores"
         self.slots = 1 if gpus else cores
-        options: dict[str, Any] = {
+        options: Json = {
             "num_cpus": cores,
             "num_gpus": 1 if gpus else 0,
             "max_concurrency": self.slots,

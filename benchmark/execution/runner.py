@@ -1,147 +1,71 @@
 """The main job: a configuration and a folder in; results, leaderboard and figures out."""
 
+import functools
 import json
-import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-from filelock import FileLock, Timeout
 from rich.console import Console
 
 from robust_interpretability import models
-from robust_interpretability.benchmark.config import configuration
-from robust_interpretability.benchmark.config.configuration import Config
+from robust_interpretability.benchmark.config.sections import Config
 from robust_interpretability.benchmark.data import datasets
+from robust_interpretability.benchmark.data.dataset import Dataset
+from robust_interpretability.benchmark.data.identity import same_images
+from robust_interpretability.benchmark.execution import folder
+from robust_interpretability.benchmark.execution.pool import (
+    LOSSES,
+    Observer,
+    Pool,
+    interruptible,
+)
+from robust_interpretability.benchmark.execution.schedule import Schedule
 from robust_interpretability.benchmark.progress import Display, duration, sayer
+from robust_interpretability.benchmark.units import configuration
 from robust_interpretability.benchmark.units.plan import Plan, build
 from robust_interpretability.benchmark.units.store import Store
+from robust_interpretability.benchmark.units.unit import Unit
 from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.files import WRITING, write
+from robust_interpretability.models.files import write
+from robust_interpretability.models.types import Json
 
-OWN = ("units", "models", "results", "figures", "leaderboard", "environment.json", "config.toml")
-"""What a run writes.
+if TYPE_CHECKING:
+    from robust_interpretability.benchmark.units.context import Context
 
-Its configuration, which marks the folder as a run's, is the last to be removed.
-"""
-
-LOCK = ".lock"
-MARKS = ("config.toml", "evaluations")
-"""What shows that a folder is ours to write in."""
-
-
-@contextmanager
-def locked(out: Path, *, wait: Callable[[str], None] | None = None) -> Iterator[None]:
-    """Holds a run's folder for this process, the folder made if need be. A killed process holds nothing.
-
-    Args:
-        out: The folder.
-        wait: Wait for another process that holds it, after telling so in a line; without it,
-            refuse.
-
-    Raises:
-        InputError: Another process holds it, it cannot be written, or it holds something else than
-            a run.
-    """
-    existed = out.exists()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        inside = {path.name for path in out.iterdir() if not path.name.startswith((LOCK, WRITING))}
-        if inside and not inside & set(MARKS):
-            raise InputError(
-                f"{out} is not empty and holds no run (no config.toml). Choose another folder with"
-                " --out."
-            )
-        lock = FileLock(out / LOCK, timeout=0)
-        try:
-            lock.acquire()
-        except Timeout:
-            if wait is None:
-                raise
-            wait(f"waiting for another process at work in {out}")
-            lock.acquire(timeout=-1)
-    except Timeout:
-        raise InputError(
-            f"Another run is at work in {out}. Wait for it, or choose another folder with --out."
-        ) from None
-    except OSError as error:
-        raise InputError(
-            f"The output folder {out} cannot be written ({error.strerror})."
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
-        if not existed and [path.name for path in out.iterdir()] == [
-            LOCK
-        ]:  # refused before anything was written
-            (out / LOCK).unlink()
-            out.rmdir()
-
-
-def _clear(out: Path) -> None:
-    for name in OWN:
-        path = out / name
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-
-
-def _limits(config: Config) -> dict[str, int | None]:
-    return {"train_limit": config.data.train_limit, "test_limit": config.data.test_limit}
-
-
-def plan(config: Config, data_dir: str | None) -> Plan:
-    """The plan of a configuration, from the data's description alone."""
-    return build(config, datasets.describe(config.data.name, data_dir=data_dir, **_limits(config)))
-
-
-def _check_fit(work: Plan) -> None:
-    """Builds each network once: a model that does not fit the data is refused before anything is written.
-
-    Raises:
-        InputError: As the builders.
-    """
-    from robust_interpretability.models.checks import check_classifier
-
-    config, info = work.config, work.info
-    if config.retraining and len(info.shape) != 3:
-        raise InputError(
-            f"ROAR and KAR need images of shape (h, w, c). '{info.name}' has shape {info.shape}."
-        )
-    if config.tilt and (info.shape != (2,) or info.num_classes != 2):
-        raise InputError(
-            f"[tilt] needs two classes in the plane, examples of shape (2,). '{info.name}' has "
-            f"{info.num_classes} classes of shape {info.shape}."
-        )
-    if config.tilt and config.tilt.attacked_class >= info.num_classes:
-        raise InputError(
-            f"tilt.attacked_class must be 0 or 1. Received {config.tilt.attacked_class}."
-        )
-    model = models.get(config.model.name)(
-        info.shape, info.num_classes, seed=0, width=config.model.width
-    )
-    check_classifier(model, np.zeros((2, *info.shape), np.float32), info.num_classes)
-    if config.manifold and config.vae_gan:
-        section = config.vae_gan
-        models.get(section.name)(info.shape, seed=0, latent=section.latent, width=section.width)
+Say = Callable[[str], None]
+WAIT = 0.25
+"""Seconds between two looks at the workers."""
 
 
 class Cluster(NamedTuple):
     """Where Ray's workers are.
 
     Attributes:
-        address: `HOST:PORT` of a running cluster, or `auto`; None for one that is started on this
-            machine.
+        address: `HOST:PORT` of a running cluster, or `auto`; None for one that is started here.
         cores: Cores of a worker without a GPU.
     """
 
     address: str | None = None
     cores: int = 1
+
+
+def plan(config: Config, data_dir: str | None) -> Plan:
+    """The plan of a configuration, from the data's description alone."""
+    return build(config, datasets.describe(**limited(config, data_dir)))
+
+
+def limited(config: Config, data_dir: str | None) -> Json:
+    """The arguments of `datasets.describe` and `datasets.load` for a configuration."""
+    data = config.data
+    return {
+        "name": data.name,
+        "data_dir": data_dir,
+        "train_limit": data.train_limit,
+        "test_limit": data.test_limit,
+    }
 
 
 def run(
@@ -154,81 +78,199 @@ def run(
     console: Console,
     cluster: Cluster | None = None,
 ) -> None:
-    """Runs what is not done, then writes results, leaderboard and figures.
+    """Computes what is not done, then writes results, leaderboard and figures.
 
     Args:
         config: The configuration.
         out: The run's folder; made if need be.
         data_dir: The TFDS folder.
         fresh: Remove what the folder holds first.
-        workers: Units at a time; one a core (one with an accelerator) where not given. Of Ray,
+        workers: Units at a time, by default one per core (one with an accelerator). On Ray,
             workers.
         console: Where progress goes.
         cluster: Run on Ray; without it, in threads of this process.
 
     Raises:
-        InputError: The folder is in use, cannot be written or is full; the data cannot be had; Ray
-            cannot be reached.
+        InputError: The folder is in use, cannot be written or is full; the data cannot be had, or
+            is not what the folder's results were made from; Ray cannot be reached.
     """
     say, start = sayer(console), time.perf_counter()
     models.choose_kernels(config.model.name)
     work = plan(config, data_dir)
-    with locked(out):
-        from robust_interpretability.models import backend
+    with folder.locked(out):
+        from robust_interpretability.benchmark.results import files, report
 
-        backend.configure()
-        _check_fit(work)
-        if fresh:
-            _clear(out)
-        stored = out / "config.toml"
-        if stored.exists() and configuration.load(stored) != config:
-            say(f"{out} holds a run of another configuration; what both need is kept")
-
-        from robust_interpretability.benchmark import environment
-        from robust_interpretability.benchmark.execution import threads
-        from robust_interpretability.benchmark.results import report
-        from robust_interpretability.benchmark.units.context import Context
-
-        data = datasets.load(config.data.name, data_dir=data_dir, notice=say, **_limits(config))
-        write(stored, configuration.dumps(config))
-        write(
-            out / "environment.json",
-            json.dumps(environment.collect(), indent=2, sort_keys=True) + "\n",
-        )
+        data = _prepared(work, out, data_dir=data_dir, fresh=fresh, say=say)
         store = Store(out, say)
         store.sweep()
-        done = {unit.key for unit in work.units if store.done(unit)}
-        pool: threads.Pool
         if cluster is None:
-            pool = threads.Threads(workers, store, Context(work, store, data))
+            pool = threads(work, store, data, workers)
         else:
-            from robust_interpretability.benchmark.execution.ray import RayPool
+            pool = _on_ray(work, out, data_dir, workers, cluster, say)
+        complete(work, store, pool, console, name=config.name)
 
-            where = {
-                "name": config.data.name,
-                "data_dir": str(datasets.tfds_folder(data_dir).resolve()),
-            }
-            pool = RayPool(
-                work,
-                out,
-                where | _limits(config),
-                here=environment.collect(),
-                workers=workers,
-                notice=say,
-                address=cluster.address,
-                cores=cluster.cores,
-            )
-        count = f"{len(work.units)} units of work, {len(done)} done before"
-        say(f"{config.name}: {count}, {pool.workers} at a time, in {out}")
-        with Display(work, done, pool.workers, console) as display:
-            threads.run(work, done, pool, display)
         say("writing results, leaderboard and figures")
-        tables = report.write_results(work, store)
+        tables = files.write_results(work, store)
         report.write_leaderboard(work, store, tables, data)
         report.draw(out, say)
-        record = environment.collect() | {"seconds_of_work": report.costs(work, store)}
-        write(out / "environment.json", json.dumps(record, indent=2, sort_keys=True) + "\n")
-    say(
-        f"done in {duration(time.perf_counter() - start)}:"
-        f" {out / 'leaderboard' / 'LEADERBOARD.md'}, {out / 'figures'}"
+        _write_environment(out, {"seconds_of_work": report.costs(work, store)})
+    board, figures = out / "leaderboard" / "LEADERBOARD.md", out / "figures"
+    say(f"done in {duration(time.perf_counter() - start)}: {board}, {figures}")
+
+
+def _prepared(work: Plan, out: Path, *, data_dir: str | None, fresh: bool, say: Say) -> Dataset:
+    """Checks that models and data fit, marks the folder as the run's, and loads the data."""
+    from robust_interpretability.models import backend
+
+    config = work.config
+    backend.configure()
+    _check_fit(work)
+    if fresh:
+        folder.clear(out)
+    stored = out / "config.toml"
+    if stored.exists() and configuration.load(stored) != config:
+        say(f"{out} holds a run of another configuration; what both need is reused")
+    data = datasets.load(**limited(config, data_dir), notice=say)
+    same_images(out, data)
+    write(stored, configuration.dumps(config))
+    _write_environment(out, {})
+    return data
+
+
+def _write_environment(out: Path, more: Json) -> None:
+    from robust_interpretability.benchmark import environment
+
+    record = environment.collect() | more
+    write(out / "environment.json", json.dumps(record, indent=2, sort_keys=True) + "\n")
+
+
+def _check_fit(work: Plan) -> None:
+    """Builds each network once: one that does not fit the data is refused before any writing.
+
+    Raises:
+        InputError: As the builders.
+    """
+    import numpy as np
+
+    from robust_interpretability.benchmark.units.manifold import Manifold
+    from robust_interpretability.benchmark.units.vae_gan import VaeGanSection
+    from robust_interpretability.models.checks import check_classifier
+
+    config, info = work.config, work.info
+    configuration.check_data(config, info)
+    builder = models.get(config.model.name)
+    model = builder(info.shape, info.num_classes, seed=0, width=config.model.width)
+    check_classifier(model, np.zeros((2, *info.shape), np.float32), info.num_classes)
+    section = config.section(VaeGanSection)
+    if config.section(Manifold) and section:
+        vae_gan = models.get(section.name)
+        vae_gan(info.shape, seed=0, latent=section.latent, width=section.width)
+
+
+def threads(work: Plan, store: Store, data: Dataset, workers: int | None) -> Pool:
+    """Threads of this process that compute the units of a plan."""
+    from robust_interpretability.benchmark import environment
+    from robust_interpretability.benchmark.execution.threads import Threads
+    from robust_interpretability.benchmark.units.context import Context
+
+    context, here = Context(work, store, data), environment.collect()
+    return Threads(workers, functools.partial(perform, context=context, store=store, here=here))
+
+
+def _on_ray(
+    work: Plan, out: Path, data_dir: str | None, workers: int | None, cluster: Cluster, say: Say
+) -> Pool:
+    from robust_interpretability.benchmark import environment
+    from robust_interpretability.benchmark.execution.ray import RayPool
+
+    data_folder = str(datasets.tfds_folder(data_dir).resolve())
+    return RayPool(
+        work,
+        out,
+        limited(work.config, data_folder),
+        here=environment.collect(),
+        workers=workers,
+        notice=say,
+        address=cluster.address,
+        cores=cluster.cores,
     )
+
+
+def complete(work: Plan, store: Store, pool: Pool, console: Console, *, name: str) -> None:
+    """Computes the units of a plan that are not stored, and shows how far it is."""
+    done = {unit.key for unit in work.units if store.done(unit)}
+    sayer(console)(
+        f"{name}: {len(work.units)} units of work, {len(done)} done before, {pool.workers} at a"
+        f" time, in {store.root}"
+    )
+    with Display(work, done, pool.workers, console) as display:
+        for unit in work.units:  # what was computed here before gives the estimate its pace
+            if unit.key in done and unit.cost:
+                display.estimate.add(unit, store.stored(unit).seconds)
+        execute(work, done, pool, display)
+
+
+def execute(work: Plan, done: set[str], pool: Pool, observer: Observer) -> None:
+    """Has all units computed that are not in `done`, each after what it needs.
+
+    Args:
+        work: The plan.
+        done: Keys of the units whose results are stored.
+        pool: The workers; entered and left here.
+        observer: Told of units as they begin and end, from this thread.
+
+    Raises:
+        Exception: What the first failing unit raised. Units under way end first, and their results
+            are stored.
+        InputError: A unit's worker was lost for the third time.
+    """
+    schedule = Schedule(work.units, done)
+    failure: BaseException | None = None
+    losses: Counter[str] = Counter()
+    with pool, interruptible() as check_interrupt:
+        while pool.busy or (len(schedule) and failure is None):
+            check_interrupt()
+            for worker in pool.free() if failure is None else ():
+                if units := schedule.take(worker, pool.at_once):
+                    for unit in units:
+                        observer.started(unit)
+                    pool.start(worker, units)
+
+            for unit, seconds, error, worker in pool.wait(WAIT):
+                if seconds is not None:
+                    schedule.finish(unit)
+                    observer.finished(unit, seconds)
+                elif error is not None:
+                    failure = failure or error
+                else:
+                    observer.lost(unit, str(worker))
+                    schedule.forget(worker)
+                    schedule.give_back(unit)
+                    losses[unit.key] += 1
+                    if losses[unit.key] == LOSSES:
+                        failure = failure or InputError(
+                            f"'{unit.kind.name} {unit.label}' lost its worker {LOSSES} times, the"
+                            f" last time {worker}. It may need more memory than a worker has. What"
+                            " is done is stored."
+                        )
+            observer.waiting()
+    if failure is not None:
+        raise failure
+
+
+def perform(units: list[Unit], context: "Context", store: Store, here: Json) -> list[float]:
+    """Computes units, together where there are several, and stores their results.
+
+    Returns:
+        The seconds that each took: of several, its share.
+    """
+    start = time.perf_counter()
+    kind = units[0].kind
+    if len(units) > 1 and kind.together:
+        results = kind.together([unit.spec for unit in units], context)
+    else:
+        results = [kind.work(unit.spec, context) for unit in units]
+    seconds = (time.perf_counter() - start) / len(units)
+    for unit, result in zip(units, results, strict=True):
+        store.put(unit, result, environment=here, seconds=seconds)
+    return [seconds] * len(units)

@@ -1,8 +1,8 @@
-"""How long a plan would take on more workers than there are, so that a user can choose their number.
+"""How long a plan would take on more workers than there are.
 
-The units' own order (`schedule`) is played through with the seconds they took, or would take. What
-every worker does once (starting, loading data, compiling) and the ranks that it makes for itself
-are in the measured seconds of some units only, so a real run on many workers takes a little longer.
+The units' own order (`schedule`) is played through with the seconds that they took, or would take.
+What every worker does once (starting, loading data, compiling) and the ranks that it computes for
+itself are in the measured seconds of some units only, so a real run takes a little longer.
 """
 
 import heapq
@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 from robust_interpretability.benchmark.execution.schedule import Schedule, chains
 from robust_interpretability.benchmark.progress import duration
-from robust_interpretability.benchmark.units.plan import Plan, Unit
+from robust_interpretability.benchmark.units.plan import Plan
+from robust_interpretability.benchmark.units.unit import Unit
 from robust_interpretability.models.errors import InputError
 
 STEPS = (1, 2, 5)
@@ -23,13 +24,13 @@ def pace(measured: dict[str, float], units: list[Unit]) -> dict[str, float]:
     seconds: dict[str, float] = defaultdict(float)
     for unit in units:
         if unit.key in measured and unit.cost:
-            cost[unit.kind] += unit.cost
-            seconds[unit.kind] += measured[unit.key]
+            cost[unit.kind.name] += unit.cost
+            seconds[unit.kind.name] += measured[unit.key]
     return {kind: seconds[kind] / cost[kind] for kind in cost}
 
 
 def wall_time(units: list[Unit], seconds: dict[str, float], workers: int) -> float:
-    """Seconds until the last of the units is done by so many workers, each unit taking its `seconds` (by key)."""
+    """Seconds until the last unit is done, each unit taking its `seconds` (by key)."""
     schedule = Schedule(units, ())
     idle = list(range(workers))
     running: list[tuple[float, int, Unit]] = []
@@ -55,20 +56,33 @@ def longest_chain(units: list[Unit], seconds: dict[str, float]) -> list[Unit]:
 
 
 def sizes(most: int) -> list[int]:
-    """1, 2, 5, 10, ... up to and with `most`."""
+    """1, 2, 5, 10, ... up to and including `most`."""
     steps = [digit * 10**power for power in range(4) for digit in STEPS]
     return [size for size in steps if size < most] + [most]
 
 
-def _estimate(plan: Plan, workers: int | None) -> Callable[[Unit], float]:
-    """The seconds of a unit, from a few batches measured now."""
-    from robust_interpretability.benchmark.execution import estimate as probe
-    from robust_interpretability.benchmark.execution.threads import default_workers
-    from robust_interpretability.models import backend
+def _seconds(
+    plan: Plan,
+    units: list[Unit],
+    took: dict[str, float],
+    estimated: list[str],
+    workers: int | None,
+) -> dict[str, float]:
+    """Seconds of each unit by key: by what its kind took, else by a few batches measured now."""
+    measured = pace(took, list(plan.units))
+    if estimated:
+        from robust_interpretability.benchmark.execution import estimate
+        from robust_interpretability.benchmark.execution.threads import default_workers
+        from robust_interpretability.models import backend
 
-    backend.configure()
-    found = probe.measure(plan, workers or default_workers())
-    return lambda unit: probe.seconds(unit, found)
+        backend.configure()
+        device = estimate.measure(plan, workers or default_workers())
+    return {
+        unit.key: estimate.seconds(unit, device)
+        if unit.kind.name in estimated
+        else unit.cost * measured.get(unit.kind.name, 0.0)
+        for unit in units
+    }
 
 
 def report(
@@ -80,39 +94,37 @@ def report(
     probe: bool,
     notice: Callable[[str], None],
 ) -> str:
-    """The wall time and efficiency on 1 to `most` workers, in words: of what is left of a plan, else of all of it.
+    """The wall time and efficiency on 1 to `most` workers, of what is left of a plan, else of all.
 
     Args:
         plan: The plan.
-        took: The seconds that the units took which are done, by key.
+        took: The seconds that finished units took, by key.
         most: The largest number of workers.
-        workers: Units at a time where this device is probed.
+        workers: Units at a time where this device is measured.
         probe: Whether kinds of which no unit is done may be estimated from a few batches measured
             now.
         notice: Told, in a line, when that takes time.
 
     Raises:
-        InputError: They may not.
+        InputError: They would have to be, and may not.
     """
     units = [unit for unit in plan.units if unit.key not in took] or list(plan.units)
-    measured = pace(took, list(plan.units))
-    kinds = dict.fromkeys(unit.kind for unit in units)
-    unknown = [kind for kind in kinds if kind not in measured]
-    if unknown and not probe:
+    timed = pace(took, list(plan.units))
+    kinds = dict.fromkeys(unit.kind.name for unit in units if unit.cost)
+    estimated = [kind for kind in kinds if kind not in timed]
+    if estimated and not probe:
         raise InputError(
-            f"No unit of kind '{unknown[0]}' is done, so its time is not known. Leave out"
+            f"No unit of kind '{estimated[0]}' is done, so its time is not known. Leave out"
             " --no-probe."
         )
-    estimate = None
-    if unknown:
+    if estimated:
         notice("measuring the pace of this device ...")
-        estimate = _estimate(plan, workers)
-    seconds = {
-        u.key: estimate(u) if estimate and u.kind in unknown else u.cost * measured[u.kind]
-        for u in units
-    }
+    seconds = _seconds(plan, units, took, estimated, workers)
+
     total, chain = sum(seconds.values()), longest_chain(units, seconds)
-    source = ", ".join(f"{kind} {'estimated' if kind in unknown else 'measured'}" for kind in kinds)
+    source = ", ".join(
+        f"{kind} {'estimated' if kind in estimated else 'measured'}" for kind in kinds
+    )
     lines = [
         f"{len(units):,} units, {duration(total)} of work ({source})",
         "",
@@ -121,7 +133,6 @@ def report(
     for count in sizes(most):
         wall = wall_time(units, seconds, count)
         lines.append(f"{count:>7,}   {duration(wall):15} {total / (count * wall):>10.0%}")
-    names = " -> ".join(f"{u.kind} {u.label} ({duration(seconds[u.key])})" for u in chain)
-    return "\n".join(
-        [*lines, "", f"longest chain: {duration(sum(seconds[u.key] for u in chain))}: {names}"]
-    )
+    names = " -> ".join(f"{u.kind.name} {u.label} ({duration(seconds[u.key])})" for u in chain)
+    longest = duration(sum(seconds[unit.key] for unit in chain))
+    return "\n".join([*lines, "", f"longest chain: {longest}: {names}"])

@@ -1,14 +1,16 @@
-"""Finished runs, as the claims need them: which there are for a data set, how much of the paper's grid they hold."""
+"""Finished runs, and how much of the paper's experiments each holds."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from robust_interpretability.benchmark.config import configuration
-from robust_interpretability.benchmark.config.configuration import Config
-from robust_interpretability.benchmark.results.report import read_results
-from robust_interpretability.benchmark.units.plan import Network, networks
+from robust_interpretability.benchmark.config.sections import Config
+from robust_interpretability.benchmark.results.files import read_results
+from robust_interpretability.benchmark.units import configuration
+from robust_interpretability.benchmark.units.plan import networks
+from robust_interpretability.benchmark.units.unit import Network
+from robust_interpretability.benchmark.units.vae_gan import VaeGanSection
 from robust_interpretability.models.errors import InputError
 
 PRESETS = {
@@ -21,9 +23,14 @@ PRESETS = {
 
 
 def papers(data: str, measure: str) -> set[Network]:
-    """The networks of the paper's experiment with a measure on a data set."""
+    """The networks of the paper's experiment with a measure on a data set.
+
+    Args:
+        data: A key of `PRESETS`.
+        measure: `"retraining"`, `"manifold"` or `"tilt"`.
+    """
     preset = configuration.resolve(PRESETS[data], None, [])
-    if getattr(preset, measure) is None:
+    if getattr(preset, measure, None) is None:
         return set()
     return {network for network, measured in networks(preset).items() if measure in measured}
 
@@ -37,7 +44,7 @@ class Run:
     tables: dict[str, pd.DataFrame]
 
     def table(self, name: str) -> pd.DataFrame:
-        """A table; empty where the run has none of its kind."""
+        """A table by its name; empty where the run does not have it."""
         return self.tables.get(name, pd.DataFrame())
 
     def measures(self, measure: str) -> int:
@@ -46,29 +53,32 @@ class Run:
         return rows.loc[rows["seed"] >= 0, "network"].nunique() if len(rows) else 0
 
     def of_the_paper(self, measure: str) -> tuple[int, int]:
-        """How many of the paper's networks it holds for a measure, trained exactly as there, and how many there are.
+        """How many networks of the paper's experiment it holds, and how many there are.
 
-        None where the data, the model, the training or the measure's own settings differ from the
-        preset's.
+        A network counts where it was trained and measured exactly as in the paper. None counts
+        where data, model, training or the settings of the measure differ from the preset's.
+
+        Args:
+            measure: `"retraining"`, `"manifold"` or `"tilt"`.
         """
         if self.config.data.name not in PRESETS:
             return 0, 0
         preset = configuration.resolve(PRESETS[self.config.data.name], None, [])
-        theirs = papers(self.config.data.name, measure)
+        of_paper = papers(self.config.data.name, measure)
         sections = ("data", "model", "training", "adversary", measure)
         same = all(getattr(self.config, s) == getattr(preset, s) for s in sections)
         if measure == "manifold":
-            same = same and self.config.vae_gan == preset.vae_gan
-        mine = {
+            same = same and self.config.section(VaeGanSection) == preset.section(VaeGanSection)
+        here = {
             network for network, measured in networks(self.config).items() if measure in measured
         }
-        return (len(mine & theirs) if same else 0), len(theirs)
+        return (len(here & of_paper) if same else 0), len(of_paper)
 
     def scale(self, measure: str) -> str:
-        """In words, for one measure: as `reduced, 17 networks` or `paper, 9 of 81 networks`."""
-        own, all_of_them = self.of_the_paper(measure)
-        if own:
-            return f"paper, {own} of {all_of_them} networks"
+        """The scale of one measure, as `reduced, 17 networks` or `paper, 9 of 81 networks`."""
+        here, of_paper = self.of_the_paper(measure)
+        if here:
+            return f"paper, {here} of {of_paper} networks"
         name = "altered from the paper's" if self.config.scale == "paper" else self.config.scale
         return f"{name}, {self.measures(measure)} networks"
 
@@ -80,27 +90,28 @@ def read(folders: list[Path]) -> list[Run]:
         InputError: A folder is named twice or holds no finished run; two runs of one data set have
             the same scale.
     """
-    found: list[Run] = []
+    runs: dict[tuple[str, str], Run] = {}
     for folder in folders:
         tables, _ = read_results(folder)
         run = Run(folder, configuration.load(folder / "config.toml"), tables)
-        for other in found:
-            if (other.config.data.name, other.config.scale) == (
-                run.config.data.name,
-                run.config.scale,
-            ):
-                raise InputError(
-                    f"{other.folder} and {folder} hold runs of the same data set"
-                    f" ({run.config.data.name}) at the same scale ({run.config.scale}). Give one of"
-                    " them."
-                )
-        found.append(run)
-    return found
+        name, scale = run.config.data.name, run.config.scale
+        if other := runs.get((name, scale)):
+            raise InputError(
+                f"{other.folder} and {folder} hold runs of the same data set ({name}) at the same"
+                f" scale ({scale}). Name only one of them."
+            )
+        runs[name, scale] = run
+    return list(runs.values())
 
 
 def best(runs: list[Run], data: str, measure: str) -> Run | None:
-    """The run to judge a data set's claims by: the one with most of the paper's networks, then most networks."""
-    with_it = [run for run in runs if run.config.data.name == data and run.measures(measure)]
+    """The run that a data set's claims are compared with.
+
+    It is the one with most of the paper's networks for the measure, then with most networks.
+    """
+    measuring = [run for run in runs if run.config.data.name == data and run.measures(measure)]
     return max(
-        with_it, key=lambda run: (run.of_the_paper(measure)[0], run.measures(measure)), default=None
+        measuring,
+        key=lambda run: (run.of_the_paper(measure)[0], run.measures(measure)),
+        default=None,
     )

@@ -1,24 +1,34 @@
-"""What a reader must know before believing a run's numbers: said in words, kept as a table, printed and reported."""
+"""What a reader must know before believing a run's numbers: in words, stored as a table."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from robust_interpretability.benchmark.config.configuration import Config
+from robust_interpretability.benchmark.config.sections import Config
+from robust_interpretability.benchmark.units.accuracy import Evaluation
+from robust_interpretability.benchmark.units.manifold import Manifold
+from robust_interpretability.benchmark.units.tilt import Tilt
 from robust_interpretability.metrics import densities, statistics
 
 CHANCE_MARGIN = 0.05
 """A network whose test accuracy is not this far above chance has not learned."""
-
 REACHED = 0.99
 """An attack has reached its radius where the change is at least this share of it."""
 
-Remark = tuple[str, str, str]
-"""Kind, network (or empty), sentence."""
+Tables = dict[str, pd.DataFrame]
 
 
-def _untrained(tables: dict[str, pd.DataFrame], classes: int) -> Iterator[Remark]:
+class Caveat(NamedTuple):
+    """A sentence about one network, or about none in particular (empty)."""
+
+    kind: str
+    network: str
+    text: str
+
+
+def _untrained(tables: Tables, classes: int) -> Iterator[Caveat]:
     rows = tables["accuracy"]
     for row in rows[rows["measure"] == "test"].itertuples():
         if row.accuracy < 1 / classes + CHANCE_MARGIN:
@@ -26,96 +36,89 @@ def _untrained(tables: dict[str, pd.DataFrame], classes: int) -> Iterator[Remark
                 f"did not learn: test accuracy {row.accuracy:.3f}, chance {1 / classes:.3f} (seed"
                 f" {row.seed})"
             )
-            yield "at chance", row.network, text
+            yield Caveat("at chance", row.network, text)
 
 
-def _short_attacks(config: Config, tables: dict[str, pd.DataFrame]) -> Iterator[Remark]:
-    if config.manifold:
-        radius = config.manifold.epsilon
-        for (network, loss), part in tables["manifold"].groupby(
-            ["network", "attack_loss"], sort=False
-        ):
-            short = part["change"] < REACHED * radius
+def _short_attacks(config: Config, tables: Tables) -> Iterator[Caveat]:
+    kind = "radius not reached"
+    if manifold := config.section(Manifold):
+        rows = tables["manifold"]
+        for (network, loss), part in rows.groupby(["network", "attack_loss"], sort=False):
+            short = part["change"] < REACHED * manifold.epsilon
             if short.any():
                 text = (
-                    f"attack ({loss}) ends inside its radius {radius:g} on {short.sum()} of"
-                    f" {len(part)} images; mean change {part['change'].mean():.2f}"
+                    f"attack ({loss}) ends inside its radius {manifold.epsilon:g} on"
+                    f" {short.sum()} of {len(part)} images; mean change {part['change'].mean():.2f}"
                 )
-                yield "radius not reached", network, text
-    if config.tilt:
+                yield Caveat(kind, network, text)
+    if tilt := config.section(Tilt):
         for row in tables["tilt"].itertuples():
-            if row.mean_change < REACHED * config.tilt.epsilon:
+            if row.mean_change < REACHED * tilt.epsilon:
                 text = (
-                    f"attack of radius {config.tilt.epsilon:g} changes points by"
-                    f" {row.mean_change:.3f} on average"
+                    f"attack of radius {tilt.epsilon:g} changes points by {row.mean_change:.3f} on"
+                    f" average (seed {row.seed})"
                 )
-                yield "radius not reached", row.network, f"{text} (seed {row.seed})"
+                yield Caveat(kind, row.network, text)
+    paper = config.required(Evaluation)
     rows = tables["accuracy"]
-    for row in rows[
-        (rows["measure"] == config.evaluation.name)
-        & (rows["change"] < REACHED * config.evaluation.epsilon)
-    ].itertuples():
+    short = (rows["measure"] == paper.name) & (rows["change"] < REACHED * paper.epsilon)
+    for row in rows[short].itertuples():
         text = (
-            f"the evaluation's attack of radius {config.evaluation.epsilon:g} changes images by"
+            f"the evaluation's attack of radius {paper.epsilon:g} changes images by"
             f" {row.change:.3f} on average (seed {row.seed})"
         )
-        yield "radius not reached", row.network, text
+        yield Caveat(kind, row.network, text)
 
 
-def _few_kept(tables: dict[str, pd.DataFrame]) -> Iterator[Remark]:
+def _few_kept(tables: Tables) -> Iterator[Caveat]:
     if tables["manifold"].empty:
         return
-    for (network, loss), part in tables["manifold"].groupby(["network", "attack_loss"], sort=False):
-        if part["kept"].sum() < densities.SMALLEST:
+    rows = tables["manifold"]
+    for (network, loss), part in rows.groupby(["network", "attack_loss"], sort=False):
+        kept = part["kept"].sum()
+        if kept < densities.SMALLEST:
             text = (
-                f"attack ({loss}) changes the standard network's prediction on {part['kept'].sum()}"
-                f" of {len(part)} images: no density is drawn below {densities.SMALLEST}"
+                f"attack ({loss}) changes the standard network's prediction on {kept} of"
+                f" {len(part)} images: no density is drawn below {densities.SMALLEST}"
             )
-            yield "few examples", network, text
+            yield Caveat("few examples", network, text)
 
 
-def _manifold_model(tables: dict[str, pd.DataFrame]) -> Iterator[Remark]:
+def _manifold_model(tables: Tables) -> Iterator[Caveat]:
     if tables["manifold_model"].empty:
         return
     found = tables["manifold_model"].set_index("measure")["value"]
-    error, pca, variance = (
-        found[k] for k in ("mean_squared_error", "pca_mean_squared_error", "variance")
-    )
+    error, pca = found["mean_squared_error"], found["pca_mean_squared_error"]
     if error >= pca:
-        explained = 1 - error / variance
         text = (
             f"the manifold model's error on test images, {error:.4f}, is not below {pca:.4f}, that"
-            f" of a PCA of as many components; it explains {explained:.0%} of the variance"
+            " of a PCA of as many components; it explains"
+            f" {1 - error / found['variance']:.0%} of the variance"
         )
-        yield "manifold model", "", text
+        yield Caveat("manifold model", "", text)
     rows = tables["manifold"]
     if len(rows):
-        nearer = (
-            rows[rows["norm"] == "none"]
-            .groupby("image")[["noise_distance", "clean_distance"]]
-            .mean()
-        )
-        farther = statistics.mean((nearer["noise_distance"] - nearer["clean_distance"]).to_numpy())
-        if not farther.low > 0:
+        standard = rows[rows["norm"] == "none"]
+        images = standard.groupby("image")[["noise_distance", "clean_distance"]].mean()
+        farther = (images["noise_distance"] - images["clean_distance"]).to_numpy()
+        difference = statistics.mean(farther)
+        if not difference.low > 0:
             text = (
                 "test images are not shown to lie nearer to their projections than under noise:"
-                f" difference {farther.value:.3f} [{farther.low:.3f}, {farther.high:.3f}]"
+                f" difference {difference.value:.3f} [{difference.low:.3f}, {difference.high:.3f}]"
             )
-            yield "manifold model", "", text
+            yield Caveat("manifold model", "", text)
 
 
-def _no_direction(tables: dict[str, pd.DataFrame]) -> Iterator[Remark]:
+def _no_direction(tables: Tables) -> Iterator[Caveat]:
     for row in tables["tilt"].itertuples():
         if np.isnan(row.angle):
-            yield (
-                "no direction",
-                row.network,
-                f"the attack moves the class mean nowhere (seed {row.seed})",
-            )
+            text = f"the attack moves the class mean nowhere (seed {row.seed})"
+            yield Caveat("no direction", row.network, text)
 
 
-def build(config: Config, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Columns: kind, network, text; one row a remark, none where there is nothing to remark."""
+def build(config: Config, tables: Tables) -> pd.DataFrame:
+    """Columns: kind, network, text; one row per caveat."""
     classes = int(tables["dataset"].set_index("measure").loc["classes", "value"])
     found = [
         *_untrained(tables, classes),
@@ -124,4 +127,4 @@ def build(config: Config, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
         *_manifold_model(tables),
         *_no_direction(tables),
     ]
-    return pd.DataFrame(found, columns=["kind", "network", "text"])
+    return pd.DataFrame(found, columns=list(Caveat._fields))

@@ -1,208 +1,178 @@
-"""One network's stored results as an entry of the leaderboard: every score with its interval and what it rests on."""
+"""One network's stored results as an entry of the leaderboard."""
 
 import base64
 import io
-import itertools
 import math
 import re
-from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from robust_interpretability.benchmark.config.configuration import Config
+from robust_interpretability.attacks import NORM_TITLES
+from robust_interpretability.benchmark.config.sections import Config
 from robust_interpretability.benchmark.results import tables
+from robust_interpretability.benchmark.results.tables import Tables
 from robust_interpretability.benchmark.robustness import flags as warning_flags
-from robust_interpretability.benchmark.units.plan import BASELINE, Network, Plan, Unit
-from robust_interpretability.benchmark.units.store import Store
+from robust_interpretability.benchmark.robustness.counts import EnsembleAccuracy, RisingRadii
+from robust_interpretability.benchmark.units import (
+    autoattack,
+    pictures,
+    retrain,
+    robustness,
+    submitted,
+    train,
+)
+from robust_interpretability.benchmark.units.kinds import describe
+from robust_interpretability.benchmark.units.plan import Plan
+from robust_interpretability.benchmark.units.store import Store, Stored
+from robust_interpretability.benchmark.units.unit import Network, Unit
 from robust_interpretability.leaderboard import entry as entries
-from robust_interpretability.leaderboard.card import Card, Training
-from robust_interpretability.metrics import retraining, statistics
+from robust_interpretability.leaderboard.card import Card, TrainingClaim
+from robust_interpretability.metrics import ATTRIBUTIONS, statistics
+from robust_interpretability.models.types import Array
 
-Tables = dict[str, pd.DataFrame]
+CLIP = (0.5, 99.5)
+"""Percentiles at which a gradient map is clipped, as in the paper."""
+ID_DIGITS = 16
+"""Hexadecimal digits of a submitted model's hash that its id holds."""
 
 
 def _number(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
 
-def _scores(plan: Plan, found: Tables, network: Network) -> dict[str, entries.Score]:
-    seeds = plan.config.seeds
-    repeats = plan.config.retraining.repeats if plan.config.retraining else 1
-    rows = found["scores"]
-    return {
-        r.score: entries.Score(
-            value=float(r.value),
-            low=_number(r.low),
-            high=_number(r.high),
-            n=int(r.n),
-            seeds=seeds * repeats if r.score.startswith(("roar_", "kar_")) else seeds,
+def _scores(found: Tables, network: Network) -> dict[str, entries.Score]:
+    scores = {}
+    for name, estimate, trainings in tables.scores_of(found, network):
+        if math.isnan(estimate.value):
+            continue
+        about = describe(name)
+        scores[name] = entries.Score(
+            title=about.title if about else None,
+            better=about.better if about else None,
+            value=float(estimate.value),
+            low=_number(estimate.low),
+            high=_number(estimate.high),
+            n=int(estimate.n),
+            seeds=trainings,
         )
-        for r in rows[rows["network"] == network.label].itertuples()
-        if not math.isnan(r.value)
-    }
+    return scores
 
 
-def _accuracy(hits: float, examples: int) -> entries.Score:
-    found = statistics.proportion(int(hits), examples)
+def _accuracy(hits: int, examples: int) -> entries.Score:
+    found = statistics.proportion(hits, examples)
     return entries.Score(value=found.value, low=found.low, high=found.high, n=examples, seeds=1)
 
 
-def _attacks(values: dict[str, Any]) -> list[entries.Attacked]:
+def _attacks(counts: RisingRadii) -> list[entries.Attacked]:
     return [
         entries.Attacked(
-            **{k: row[k] for k in ("attack", "norm", "epsilon", "loss", "steps")},
-            accuracy=_accuracy(row["hits"], values["examples"]),
+            attack=row.attack,
+            norm=row.norm,  # type: ignore[arg-type]
+            epsilon=row.epsilon,
+            loss=row.loss,
+            steps=row.steps,
+            accuracy=_accuracy(row.hits, counts.examples),
         )
-        for row in values["attacks"]
+        for row in counts.attacks
     ]
 
 
-def _ensemble(values: dict[str, Any]) -> entries.Ensemble:
-    n = values["examples"]
+def _ensemble(counts: EnsembleAccuracy) -> entries.Ensemble:
     return entries.Ensemble(
-        **{k: values[k] for k in ("version", "norm", "epsilon", "seed", "gradients", "forwards")},
-        clean=_accuracy(values["clean"], n),
+        version=counts.version,
+        norm=counts.norm,  # type: ignore[arg-type]
+        epsilon=counts.epsilon,
+        seed=counts.seed,
+        gradients=counts.gradients,
+        forwards=counts.forwards,
+        clean=_accuracy(counts.clean, counts.examples),
         attacks=[
             entries.AfterAttack(
-                **{k: row[k] for k in ("attack", "loss", "steps")},
-                accuracy=_accuracy(row["hits"], n),
+                attack=row.attack,
+                loss=row.loss,
+                steps=row.steps,
+                accuracy=_accuracy(row.hits, counts.examples),
             )
-            for row in values["attacks"]
+            for row in counts.attacks
         ],
     )
 
 
 def _flags(
-    robustness: dict[str, Any] | None, ensemble: dict[str, Any] | None, classes: int
+    radii: RisingRadii | None, ensemble: EnsembleAccuracy | None, classes: int
 ) -> list[entries.Flag]:
     """Each flag once: AutoAttack's evidence, then that of the rising radii."""
     raised = warning_flags.autoattack_flags(ensemble, classes) if ensemble else []
-    known = {name for name, _ in raised}
-    if robustness:
-        raised += [
-            (name, evidence)
-            for name, evidence in warning_flags.flags(robustness, classes)
-            if name not in known
-        ]
-    return [entries.Flag(name=name, evidence=evidence) for name, evidence in raised]  # type: ignore[arg-type]
+    names = {flag.name for flag in raised}
+    if radii:
+        raised = [*raised, *(f for f in warning_flags.flags(radii, classes) if f.name not in names)]
+    return [
+        entries.Flag(name=flag.name, evidence=flag.evidence)  # type: ignore[arg-type]
+        for flag in raised
+    ]
 
 
-def _curves(found: Tables, network: Network) -> list[entries.Curve]:
+def _curves(found: Tables, network: Network) -> list[entries.RetrainingCurve]:
     rows = found["retraining"]
     if rows.empty:
         return []
     curves = []
-    for (mode, attribution), part in rows[rows["network"] == network.label].groupby(
-        ["mode", "attribution"], sort=False
-    ):
-        random = rows[(rows["attribution"] == BASELINE) & (rows["mode"] == mode)]
-        curves.append(
-            entries.Curve(
-                attribution=attribution,
-                mode=mode,
-                fractions=np.sort(part["fraction"].unique()).tolist(),
-                accuracy=[tables.curve(one).tolist() for _, one in part.groupby("seed")],
-                random=tables.curve(random).tolist(),
-                untouched=tables.untouched_accuracy(rows),
-            )
+    measured = rows[rows["network"] == network.label]
+    for (mode, attribution), part in measured.groupby(["mode", "attribution"], sort=False):
+        random = rows[(rows["attribution"] == retrain.BASELINE) & (rows["mode"] == mode)]
+        curve = entries.RetrainingCurve(
+            title=ATTRIBUTIONS[attribution].title,
+            attribution=attribution,
+            mode=mode,
+            fractions=np.sort(part["fraction"].unique()).tolist(),
+            accuracy=[retrain.curve(one).tolist() for _, one in part.groupby("seed")],
+            random=retrain.curve(random).tolist(),
+            untouched=retrain.untouched_accuracy(rows),
         )
+        curves.append(curve)
     return curves
 
 
-def curve_score(curve: entries.Curve) -> statistics.Estimate:
-    """The ROAR or KAR score that follows from an entry's curve, interval included."""
-    weights = retraining.score_weights(np.array(curve.fractions))
-    own = [np.array(seed) for seed in curve.accuracy]
-    sign = 1 if curve.mode == "kar" else -1
-    return statistics.area_difference(own, np.array(curve.random), weights, sign=sign)
+def png(values: Array) -> str:
+    """A picture as PNG, base64.
 
-
-def recheck(entry: entries.Entry) -> str | None:
-    """What is wrong with an entry's scores, seen from what they rest on; None where they follow from it."""
-    for curve in entry.curves:
-        name = f"{curve.mode}_{curve.attribution}"
-        said, found = entry.scores.get(name), curve_score(curve)
-        given = (
-            [math.nan if v is None else v for v in (said.value, said.low, said.high)]
-            if said
-            else []
-        )
-        if not given or not np.allclose(given, found[:3], rtol=0, atol=1e-9, equal_nan=True):
-            return (
-                f"{name} is said to be {said.value if said else 'absent'}; its curves give"
-                f" {found.value:.6g}"
-            )
-    for score in [v for k, v in entry.scores.items() if k.endswith("_accuracy")] + [
-        a.accuracy for a in entry.attacks
-    ]:
-        hits = score.value * score.n
-        if score.seeds == 1 and abs(hits - round(hits)) > 1e-6:
-            return f"an accuracy of {score.value} is no whole number of {score.n} images"
-    if problem := _recheck_ensemble(entry):
-        return problem
-    if any(name.startswith(("roar_", "kar_")) for name in entry.scores) and not entry.curves:
-        return "it has ROAR or KAR scores without curves"
-    return None
-
-
-def _recheck_ensemble(entry: entries.Entry) -> str | None:
-    """What is wrong with robust accuracy, seen from the attacks it rests on."""
-    said, found = entry.scores.get("robust_accuracy"), entry.autoattack
-    if said is None:
-        return None
-    if found is None:
-        return "it has a robust accuracy without AutoAttack"
-    steps = [found.clean.value, *(a.accuracy.value for a in found.attacks)]
-    if any(after > before for before, after in itertools.pairwise(steps)):
-        return "its accuracy rises from one attack of AutoAttack to the next"
-    if said.seeds == 1 and abs(said.value - steps[-1]) > 1e-9:
-        return (
-            f"robust_accuracy is said to be {said.value}; after its last attack it is {steps[-1]}"
-        )
-    return None
-
-
-def png(values: np.ndarray) -> str:
-    """An image, `(h, w, 1 or 3)` in [0, 1], or a signed map, `(h, w)`, in blue, white and red; as PNG, base64."""
+    Args:
+        values: An image, `(h, w, 1 or 3)` in [0, 1], or a signed map, `(h, w)`, which is drawn in
+            blue, white and red.
+    """
     from matplotlib import colormaps
     from PIL import Image
 
     if values.ndim == 2:
-        from robust_interpretability.benchmark.results.figures.images import CLIP
-
         low, high = np.percentile(values, CLIP)
         largest = max(abs(low), abs(high)) or 1.0
         values = colormaps["bwr"](np.clip(values, low, high) / (2 * largest) + 0.5)[..., :3]
     pixels = np.round(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     buffer = io.BytesIO()
-    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(
-        buffer, "PNG", optimize=True
-    )
+    image.save(buffer, "PNG", optimize=True)
     return base64.b64encode(buffer.getvalue()).decode()
 
 
 def _pictures(plan: Plan, store: Store, network: Network) -> list[entries.Picture]:
-    unit = next(plan.of("pictures", network=network, seed=0), None)
+    unit = next(plan.of(pictures.KIND, network=network, seed=0), None)
     if unit is None:
         return []
     arrays = store.arrays(unit)
+    columns = (arrays[name] for name in ("labels", "predicted", "images", "maps"))
     return [
         entries.Picture(
             label=int(label), predicted=int(predicted), image=png(image), gradient=png(gradient)
         )
-        for label, predicted, image, gradient in zip(
-            arrays["labels"], arrays["predicted"], arrays["images"], arrays["maps"], strict=True
-        )
+        for label, predicted, image, gradient in zip(*columns, strict=True)
     ]
 
 
-def _environment(bodies: list[dict[str, Any]]) -> entries.Environment:
-    found = [body["environment"] for body in bodies]
-    first = {k: found[0][k] for k in ("python", "platform", "processors", "backend", "packages")}
+def _environment(bodies: list[Stored]) -> entries.EnvironmentRecord:
+    found = [body.environment for body in bodies]
     changed = {e["uncommitted_changes"] for e in found}
-    return entries.Environment(
-        **first,
+    return entries.EnvironmentRecord(
+        **{k: found[0][k] for k in ("python", "platform", "processors", "backend", "packages")},
         devices=sorted({device for e in found for device in e["devices"]}),
         commits=sorted({e["commit"] for e in found if e["commit"]}),
         uncommitted_changes=None if changed == {None} else any(changed),
@@ -224,7 +194,7 @@ def entry(
     network: Network,
     found: Tables,
     *,
-    track: entries.Track,
+    track: entries.TrackRecord,
     card: Card,
     name: str,
     role: str,
@@ -234,7 +204,7 @@ def entry(
     """An entry from the stored results of a plan.
 
     Args:
-        plan: The plan, done.
+        plan: The plan, all of whose units are done.
         store: Its results.
         network: Which network.
         found: The plan's tables (`tables.build`).
@@ -243,18 +213,20 @@ def entry(
         name: The entry's id.
         role: `"submission"` or `"reference"`.
         verified: Whether it is measured for a board.
-        sha256: Hashes of the models; those of the stored files where not given.
+        sha256: Hashes of the models; by default those of the stored files.
 
     Returns:
         The entry, sealed.
     """
-    own = [unit for unit in plan.units if unit.tags.get("network") == network]
-    bodies = {unit.key: store.body(unit) for unit in own}
-    models = [u for u in own if u.kind in ("train", "submitted")]
-    values, ensemble = (
-        next((bodies[u.key]["values"] for u in own if u.kind == kind and u.tags["seed"] == 0), None)
-        for kind in ("robustness", "autoattack")
-    )
+    units = [unit for unit in plan.units if unit.network == network]
+    bodies = {unit.key: store.stored(unit) for unit in units}
+    models = [unit for unit in units if unit.kind in (train.KIND, submitted.KIND)]
+
+    def first(kind):  # noqa: ANN001, ANN202  the values of a kind's first seed
+        unit = next(plan.of(kind, network=network, seed=0), None)
+        return bodies[unit.key].values if unit else None
+
+    radii, ensemble = first(robustness.KIND), first(autoattack.KIND)
     return entries.seal(
         entries.Entry(
             id=name,
@@ -262,19 +234,19 @@ def entry(
             verified=verified,
             track=track,
             card=card,
-            model=entries.Model(
+            model=entries.ModelRecord(
                 parameters=_parameters(store, models[0]),
                 sha256=sha256
-                or [digest for u in models for digest in bodies[u.key]["files"].values()],
+                or [digest for unit in models for digest in bodies[unit.key].files.values()],
             ),
-            scores=_scores(plan, found, network),
+            scores=_scores(found, network),
             autoattack=_ensemble(ensemble) if ensemble else None,
-            attacks=_attacks(values) if values else [],
+            attacks=_attacks(radii) if radii else [],
             curves=_curves(found, network),
-            flags=_flags(values, ensemble, plan.info.num_classes),
+            flags=_flags(radii, ensemble, plan.info.num_classes),
             pictures=_pictures(plan, store, network),
-            environment=_environment([bodies[u.key] for u in own]),
-            seconds=round(sum(body["seconds"] for body in bodies.values()), 1),
+            environment=_environment([bodies[unit.key] for unit in units]),
+            seconds=round(sum(body.seconds for body in bodies.values()), 1),
         )
     )
 
@@ -283,24 +255,21 @@ def reference_card(config: Config, network: Network) -> Card:
     """The card of a network of the reference grid."""
     adversary = config.adversary
     steps = f"{adversary.steps} steps" if adversary.name == "pgd" else "one step"
-    words = {"pgd": "PGD", "fgsm": "FGSM", "fgsm_rs": "random-start FGSM"}[adversary.name]
-    against = f", every batch replaced by {words} examples of {steps}" if network.norm else ""
-    names = {"l2": "L2", "linf": "Linf"}
+    titles = {"pgd": "PGD", "fgsm": "FGSM", "fgsm_rs": "random-start FGSM"}
+    attack = titles.get(adversary.name, adversary.name)
+    against = f", every batch replaced by {attack} examples of {steps}" if network.norm else ""
+    name = "standard"
+    if network.norm:
+        name = f"{NORM_TITLES[network.norm]} {network.epsilon:g}, {network.loss}"
     return Card(
-        name=(
-            f"{names[network.norm]} {network.epsilon:g}, {network.loss}"
-            if network.norm
-            else "standard"
-        ),
+        name=name,
         authors=["reference grid"],
         licence="Apache-2.0",
         description=f"{config.model.name}, {config.training.epochs} epochs of Adam{against}.",
-        training=Training.model_validate(
-            {
-                "norm": network.norm or "none",
-                "epsilon": network.epsilon,
-                "loss": network.loss or "xent",
-            }
+        training=TrainingClaim(
+            norm=network.norm or "none",  # type: ignore[arg-type]
+            epsilon=network.epsilon,
+            loss=network.loss or "xent",
         ),
     )
 
@@ -315,11 +284,11 @@ def submission_id(card: Card, sha256: str) -> str:
     slug = re.sub(r"[^a-z0-9]+", "-", card.name.lower()).strip("-")[:40].strip("-")
     if not slug or slug.startswith("reference"):
         slug = f"model-{slug}".strip("-")
-    return f"{slug}-{sha256[:16]}"
+    return f"{slug}-{sha256[:ID_DIGITS]}"
 
 
 def grid_entries(
-    plan: Plan, store: Store, found: Tables, *, track: entries.Track, verified: bool
+    plan: Plan, store: Store, found: Tables, *, track: entries.TrackRecord, verified: bool
 ) -> list[entries.Entry]:
     """Entries of all networks of a run, as its reference grid."""
     return [

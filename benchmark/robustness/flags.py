@@ -1,147 +1,187 @@
-"""Warning flags, read from the counts of `robust_evaluation`; what each means is in `leaderboard.flags`."""
+"""Warning flags, read from the counts; what each flag means is in `leaderboard.flags`."""
 
 import itertools
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
 
-UNSEEN, RISE, ZERO, PASSES = 0.01, 0.01, 0.01, 1e-3
-"""Thresholds of the flags: shares of the images; and of the largest logit.
+from robust_interpretability.benchmark.robustness.counts import (
+    Controls,
+    EnsembleAccuracy,
+    RisingRadii,
+)
 
-`UNSEEN` is of what FGSM and a short PGD leave right: examples made on another network broke 0.25 to
-0.67 percent of the images so on 7 of the 54 reference networks, on none of which Square broke one
-that the ensemble's gradient attacks had left. """
+UNSEEN = 0.01
+"""Share of the images that a control may succeed on where FGSM and a short PGD do not.
+
+Examples made on another network succeeded on 0.25 to 0.67 percent of the images in this way on 7 of
+the 54 reference networks, on none of which Square Attack succeeded on an image that the ensemble's
+gradient attacks had missed.
+"""
 UNSEEN_BY_ENSEMBLE = 0.002
-"""The share of images that a control may break beside the ensemble, whose gradient attacks have converged."""
+"""The same beside the ensemble, whose gradient attacks have converged."""
 LEAST_UNSEEN = 2
-"""Images at least that a control must break."""
-VANISHING = 0.01
-"""L2 norm of the logit margin's gradient below which it counts as vanishing."""
+"""Images that a control must succeed on at least."""
+RISE = 0.01
+"""Share of the images by which accuracy may rise with the radius."""
+ZERO = 0.01
+"""Share of the images that may have no gradient, or hardly any."""
+PASSES = 1e-3
+"""Share of the largest logit by which two passes over the same images may differ."""
+
+Evidence = dict[str, str | int | float]
 
 
-def _rises(values: dict[str, Any], chance: float) -> dict[str, Any] | None:
-    """Evidence that accuracy does not fall with the radius: the worst pair of radii, None where it falls."""
-    n = values["examples"]
+@dataclass(frozen=True)
+class Flag:
+    """A warning.
+
+    Attributes:
+        name: A key of `leaderboard.flags.MEANINGS`.
+        evidence: The numbers that it rests on, by name.
+    """
+
+    name: str
+    evidence: Evidence
+
+
+class _Pair(NamedTuple):
+    """Hits under the strongest gradient attack at two radii of one norm."""
+
+    norm: str
+    small: float
+    large: float
+    hits_at_small: int
+    hits_at_large: int
+
+    @property
+    def rise(self) -> int:
+        return self.hits_at_large - self.hits_at_small
+
+
+def _strongest_hits(counts: RisingRadii) -> dict[str, dict[float, int]]:
+    """By norm and radius: the fewest hits under a gradient attack."""
     strongest: dict[str, dict[float, int]] = {}
-    for row in values["attacks"]:
-        if row["attack"] in ("fgsm", "pgd"):
-            hits = strongest.setdefault(row["norm"], {})
-            hits[row["epsilon"]] = min(row["hits"], hits.get(row["epsilon"], n))
-    found = []
-    for norm, hits in strongest.items():
+    for row in counts.attacks:
+        if row.attack in ("fgsm", "pgd"):
+            hits = strongest.setdefault(row.norm, {})
+            hits[row.epsilon] = min(row.hits, hits.get(row.epsilon, counts.examples))
+    return strongest
+
+
+def _suspicious_pairs(counts: RisingRadii, chance: float) -> Iterator[_Pair]:
+    """Pairs of radii between which accuracy does not fall as it must."""
+    n = counts.examples
+    for norm, hits in _strongest_hits(counts).items():
         radii = sorted(hits)
         for small, large in itertools.combinations(radii, 2):
-            found.append(
-                (
-                    hits[large] - hits[small] > RISE * n,
-                    hits[large] - hits[small],
-                    norm,
-                    small,
-                    large,
-                )
-            )
+            pair = _Pair(norm, small, large, hits[small], hits[large])
+            if pair.rise > RISE * n:
+                yield pair
         if len(radii) > 1:
-            small, large = radii[0], radii[-1]
-            stuck = hits[large] >= hits[small] > chance * n
-            found.append((stuck, hits[large] - hits[small], norm, small, large))
-    raised = max((pair for pair in found if pair[0]), key=lambda pair: pair[1], default=None)
-    if raised is None:
-        return None
-    _, _, norm, small, large = raised
-    hits = strongest[norm]
-    return {
-        "norm": norm,
-        "small_epsilon": small,
-        "large_epsilon": large,
-        "accuracy_at_small": hits[small] / n,
-        "accuracy_at_large": hits[large] / n,
-        "chance": chance,
-    }
+            ends = _Pair(norm, radii[0], radii[-1], hits[radii[0]], hits[radii[-1]])
+            if ends.hits_at_large >= ends.hits_at_small > chance * n:
+                yield ends
 
 
-def _over(images: int, share: float, n: int) -> bool:
-    """Whether a control breaks more images than chance or a last step explains."""
-    return images >= LEAST_UNSEEN and images > share * n
+def _accuracy_does_not_fall(counts: RisingRadii, chance: float) -> Iterator[Flag]:
+    pairs = _suspicious_pairs(counts, chance)
+    worst = max(pairs, key=lambda pair: pair.rise, default=None)
+    if worst is not None:
+        yield Flag(
+            "accuracy_does_not_fall",
+            {
+                "norm": worst.norm,
+                "small_epsilon": worst.small,
+                "large_epsilon": worst.large,
+                "accuracy_at_small": worst.hits_at_small / counts.examples,
+                "accuracy_at_large": worst.hits_at_large / counts.examples,
+                "chance": chance,
+            },
+        )
 
 
-def autoattack_flags(values: dict[str, Any], num_classes: int) -> list[tuple[str, dict[str, Any]]]:
-    """Warnings with their evidence, from what `robust_accuracy.evaluate` returns; each name at most once."""
-    n, norm, epsilon = values["examples"], values["norm"], values["epsilon"]
-    raised = []
-    names = {
-        "noise": "noise_beats_gradient",
-        "square": "black_box_beats_gradient",
-        "more_steps": "more_steps_gain",
-    }
-    for by, name in names.items():
-        images = values["unseen"][by]
-        if _over(images, UNSEEN_BY_ENSEMBLE, n):
-            evidence = {
-                "by": by,
-                "norm": norm,
-                "epsilon": epsilon,
-                "images": images,
-                "examples": n,
-                "share": images / n,
+def _exceeds(images: int, share: float, examples: int) -> bool:
+    """Whether a control succeeds on more images than chance or a last step explains."""
+    return images >= LEAST_UNSEEN and images > share * examples
+
+
+def _share(images: int, examples: int) -> Evidence:
+    return {"images": images, "examples": examples, "share": images / examples}
+
+
+def _controls_beat_gradients(counts: RisingRadii) -> Iterator[Flag]:
+    for name, by in (("noise_beats_gradient", "noise"), ("black_box_beats_gradient", "transfer")):
+        rows = [row for row in counts.unseen if row.by == by]
+        worst = max(rows, key=lambda row: row.images, default=None)
+        if worst and _exceeds(worst.images, UNSEEN, counts.examples):
+            radius: Evidence = {"norm": worst.norm, "epsilon": worst.epsilon}
+            yield Flag(name, radius | _share(worst.images, counts.examples))
+
+
+def _ensemble_misses(accuracy: EnsembleAccuracy) -> Iterator[Flag]:
+    for name, by, images in (
+        ("noise_beats_gradient", "noise", accuracy.unseen.noise),
+        ("black_box_beats_gradient", "square", accuracy.unseen.square),
+        ("more_steps_gain", "more_steps", accuracy.unseen.more_steps),
+    ):
+        if _exceeds(images, UNSEEN_BY_ENSEMBLE, accuracy.examples):
+            about: Evidence = {"by": by, "norm": accuracy.norm, "epsilon": accuracy.epsilon}
+            yield Flag(name, about | _share(images, accuracy.examples))
+
+
+def _model_properties(counts: RisingRadii) -> Iterator[Flag]:
+    """Flags of the gradients, the inference graph and the outputs."""
+    n = counts.examples
+    if counts.zero_gradients > ZERO * n:
+        yield Flag("zero_gradients", _share(counts.zero_gradients, n))
+    if isinstance(counts, Controls):
+        if counts.vanishing_gradients > ZERO * n:
+            yield Flag("vanishing_gradients", _share(counts.vanishing_gradients, n))
+        if counts.loops or counts.gradient_operations:
+            operations: Evidence = {
+                "loops": counts.loops,
+                "gradient_operations": counts.gradient_operations,
             }
-            raised.append((name, evidence))
-    controls = values["controls"]
-    seen = {name for name, _ in raised}
-    return raised + [
-        (name, evidence) for name, evidence in flags(controls, num_classes) if name not in seen
+            yield Flag("optimisation_loop", operations)
+    if counts.pass_difference > PASSES * counts.largest_logit:
+        difference: Evidence = {
+            "pass_difference": counts.pass_difference,
+            "largest_logit": counts.largest_logit,
+        }
+        yield Flag("non_deterministic", difference)
+    if counts.outputs_in_unit_interval:
+        yield Flag("probabilities", {"examples": n, "largest_logit": counts.largest_logit})
+
+
+def flags(counts: RisingRadii, num_classes: int) -> list[Flag]:
+    """The flags that counts at rising radii raise.
+
+    Args:
+        counts: What `radii.evaluate` or `controls.controls` returns.
+        num_classes: The number of classes: chance is 1 / `num_classes`.
+
+    Returns:
+        The flags, each name at most once.
+    """
+    return [
+        *_controls_beat_gradients(counts),
+        *_accuracy_does_not_fall(counts, 1 / num_classes),
+        *_model_properties(counts),
     ]
 
 
-def flags(values: dict[str, Any], num_classes: int) -> list[tuple[str, dict[str, Any]]]:
-    """Warnings with their evidence, from what `robust_evaluation.evaluate` or `robust_accuracy.controls` returns.
+def autoattack_flags(accuracy: EnsembleAccuracy, num_classes: int) -> list[Flag]:
+    """The flags that an evaluation by AutoAttack raises.
 
     Args:
-        values: The counts.
-        num_classes: The number of classes, for chance.
+        accuracy: The counts that `accuracy.evaluate` returns.
+        num_classes: The number of classes.
 
     Returns:
-        `(name, evidence)` pairs.
+        The flags, each name at most once: the ensemble's evidence comes before that of its
+        controls.
     """
-    n, raised = values["examples"], []
-    for name, by in (("noise_beats_gradient", "noise"), ("black_box_beats_gradient", "transfer")):
-        rows = [row for row in values["unseen"] if row["by"] == by]
-        worst = max(rows, key=lambda row: row["images"], default=None)
-        if worst and _over(worst["images"], UNSEEN, n):
-            evidence = {k: worst[k] for k in ("norm", "epsilon", "images")} | {
-                "examples": n,
-                "share": worst["images"] / n,
-            }
-            raised.append((name, evidence))
-    if rising := _rises(values, 1 / num_classes):
-        raised.append(("accuracy_does_not_fall", rising))
-    if values["zero_gradients"] > ZERO * n:
-        raised.append(
-            (
-                "zero_gradients",
-                {
-                    "images": values["zero_gradients"],
-                    "examples": n,
-                    "share": values["zero_gradients"] / n,
-                },
-            )
-        )
-    if values.get("vanishing_gradients", 0) > ZERO * n:
-        raised.append(
-            (
-                "vanishing_gradients",
-                {
-                    "images": values["vanishing_gradients"],
-                    "examples": n,
-                    "share": values["vanishing_gradients"] / n,
-                },
-            )
-        )
-    if values.get("loops") or values.get("gradient_operations"):
-        raised.append(
-            ("optimisation_loop", {k: values[k] for k in ("loops", "gradient_operations")})
-        )
-    if values["pass_difference"] > PASSES * values["largest_logit"]:
-        raised.append(
-            ("non_deterministic", {k: values[k] for k in ("pass_difference", "largest_logit")})
-        )
-    if values["outputs_in_unit_interval"]:
-        raised.append(("probabilities", {"examples": n, "largest_logit": values["largest_logit"]}))
-    return raised
+    raised = list(_ensemble_misses(accuracy))
+    names = {flag.name for flag in raised}
+    return raised + [f for f in flags(accuracy.controls, num_classes) if f.name not in names]

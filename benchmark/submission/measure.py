@@ -1,36 +1,29 @@
-"""A model from outside: let in, measured as its track says, and put on the board."""
+"""A submitted model: admitted, measured as its track says, and put on the board."""
 
 import json
-import math
 import time
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 from rich.console import Console
 
-from robust_interpretability import models
-from robust_interpretability.benchmark.config import configuration, tracks
-from robust_interpretability.benchmark.config.tracks import Track
 from robust_interpretability.benchmark.data import datasets
 from robust_interpretability.benchmark.execution import runner
-from robust_interpretability.benchmark.progress import Display, duration, sayer
-from robust_interpretability.benchmark.results import entries, tables
-from robust_interpretability.benchmark.units import plan
-from robust_interpretability.benchmark.units.store import Result, Store
+from robust_interpretability.benchmark.progress import duration, sayer
+from robust_interpretability.benchmark.results import entries, tables, tracks
+from robust_interpretability.benchmark.results.tracks import Track
+from robust_interpretability.benchmark.submission import admission
+from robust_interpretability.benchmark.units import configuration, plan, submitted
+from robust_interpretability.benchmark.units.store import Store
+from robust_interpretability.benchmark.units.unit import SUBMISSION, Result
 from robust_interpretability.leaderboard import card as cards
-from robust_interpretability.leaderboard import render, tradeoff
 from robust_interpretability.leaderboard.board import Board
 from robust_interpretability.leaderboard.card import Card
 from robust_interpretability.leaderboard.entry import Entry
-from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.files import write
 
-PROBED = 64
-"""Test images on which a submitted model is tried before it is let in."""
 
-
-class Evaluated(NamedTuple):
+class Measurement(NamedTuple):
     """A measured entry and the comparable entries of the board, itself among them."""
 
     entry: Entry
@@ -47,7 +40,7 @@ def measure(
     workers: int | None,
     console: Console,
 ) -> Entry:
-    """Lets a model in and measures it under a track's protocol; stopped, the same call goes on.
+    """Admits a model and measures it under a track's protocol; stopped, the same call resumes.
 
     Args:
         path: The submitted `.keras` file.
@@ -55,66 +48,40 @@ def measure(
         card: The model's card.
         verified: Whether the entry is for a board.
         data_dir: The TFDS folder.
-        workers: Units at a time; one a core where not given.
+        workers: Units at a time; one per core where not given.
         console: Where progress goes.
 
     Returns:
         The entry.
 
     Raises:
-        InputError: The file is refused; the data cannot be had; the folder cannot be written.
+        InputError: The file is refused; the data cannot be had, or is not the track's; the folder
+            cannot be written.
     """
-    from robust_interpretability.models import untrusted
-
-    untrusted.check_path(path)  # before TensorFlow is imported, which takes seconds
-    models.choose_kernels(track.config.model.name)
-    from robust_interpretability.models import backend
-
-    say = sayer(console)
-    config = track.config
-    limits = {"train_limit": config.data.train_limit, "test_limit": config.data.test_limit}
-    backend.configure()
-    data = datasets.load(config.data.name, data_dir=data_dir, notice=say, **limits)
-    say(f"checking {path.name}")
-    images = data.x_test[:PROBED] / np.float32(255)
-    admitted = untrusted.admit(
-        path, input_shape=data.info.shape, num_classes=data.info.num_classes, images=images
-    )
-    say(
-        f"let in: {admitted.parameters:,} parameters, checked behind"
-        f" {', '.join(admitted.confinement)}"
-    )
+    say, config = sayer(console), track.config
+    admission.prepare(path, config.model.name)
+    data = datasets.load(**runner.limited(config, data_dir), notice=say)
+    record = tracks.record(track.name, config, data)
+    admitted = admission.admit(path, data, say)
     work = plan.submission(config, data.info, admitted.sha256)
-    with runner.locked(track.folder, wait=say):
+    with admission.store_in(track.folder, data, say, wait=True) as store:
         from robust_interpretability.benchmark import environment
-        from robust_interpretability.benchmark.execution import threads
-        from robust_interpretability.benchmark.units.context import Context
 
         if not (track.folder / "config.toml").exists():
             write(track.folder / "config.toml", configuration.dumps(config))
-        store = Store(track.folder, say)
-        store.sweep()
-        own = next(work.of("submitted"))
-        if not store.done(own):
-            result = Result({"probe": admitted.probe}, models={"model": admitted.model})
-            store.put(own, result, environment=environment.collect(), seconds=0)
-        done = {unit.key for unit in work.units if store.done(unit)}
-        pool = threads.Threads(workers, store, Context(work, store, data))
-        say(
-            f"{track.name}: {len(work.units)} units of work, {len(done)} done before,"
-            f" {pool.workers} at a time"
-        )
-        with Display(work, done, pool.workers, console) as display:
-            for unit in work.units:  # what was measured here before gives the estimate its pace
-                if unit.key in done and unit.cost:
-                    display.estimate.add(unit, store.body(unit)["seconds"])
-            threads.run(work, done, pool, display)
+        unit = next(work.of(submitted.KIND))
+        if not store.done(unit):
+            values = submitted.Values(admitted.probe)
+            result = Result(values, models={"model": admitted.model})
+            store.put(unit, result, environment=environment.collect(), seconds=0)
+        pool = runner.threads(work, store, data, workers)
+        runner.complete(work, store, pool, console, name=track.name)
         return entries.entry(
             work,
             store,
-            plan.SUBMISSION,
+            SUBMISSION,
             tables.build(work, store),
-            track=tracks.record(track.name, config, data),
+            track=record,
             card=card,
             name=entries.submission_id(card, admitted.sha256),
             role="submission",
@@ -136,8 +103,8 @@ def evaluate(
     data_dir: str | None,
     workers: int | None,
     console: Console,
-) -> Evaluated:
-    """Measures a model and keeps the entry in the track's folder; the board stays as it is.
+) -> Measurement:
+    """Measures a model and writes the entry to the track's folder; the board stays as it is.
 
     Raises as `measure`.
     """
@@ -146,14 +113,19 @@ def evaluate(
     there = Board(board).entries()
     start = time.perf_counter()
     entry = measure(
-        path, track, card, verified=False, data_dir=data_dir, workers=workers, console=console
+        path,
+        track,
+        card,
+        verified=False,
+        data_dir=data_dir,
+        workers=workers,
+        console=console,
     )
     place = track.folder / "evaluations" / f"{entry.id}.json"
     write(place, json.dumps(entry.model_dump(), indent=1, sort_keys=True) + "\n")
-    sayer(console)(
-        f"done in {duration(time.perf_counter() - start)}: {place}; the board is as it was"
-    )
-    return Evaluated(entry, _comparable(entry, there))
+    taken = duration(time.perf_counter() - start)
+    sayer(console)(f"done in {taken}: {place}; the board is unchanged")
+    return Measurement(entry, _comparable(entry, there))
 
 
 def submit(
@@ -165,29 +137,34 @@ def submit(
     data_dir: str | None,
     workers: int | None,
     console: Console,
-) -> Evaluated:
+) -> Measurement:
     """Measures a model and puts it on the board, in place of an entry with the same id.
 
     Raises as `measure`.
     """
     card, track, say = cards.read(card_path), tracks.get(track_name), sayer(console)
     standing = Board(board, say)
-    standing.entries()  # a board that is not whole is refused before the work
+    standing.entries()  # a damaged board is refused before the work
     start = time.perf_counter()
     entry = measure(
-        path, track, card, verified=True, data_dir=data_dir, workers=workers, console=console
+        path,
+        track,
+        card,
+        verified=True,
+        data_dir=data_dir,
+        workers=workers,
+        console=console,
     )
     standing.put([entry])
-    say(
-        f"done in {duration(time.perf_counter() - start)}: entry {track.name}/{entry.id} in {board}"
-    )
-    return Evaluated(entry, _comparable(entry, standing.entries()))
+    taken = duration(time.perf_counter() - start)
+    say(f"done in {taken}: entry {track.name}/{entry.id} in {board}")
+    return Measurement(entry, _comparable(entry, standing.entries()))
 
 
 def reference(
     track_name: str, *, board: Path, data_dir: str | None, workers: int | None, console: Console
 ) -> list[Entry]:
-    """Trains and measures what is not done of a track's reference grid, and puts its networks on the board.
+    """Completes a track's reference grid and puts its networks on the board.
 
     Raises:
         InputError: As `runner.run` and `Board.put`.
@@ -197,8 +174,7 @@ def reference(
     runner.run(
         config, track.folder, data_dir=data_dir, fresh=False, workers=workers, console=console
     )
-    limits = {"train_limit": config.data.train_limit, "test_limit": config.data.test_limit}
-    data = datasets.load(config.data.name, data_dir=data_dir, notice=say, **limits)
+    data = datasets.load(**runner.limited(config, data_dir), notice=say)
     work, store = plan.build(config, data.info), Store(track.folder, say)
     record = tracks.record(track.name, config, data)
     found = entries.grid_entries(
@@ -207,62 +183,3 @@ def reference(
     Board(board, say).put(found)
     say(f"{len(found)} reference networks of {track.name} in {board}")
     return found
-
-
-def verdict(evaluated: Evaluated) -> list[tuple[str, str, str]]:
-    """How an entry stands: `(score, value, against the trade-off)` rows in words."""
-    entry, rows = evaluated
-    accuracies = [name for name in ("test_accuracy", "robust_accuracy") if name in entry.scores]
-    out = [(render.TITLES[name], render.cell(entry.scores[name]), "") for name in accuracies]
-    for name in tradeoff.INTERPRETABILITY:
-        if name not in entry.scores:
-            continue
-        own = tradeoff.headlines(rows, name)[entry.id]
-        if math.isnan(own.advantage):
-            said = "no reference grid of this track on the board"
-        else:
-            word = (
-                "beats the trade-off"
-                if own.beats
-                else "falls short of it"
-                if own.high < 0
-                else "within it"
-            )
-            far = ", beyond the grid's accuracies" if own.extrapolated else ""
-            rank = f"rank {own.rank} of {sum(name in e.scores for e in rows)}"
-            said = f"{own.advantage:+.3f} [{own.low:+.3f}, {own.high:+.3f}] {word}{far}; {rank}"
-        out.append((render.TITLES[name], render.cell(entry.scores[name]), said))
-    return out
-
-
-def check(board: Path, *, run: bool = False) -> list[str]:
-    """What is wrong with a board: as `Board.check`; scores that do not follow from their curves; foreign tracks.
-
-    Args:
-        board: The board's folder.
-        run: Whether it is a run's own, whose entries are not verified and need be of no track.
-    """
-    wrong = Board(board).check()
-    if wrong:
-        return wrong
-    for entry in Board(board).entries():
-        what = f"Entry {entry.track.name}/{entry.id}"
-        if problem := entries.recheck(entry):
-            wrong.append(f"{what}: {problem}.")
-        if run:
-            continue
-        if not entry.verified:
-            wrong.append(
-                f"{what} is not verified: it was not measured for a board by `submit` or"
-                " `reference`."
-            )
-        if entry.track.name not in tracks.TRACKS:
-            wrong.append(f"{what} is of no track of this program.")
-    return wrong
-
-
-def raise_on(wrong: list[str]) -> None:
-    """Raises `InputError` with the first of several problems and their number."""
-    if wrong:
-        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-        raise InputError(f"{wrong[0]}{more}")

@@ -1,29 +1,57 @@
-"""Robust accuracy of one `.keras` file on one data set: measured, stored as it goes, and written down."""
+"""Robust accuracy of one `.keras` file on one data set: measured, stored as it goes, reported."""
 
 import io
 import json
-import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.console import Console
 
-from robust_interpretability import models
+from robust_interpretability.attacks import check_norm
 from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.benchmark.execution import runner
 from robust_interpretability.benchmark.progress import AttackDisplay, duration, sayer
-from robust_interpretability.benchmark.units.store import Store
-from robust_interpretability.models.errors import InputError, unknown
+from robust_interpretability.benchmark.robustness.counts import EnsembleAccuracy
+from robust_interpretability.benchmark.robustness.flags import Flag
+from robust_interpretability.benchmark.submission import admission
+from robust_interpretability.benchmark.units.unit import to_json
+from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.files import write
+from robust_interpretability.models.types import Array, Json
 
 FOLDER = Path("runs/robust-accuracy")
-PROBED = 64
-"""Images on which a model is tried before it is let in."""
 
 
-def _write_arrays(path: Path, **arrays: np.ndarray) -> None:
+@dataclass(frozen=True)
+class Spec:
+    """What the outcomes of the attacks depend on."""
+
+    model: str
+    data: Json
+    norm: str
+    epsilon: float
+    version: str
+    seed: int
+    backend: str
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """The accuracy of a model under AutoAttack, and the warnings that go with it.
+
+    Attributes:
+        accuracy: The counts.
+        flags: The warnings.
+        file: Where everything is written.
+    """
+
+    accuracy: EnsembleAccuracy
+    flags: list[Flag]
+    file: Path
+
+
+def _write_arrays(path: Path, **arrays: Array) -> None:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     write(path, buffer.getvalue())
@@ -42,100 +70,81 @@ def assess(
     data_dir: str | None,
     threads: int | None,
     console: Console,
-) -> tuple[dict[str, Any], Path]:
-    """Lets a model in and measures its accuracy under AutoAttack; stopped, the same call goes on.
+) -> Assessment:
+    """Admits a model and measures its accuracy under AutoAttack; stopped, the same call resumes.
 
     Args:
         path: The `.keras` file.
         data_name: A data set; the first images of its test split are attacked.
         norm: `"l2"` or `"linf"`.
         epsilon: Radius in pixel units.
-        version: Of AutoAttack.
+        version: AutoAttack's version.
         images: How many images.
-        seed: Seed of all that is drawn.
-        out: The folder in which outcomes are kept.
+        seed: Seed of all random draws.
+        out: The folder in which outcomes are stored.
         data_dir: The TFDS folder.
-        threads: Batches at a time; one a core where not given, one with an accelerator.
+        threads: Batches at a time; one per core where not given, one with an accelerator.
         console: Where progress goes.
 
     Returns:
-        What `robust_accuracy.evaluate` returns, with `flags`, `model`, `data`, `environment` and
-        `seconds`; and the file it is written to. The arrays lie beside it.
+        The counts and flags; the arrays lie beside the file.
 
     Raises:
         InputError: The model is refused; the data cannot be had, or has fewer images; the folder
-            cannot be written; as `robust_accuracy.evaluate`.
+            cannot be written; as `robustness.accuracy.evaluate`.
     """
-    from robust_interpretability.attacks import NORMS
-    from robust_interpretability.attacks.autoattack.ensemble import VERSIONS
-    from robust_interpretability.models import untrusted
+    from robust_interpretability.attacks.autoattack import check_version
 
-    for what, value, known in (("norm", norm, NORMS), ("AutoAttack version", version, VERSIONS)):
-        if value not in known:
-            raise unknown(what, value, known)
+    check_norm(norm)
+    check_version(version)
     if not (np.isfinite(epsilon) and epsilon >= 0):
         raise InputError(
             f"The radius must be a number of at least 0, in pixel units. Received {epsilon}."
         )
-    untrusted.check_path(path)  # before TensorFlow is imported, which takes seconds
     say, start = sayer(console), time.perf_counter()
-    models.choose_kernels("digits_cnn" if data_name == "digits" else "")
-    from robust_interpretability.models import backend
-
-    backend.configure()
+    admission.prepare(path, "digits_cnn" if data_name == "digits" else "")
     info = datasets.describe(data_name, data_dir=data_dir)
     if images > info.test_size:
         raise InputError(
             f"'{data_name}' has {info.test_size:,} test images. Received --images {images}."
         )
-    data = datasets.load(data_name, data_dir=data_dir, notice=say, train_limit=1, test_limit=images)
-    x, y = data.x_test, data.y_test
-    say(f"checking {path.name}")
-    probe = x[:PROBED] / np.float32(255) if x.dtype == np.uint8 else x[:PROBED]
-    admitted = untrusted.admit(
-        path, input_shape=info.shape, num_classes=info.num_classes, images=probe
+    data = datasets.load(
+        data_name, data_dir=data_dir, notice=say, train_limit=1, test_limit=images
     )
-    with runner.locked(out):
+    x, y = data.x_test, data.y_test
+    admitted = admission.admit(path, data, say)
+    with admission.store_in(out, data, say) as store:
         from robust_interpretability.benchmark import environment
-        from robust_interpretability.benchmark.robustness import accuracy as robust_accuracy
+        from robust_interpretability.benchmark.execution.threads import default_workers
+        from robust_interpretability.benchmark.robustness import accuracy
         from robust_interpretability.benchmark.robustness.flags import autoattack_flags
+        from robust_interpretability.benchmark.units.autoattack import outcomes_in
+        from robust_interpretability.models import backend
 
-        (out / "evaluations").mkdir(exist_ok=True)
-        store = Store(out, say)
-        store.sweep()
         content = {
             "name": info.name,
             "version": info.version,
             "images": len(x),
             "sha256": data.sha256(),
         }
-        spec = {
-            "model": admitted.sha256,
-            "data": content,
-            "norm": norm,
-            "epsilon": epsilon,
-            "version": version,
-            "seed": seed,
-            "backend": backend.NAME,
-        }
-        name = f"{path.stem}-{admitted.sha256[:16]}-{data_name}-{norm}-{epsilon:g}-{version}-{seed}"
-        threads = threads or (1 if backend.has_accelerator() else os.cpu_count() or 1)
-        say(
-            f"AutoAttack {version}, {norm} {epsilon:g}, {len(x):,} images of {data_name}, {threads}"
-            " batches at a time"
-        )
+        spec = Spec(admitted.sha256, content, norm, epsilon, version, seed, backend.NAME)
+        digits = admitted.sha256[:16]
+        name = f"{path.stem}-{digits}-{data_name}-{norm}-{epsilon:g}-{version}-{seed}"
+        (out / "evaluations").mkdir(exist_ok=True)
         file = out / "evaluations" / f"{name}-{len(x)}.json"
+        threads = threads or default_workers()
+        say(
+            f"AutoAttack {version}, {norm} {epsilon:g}, {len(x):,} images of {data_name},"
+            f" {threads} batches at a time"
+        )
 
-        def examples(places: np.ndarray, x_adv: np.ndarray) -> None:
+        def examples(places: Array, x_adv: Array) -> None:
             if len(places):
-                _write_arrays(
-                    file.with_name(f"{file.stem}-examples-from-{places[0]}.npz"),
-                    places=places,
-                    x_adv=x_adv,
-                )
+                stem = f"{file.stem}-examples-from-{places[0]}"
+                _write_arrays(file.with_name(f"{stem}.npz"), places=places, x_adv=x_adv)
 
         with AttackDisplay(console, len(x)) as display:
-            found = robust_accuracy.evaluate(
+            found = accuracy.evaluate(
                 admitted.model,
                 x,
                 y,
@@ -145,22 +154,19 @@ def assess(
                 seed=seed,
                 threads=threads,
                 progress=display.update,
-                kept=robust_accuracy.kept_in(store, spec, name),
+                outcomes=outcomes_in(store, spec, name),
                 examples=examples,
             )
         seconds = time.perf_counter() - start
-        flags = [
-            {"name": flag, "evidence": evidence}
-            for flag, evidence in autoattack_flags(found.values, info.num_classes)
-        ]
-        values = found.values | {
-            "flags": flags,
+        flags = autoattack_flags(found.counts, info.num_classes)
+        record = to_json(found.counts) | {
+            "flags": to_json(flags),
             "model": {"sha256": admitted.sha256, "parameters": admitted.parameters},
             "data": content,
             "environment": environment.collect(),
             "seconds": round(seconds, 1),
         }
         _write_arrays(file.with_suffix(".npz"), **found.arrays)
-        write(file, json.dumps(values, indent=1, sort_keys=True) + "\n")
+        write(file, json.dumps(record, indent=1, sort_keys=True) + "\n")
     say(f"done in {duration(seconds)}: {file}")
-    return values, file
+    return Assessment(found.counts, flags, file)

@@ -1,1 +1,1 @@
-"""training."""
+"""Training: of classifiers, of several at once, and of the image-manifold models."""

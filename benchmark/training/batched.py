@@ -1,36 +1,39 @@
-"""Several networks trained at once: retrainings that differ in initial weights, order of batches and mask alone.
+"""Several networks trained at once, which differ in initial weights, order of batches and mask.
 
 Small networks leave most of an accelerator idle. There are four ways to train several, with the
-same results but for rounding:
+same results except for rounding:
 
-    one      one after the other, a program call each
+    one      one after the other, one program call each
     map      one after the other, all in one program
-    vmap     side by side; a step's convolutions become one grouped convolution
+    vmap     side by side; the convolutions of a step become one grouped convolution
     shifted  side by side; convolutions written as shifted slices and batched matrix products
 
 On a CPU one at a time is best, and TensorFlow has no other way here.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
 from robust_interpretability.benchmark.training.classifier import (
-    Epoch,
-    Kind,
+    EpochMeans,
     Mask,
-    check,
-    epochs_of,
-    fixed_arguments,
+    check_training,
+    history_of,
     train,
+)
+from robust_interpretability.benchmark.training.program import (
+    Shared,
+    TrainingVariant,
+    shared_arguments,
     training_program,
 )
 from robust_interpretability.models import backend
 from robust_interpretability.models.errors import InputError, unknown
 from robust_interpretability.models.functional import State, program, state
+from robust_interpretability.models.types import Array, Tensor
 
 WAYS = ("one", "map", "vmap", "shifted")
 
@@ -46,23 +49,31 @@ def chosen() -> tuple[str, int]:
 def _mapped(run: Callable) -> Callable:
     """A program that makes the runs of several networks one after the other."""
 
-    def every(vectors, others, keys, masks, fixed, numbers):  # noqa: ANN001, ANN202
-        return backend.map_(lambda *own: run(*own, fixed, numbers))(vectors, others, keys, masks)
+    def runs(
+        vectors: Tensor,
+        others: list[Tensor],
+        keys: Tensor,
+        masks: list[Tensor] | None,
+        shared: Shared,
+        numbers: Tensor,
+    ) -> tuple:
+        return backend.map_(lambda *one: run(*one, shared, numbers))(vectors, others, keys, masks)
 
-    return every
+    return runs
 
 
-def _stacked(values: Sequence[Any]) -> Any:
-    """Tuples or lists of tensors, one a network, as one with a first axis of networks; None stays None."""
-    if values[0] is None:
+def _stacked(values: Sequence[Sequence[Tensor] | None]) -> list[Tensor] | None:
+    """One sequence of tensors per network, as one with a first axis of networks; None for None."""
+    present = [one for one in values if one is not None]
+    if not present:
         return None
-    return [backend.stack(list(column)) for column in zip(*values, strict=True)]
+    return [backend.stack(list(column)) for column in zip(*present, strict=True)]
 
 
 def train_together(
     models: Sequence[keras.Model],
-    x: Any,
-    y: np.ndarray,
+    x: Array | Tensor,
+    y: Array,
     *,
     seeds: Sequence[int],
     masks: Sequence[Mask] | None = None,
@@ -71,27 +82,27 @@ def train_together(
     batch_size: int = 100,
     learning_rate: float = 1e-3,
     compute: str = "float32",
-) -> list[tuple[State, list[Epoch]]]:
-    """Trains several networks of one structure from their present weights, which stay as they are.
+) -> list[tuple[State, list[EpochMeans]]]:
+    """Trains several networks of one structure from their present weights, which do not change.
 
     Args:
         models: The networks.
-        x: Training images `(n, ...)`, as for `training.fit`.
-        y: Labels `(n,)`.
-        seeds: One for each network.
-        masks: One for each network, all with the same ranks; None for whole images.
+        x: Training images `(n, ...)`, as for `classifier.fit`.
+        y: Labels `(n,)`, integers.
+        seeds: One per network, as for `classifier.fit`.
+        masks: One per network, all with the same ranks; None where no pixels are removed.
         way: One of `WAYS`.
-        epochs: As for `fit`.
-        batch_size: As for `fit`.
-        learning_rate: As for `fit`.
-        compute: As for `fit`.
+        epochs: Passes over the data, at least 1.
+        batch_size: Images per step, at least 1.
+        learning_rate: Adam's.
+        compute: `"float32"`, or `"bfloat16"` for activations and products.
 
     Returns:
-        For each network the trained values of its variables, and its history: what `training.train`
-        returns.
+        For each network the trained values of its variables and its history, as `classifier.train`.
 
     Raises:
-        InputError: As `fit`; masks with different ranks; a way that this backend does not know.
+        InputError: As `classifier.fit`; also for masks with different ranks, or a way that does not
+            exist or needs another backend.
     """
     if way not in WAYS:
         raise unknown("way to train several networks", way, WAYS)
@@ -99,43 +110,47 @@ def train_together(
         raise InputError("Several networks at once need KERAS_BACKEND=jax.")
     if masks and any(mask.ranks is not masks[0].ranks for mask in masks):
         raise InputError("Networks that are trained together must share their `ranks`.")
-    own_masks: list[Mask | None] = list(masks) if masks else [None] * len(models)
-    options = {
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "compute": compute,
-    }
+    mask_of: list[Mask | None] = list(masks) if masks else [None] * len(models)
     if way == "one":
         return [
-            train(model, x, y, seed=seed, mask=mask, **options)  # type: ignore[arg-type]
-            for model, seed, mask in zip(models, seeds, own_masks, strict=True)
+            train(
+                model,
+                x,
+                y,
+                seed=seed,
+                mask=mask,
+                epochs=epochs,
+                batch_size=batch_size,
+                learning_rate=learning_rate,
+                compute=compute,
+            )
+            for model, seed, mask in zip(models, seeds, mask_of, strict=True)
         ]
-    first, mask = models[0], own_masks[0]
-    check(first, x, y, epochs, batch_size, mask)
-    kind = Kind(
-        min(batch_size, len(x)), None, mask is not None, compute, way != "map", way == "shifted"
-    )
+
+    first, mask = models[0], mask_of[0]
+    check_training(first, x, y, epochs=epochs, batch_size=batch_size, mask=mask)
+    size = min(batch_size, len(x))
+    variant = TrainingVariant(size, None, mask is not None, compute, way != "map", way == "shifted")
     values = [state(model) for model in models]
     arguments = (
-        backend.stack([backend.flatten(own.trainable) for own in values]),
-        _stacked([own.other for own in values]),
+        backend.stack([backend.flatten(value.trainable) for value in values]),
+        _stacked([value.other for value in values]),
         backend.stack([backend.key(seed) for seed in seeds]),
-        _stacked([own.arguments() if own else None for own in own_masks]),
+        _stacked([one.tensors() if one else None for one in mask_of]),
     )
-    run = training_program(first, kind)
+    run = training_program(first, variant)
     if way == "map":
         alone = run
-        run = program(first, ("train", kind, "map"), lambda _: _mapped(alone), any_length=False)
-    fixed = fixed_arguments(x, y, learning_rate, mask, None)
-    vectors, others, losses, accuracies = run(*arguments, fixed, np.arange(1, epochs + 1))
-    if way != "map":  # there the epochs come first
+        run = program(first, ("train", variant, "map"), lambda _: _mapped(alone), any_length=False)
+    shared = shared_arguments(x, y, learning_rate, mask.ranks if mask else None, None)
+    vectors, others, losses, accuracies = run(*arguments, shared, np.arange(1, epochs + 1))
+    if way != "map":  # side by side, the first axis is that of the epochs
         losses, accuracies = ops.transpose(losses), ops.transpose(accuracies)
     shapes = [tuple(v.shape) for v in first.trainable_variables]
     return [
         (
             State(backend.unflatten(vectors[i], shapes), [other[i] for other in others]),
-            epochs_of(loss, accuracy),
+            history_of(loss, accuracy),
         )
         for i, (loss, accuracy) in enumerate(zip(losses, accuracies, strict=True))
     ]

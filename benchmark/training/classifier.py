@@ -1,27 +1,29 @@
-"""Standard, adversarial and masked training of a classifier: one `fit`.
+"""Standard, adversarial and masked training of a classifier, and its predictions: one `fit`.
 
-Images and labels go to the device once. A whole epoch is one compiled program (with JAX, a whole
-run): it shuffles, gathers each batch, removes pixels by rank where a mask is given, replaces the
-batch by adversarial examples where an attack is given, and takes an Adam step. Seed, learning rate,
-radius, fraction and ranks are arguments of the program, so an architecture compiles once for each
-kind of training.
+Images and labels go to the device once; `program` holds what is compiled.
 """
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
 from robust_interpretability.attacks.attack import Attack
-from robust_interpretability.benchmark.training.adam import adam_start, adam_step, batch_order
+from robust_interpretability.benchmark.training.program import (
+    MaskTensors,
+    TrainingVariant,
+    shared_arguments,
+    training_program,
+)
+from robust_interpretability.metrics import MODES
 from robust_interpretability.metrics.masking import masked, pixel_count
 from robust_interpretability.models import backend
+from robust_interpretability.models.adam import adam_start
 from robust_interpretability.models.batching import in_batches, to_device
 from robust_interpretability.models.checks import check_images, check_labels
-from robust_interpretability.models.convolution import forward, shifted
 from robust_interpretability.models.errors import InputError, unknown
 from robust_interpretability.models.functional import (
     State,
@@ -32,169 +34,74 @@ from robust_interpretability.models.functional import (
     program,
     state,
 )
-from robust_interpretability.models.precision import in_precision
+from robust_interpretability.models.types import Array, Tensor
 
 
 class Mask(NamedTuple):
     """Which pixels are removed from images.
 
     Attributes:
-        ranks: `(n, h, w)` uint16, one order an image, 0 the most important pixel; an array or a
-            tensor.
+        ranks: `(n, h, w)` uint16, one order of the pixels per image, 0 the most important pixel; an
+            array or a tensor.
         fraction: Share of the pixels that is removed (`"roar"`) or kept (`"kar"`), in (0, 1).
         mode: `"roar"` or `"kar"`.
         fill: `(c,)` float32: what a removed pixel becomes, in [0, 1].
     """
 
-    ranks: Any
+    ranks: Array | Tensor
     fraction: float
     mode: str
-    fill: np.ndarray
+    fill: Array
 
-    def arguments(self) -> tuple[Any, Any, Any]:
+    def tensors(self) -> MaskTensors:
         """`(count, keep, fill)` for `metrics.masking.masked`, on the device.
 
         Raises:
-            InputError: Unknown mode, or a fraction outside (0, 1).
+            InputError: An unknown mode, or a fraction outside (0, 1).
         """
-        if self.mode not in ("roar", "kar"):
-            raise unknown("mode", self.mode, ("roar", "kar"))
+        if self.mode not in MODES:
+            raise unknown("mode", self.mode, MODES)
         count = pixel_count(self.fraction, math.prod(self.ranks.shape[1:]))
         return (
             to_device(np.asarray(count, np.int32)),
-            to_device(np.asarray(self.mode == "kar")),
+            to_device(np.asarray(MODES[self.mode].top_pixels == "kept")),
             to_device(np.asarray(self.fill, np.float32)),
         )
 
 
-class Epoch(NamedTuple):
-    """Means over the batches of one epoch, as trained on: cross-entropy and accuracy."""
+class EpochMeans(NamedTuple):
+    """Means over the batches of one epoch, as they were trained on.
+
+    Attributes:
+        loss: Cross-entropy.
+        accuracy: Accuracy.
+    """
 
     loss: float
     accuracy: float
 
 
-class Trained(NamedTuple):
-    """A trained model and its history, one `Epoch` an epoch."""
+class FitResult(NamedTuple):
+    """A trained model and its history, one `EpochMeans` per epoch."""
 
     model: keras.Model
-    history: list[Epoch]
+    history: list[EpochMeans]
 
 
-class Kind(NamedTuple):
-    """What a training program is compiled for, beside the network's structure; all else are its arguments.
-
-    Attributes:
-        batch_size: Images a step.
-        attack: The static part of the adversary.
-        with_mask: Whether pixels are removed.
-        compute: `"float32"`, or `"bfloat16"`: the type in which activations and products are
-            computed.
-        side_by_side: Whether several networks take every step together.
-        shifted: Whether convolutions are written as matrix products (see `models.layerwise`).
-    """
-
-    batch_size: int
-    attack: Attack | None
-    with_mask: bool
-    compute: str = "float32"
-    side_by_side: bool = False
-    shifted: bool = False
-
-
-def _epoch(kind: Kind, model: keras.Model) -> Callable:
-    """One epoch of one network or, side by side, of several: then all but `fixed` has a first axis of networks."""
-    batch_size, with_mask = kind.batch_size, kind.with_mask
-    model = in_precision(model, kind.compute)
-    shapes = [tuple(v.shape) for v in model.trainable_variables]
-    attacked = kind.attack.function() if kind.attack else None
-    each = _each(kind)
-    layerwise = forward(model, shifted) if kind.shifted else None
-
-    def call(trainable: list[Any], other: list[Any], images: Any) -> tuple[Any, list[Any]]:
-        if layerwise is not None:
-            return layerwise(trainable, images), other
-        return model.stateless_call(trainable, other, images, training=True)[:2]
-
-    def epoch(vector, adam, other, key, mask, fixed):  # noqa: ANN001, ANN202
-        x, y, ranks, learning_rate, epsilon, step_size = fixed
-        order = each(lambda own: batch_order(backend.fold_in(own, 0), x.shape[0], batch_size))(key)
-
-        def batch(index: Any, vector: Any, other: Any, key: Any, mask: Any) -> tuple[Any, Any]:
-            images, labels = pixels(ops.take(x, index, axis=0)), ops.take(y, index, axis=0)
-            if with_mask:
-                images = masked(images, ops.take(ranks, index, axis=0), *mask)
-            if attacked:
-                inference = logits_of(model, State(backend.unflatten(vector, shapes), other))
-
-                def logits(x: Any) -> Any:
-                    return ops.cast(inference(x), "float32")
-
-                images = backend.stop_gradient(
-                    attacked(logits, images, labels, epsilon=epsilon, step_size=step_size, key=key)
-                )
-            return images, labels
-
-        def loss(vector: Any, other: Any, images: Any, labels: Any) -> tuple[Any, Any, Any]:
-            logits, after = call(backend.unflatten(vector, shapes), other, images)
-            logits = ops.cast(logits, "float32")
-            value = ops.mean(ops.sparse_categorical_crossentropy(labels, logits, from_logits=True))
-            right = ops.cast(ops.argmax(logits, axis=-1), "int32") == labels
-            return value, ops.mean(ops.cast(right, "float32")), after
-
-        def step(i: Any, carry: tuple) -> tuple:
-            vector, adam, other, loss_sum, hits = carry
-            keys = each(lambda own: backend.fold_in(own, i + 1))(key)
-            images, labels = each(batch)(ops.take(order, i, axis=-2), vector, other, keys, mask)
-
-            def total(
-                parameters: Any,
-            ) -> tuple[Any, Any]:  # the gradient of a sum has each network's own
-                value, right, after = each(loss)(parameters, other, images, labels)
-                return ops.sum(value), (value, right, after)
-
-            _, (value, right, after), gradient = backend.value_aux_and_gradient(total, vector)
-            vector, adam = adam_step(vector, gradient, adam, learning_rate)
-            return vector, adam, after, loss_sum + value, hits + right
-
-        zero = ops.zeros(vector.shape[:-1], "float32")
-        steps = order.shape[-2]
-        vector, adam, other, loss_sum, hits = backend.fori_loop(
-            steps, step, (vector, adam, other, zero, zero)
-        )
-        return vector, adam, other, loss_sum / steps, hits / steps
-
-    return epoch
-
-
-def _each(kind: Kind) -> Callable[[Callable], Callable]:
-    """What makes a function of one network one of all that are trained side by side."""
-    return backend.vmap if kind.side_by_side else lambda function: function
-
-
-def _run(kind: Kind, epoch: Callable) -> Callable:
-    """A whole run as one program: a scan over the epochs' numbers."""
-    each = _each(kind)
-
-    def run(vector, other, key, mask, fixed, numbers):  # noqa: ANN001, ANN202
-        def one(carry: tuple, number: Any) -> tuple[tuple, tuple]:
-            vector, adam, other = carry
-            epoch_key = each(lambda own: backend.fold_in(own, number))(key)
-            *after, loss, accuracy = epoch(vector, adam, other, epoch_key, mask, fixed)
-            return tuple(after), (loss, accuracy)
-
-        (vector, _, other), history = backend.scan(
-            one, (vector, adam_start(vector), other), numbers
-        )
-        return vector, other, *history
-
-    return run
-
-
-def check(
-    model: keras.Model, x: Any, y: np.ndarray, epochs: int, batch_size: int, mask: Mask | None
+def check_training(
+    model: keras.Model,
+    x: Array | Tensor,
+    y: Array,
+    *,
+    epochs: int,
+    batch_size: int,
+    mask: Mask | None,
 ) -> None:
-    """Refuses what cannot be trained on. Raises `InputError`."""
+    """Refuses what a model cannot be trained on.
+
+    Raises:
+        InputError: As `fit`.
+    """
     check_images(x)
     check_labels(y, len(x), int(model.output_shape[-1]))
     for name, value in (("epochs", epochs), ("batch_size", batch_size)):
@@ -207,40 +114,16 @@ def check(
         )
 
 
-def training_program(model: keras.Model, kind: Kind) -> Callable:
-    """The compiled program of a kind of training, for the model's structure: a run, or (TensorFlow) an epoch."""
-
-    def make(model: keras.Model) -> Callable:
-        epoch = _epoch(kind, model)
-        return _run(kind, epoch) if backend.WHOLE_RUNS else epoch
-
-    return program(model, ("train", kind), make, any_length=False)
-
-
-def fixed_arguments(
-    x: Any, y: np.ndarray, learning_rate: float, mask: Mask | None, attack: Attack | None
-) -> tuple[Any, ...]:
-    """What all networks that are trained together share, on the device."""
-    return (
-        to_device(x),
-        to_device(np.asarray(y, np.int32)),
-        None if mask is None else to_device(mask.ranks),
-        to_device(np.asarray(learning_rate, np.float32)),
-        to_device(np.asarray(attack.epsilon if attack else 0, np.float32)),
-        to_device(np.asarray(attack.step_size if attack else 0, np.float32)),
-    )
-
-
-def epochs_of(losses: Any, accuracies: Any) -> list[Epoch]:
+def history_of(losses: Tensor, accuracies: Tensor) -> list[EpochMeans]:
     """A run's history from its means, both `(epochs,)`."""
     pairs = zip(ops.convert_to_numpy(losses), ops.convert_to_numpy(accuracies), strict=True)
-    return [Epoch(float(loss), float(accuracy)) for loss, accuracy in pairs]
+    return [EpochMeans(float(loss), float(accuracy)) for loss, accuracy in pairs]
 
 
 def train(
     model: keras.Model,
-    x: Any,
-    y: np.ndarray,
+    x: Array | Tensor,
+    y: Array,
     *,
     seed: int,
     epochs: int,
@@ -249,90 +132,135 @@ def train(
     attack: Attack | None = None,
     mask: Mask | None = None,
     compute: str = "float32",
-    progress: Callable[[int, Epoch], None] | None = None,
-) -> tuple[State, list[Epoch]]:
-    """Trains from a model's present weights and leaves the model as it is.
+    progress: Callable[[int, EpochMeans], None] | None = None,
+) -> tuple[State, list[EpochMeans]]:
+    """Trains from a model's present weights and leaves the model unchanged.
 
-    Takes the arguments of `fit` and raises its errors; one model can serve many runs at once.
+    One model can serve several runs at the same time.
+
+    Args:
+        model: As for `fit`.
+        x: As for `fit`.
+        y: As for `fit`.
+        seed: As for `fit`.
+        epochs: As for `fit`.
+        batch_size: As for `fit`.
+        learning_rate: As for `fit`.
+        attack: As for `fit`.
+        mask: As for `fit`.
+        compute: As for `fit`.
+        progress: As for `fit`.
 
     Returns:
-        The trained values of the model's variables, and the history.
+        The trained values of the model's variables, and the history, one `EpochMeans` per epoch.
+
+    Raises:
+        InputError: As `fit`.
     """
-    check(model, x, y, epochs, batch_size, mask)
-    kind = Kind(
+    check_training(model, x, y, epochs=epochs, batch_size=batch_size, mask=mask)
+    variant = TrainingVariant(
         min(batch_size, len(x)), attack.static() if attack else None, mask is not None, compute
     )
-    run = training_program(model, kind)
+    run = training_program(model, variant)
     values = state(model)
     vector, other = backend.flatten(values.trainable), values.other
-    own = mask.arguments() if mask else None
-    fixed = fixed_arguments(x, y, learning_rate, mask, attack)
+    mask_tensors = mask.tensors() if mask else None
+    shared = shared_arguments(x, y, learning_rate, mask.ranks if mask else None, attack)
     key = backend.key(seed)
-    history: list[Epoch] = []
+    history: list[EpochMeans] = []
     if backend.WHOLE_RUNS:
-        vector, other, losses, accuracies = run(
-            vector, other, key, own, fixed, np.arange(1, epochs + 1)
-        )
-        history = epochs_of(losses, accuracies)
+        numbers = np.arange(1, epochs + 1)
+        vector, other, losses, accuracies = run(vector, other, key, mask_tensors, shared, numbers)
+        history = history_of(losses, accuracies)
         for number, means in enumerate(history, 1):
             if progress:
                 progress(number, means)
     else:
         adam = adam_start(vector)
         for number in range(1, epochs + 1):
+            epoch_key = backend.fold_in(key, number)
             vector, adam, other, loss, accuracy = run(
-                vector, adam, other, backend.fold_in(key, number), own, fixed
+                vector, adam, other, epoch_key, mask_tensors, shared
             )
-            history.append(Epoch(float(loss), float(accuracy)))
+            history.append(EpochMeans(float(loss), float(accuracy)))
             if progress:
                 progress(number, history[-1])
-    return (
-        State(
-            backend.unflatten(vector, [tuple(v.shape) for v in model.trainable_variables]), other
-        ),
-        history,
-    )
+    shapes = [tuple(v.shape) for v in model.trainable_variables]
+    return State(backend.unflatten(vector, shapes), other), history
 
 
-def fit(model: keras.Model, x: Any, y: np.ndarray, **options: Any) -> Trained:
-    """Trains a freshly built classifier in place with Adam on cross-entropy.
+def fit(
+    model: keras.Model,
+    x: Array | Tensor,
+    y: Array,
+    *,
+    seed: int,
+    epochs: int,
+    batch_size: int = 100,
+    learning_rate: float = 1e-3,
+    attack: Attack | None = None,
+    mask: Mask | None = None,
+    compute: str = "float32",
+    progress: Callable[[int, EpochMeans], None] | None = None,
+) -> FitResult:
+    """Trains a classifier in place, from its present weights, with Adam on the cross-entropy.
+
+    With an attack this is adversarial training,
+
+        min_w  mean  xent(f_w(x_adv), y),
+
+    where the adversarial examples x_adv of every batch are computed against the present weights,
+    inside the compiled program.
 
     Args:
-        model: The classifier at its initial weights: pixels in [0, 1] to logits.
-        x: Training images `(n, ...)`, uint8 or float32 in [0, 1]; an array, or a tensor that
-            several runs share.
-        y: Labels `(n,)`.
-        **options: As keywords: seed: Seed of the order of the batches and of what an attack draws.
-            With the initial weights it fixes the
-                result.
-            epochs: Passes over the data, reshuffled every time (the paper never reshuffles).
-            batch_size: Examples a step, 100 by default. What is left over at an epoch's end waits
-                for the next epoch's order.
-            learning_rate: Adam's, 1e-3 by default.
-            attack: An `Attack`: replace every batch whole by its adversarial examples (adversarial
-                training).
-            mask: A `Mask`: remove pixels from every image by rank (ROAR, KAR).
-            compute: `"float32"`, or `"bfloat16"` for activations and products; weights and sums
-                stay float32.
-            progress: Called with the number of every epoch, from 1, and its means; after a run that
-                is one program.
+        model: The classifier: pixels in [0, 1] to logits `(n, classes)`.
+        x: Training images `(n, ...)`, uint8 or float32 in [0, 1]; an array, or a tensor on the
+            device that several runs share.
+        y: Labels `(n,)`, integers from 0 to classes - 1.
+        seed: Seed of the order of the batches and of what an attack draws. It determines the result
+            together with the initial weights.
+        epochs: Passes over the data, at least 1. The data are shuffled before each (the paper never
+            shuffles again).
+        batch_size: Images per step, at least 1. Images left over after the last full batch of an
+            epoch are not used in that epoch.
+        learning_rate: Adam's.
+        attack: Replace all images of every batch by their adversarial examples.
+        mask: Remove pixels from every image by rank (ROAR, KAR).
+        compute: `"float32"`, or `"bfloat16"` for activations and products; weights and sums stay
+            float32.
+        progress: Called with the number of each epoch, from 1, and its means: after the epoch with
+            TensorFlow, after the run with JAX.
 
     Returns:
-        The same model, trained, and the history.
+        The same model, trained, and the history, one `EpochMeans` per epoch.
 
     Raises:
-        InputError: Images outside [0, 1], labels that do not fit, ranks of another shape, a number
-            out of range.
+        InputError: There are images outside [0, 1], labels that are not integers in the range of
+            the classes, ranks of another shape than the images, or a number out of its range.
 
     Reference: arXiv 1706.06083 for adversarial training; arXiv 1806.10758 for masked training.
     """
-    values, history = train(model, x, y, **options)
+    values, history = train(
+        model,
+        x,
+        y,
+        seed=seed,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        attack=attack,
+        mask=mask,
+        compute=compute,
+        progress=progress,
+    )
     assign(model, values)
-    return Trained(model, history)
+    return FitResult(model, history)
 
 
 def _masked_logits(model: keras.Model) -> Callable:
-    def run(trainable, other, x, ranks, mask):  # noqa: ANN001, ANN202
+    def run(
+        trainable: list[Tensor], other: list[Tensor], x: Tensor, ranks: Tensor, mask: MaskTensors
+    ) -> Tensor:
         return logits_of(model, State(trainable, other))(masked(pixels(x), ranks, *mask))
 
     return run
@@ -340,29 +268,32 @@ def _masked_logits(model: keras.Model) -> Callable:
 
 def predicted_classes(
     model: keras.Model,
-    x: np.ndarray,
+    x: Array,
     *,
     mask: Mask | None = None,
     values: State | None = None,
     batch_size: int = 1000,
-) -> np.ndarray:
-    """The predicted class of every image, with pixels removed where a mask is given.
+) -> Array:
+    """The predicted class of every image, with pixels removed where there is a mask.
 
     Args:
         model: The classifier.
         x: `(n, ...)`, uint8 or float32 in [0, 1].
-        mask: Which pixels to remove, its ranks of these images.
-        values: Variables to use in place of the model's own, from `train`.
+        mask: Which pixels to remove; its ranks are of these images.
+        values: Variables to use in place of the model's, from `train`.
         batch_size: Images at a time.
 
     Returns:
         `(n,)` int64.
+
+    Raises:
+        InputError: As `Mask.tensors`.
     """
     values = values or state(model)
     if mask is None:
         return predict(model, x, values=values, batch_size=batch_size).argmax(-1)
     run = program(model, ("masked logits",), _masked_logits)
-    arguments = mask.arguments()
+    tensors = mask.tensors()
     before = (values.trainable, values.other)
-    found = in_batches(run, before, [x, mask.ranks], lambda _: (arguments,), batch_size=batch_size)
-    return np.concatenate([out for _, out in found]).argmax(-1)
+    logits = in_batches(run, before, [x, mask.ranks], lambda _: (tensors,), batch_size=batch_size)
+    return np.concatenate([part for _, part in logits]).argmax(-1)

@@ -1,69 +1,111 @@
 """Whether networks trained in another type of computation than float32 are as accurate."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
 from robust_interpretability.metrics.statistics import mean, proportion
 from robust_interpretability.models.errors import InputError
 
-Hits = Callable[[dict[str, Any] | None, str, int], int]
-"""`(attack, type of computation, number of the seed) -> test images right` after training so."""
+
+class Adversary(Protocol):
+    """An attack that networks are trained against."""
+
+    @property
+    def norm(self) -> str:
+        """The attack's norm."""
+
+    @property
+    def epsilon(self) -> float:
+        """Its radius."""
+
+
+A = TypeVar("A", bound=Adversary)
+
+
+@dataclass(frozen=True)
+class Comparison(Generic[A]):
+    """One network, trained in float32 and in another type from the same seeds.
+
+    Attributes:
+        attack: The adversary; None for standard training.
+        hits: By type of computation: correctly classified test images, for each seed.
+        agrees: Whether the accuracies agree (`agrees`).
+    """
+
+    attack: A | None
+    hits: dict[str, list[int]]
+    agrees: bool
 
 
 def compare(
-    train: Hits, attacks: list[dict[str, Any] | None], compute: str, seeds: int, examples: int
-) -> list[dict]:
+    train: Callable[[A | None, str, int], int],
+    attacks: Sequence[A | None],
+    compute: str,
+    seeds: int,
+    examples: int,
+) -> list[Comparison[A]]:
     """Trains the same networks in float32 and in another type, from the same seeds.
 
     Args:
-        train: Trains one and counts.
+        train: From `(attack, type of computation, number of the seed)` to the number of test images
+            that a network trained so classifies correctly.
         attacks: The adversary of each network; None for standard training.
         compute: The other type.
-        seeds: How many of each.
-        examples: Test images.
+        seeds: Number of trainings in each type.
+        examples: Number of test images.
 
     Returns:
-        For each network its `attack`, its `hits` in both types, and whether it `agrees`.
+        One comparison per network.
     """
-    rows = []
+    comparisons = []
     for attack in attacks:
-        expected, found = (
-            [train(attack, kind, number) for number in range(seeds)]
-            for kind in ("float32", compute)
+        expected, measured = (
+            [train(attack, computation, number) for number in range(seeds)]
+            for computation in ("float32", compute)
         )
-        hits = {"float32": expected, compute: found}
-        rows.append({"attack": attack, "hits": hits, "agrees": agrees(expected, found, examples)})
-    return rows
+        hits = {"float32": expected, compute: measured}
+        comparisons.append(Comparison(attack, hits, agrees(expected, measured, examples)))
+    return comparisons
 
 
-def agrees(expected: list[int], found: list[int], examples: int) -> bool:
-    """Whether the mean of the accuracies found lies in the interval of the mean of those expected.
+def agrees(expected: list[int], measured: list[int], examples: int) -> bool:
+    """Whether the mean of the measured accuracies lies in the interval of the expected mean.
 
-    Student's interval over seeds, widened where seeds happen to be closer together than test images
-    allow (Wilson's).
+    Student's interval over seeds, widened where the seeds happen to be closer together than the
+    number of test images allows (Wilson's).
+
+    Args:
+        expected: Correctly classified test images, for each seed.
+        measured: Likewise.
+        examples: Number of test images.
     """
     over_seeds = mean(np.asarray(expected) / examples)
     over_images = proportion(sum(expected), examples * len(expected))
-    own = float(np.mean(found)) / examples
-    return min(over_seeds.low, over_images.low) <= own <= max(over_seeds.high, over_images.high)
+    accuracy = float(np.mean(measured)) / examples
+    low, high = min(over_seeds.low, over_images.low), max(over_seeds.high, over_images.high)
+    return low <= accuracy <= high
 
 
-def require(rows: list[dict], compute: str) -> None:
+def require(comparisons: Iterable[Comparison[A]], compute: str) -> None:
     """Refuses another type of computation where accuracies do not agree.
 
     Raises:
-        InputError: Those of a network do not.
+        InputError: The accuracies of a network do not agree.
     """
-    for row in rows:
-        if not row["agrees"]:
-            attack = row["attack"]
-            what = "standard" if attack is None else f"{attack['norm']} {attack['epsilon']:g}"
-            hits = "; ".join(
-                f"{kind}: {', '.join(map(str, found))}" for kind, found in row["hits"].items()
-            )
-            raise InputError(
-                f"Networks trained in {compute} have other accuracies than in float32 ({what}; test"
-                f" images right, by seed: {hits}). Leave training.compute at float32."
-            )
+    for comparison in comparisons:
+        if comparison.agrees:
+            continue
+        attack = comparison.attack
+        network = "standard" if attack is None else f"{attack.norm} {attack.epsilon:g}"
+        hits = "; ".join(
+            f"{computation}: {', '.join(map(str, counts))}"
+            for computation, counts in comparison.hits.items()
+        )
+        raise InputError(
+            f"Networks trained in {compute} differ in accuracy from those trained in float32"
+            f" ({network}; correctly classified test images, by seed: {hits}). Leave"
+            " training.compute at float32."
+        )

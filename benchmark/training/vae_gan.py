@@ -1,41 +1,42 @@
-"""Training of the VAE-GANs that stand for the image manifold.
+"""Training of the VAE-GANs that model the image manifold.
 
 With R = sum |x - x~| per image on the scale [-1, 1], x~ the reconstruction, x_p the decoding of a
-draw from the prior:
+sample from the prior, and D the discriminator's probability that an image is real:
 
     encoder:        mean(R + KL)
     decoder:        mean(lambda R - log D(x~) - log D(x_p))
     discriminator: -mean(log D(x) + log(1 - D(x~)) + log(1 - D(x_p)))
 
-Each is minimised over its own network's weights. As in `training`, an epoch is one compiled
-program.
+Each network minimises its loss over its weights. As in `program`, an epoch is one compiled program.
 
 Reference: arXiv 1903.11626, appendix; Larsen et al., arXiv 1512.09300.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from keras import ops
 
-from robust_interpretability.benchmark.training.adam import Adam, adam_start, adam_step, batch_order
+from robust_interpretability.benchmark.training.batches import batch_order
 from robust_interpretability.models import backend
+from robust_interpretability.models.adam import Adam, adam_start, adam_step
 from robust_interpretability.models.batching import to_device
 from robust_interpretability.models.checks import check_images
 from robust_interpretability.models.functional import State, assign, pixels, state
+from robust_interpretability.models.types import Array, Tensor
 from robust_interpretability.models.vae_gan import VaeGan
 
 
-class Part(NamedTuple):
+class NetworkState(NamedTuple):
     """What training carries for one network: flat weights, Adam's state, other variables."""
 
-    weights: Any
+    weights: Tensor
     adam: Adam
-    other: Any
+    other: list[Tensor]
 
 
-class VaeGanEpoch(NamedTuple):
+class VaeGanEpochMeans(NamedTuple):
     """Means over the batches of one epoch.
 
     Attributes:
@@ -60,27 +61,40 @@ def _epoch(  # noqa: PLR0915  the step reads best in one piece
     shapes = [[tuple(v.shape) for v in model.trainable_variables] for model in models]
     latent = vae_gan.latent
 
-    def call(which: int, weights: Any, other: Any, x: Any) -> tuple[Any, Any]:
+    def call(
+        which: int, weights: Tensor, other: list[Tensor], x: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
         outputs, after = models[which].stateless_call(
             backend.unflatten(weights, shapes[which]), other, x, training=True
         )[:2]
         return outputs, after
 
-    def encode(weights: Any, other: Any, x: Any) -> tuple[Any, Any, Any]:
+    def encode(
+        weights: Tensor, other: list[Tensor], x: Tensor
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
         posterior, after = call(0, weights, other, x)
         return posterior[:, :latent], posterior[:, latent:], after
 
-    def draw(mean: Any, log_variance: Any, key: Any) -> Any:
+    def draw(mean: Tensor, log_variance: Tensor, key: Tensor) -> Tensor:
         return mean + ops.exp(log_variance / 2) * backend.normal(key, (batch_size, latent))
 
-    def epoch(encoder, decoder, discriminator, key, x, learning_rate):  # noqa: ANN001, ANN202
+    def epoch(
+        encoder: NetworkState,
+        decoder: NetworkState,
+        discriminator: NetworkState,
+        key: Tensor,
+        x: Tensor,
+        learning_rate: Tensor,
+    ) -> tuple[NetworkState, NetworkState, NetworkState, tuple[Tensor, ...]]:
         order = batch_order(backend.fold_in(key, 0), x.shape[0], batch_size)
 
-        def update(part: Part, gradient: Any, after: Any) -> Part:
-            weights, adam = adam_step(part.weights, gradient, part.adam, learning_rate, *betas)
-            return Part(weights, adam, after)
+        def update(network: NetworkState, gradient: Tensor, after: list[Tensor]) -> NetworkState:
+            weights, adam = adam_step(
+                network.weights, gradient, network.adam, learning_rate, *betas
+            )
+            return NetworkState(weights, adam, after)
 
-        def step(i: Any, carry: tuple) -> tuple:
+        def step(i: Tensor, carry: tuple) -> tuple:
             encoder, decoder, discriminator, sums = carry
             images = pixels(ops.take(x, order[i], axis=0))
             step_key = backend.fold_in(key, i + 1)
@@ -97,13 +111,15 @@ def _epoch(  # noqa: PLR0915  the step reads best in one piece
                 ]
 
                 def discriminator_loss(
-                    weights: Any, fakes: list = fakes, other: Any = discriminator.other
+                    weights: Tensor,
+                    fakes: list[Tensor] = fakes,
+                    other: list[Tensor] = discriminator.other,
                 ) -> tuple:
                     real, other = call(2, weights, other, images)
                     value = ops.mean(ops.softplus(-real))
                     for fake in fakes:
-                        judged, other = call(2, weights, other, fake)
-                        value = value + ops.mean(ops.softplus(judged))
+                        logit, other = call(2, weights, other, fake)
+                        value = value + ops.mean(ops.softplus(logit))
                     return value, other
 
                 loss_d, after, gradient = backend.value_aux_and_gradient(
@@ -114,12 +130,12 @@ def _epoch(  # noqa: PLR0915  the step reads best in one piece
             code_key, prior_key = backend.fold_in(step_key, 0), backend.fold_in(step_key, 1)
             prior = backend.normal(prior_key, (batch_size, latent))
 
-            def reconstruct(weights: Any, z: Any) -> tuple[Any, Any, Any]:
+            def reconstruct(weights: Tensor, z: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
                 image, after = call(1, weights, decoder.other, z)
                 axes = tuple(range(1, len(images.shape)))
                 return image, 2.0 * ops.mean(ops.sum(ops.abs(images - image), axis=axes)), after
 
-            def encoder_loss(weights: Any) -> tuple:
+            def encoder_loss(weights: Tensor) -> tuple:
                 mean, log_variance, after = encode(weights, encoder.other, images)
                 kl = 0.5 * ops.sum(
                     ops.square(mean) + ops.exp(log_variance) - 1.0 - log_variance, axis=-1
@@ -134,19 +150,16 @@ def _epoch(  # noqa: PLR0915  the step reads best in one piece
             )
             z = backend.stop_gradient(z)
 
-            def decoder_loss(weights: Any) -> tuple:
-                image, r, after = reconstruct(
-                    weights, z
-                )  # batch norm follows the reconstructions, as they are used
+            def decoder_loss(weights: Tensor) -> tuple:
+                # batch normalisation follows the reconstructions, as the decoder is used for them
+                image, r, after = reconstruct(weights, z)
                 sample, _ = call(1, weights, decoder.other, prior)
-                judged = [
+                logits = [
                     call(2, discriminator.weights, discriminator.other, v)[0]
                     for v in (image, sample)
                 ]
-                return (
-                    reconstruction_weight * r + sum(ops.mean(ops.softplus(-j)) for j in judged),
-                    after,
-                )
+                adversarial = sum(ops.mean(ops.softplus(-logit)) for logit in logits)
+                return reconstruction_weight * r + adversarial, after
 
             _, after_d, gradient_d = backend.value_aux_and_gradient(decoder_loss, decoder.weights)
             sums = (sums[0] + r, sums[1] + kl, sums[2] + loss_d)
@@ -169,7 +182,7 @@ def _epoch(  # noqa: PLR0915  the step reads best in one piece
 
 def fit_vae_gan(
     vae_gan: VaeGan,
-    x: Any,
+    x: Array | Tensor,
     *,
     seed: int,
     epochs: int,
@@ -179,16 +192,16 @@ def fit_vae_gan(
     beta_2: float = 0.9,
     reconstruction_weight: float = 5e-3,
     discriminator_steps: int = 1,
-    progress: Callable[[int, VaeGanEpoch], None] | None = None,
-) -> list[VaeGanEpoch]:
+    progress: Callable[[int, VaeGanEpochMeans], None] | None = None,
+) -> list[VaeGanEpochMeans]:
     """Trains a freshly built VAE-GAN in place.
 
     Args:
         vae_gan: The three networks at their initial weights.
         x: Training images `(n, h, w, c)`, uint8 or float32 in [0, 1].
-        seed: Seed of the order of the batches and of all draws.
+        seed: Seed of the order of the batches and of all random numbers.
         epochs: Passes over the data.
-        batch_size: Images a step.
+        batch_size: Images per step.
         learning_rate: Adam's, for all three networks.
         beta_1: Adam's.
         beta_2: Adam's.
@@ -197,10 +210,10 @@ def fit_vae_gan(
         progress: Called after every epoch with its number, from 1, and its means.
 
     Returns:
-        One `VaeGanEpoch` an epoch.
+        One `VaeGanEpochMeans` per epoch.
 
     Raises:
-        InputError: Images outside [0, 1].
+        InputError: There are images outside [0, 1].
     """
     check_images(x)
     batch_size = min(batch_size, len(x))
@@ -208,20 +221,20 @@ def fit_vae_gan(
     run = backend.jit(
         _epoch(vae_gan, batch_size, reconstruction_weight, discriminator_steps, (beta_1, beta_2))
     )
-    parts = []
+    networks = []
     for model in models:
         values = state(model)
         vector = backend.flatten(values.trainable)
-        parts.append(Part(vector, adam_start(vector), values.other))
+        networks.append(NetworkState(vector, adam_start(vector), values.other))
     images, rate = to_device(x), to_device(np.asarray(learning_rate, np.float32))
     key = backend.key(seed)
     history = []
     for number in range(1, epochs + 1):
-        *parts, sums = run(*parts, backend.fold_in(key, number), images, rate)
-        history.append(VaeGanEpoch(*(float(s) for s in sums)))
+        *networks, sums = run(*networks, backend.fold_in(key, number), images, rate)
+        history.append(VaeGanEpochMeans(*(float(s) for s in sums)))
         if progress:
             progress(number, history[-1])
-    for model, part in zip(models, parts, strict=True):
+    for model, network in zip(models, networks, strict=True):
         shapes = [tuple(v.shape) for v in model.trainable_variables]
-        assign(model, State(backend.unflatten(part.weights, shapes), part.other))
+        assign(model, State(backend.unflatten(network.weights, shapes), network.other))
     return history

@@ -5,17 +5,31 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
 
 from robust_interpretability import models
-from robust_interpretability.benchmark.data.datasets import Dataset
-from robust_interpretability.benchmark.units.plan import BASELINE, Plan
+from robust_interpretability.benchmark.config.sections import Model
+from robust_interpretability.benchmark.data.dataset import Dataset
+from robust_interpretability.benchmark.units.kind import Kind
+from robust_interpretability.benchmark.units.plan import Plan
+from robust_interpretability.benchmark.units.retrain import BASELINE
 from robust_interpretability.benchmark.units.store import Store
 from robust_interpretability.metrics import attributions, ranking
 from robust_interpretability.models.batching import to_device
+from robust_interpretability.models.types import Array, Tensor
+from robust_interpretability.models.vae_gan import VaeGan
+
+MODELS = 8
+"""Models that are held at a time."""
+RANKS = 3
+"""Networks whose ranks are held at a time."""
+
+S = TypeVar("S")
+V = TypeVar("V")
+T = TypeVar("T")
 
 
 def derived_seed(*parts: Hashable) -> int:
@@ -24,7 +38,7 @@ def derived_seed(*parts: Hashable) -> int:
 
 
 class _Shared:
-    """The few values used last, each made once even when several threads ask for it."""
+    """The values used last, each made once even when several threads ask for it."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -32,7 +46,7 @@ class _Shared:
         self.making: dict[Hashable, threading.Lock] = {}
         self.lock = threading.Lock()
 
-    def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
         with self.lock:
             turn = self.making.setdefault(key, threading.Lock())
         with turn:
@@ -60,74 +74,90 @@ class Context:
     def __init__(self, plan: Plan, store: Store, data: Dataset) -> None:
         self.store, self.data = store, data
         self._by_key = {unit.key: unit for unit in plan.units}
-        self._models = _Shared(8)
-        self._ranks = _Shared(3)
+        self._models = _Shared(MODELS)
+        self._ranks = _Shared(RANKS)
 
     @functools.cached_property
-    def x_train(self) -> Any:
+    def x_train(self) -> Tensor:
         """The training images on the device: one copy for all units."""
         return to_device(self.data.x_train)
 
     @functools.cached_property
-    def white(self) -> Any:
-        """White images on the device, as many as for training: masked, they are the masks alone."""
+    def white(self) -> Tensor:
+        """White images on the device, as many as for training: masked, they are the masks."""
         return to_device(np.full_like(self.data.x_train, 255))
 
-    def build(self, spec: dict[str, Any], seed: int) -> keras.Model:
-        """A classifier at its initial weights, from a `model` specification."""
+    @functools.cached_property
+    def fill(self) -> Array:
+        """What a removed pixel becomes: the mean of its channel, `(c,)` float32."""
+        return self.data.channel_means()
+
+    def build(self, model: Model, seed: int) -> keras.Model:
+        """A classifier at its initial weights."""
         info = self.data.info
         with models.KERAS_LOCK:
-            return models.get(spec["name"])(
-                info.shape, info.num_classes, seed=seed, width=spec["width"]
-            )
+            builder = models.get(model.name)
+            return builder(info.shape, info.num_classes, seed=seed, width=model.width)
 
-    def initial(self, spec: dict[str, Any], seed: int) -> keras.Model:
+    def initial(self, model: Model, seed: int) -> keras.Model:
         """As `build`, one model for all who ask: to be read, not changed."""
-        return self._models.get(("initial", *spec.values(), seed), lambda: self.build(spec, seed))
+        return self._models.get(("initial", model, seed), lambda: self.build(model, seed))
 
-    def values(self, key: str) -> dict[str, Any]:
-        """The stored values of a unit."""
-        return self.store.values(self._by_key[key])
+    def build_vae_gan(self, name: str, seed: int, latent: int, width: float) -> VaeGan:
+        """A manifold model at its initial weights."""
+        with models.KERAS_LOCK:
+            return models.get(name)(self.data.info.shape, seed=seed, latent=latent, width=width)
+
+    def values(self, kind: Kind[S, V], key: str) -> V:
+        """The stored values of a unit of this kind."""
+        unit = self._by_key[key]
+        assert unit.kind is kind
+        return self.store.values(unit)
 
     def model(self, key: str, name: str = "model") -> keras.Model:
         """The stored model of a unit."""
 
         def load() -> keras.Model:
             with models.KERAS_LOCK:
-                return keras.saving.load_model(
-                    self.store.model_path(self._by_key[key], name), compile=False
-                )
+                path = self.store.model_path(self._by_key[key], name)
+                return keras.saving.load_model(path, compile=False)
 
         return self._models.get((key, name), load)
 
-    def ranks(self, source: str | None, attribution: str, repeat: int) -> tuple[Any, np.ndarray]:
-        """Ranks of the training (on the device) and the test images by an attribution of a base model, or at random."""
+    def ranks(self, source: str | None, attribution: str, repeat: int) -> tuple[Tensor, Array]:
+        """Ranks of the pixels of training images, on the device, and of test images.
 
-        def make() -> tuple[Any, np.ndarray]:
-            train = self._rank("train", self.data.x_train, source, attribution, repeat)
-            test = self._rank("test", self.data.x_test, source, attribution, repeat)
-            # piece by piece to the device: there is never a whole copy on the host beside the one
-            # there
-            return keras.ops.concatenate([to_device(piece) for piece in train]), np.concatenate(
-                list(test)
+        Args:
+            source: Key of the base model whose attribution ranks them; None for a random order.
+            attribution: The attribution's name.
+            repeat: Number of the repeat, which a random order depends on.
+
+        Returns:
+            Twice `(n, h, w)` uint16.
+        """
+
+        def make() -> tuple[Tensor, Array]:
+            train, test = (
+                self._rank(split, x, source, attribution, repeat)
+                for split, x in (("train", self.data.x_train), ("test", self.data.x_test))
             )
+            # piece by piece to the device: the host never holds a second copy of all ranks
+            on_device = keras.ops.concatenate([to_device(piece) for piece in train])
+            return on_device, np.concatenate(list(test))
 
         return self._ranks.get((source, attribution) if source else (BASELINE, repeat), make)
 
     def _rank(
-        self, split: str, x: np.ndarray, source: str | None, attribution: str, repeat: int
-    ) -> Iterator[np.ndarray]:
+        self, split: str, x: Array, source: str | None, attribution: str, repeat: int
+    ) -> Iterator[Array]:
         n, h, w = x.shape[:3]
         shape = (n, h, w)
         if source is None:
             seed = derived_seed("random ranks", split, repeat)
-            return ranking.pieces(lambda part: ranking.indifferent(part, shape), shape, seed=seed)
+            return ranking.pieces(
+                lambda part: ranking.indifferent(part, shape), shape, seed=seed
+            )
         model, seed = self.model(source), derived_seed("ties", split)
         return ranking.pieces(
             lambda part: attributions.run(attribution, model, x[part]), shape, seed=seed
         )
-
-    @functools.cached_property
-    def fill(self) -> np.ndarray:
-        """What a removed pixel becomes."""
-        return self.data.channel_means()

@@ -11,40 +11,48 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Generic, TypeVar
 
 import numpy as np
 
-from robust_interpretability.benchmark.units.plan import Unit
+from robust_interpretability.benchmark.units.unit import Result, Unit, to_json
 from robust_interpretability.models import KERAS_LOCK
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.files import WRITING, write, writing
+from robust_interpretability.models.types import Array, Json
+from robust_interpretability.models.validation import revive
 
 FORMAT = 1
 
+S = TypeVar("S")
+V = TypeVar("V")
 
-class Result(NamedTuple):
-    """What a unit gives.
+
+@dataclass(frozen=True)
+class Stored(Generic[V]):
+    """All that is stored of a unit.
 
     Attributes:
-        values: JSON values; what goes into the tables.
-        arrays: Arrays by name.
-        models: Keras models by name, saved as `.keras`.
+        values: The result's values.
+        files: SHA-256 of each file of arrays or models, by its path in the run's folder.
+        environment: Where the result was computed.
+        seconds: How long it took.
     """
 
-    values: dict[str, Any]
-    arrays: Mapping[str, np.ndarray] = MappingProxyType({})
-    models: Mapping[str, Any] = MappingProxyType({})
+    values: V
+    files: dict[str, str]
+    environment: Json
+    seconds: float
 
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _body_digest(body: dict[str, Any]) -> str:
+def _body_digest(body: Json) -> str:
     return _digest(json.dumps(body, sort_keys=True).encode())
 
 
@@ -62,11 +70,11 @@ class Store:
 
     def _path(self, unit: Unit, suffix: str) -> Path:
         slug = re.sub(r"[^A-Za-z0-9.]+", "-", unit.label)
-        folder = "models" if suffix.endswith(".keras") else f"units/{unit.kind}"
+        folder = "models" if suffix.endswith(".keras") else f"units/{unit.kind.name}"
         return self.root / folder / f"{slug}-{unit.key}{suffix}"
 
     def put(
-        self, unit: Unit, result: Result, *, environment: dict[str, Any], seconds: float
+        self, unit: Unit, result: Result, *, environment: Json, seconds: float
     ) -> None:
         """Stores a unit's result.
 
@@ -98,9 +106,9 @@ class Store:
             write(path, content)
         body = {
             "format": FORMAT,
-            "kind": unit.kind,
-            "spec": unit.spec,
-            "values": result.values,
+            "kind": unit.kind.name,
+            "spec": unit.spec_json,
+            "values": to_json(result.values),
             "files": {
                 str(path.relative_to(self.root)): _digest(content)
                 for path, content in contents.items()
@@ -113,7 +121,7 @@ class Store:
             json.dumps(body | {"sha256": _body_digest(body)}, sort_keys=True, indent=1),
         )
 
-    def _body(self, unit: Unit) -> dict[str, Any] | None:
+    def _body(self, unit: Unit) -> Json | None:
         path = self._path(unit, ".json")
         try:
             raw = path.read_bytes()
@@ -145,8 +153,8 @@ class Store:
                 return False
         return True
 
-    def body(self, unit: Unit) -> dict[str, Any]:
-        """All that is stored of a unit: values, file checksums, environment and seconds.
+    def stored(self, unit: Unit[S, V]) -> Stored[V]:
+        """All that is stored of a unit.
 
         Raises:
             InputError: It is not there, or damaged.
@@ -154,16 +162,17 @@ class Store:
         body = self._body(unit)
         if body is None:
             raise InputError(
-                f"No whole result of '{unit.kind} {unit.label}' in {self.root}. Run the benchmark"
-                " there."
+                f"There is no complete result of '{unit.kind.name} {unit.label}' in {self.root}."
+                " Run the benchmark there."
             )
-        return body
+        values = revive(unit.kind.values, body["values"])
+        return Stored(values, body["files"], body["environment"], body["seconds"])
 
-    def values(self, unit: Unit) -> dict[str, Any]:
+    def values(self, unit: Unit[S, V]) -> V:
         """A unit's values. Raises `InputError` where they are missing or damaged."""
-        return self.body(unit)["values"]
+        return self.stored(unit).values
 
-    def arrays(self, unit: Unit) -> dict[str, np.ndarray]:
+    def arrays(self, unit: Unit) -> dict[str, Array]:
         """A unit's arrays by name."""
         with np.load(self._path(unit, ".npz"), allow_pickle=False) as file:
             return {name: file[name] for name in file.files}

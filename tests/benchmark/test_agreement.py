@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from robust_interpretability import models
-from robust_interpretability.benchmark.config import configuration
 from robust_interpretability.benchmark.data import datasets
 from robust_interpretability.benchmark.training import precision_check
-from robust_interpretability.benchmark.training.classifier import train
-from robust_interpretability.benchmark.units import kinds, plan
+from robust_interpretability.benchmark.training import classifier
+from robust_interpretability.benchmark.units import agreement, configuration, plan, retrain, train
 from robust_interpretability.benchmark.units.context import Context
-from robust_interpretability.benchmark.units.store import Result, Store
+from robust_interpretability.benchmark.units.store import Store
+from robust_interpretability.benchmark.units.unit import Result
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.precision import in_precision
 from tests.commands import TINY
@@ -28,17 +28,17 @@ def work(*assignments: str) -> plan.Plan:
 def test_float32_is_as_it_always_was():
     assert "compute" not in configuration.resolve(None, TINY, []).training.model_dump()
     assert [u.key for u in work().units] == [u.key for u in work("training.compute=float32").units]
-    assert not list(work().of("agreement"))
+    assert not list(work().of(agreement.KIND))
 
 
 def test_every_training_rests_on_the_agreement():
     found = work(COMPUTE)
-    (agreed,) = found.of("agreement")
-    trained = [*found.of("train"), *found.of("retrain")]
-    assert all(agreed.key in u.needs and u.spec["agreement"] == agreed.key for u in trained)
-    assert all(u.spec["training"]["compute"] == "bfloat16" for u in trained)
-    assert not {u.key for u in found.units} & {u.key for u in work().of("train")}
-    assert [a and a["epsilon"] for a in agreed.spec["attacks"]] == [
+    (agreed,) = found.of(agreement.KIND)
+    trained = [*found.of(train.KIND), *found.of(retrain.KIND)]
+    assert all(agreed.key in u.needs and u.spec.agreement == agreed.key for u in trained)
+    assert all(u.spec.training.compute == "bfloat16" for u in trained)
+    assert not {u.key for u in found.units} & {u.key for u in work().of(train.KIND)}
+    assert [a and a.epsilon for a in agreed.spec.attacks] == [
         None,
         0.6,
     ]  # the strongest of the first grid
@@ -72,22 +72,24 @@ def test_what_is_compared():
     assert calls == [
         (None, kind, number) for kind in ("float32", "bfloat16") for number in range(3)
     ]
-    assert row["hits"] == {"float32": [90, 91, 92], "bfloat16": [10, 10, 10]}
+    assert row.hits == {"float32": [90, 91, 92], "bfloat16": [10, 10, 10]}
     with pytest.raises(
         InputError,
-        match=r"trained in bfloat16 have other accuracies .*float32: 90, 91, 92; bfloat16: 10",
+        match=r"trained in bfloat16 differ in accuracy .*float32: 90, 91, 92; bfloat16: 10",
     ):
         precision_check.require([row], "bfloat16")
 
 
 def test_a_training_is_refused_without_agreement(tmp_path, digits):
     found, store = work(COMPUTE), Store(tmp_path)
-    (agreed,) = found.of("agreement")
-    rows = [{"attack": None, "hits": {"float32": [9], "bfloat16": [1]}, "agrees": False}]
-    store.put(agreed, Result({"networks": rows, "examples": 10}), environment={}, seconds=0)
-    for kind in ("train", "retrain"):
+    (agreed,) = found.of(agreement.KIND)
+    row = precision_check.Comparison(None, {"float32": [9], "bfloat16": [1]}, agrees=False)
+    values = agreement.Values((row,), 10)
+    store.put(agreed, Result(values), environment={}, seconds=0)
+    for kind in (train.KIND, retrain.KIND):
+        unit = next(found.of(kind))
         with pytest.raises(InputError, match=r"Leave training\.compute at float32"):
-            kinds.perform([next(found.of(kind))], Context(found, store, digits))
+            kind.work(unit.spec, Context(found, store, digits))
 
 
 def test_digits_agree(digits):
@@ -96,11 +98,10 @@ def test_digits_agree(digits):
         configuration.resolve("quick", None, [COMPUTE, "training.epochs=15", "grid=[]"]),
         digits.info,
     )
-    (agreed,) = found.of("agreement")
-    (result,) = kinds.perform([agreed], Context(found, None, digits))
-    (row,) = result.values["networks"]
-    assert row["agrees"]
-    assert min(row["hits"]["bfloat16"]) > 0.85 * len(digits.y_test)
+    (agreed,) = found.of(agreement.KIND)
+    (row,) = agreed.kind.work(agreed.spec, Context(found, None, digits)).values.networks
+    assert row.agrees
+    assert min(row.hits["bfloat16"]) > 0.85 * len(digits.y_test)
 
 
 def test_it_computes_in_bfloat16_and_keeps_weights_in_float32(digits):
@@ -117,7 +118,7 @@ def test_it_computes_in_bfloat16_and_keeps_weights_in_float32(digits):
     assert in_precision(model, "float32") is model
     options = {"seed": 0, "epochs": 2}
     both = [
-        train(model, digits.x_train, digits.y_train, compute=c, **options)
+        classifier.train(model, digits.x_train, digits.y_train, compute=c, **options)
         for c in ("float32", "bfloat16")
     ]
     (one, history), (other, other_history) = both

@@ -1,4 +1,4 @@
-"""The paper's claims judged on made-up results, in which some hold, some do not, some cannot be told."""
+"""The paper's claims on made-up results: some hold, some do not, some cannot be decided."""
 
 from pathlib import Path
 
@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from robust_interpretability.benchmark.config import configuration
-from robust_interpretability.benchmark.paper import claims, runs
-from robust_interpretability.benchmark.paper.claims import NO, NONE, NOT_RUN, UNCLEAR, YES
+from robust_interpretability.benchmark.paper import claim, claims, runs
+from robust_interpretability.benchmark.paper.claim import NO, NONE, NOT_RUN, UNCLEAR, YES
+from robust_interpretability.benchmark.paper.reference import REFERENCE
+from robust_interpretability.benchmark.units import configuration
 from robust_interpretability.benchmark.units.plan import networks
 from robust_interpretability.models.errors import InputError
 
@@ -38,7 +39,7 @@ def correlation(
 def distances(
     means: dict[tuple[str, float], float], *, spread: float = 0.2, kept: int = 200, n: int = 200
 ):
-    """Manifold rows of L2-xent networks with the given mean distances; clean distances run from 0 to 10."""
+    """Manifold rows of L2-xent networks with these mean distances; clean ones: 0 to 10."""
     frames = []
     for (norm, epsilon), mean in means.items():
         frames.append(
@@ -71,7 +72,7 @@ def row(found: pd.DataFrame, group: str, **about: str) -> pd.Series:
 
 
 @pytest.mark.parametrize(
-    ("sign", "low", "high", "verdict"),
+    ("sign", "low", "high", "outcome"),
     [
         (0.9, 0.1, 0.9, YES),
         (-0.9, 0.1, 0.9, NO),
@@ -82,12 +83,12 @@ def row(found: pd.DataFrame, group: str, **about: str) -> pd.Series:
         (0.2, 0.0, 0.5, UNCLEAR),
     ],
 )
-def test_direction(sign, low, high, verdict):
-    assert claims.direction(sign, low, high) == verdict
+def test_direction(sign, low, high, outcome):
+    assert claim.direction(sign, low, high) == outcome
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "verdict"),
+    ("low", "high", "outcome"),
     [
         (0.8, 0.97, YES),
         (0.2, 0.99, UNCLEAR),
@@ -97,13 +98,13 @@ def test_direction(sign, low, high, verdict):
         (0.9, 1.0, YES),
     ],
 )
-def test_size(low, high, verdict):
-    assert claims.size(0.9, low, high, wide=0.5) == verdict
+def test_size(low, high, outcome):
+    assert claim.size(0.9, low, high, wide=0.5) == outcome
 
 
-def test_without_runs_nothing_is_judged():
-    """The paper's claims, counted: 64 correlations, 24 panels, 25 peaks, 5 about the tilt, 3 accuracies, 6 scores."""
-    found = claims.judged([])
+def test_without_runs_nothing_is_compared():
+    """The paper's claims, counted."""
+    found = claims.compare([])
     assert found.groupby("group").size().to_dict() == {
         "correlations": 64,
         "manifold order": 24,
@@ -122,8 +123,8 @@ def test_without_runs_nothing_is_judged():
 
 
 def test_every_reference_correlation_becomes_one_claim():
-    found = claims.judged([]).query("group == 'correlations'")
-    tree = claims.REFERENCE["correlations"]
+    found = claims.compare([]).query("group == 'correlations'")
+    tree = REFERENCE["correlations"]
     numbers = [
         f"{v:+.3f}"
         for m in tree.values()
@@ -137,7 +138,7 @@ def test_every_reference_correlation_becomes_one_claim():
 
 
 def test_correlations_hold_fail_and_cannot_be_told():
-    """The paper has ROAR against strength, xent, L2 GX: linear .949, rank .946; KAR, L2 G: linear -.529."""
+    """The paper: ROAR against strength, xent, L2 GX: linear .949, rank .946; KAR, L2 G: -.529."""
     rows = pd.DataFrame(
         [
             correlation(
@@ -158,10 +159,10 @@ def test_correlations_hold_fail_and_cannot_be_told():
             ),
         ]
     )
-    found = claims.judged(
+    found = claims.compare(
         [made_up("paper-cifar10", retraining=retrained("paper-cifar10"), correlations=rows)]
     )
-    verdicts = {
+    outcomes = {
         "ROAR against attack strength, xent, L2 GX, linear": (YES, YES),
         "ROAR against attack strength, xent, L2 GX, rank": (YES, NO),  # 0.946 lies above 0.8
         "KAR against attack strength, xent, L2 G, linear": (NO, NO),
@@ -171,9 +172,9 @@ def test_correlations_hold_fail_and_cannot_be_told():
         ),  # -0.462 lies in an interval 0.9 wide
         "KAR against test accuracy, cw, Linf G, rank": (NOT_RUN, NOT_RUN),
     }
-    for claim, verdict in verdicts.items():
-        judged = row(found, "correlations", claim=claim)
-        assert (judged["direction"], judged["size"]) == verdict, claim
+    for name, outcome in outcomes.items():
+        compared = row(found, "correlations", claim=name)
+        assert (compared["direction"], compared["size"]) == outcome, name
     assert (
         row(found, "correlations", claim="ROAR against attack strength, xent, L2 GX, linear")[
             "scale"
@@ -188,7 +189,7 @@ PANEL = {"data": "mnist", "claim": "panel L2-xent, attack xent"}
 
 
 @pytest.mark.parametrize(
-    ("means", "options", "verdict", "paired"),
+    ("means", "options", "outcome", "paired"),
     [
         (ORDERED, {}, YES, "paired: yes"),
         (ORDERED | {("l2", 2.0): 6.5}, {}, NO, "paired: no"),
@@ -196,18 +197,18 @@ PANEL = {"data": "mnist", "claim": "panel L2-xent, attack xent"}
         (ORDERED, {"kept": 29}, UNCLEAR, "fewer than 30 kept"),
     ],
 )
-def test_order_of_the_distances(means, options, verdict, paired):
+def test_order_of_the_distances(means, options, outcome, paired):
     run = made_up("paper-mnist", manifold=distances(means, **options))
-    judged = row(claims.judged([run]), "manifold order", **PANEL)
-    assert judged["direction"] == verdict
-    assert judged["size"] == NONE
-    assert paired in judged["note"]
+    compared = row(claims.compare([run]), "manifold order", **PANEL)
+    assert compared["direction"] == outcome
+    assert compared["size"] == NONE
+    assert paired in compared["note"]
 
 
 def test_distances_are_scaled_by_the_clean_ones_and_other_panels_are_not_run():
-    found = claims.judged([made_up("paper-mnist", manifold=distances(ORDERED, spread=0.001))])
-    judged = row(found, "manifold order", **PANEL)
-    assert judged["ours"].startswith("0.800 → 0.700 → 0.600 → 0.500; falls by 0.300")
+    found = claims.compare([made_up("paper-mnist", manifold=distances(ORDERED, spread=0.001))])
+    compared = row(found, "manifold order", **PANEL)
+    assert compared["ours"].startswith("0.800 → 0.700 → 0.600 → 0.500; falls by 0.300")
     assert (
         row(found, "manifold order", data="mnist", claim="panel Linf-cw, attack cw")["direction"]
         == NOT_RUN
@@ -217,7 +218,7 @@ def test_distances_are_scaled_by_the_clean_ones_and_other_panels_are_not_run():
 def test_peaks_beside_what_is_read_off_the_paper():
     """Paper radius 2 is 1 here; the paper's peak is at about 0.5."""
     means = {("none", 0.0): 6.3, ("l2", 1.0): 9.0}
-    found = claims.judged([made_up("paper-mnist", manifold=distances(means, n=1000, kept=1000))])
+    found = claims.compare([made_up("paper-mnist", manifold=distances(means, n=1000, kept=1000))])
     assert (
         row(found, "manifold peaks", data="mnist", claim="panel L2-xent: peak of standard")["size"]
         == YES
@@ -244,7 +245,7 @@ def test_tilt_is_compared_seed_by_seed():
         pd.DataFrame({"network": str(e), "epsilon": e, "seed": seeds, "angle": a})
         for e, a in angles.items()
     )
-    found = claims.judged([made_up("paper-toy", tilt=rows.sample(frac=1, random_state=0))])
+    found = claims.compare([made_up("paper-toy", tilt=rows.sample(frac=1, random_state=0))])
     first = row(found, "tilt", claim="standard is tilted more than weak")
     assert first["value"] == pytest.approx(29.95)
     assert first["direction"] == YES
@@ -267,7 +268,7 @@ def score(network: str, norm: str, epsilon: float, name: str, value: float, half
 
 
 def test_accuracies_and_scores():
-    """The paper: standard .7366; strongest L2 about .62 and Linf about .6; ROAR G of the standard network .019."""
+    """The paper: standard .7366; strongest L2 about .62, Linf about .6; ROAR G, standard .019."""
     table = pd.DataFrame(
         [
             score("standard", "none", 0, "test_accuracy", 0.735, 0.01),
@@ -278,20 +279,20 @@ def test_accuracies_and_scores():
             score("l2-0.8", "l2", 0.8, "roar_gradient_input", 0.01, 0.02),
         ]
     )
-    found = claims.judged(
+    found = claims.compare(
         [made_up("paper-cifar10", retraining=retrained("paper-cifar10"), scores=table)]
     )
 
-    def verdicts(group: str, claim: str) -> tuple[str, str]:
-        judged = row(found, group, claim=claim)
-        return judged["direction"], judged["size"]
+    def outcomes(group: str, name: str) -> tuple[str, str]:
+        compared = row(found, group, claim=name)
+        return compared["direction"], compared["size"]
 
-    assert verdicts("accuracy", "test accuracy, standard") == (NONE, YES)
-    assert verdicts("accuracy", "test accuracy, strongest L2") == (YES, NO)
-    assert verdicts("accuracy", "test accuracy, strongest Linf") == (YES, YES)
-    assert verdicts("scores", "ROAR G, standard") == (YES, NO)
-    assert verdicts("scores", "ROAR GX, strongest L2") == (UNCLEAR, NO)
-    assert verdicts("scores", "KAR G, standard") == (NOT_RUN, NOT_RUN)
+    assert outcomes("accuracy", "test accuracy, standard") == (NONE, YES)
+    assert outcomes("accuracy", "test accuracy, strongest L2") == (YES, NO)
+    assert outcomes("accuracy", "test accuracy, strongest Linf") == (YES, YES)
+    assert outcomes("scores", "ROAR G, standard") == (YES, NO)
+    assert outcomes("scores", "ROAR GX, strongest L2") == (UNCLEAR, NO)
+    assert outcomes("scores", "KAR G, standard") == (NOT_RUN, NOT_RUN)
 
 
 def test_only_networks_trained_as_the_paper_s_count_as_such():
@@ -319,7 +320,7 @@ def test_only_networks_trained_as_the_paper_s_count_as_such():
     assert fashion.of_the_paper("retraining") == (0, 0)  # ROAR and KAR are on CIFAR-10 alone
 
 
-def test_the_run_with_most_of_the_paper_s_networks_is_judged():
+def test_the_run_with_most_of_the_paper_s_networks_is_compared():
     reduced = made_up("reduced-cifar10", retraining=retrained("reduced-cifar10"))
     few = made_up("paper-cifar10", "grid.0.epsilons=[0.04]", retraining=retrained("paper-cifar10"))
     assert runs.best([reduced, few], "cifar10", "retraining") is few

@@ -1,14 +1,16 @@
 """Configurations: presets, files, --set, and one line for every mistake."""
 
+import tomllib
+
 import pytest
 
-from robust_interpretability.benchmark.config import configuration
+from robust_interpretability.benchmark.config import toml
 from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.benchmark.units import plan
+from robust_interpretability.benchmark.units import configuration, manifold, plan, retrain, train
 from robust_interpretability.models.errors import InputError
 
 
-@pytest.mark.parametrize("name", configuration.presets())
+@pytest.mark.parametrize("name", toml.presets())
 def test_presets_are_whole_and_survive_being_stored(name, tmp_path):
     resolved = configuration.resolve(name, None, [])
     assert resolved.name == name
@@ -39,17 +41,17 @@ def test_paper_cifar10_is_the_papers_grid():
     units = plan.build(resolved, INFOS["paper-cifar10"])
     own = [
         u
-        for u in units.of("retrain")
-        if u.tags["attribution"] not in (plan.BASELINE, plan.UNTOUCHED)
+        for u in units.of(retrain.KIND)
+        if u.spec.attribution not in (retrain.BASELINE, retrain.UNTOUCHED)
     ]
     assert len(own) == 4860
 
 
 def test_paper_mnist_is_the_papers_grid():
     work = plan.build(configuration.resolve("paper-mnist", None, []), INFOS["paper-mnist"])
-    assert len(list(work.of("train"))) == 13
-    assert len(list(work.of("manifold"))) == 26
-    assert {u.images for u in work.of("train")} == {275_000}
+    assert len(list(work.of(train.KIND))) == 13
+    assert len(list(work.of(manifold.KIND))) == 26
+    assert {u.images for u in work.of(train.KIND)} == {275_000}
 
 
 def test_file_alone_and_over_a_preset(tmp_path):
@@ -121,7 +123,7 @@ def test_file_alone_and_over_a_preset(tmp_path):
             "Unknown attribution 'gradients'. Did you mean 'gradient'?",
         ),
         ("version=9", "The configuration is of version 9. This program reads version 1."),
-        ("grid.7.norm=l2", "'grid.7.norm' cannot be set: '7' is no part of the value there."),
+        ("grid.7.norm=l2", "'grid.7.norm' cannot be set: '7' is not a part of the value there."),
         ("grid", "--set takes key=value. Received 'grid'."),
     ],
 )
@@ -143,9 +145,14 @@ def test_unreadable_files(tmp_path):
         configuration.resolve("quik", None, [])
 
 
-def test_manifold_needs_a_manifold_model(tmp_path):
-    text = configuration.dumps(configuration.resolve("quick", None, []))
-    path = tmp_path / "c.toml"
-    path.write_text(text[: text.index("[vae_gan]")] + text[text.index("[manifold]") :])
+def test_manifold_needs_a_manifold_model():
+    raw = tomllib.loads(configuration.dumps(configuration.resolve("quick", None, [])))
+    del raw["vae_gan"]
     with pytest.raises(InputError, match=r"\[manifold\] needs a \[vae_gan\] section"):
-        configuration.resolve(None, path, [])
+        configuration.parse(raw)
+
+
+def test_unknown_measure_of_a_grid():
+    message = r"grid\.1\.measures: Unknown measure 'retrainin'\. Did you mean 'retraining'\?"
+    with pytest.raises(InputError, match=message):
+        configuration.resolve("quick", None, ["grid.1.measures=['retrainin']"])

@@ -1,12 +1,16 @@
-"""The data themselves: real sets on their whole content, the embedded ones, the cache, and what is refused."""
+"""Data sets: all images of the real ones, the embedded ones, the cache, and what is refused."""
 
 import hashlib
 import json
+import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from robust_interpretability.benchmark.data import cache, datasets
+from robust_interpretability.benchmark.data import cache, datasets, tfds
+from robust_interpretability.benchmark.data.identity import same_images
 from robust_interpretability.models.errors import InputError
 from tests.conftest import needs_tfds
 
@@ -21,7 +25,7 @@ MNIST_TEST = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
 
 @needs_tfds
 @pytest.mark.parametrize(("name", "shape", "counts", "means"), REAL)
-def test_real_sets_whole(name, shape, counts, means):
+def test_all_images_of_the_real_sets(name, shape, counts, means):
     data = datasets.load(name)
     assert data.info == datasets.describe(name)
     assert data.x_train.shape == (sum(counts), *shape)
@@ -39,10 +43,10 @@ def test_real_sets_whole(name, shape, counts, means):
 
 @needs_tfds
 def test_limits_take_the_first_images():
-    whole, part = datasets.load("mnist"), datasets.load("mnist", train_limit=55_000, test_limit=7)
+    every, part = datasets.load("mnist"), datasets.load("mnist", train_limit=55_000, test_limit=7)
     assert part.info == datasets.describe("mnist", train_limit=55_000, test_limit=7)
     assert (len(part.x_train), len(part.x_test)) == (55_000, 7)
-    np.testing.assert_array_equal(part.x_test, whole.x_test[:7])
+    np.testing.assert_array_equal(part.x_test, every.x_test[:7])
 
 
 @needs_tfds
@@ -50,12 +54,14 @@ def test_damaged_cache_is_noticed_and_rebuilt(tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "cache_folder", lambda: tmp_path)
     heard: list[str] = []
     first = datasets.load("mnist", notice=heard.append)
+    source = f"data: mnist/3.0.1 from {datasets.tfds_folder().resolve() / 'mnist' / '3.0.1'}"
     assert [line.split(" (")[0] for line in heard] == [
         "decoding mnist train",
         "decoding mnist test",
+        source,
     ]
     original = np.array(first.x_test)
-    file = next(tmp_path.glob("mnist-*-test-x.npy"))
+    file = next(tmp_path.glob("data/mnist-3.0.1-*/x_test.npy"))
     content = bytearray(file.read_bytes())
     content[5000] ^= 255
     file.write_bytes(content)
@@ -70,11 +76,12 @@ def test_damaged_cache_is_noticed_and_rebuilt(tmp_path, monkeypatch):
     assert "damaged cache" in heard[0]
     heard.clear()
     datasets.load("mnist", notice=heard.append)
-    assert heard == []
+    assert heard == [source]
 
 
 def test_digits_are_fixed_and_stratified(digits):
-    assert digits.info == datasets.Info("digits", "1.0.0", 1200, 597, (8, 8, 1), 10)
+    expected = datasets.Info("digits", "1.0.0", 1200, 597, (8, 8, 1), 10, "scikit-learn")
+    assert digits.info == expected
     content = b"".join(
         a.tobytes() for a in (digits.x_train, digits.y_train, digits.x_test, digits.y_test)
     )
@@ -100,7 +107,7 @@ def test_gaussians():
 
 def test_folder_order(monkeypatch, tmp_path):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
-    assert datasets.tfds_folder("/given") == datasets.Path("/given")
+    assert datasets.tfds_folder("/given") == Path("/given")
     assert datasets.tfds_folder(None) == tmp_path
     monkeypatch.delenv("TFDS_DATA_DIR")
     assert datasets.tfds_folder(None).name == "tensorflow_datasets"
@@ -117,8 +124,8 @@ def test_unprepared_set_without_a_network(monkeypatch, tmp_path):
     def no_network(*_):
         raise OSError("Name or service not known")
 
-    monkeypatch.setattr(datasets.socket, "getaddrinfo", no_network)
-    monkeypatch.setattr(datasets.urllib.request, "getproxies", dict)
+    monkeypatch.setattr(tfds.socket, "getaddrinfo", no_network)
+    monkeypatch.setattr(tfds.urllib.request, "getproxies", dict)
     with pytest.raises(InputError) as error:
         datasets.load("mnist", data_dir=str(tmp_path))
     text = str(error.value)
@@ -132,14 +139,11 @@ class FakeBuilder:
     """A TFDS builder whose data is made on `download_and_prepare`."""
 
     def __init__(self, folder, splits=("train", "test"), shape=(4, 4, 1), fails=False, config=""):
-        import tensorflow_datasets as tfds
+        from tensorflow_datasets import features as kinds
 
         self.data_path, self.fails, self.url_infos = folder / "fake", fails, {}
-        features = tfds.features.FeaturesDict(
-            {
-                "image": tfds.features.Image(shape=shape),
-                "label": tfds.features.ClassLabel(num_classes=3),
-            }
+        features = kinds.FeaturesDict(
+            {"image": kinds.Image(shape=shape), "label": kinds.ClassLabel(num_classes=3)}
         )
 
         class Split:
@@ -166,12 +170,12 @@ class FakeBuilder:
 
 @pytest.fixture
 def fake(monkeypatch, tmp_path):
-    import tensorflow_datasets as tfds
+    import tensorflow_datasets
 
     def install(**options):
         builder = FakeBuilder(tmp_path, **options)
-        monkeypatch.setattr(tfds, "builder", lambda *_, **__: builder)
-        monkeypatch.setattr(tfds, "list_builders", lambda **_: ["fake"])
+        monkeypatch.setattr(tensorflow_datasets, "builder", lambda *_, **__: builder)
+        monkeypatch.setattr(tensorflow_datasets, "list_builders", lambda **_: ["fake"])
         monkeypatch.setattr(cache, "cache_folder", lambda: tmp_path / "cache")
         return builder
 
@@ -182,11 +186,13 @@ def test_any_other_tfds_set_is_downloaded_prepared_and_decoded(fake):
     builder = fake(splits=("train", "validation"))
     data = datasets.load("fake")
     assert builder.data_path.exists()
-    assert data.info == datasets.Info("fake", "1.2.3", 30, 30, (4, 4, 1), 3)
+    source = ("tensorflow_datasets fake/1.2.3", str(builder.data_path.resolve()))
+    assert data.info == datasets.Info("fake", "1.2.3", 30, 30, (4, 4, 1), 3, *source)
     assert (data.x_train == 7).all()
     assert (data.x_test == 9).all()
-    sums = json.loads((cache.cache_folder() / "fake-1.2.3-train.json").read_text())
-    assert set(sums) == {"x", "y"}
+    (copy,) = cache.copies()
+    assert copy.info == data.info
+    assert set(copy.sha256) == {"x_train", "y_train", "x_test", "y_test"}
 
 
 @pytest.mark.parametrize(
@@ -197,17 +203,25 @@ def test_any_other_tfds_set_is_downloaded_prepared_and_decoded(fake):
         ({"fails": True}, "could not be downloaded .*no space left on device"),
     ],
 )
-def test_sets_that_do_not_serve(fake, options, message):
+def test_unsuitable_sets_are_refused(fake, options, message):
     fake(**options)
     with pytest.raises(InputError, match=message):
         datasets.load("fake")
 
 
-def test_without_tensorflow_what_is_decoded_serves(fake, monkeypatch):
+@pytest.fixture
+def no_tensorflow(monkeypatch):
+    def hide():
+        monkeypatch.setattr(tfds, "has_tensorflow", lambda: False)
+        monkeypatch.setattr(tfds, "_builder", pytest.fail)
+
+    return hide
+
+
+def test_without_tensorflow_decoded_copies_are_read(fake, no_tensorflow):
     fake(splits=("train", "validation"))
     there = datasets.load("fake", train_limit=20)
-    monkeypatch.setattr(datasets, "_has_tensorflow", lambda: False)
-    monkeypatch.setattr(datasets, "_builder", pytest.fail)
+    no_tensorflow()
     for name in ("fake", "fake:1.2.3"):
         data = datasets.load(name, train_limit=20)
         assert data.info == there.info == datasets.describe(name, train_limit=20)
@@ -216,10 +230,11 @@ def test_without_tensorflow_what_is_decoded_serves(fake, monkeypatch):
         with pytest.raises(
             InputError, match=f"'{name}' is not decoded in .*TensorFlow, which decodes it, is not"
         ):
-            datasets.describe(name)
-    (cache.cache_folder() / "fake-1.2.3-train-x.npy").write_bytes(b"cut")
+            datasets.describe(name, data_dir="/nothing")
+    (copy,) = cache.copies()
+    (copy.place / "x_train.npy").write_bytes(b"cut")
     with pytest.raises(
-        InputError, match="decoded data of 'fake' are damaged, and TensorFlow is not installed"
+        InputError, match=r"decoded data of 'fake' are damaged .*x_train\.npy does not match"
     ):
         datasets.load("fake")
 
@@ -229,3 +244,151 @@ def test_configurations_of_a_set_do_not_share_a_cache(fake):
     assert datasets.load("fake/small").info.name == "fake/small"
     fake(config="large", shape=(8, 8, 1))
     assert datasets.load("fake/large").x_train.shape == (30, 8, 8, 1)
+
+
+def build(folder, seed: int, config: str | None = None) -> Path:
+    """Prepares a real TFDS set of 30 and 12 random images, and returns its folder."""
+    import tensorflow as tf
+    import tensorflow_datasets
+
+    kinds, rng = tensorflow_datasets.features, np.random.default_rng(seed)
+
+    def split(n: int) -> tf.data.Dataset:
+        x = rng.integers(0, 256, (n, 4, 4, 1), dtype=np.uint8)
+        return tf.data.Dataset.from_tensor_slices({"image": x, "label": np.arange(n) % 3})
+
+    prepared = folder / "tiny" / (config or "") / "1.0.0"
+    shutil.rmtree(prepared, ignore_errors=True)
+    tensorflow_datasets.dataset_builders.store_as_tfds_dataset(
+        "tiny",
+        version="1.0.0",
+        features=kinds.FeaturesDict(
+            {"image": kinds.Image(shape=(4, 4, 1)), "label": kinds.ClassLabel(num_classes=3)}
+        ),
+        split_datasets={"train": split(30), "test": split(12)},
+        data_dir=folder,
+        config=config,
+    )
+    return prepared
+
+
+def images(folder, name="tiny", heard=lambda _: None) -> list[int]:
+    data = datasets.load(name, data_dir=str(folder), notice=heard)
+    return [*data.x_train.flat, *data.x_test.flat]
+
+
+@pytest.fixture
+def empty_cache(monkeypatch, tmp_path):
+    monkeypatch.setattr(cache, "cache_folder", lambda: tmp_path / "cache")
+    return tmp_path / "cache"
+
+
+def test_one_name_and_version_in_two_folders_are_two_sets(empty_cache, tmp_path):
+    a, b = build(tmp_path / "a", 0), build(tmp_path / "b", 1)
+    first, second, heard = images(tmp_path / "a"), images(tmp_path / "b"), []
+    assert first != second
+    assert images(tmp_path / "a", heard=heard.append) == first, "each folder has its copy"
+    assert images(tmp_path / "b", heard=heard.append) == second
+    assert heard == [f"data: tiny/1.0.0 from {a.resolve()}", f"data: tiny/1.0.0 from {b.resolve()}"]
+    info = datasets.describe("tiny", data_dir=str(tmp_path / "b"))
+    assert (info.source, info.folder) == ("tensorflow_datasets tiny/1.0.0", str(b.resolve()))
+
+
+def test_files_rebuilt_in_place_are_decoded_again_and_the_old_copy_is_removed(
+    empty_cache, tmp_path
+):
+    build(tmp_path / "other", 2)
+    images(tmp_path / "other")
+    prepared, found = build(tmp_path, 0), []
+    found.append(images(tmp_path))
+    build(tmp_path, 1)
+    found.append(images(tmp_path))
+    assert found[0] != found[1]
+    for file in prepared.iterdir():  # the same content at another time
+        os.utime(file, (1, 1))
+    assert images(tmp_path) == found[1]
+    assert sorted(copy.info.folder for copy in cache.copies()) == sorted(
+        [str(prepared.resolve()), str((tmp_path / "other" / "tiny" / "1.0.0").resolve())]
+    )
+    assert len(list(empty_cache.glob("data/*/"))) == 2
+
+
+def test_configurations_in_nested_folders_have_a_copy_each(empty_cache, tmp_path, no_tensorflow):
+    small, large = build(tmp_path, 0, "small"), build(tmp_path, 1, "large")
+    first, second = images(tmp_path, "tiny/small"), images(tmp_path, "tiny/large")
+    assert first != second
+    build(tmp_path, 2, "large")
+    changed = images(tmp_path, "tiny/large")
+    assert changed != second
+    assert images(tmp_path, "tiny/small") == first
+    assert {copy.info.folder for copy in cache.copies()} == {
+        str(small.resolve()),
+        str(large.resolve()),
+    }
+    no_tensorflow()
+    assert images(tmp_path, "tiny/large:1.0.0") == changed
+    assert images(tmp_path, "tiny/small") == first
+
+
+def test_without_tensorflow_a_copy_of_other_files_is_not_used(empty_cache, tmp_path, no_tensorflow):
+    prepared, elsewhere = build(tmp_path, 0), build(tmp_path / "b", 1)
+    first, second = images(tmp_path), images(tmp_path / "b")
+    build(tmp_path, 3)
+    no_tensorflow()
+    with pytest.raises(InputError, match=f"'tiny', as prepared in {prepared}, is not decoded in "):
+        images(tmp_path)
+    assert images(tmp_path / "b") == second
+
+    # the prepared folders are gone: which copy is meant must be clear
+    shutil.rmtree(prepared)
+    shutil.rmtree(elsewhere)
+    with pytest.raises(InputError) as error:
+        images(tmp_path / "c")
+    assert str(error.value) == (
+        f"Data set 'tiny' was decoded with different images from {tmp_path}, {tmp_path / 'b'}."
+        " Pass one of them as --data-dir."
+    )
+    heard: list[str] = []
+    assert images(tmp_path, heard=heard.append) == first
+    assert images(tmp_path / "b") == second
+    assert heard == [
+        f"data: tiny/1.0.0 from {prepared.resolve()}, decoded earlier; the folder is not there now"
+    ]
+
+
+def test_copies_of_another_format_are_not_used(empty_cache, tmp_path):
+    empty_cache.mkdir()
+    for name in ("tiny-1.0.0-train-x.npy", "tiny-1.0.0-train.json", "tiny-1.0.0.info"):
+        (empty_cache / name).write_text("{}")
+    folder = empty_cache / "data" / "tiny-1.0.0-0123456789abcdef"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text("[]")
+    build(tmp_path, 0)
+    assert len(images(tmp_path)) == 42 * 16
+    assert len(cache.copies()) == 1
+
+
+def test_results_made_from_other_images_are_not_resumed(empty_cache, tmp_path):
+    run, folder = tmp_path / "run", str(tmp_path)
+    run.mkdir()
+    build(tmp_path, 0)
+    same_images(run, datasets.load("tiny", data_dir=folder))
+    same_images(run, datasets.load("tiny", data_dir=folder))
+    same_images(run, datasets.load("digits"))
+    prepared = build(tmp_path, 1)
+    same_images(run, datasets.load("tiny", data_dir=folder, train_limit=5))
+    with pytest.raises(InputError) as error:
+        same_images(run, datasets.load("tiny", data_dir=folder))
+    assert str(error.value) == (
+        f"{run} holds results made from other images: those of tiny/1.0.0, now read from"
+        f" {prepared.resolve()}, have changed. Pass --fresh or another --out, or remove {run}."
+    )
+    record = json.loads((run / "data.json").read_text())
+    assert [(r["name"], r["train_images"]) for r in record] == [
+        ("tiny", 30),
+        ("digits", 1200),
+        ("tiny", 5),
+    ]
+    (run / "data.json").write_text('{"name"')
+    with pytest.raises(InputError, match=r"data\.json, which names the images used, is damaged"):
+        same_images(run, datasets.load("digits"))

@@ -7,20 +7,26 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from robust_interpretability.benchmark.config import configuration, tracks
 from robust_interpretability.benchmark.data import datasets
 from robust_interpretability.benchmark.results import entries as evaluation
-from robust_interpretability.benchmark.units.plan import SUBMISSION, Network, build, submission
+from robust_interpretability.benchmark.results import recheck, tracks
+from robust_interpretability.benchmark.units import configuration
+from robust_interpretability.benchmark.units.manifold import Manifold
+from robust_interpretability.benchmark.units.plan import build, submission
+from robust_interpretability.benchmark.units.retrain import Retraining
+from robust_interpretability.benchmark.units.robustness import Robustness
+from robust_interpretability.benchmark.units.unit import STANDARD, SUBMISSION, Network
+from robust_interpretability.benchmark.units.vae_gan import VaeGanSection
 from robust_interpretability.leaderboard import entry as entries
-from robust_interpretability.leaderboard.card import Card, Training
+from robust_interpretability.leaderboard.card import Card, TrainingClaim
 from robust_interpretability.models.errors import InputError
 from tests.leaderboard.made import made
 
 FRACTIONS = [0.25, 0.75]
 
 
-def curve(mode: str, own: float, random: float) -> entries.Curve:
-    return entries.Curve(
+def curve(mode: str, own: float, random: float) -> entries.RetrainingCurve:
+    return entries.RetrainingCurve(
         attribution="gradient",
         mode=mode,
         fractions=FRACTIONS,
@@ -33,12 +39,12 @@ def curve(mode: str, own: float, random: float) -> entries.Curve:
 @pytest.mark.parametrize(("mode", "own", "random"), [("roar", 0.5, 0.7), ("kar", 0.9, 0.7)])
 def test_a_score_follows_from_its_curve(mode, own, random):
     """Two flat curves 0.2 apart: trapezoids of 1/8 + 1/2 + 1/8 of it."""
-    assert evaluation.curve_score(curve(mode, own, random)).value == pytest.approx(0.2 * 0.75)
+    assert recheck.curve_score(curve(mode, own, random)).value == pytest.approx(0.2 * 0.75)
 
 
 def entry_with(score: float) -> entries.Entry:
     one = curve("roar", 0.5, 0.7)
-    found = evaluation.curve_score(one)
+    found = recheck.curve_score(one)
     said = entries.Score(value=score, low=found.low, high=max(found.high, score), n=4, seeds=2)
     scores = made("a", 0.9).scores | {"roar_gradient": said}
     hits = entries.Score(value=0.5, low=0.4, high=0.6, n=10, seeds=1)
@@ -51,25 +57,25 @@ def entry_with(score: float) -> entries.Entry:
 
 def test_recheck_believes_scores_that_follow():
     assert (
-        evaluation.recheck(entry_with(evaluation.curve_score(curve("roar", 0.5, 0.7)).value))
+        recheck.recheck(entry_with(recheck.curve_score(curve("roar", 0.5, 0.7)).value))
         is None
     )
 
 
 def test_recheck_finds_scores_that_do_not():
-    assert "roar_gradient is said to be 0.25; its curves give 0.15" in evaluation.recheck(
+    assert "roar_gradient is stated as 0.25; its curves give 0.15" in recheck.recheck(
         entry_with(0.25)
     )
     honest = entry_with(0.15)
     half = entries.Score(value=0.55, low=0.4, high=0.6, n=10, seeds=1)
     wrong = honest.model_copy(update={"scores": honest.scores | {"test_accuracy": half}})
-    assert "no whole number of 10 images" in evaluation.recheck(wrong)
+    assert "is not a whole number of 10 images" in recheck.recheck(wrong)
     bare = honest.model_copy(update={"curves": []})
-    assert evaluation.recheck(bare) == "it has ROAR or KAR scores without curves"
+    assert recheck.recheck(bare) == "it has ROAR or KAR scores without curves"
     missing = honest.model_copy(
         update={"scores": {k: v for k, v in honest.scores.items() if k != "roar_gradient"}}
     )
-    assert "roar_gradient is said to be absent" in evaluation.recheck(missing)
+    assert "roar_gradient is stated as absent" in recheck.recheck(missing)
 
 
 def test_recheck_compares_robust_accuracy_with_its_attacks():
@@ -77,23 +83,23 @@ def test_recheck_compares_robust_accuracy_with_its_attacks():
     best = entries.Score(value=0.6, low=0.4, high=0.7, n=10, seeds=1)
     better = honest.model_copy(update={"scores": honest.scores | {"robust_accuracy": best}})
     assert (
-        evaluation.recheck(better)
-        == "robust_accuracy is said to be 0.6; after its last attack it is 0.5"
+        recheck.recheck(better)
+        == "robust_accuracy is stated as 0.6; after its last attack it is 0.5"
     )
     without = honest.model_copy(update={"autoattack": None})
-    assert evaluation.recheck(without) == "it has a robust accuracy without AutoAttack"
+    assert recheck.recheck(without) == "it has a robust accuracy without AutoAttack"
     *first, last = honest.autoattack.attacks
     rising = [*first, last.model_copy(update={"accuracy": best})]
     risen = honest.model_copy(
         update={"autoattack": honest.autoattack.model_copy(update={"attacks": rising})}
     )
     assert (
-        evaluation.recheck(risen) == "its accuracy rises from one attack of AutoAttack to the next"
+        recheck.recheck(risen) == "its accuracy rises from one attack of AutoAttack to the next"
     )
 
 
 def test_ids():
-    training = Training(norm="none", loss="xent")
+    training = TrainingClaim(norm="none", loss="xent")
     card = Card(name="My CNN, v2", authors=["A"], licence="MIT", description="x", training=training)
     assert evaluation.submission_id(card, "ab" * 32) == "my-cnn-v2-abababababababab"
     assert (
@@ -118,15 +124,12 @@ def test_pictures_are_png_at_their_own_size():
         assert np.array(image).tolist() == [[51] * 4] * 4
 
 
-@pytest.mark.parametrize("name", tracks.TRACKS)
+@pytest.mark.parametrize("name", tracks.names())
 def test_every_track_has_all_that_a_submission_is_measured_by(name):
     config = tracks.get(name).config
-    assert config.retraining
-    assert config.manifold
-    assert config.vae_gan
-    assert config.robustness
-    assert config.robustness.l2
-    assert config.robustness.linf
+    assert all(config.section(part) for part in (Retraining, Manifold, VaeGanSection))
+    assert config.section(Robustness).l2
+    assert config.section(Robustness).linf
     assert len(config.grid) >= 2, "the reference grid"
     assert all({"manifold", "retraining"} <= set(grid.measures) for grid in config.grid)
 
@@ -153,12 +156,12 @@ def test_a_submission_shares_what_it_can_with_a_run_of_the_grid():
     info = datasets.describe("digits")
     grid, own = build(config, info), submission(config, info, "0" * 64)
     shared = {u.key for u in grid.units} & {u.key for u in own.units}
-    kinds = sorted({u.kind for u in own.units if u.key in shared})
+    kinds = sorted({u.kind.name for u in own.units if u.key in shared})
     assert kinds == ["retrain", "train", "vae_gan"]
-    own_units = [u for u in own.units if u.tags.get("network") == SUBMISSION]
-    standard = [u for u in grid.units if u.tags.get("network") == Network()]
-    assert sorted(u.kind for u in own_units if u.kind != "submitted") == sorted(
-        u.kind for u in standard if u.kind != "train"
+    own_units = [u for u in own.units if u.network == SUBMISSION]
+    standard = [u for u in grid.units if u.network == STANDARD]
+    assert sorted(u.kind.name for u in own_units if u.kind.name != "submitted") == sorted(
+        u.kind.name for u in standard if u.kind.name != "train"
     ), "a submission is measured as a network of the grid is"
     other = submission(config, info, "1" * 64)
     assert not {u.key for u in own_units} & {u.key for u in other.units}

@@ -9,15 +9,13 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from robust_interpretability.benchmark.execution import threads as executors
-from robust_interpretability.benchmark.progress import Display, Estimate, duration
-from robust_interpretability.benchmark.units.plan import Plan, Unit
-from robust_interpretability.benchmark.units.store import Result, Store
-
-
-def unit(name: str, *needs: Unit, kind: str = "train", cost: float = 1) -> Unit:
-    return Unit(kind, name, {"name": name}, tuple(n.key for n in needs), 0, cost)
-
+from robust_interpretability.benchmark.execution import runner
+from robust_interpretability.benchmark.execution.threads import Threads
+from robust_interpretability.benchmark.progress import Display, TimeLeft, duration
+from robust_interpretability.benchmark.units.plan import Plan
+from robust_interpretability.benchmark.units.store import Store
+from robust_interpretability.benchmark.units.unit import Result
+from tests.benchmark.made import RETRAIN, Values, unit
 
 A, B = unit("a"), unit("b")
 C = unit("c", A, B)
@@ -42,20 +40,22 @@ class Silent:
         pass
 
 
-def alone(work):
-    """One unit at a time, for a pool that does several together."""
-    return lambda units, context: [work(unit, context) for unit in units]
-
-
 def threads(store, work, workers):
-    return executors.Threads(workers, store, None, alone(work))
+    """Threads that do one unit at a time and store its result."""
+
+    def perform(units):
+        for unit in units:
+            store.put(unit, work(unit, None), environment={}, seconds=0.0)
+        return [0.0] * len(units)
+
+    return Threads(workers, perform)
 
 
 def run(tmp_path, work, done=(), workers=2):
     observer, store = Silent(), Store(tmp_path)
     plan = Plan(None, None, (), UNITS)
     try:
-        executors.run(plan, set(done), threads(store, work, workers), observer)
+        runner.execute(plan, set(done), threads(store, work, workers), observer)
     finally:
         observer.stored = [u.label for u in UNITS if store.done(u)]
     return observer
@@ -69,7 +69,7 @@ def test_order(tmp_path, workers):
         assert set(unit.needs) <= {u.key for u in UNITS if u.label in ended}
         time.sleep(0.01)
         ended.append(unit.label)
-        return Result({})
+        return Result(Values())
 
     observer = run(tmp_path, work, workers=workers)
     assert sorted(ended) == sorted(observer.ended) == observer.stored == list("abcd")
@@ -81,20 +81,20 @@ def test_side_by_side(tmp_path):
     def work(unit, _):
         if unit.label in "ab":
             together.wait()
-        return Result({})
+        return Result(Values())
 
     assert run(tmp_path, work).stored == list("abcd")
 
 
 def test_what_is_done_is_not_done_again(tmp_path):
-    assert run(tmp_path, lambda *_: Result({}), done=[A.key, B.key]).begun == ["c", "d"]
+    assert run(tmp_path, lambda *_: Result(Values()), done=[A.key, B.key]).begun == ["c", "d"]
 
 
 def test_failure_keeps_what_is_done(tmp_path):
     def work(unit, _):
         if unit.label == "c":
             raise ZeroDivisionError
-        return Result({})
+        return Result(Values())
 
     with pytest.raises(ZeroDivisionError):
         run(tmp_path, work)
@@ -103,13 +103,13 @@ def test_failure_keeps_what_is_done(tmp_path):
 
 
 def test_estimate_is_by_kind_and_says_what_it_does_not_know():
-    estimate = Estimate(workers=2)
+    estimate = TimeLeft(workers=2)
     assert estimate.text([A]) == "estimating the time"
     estimate.add(unit("x", cost=10), 20.0)
-    ahead = [unit("y", cost=30), unit("z", kind="retrain", cost=5)]
+    ahead = [unit("y", cost=30), unit("z", of=RETRAIN, cost=5)]
     assert estimate.left(ahead) == (35.0, False)  # 2 s for each of 35 units of cost, two at a time
     assert estimate.text(ahead) == "roughly 35 s left"
-    estimate.add(unit("w", kind="retrain", cost=1), 4.0)
+    estimate.add(unit("w", of=RETRAIN, cost=1), 4.0)
     assert estimate.text(ahead) == "about 40 s left"
 
 
@@ -123,7 +123,7 @@ def test_display(tmp_path, terminal):
     console = Console(file=out, force_terminal=terminal, width=100)
     plan = Plan(None, None, (), UNITS)
     with Display(plan, {A.key}, 2, console, every=0) as display:
-        executors.run(plan, {A.key}, threads(Store(tmp_path), lambda *_: Result({}), 1), display)
+        runner.execute(plan, {A.key}, threads(Store(tmp_path), lambda *_: Result(Values()), 1), display)
     text = out.getvalue()
     assert "training base models" in text
     if not terminal:
@@ -150,6 +150,6 @@ def test_ctrl_c_that_strikes_inside_a_destructor_is_not_lost(tmp_path):
     observer = Observer()
     plan = Plan(None, None, (), UNITS)
     with pytest.raises(KeyboardInterrupt):
-        executors.run(plan, set(), threads(Store(tmp_path), lambda *_: Result({}), 1), observer)
+        runner.execute(plan, set(), threads(Store(tmp_path), lambda *_: Result(Values()), 1), observer)
     assert observer.begun == ["a"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -1,14 +1,23 @@
-"""Figures on tiny results: they are drawn, the same bytes each time, and say what they leave out."""
+"""Figures of tiny results: drawn with the same bytes each time, and stating what they omit."""
 
+import dataclasses
+
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import pyplot as plt
 
-from robust_interpretability.benchmark.config import configuration
-from robust_interpretability.benchmark.results.figures import images
-from robust_interpretability.benchmark.results.figures import scores as figures
-from robust_interpretability.benchmark.results.figures import tilt as plane
-from robust_interpretability.metrics import statistics
+from robust_interpretability.benchmark.results.figures import (
+    curves,
+    images,
+    manifold,
+    style,
+    tilt,
+    tradeoff,
+)
+from robust_interpretability.benchmark.units import configuration
+from robust_interpretability.metrics import ATTRIBUTIONS, statistics
 from tests.commands import TINY
 
 CONFIG = configuration.resolve(None, TINY, [])
@@ -120,23 +129,87 @@ def twice(tmp_path, draw) -> dict[str, bytes]:
 
 def test_tradeoff(tmp_path, tables):
     drawn = twice(
-        tmp_path, lambda f: figures.tradeoff(f, CONFIG, tables, "roar", "xent", "test_accuracy")
+        tmp_path, lambda f: tradeoff.tradeoff(f, CONFIG, tables, "roar", "xent", "test_accuracy")
     )
     assert drawn[".png"].startswith(b"\x89PNG")
 
 
+def test_any_score_against_accuracy(tmp_path, tables):
+    """A score that the figures do not know; without adversarial networks, there is one series."""
+    draw = lambda f, t: tradeoff.score(f, CONFIG, t, "manifold_xent_excess", "Excess")  # noqa: E731
+    twice(tmp_path, lambda f: draw(f, tables))
+    standard = {"scores": tables["scores"].query("norm == 'none'")}
+    assert {p.name for p in draw(tmp_path, standard)} == {
+        "score_manifold_xent_excess.png",
+        "score_manifold_xent_excess.svg",
+    }
+
+
+def test_a_new_attribution_gets_a_look_of_its_own(tmp_path, tables, monkeypatch):
+    """The looks of the others stay, and its series is drawn with its letter."""
+    before = style.looks()
+    record = dataclasses.replace(ATTRIBUTIONS["gradient"], letter="S", title="Saliency")
+    monkeypatch.setattr(style, "ATTRIBUTIONS", ATTRIBUTIONS | {"saliency": record})
+    after = style.looks()
+    assert {series: after[series] for series in before} == before
+    assert set(after) - set(before) == {("l2", "saliency"), ("linf", "saliency")}
+    assert len(set(after.values())) == len(after) == 6
+
+    rows = tables["scores"].query("score == 'roar_gradient'").assign(score="roar_saliency")
+    wider = tables | {"scores": pd.concat([tables["scores"], rows], ignore_index=True)}
+    labels = legend(monkeypatch)
+    tradeoff.tradeoff(tmp_path, CONFIG, wider, "roar", "xent", "test_accuracy")
+    assert [label.split("  ")[0] for label in labels] == [
+        "L2 GX",
+        "L∞ GX",
+        "L2 G",
+        "L∞ G",
+        "L2 S",
+        "L∞ S",
+    ]
+
+
+def test_thirty_series_look_different(monkeypatch):
+    names = [f"attribution-{number}" for number in range(10)]
+    monkeypatch.setattr(style, "ATTRIBUTIONS", dict.fromkeys(names))
+    looks = style.looks()
+    assert len(set(looks.values())) == len(looks) == 2 * len(names) + len(style.FIXED_LOOKS)
+
+
+def legend(monkeypatch) -> list[str]:
+    """The labels in the figure's legends, filled in when a figure is saved."""
+    labels = []
+    real = style.save
+    monkeypatch.setattr(
+        style,
+        "save",
+        lambda made, *rest: (
+            labels.extend(text.get_text() for box in made.legends for text in box.get_texts())
+            or real(made, *rest)
+        ),
+    )
+    return labels
+
+
+def test_drawing_leaves_matplotlib_as_it_was(tmp_path, tables):
+    """In a notebook: the backend, the settings and the open figures."""
+    before = mpl.rcParams["backend"], mpl.rcParams["font.size"], plt.get_fignums()
+    curves.curves(tmp_path, CONFIG, tables, "roar", "xent")
+    assert before == (mpl.rcParams["backend"], mpl.rcParams["font.size"], plt.get_fignums())
+
+
 def test_curves(tmp_path, tables):
-    twice(tmp_path, lambda f: figures.curves(f, CONFIG, tables, "roar", "xent"))
+    twice(tmp_path, lambda f: curves.curves(f, CONFIG, tables, "roar", "xent"))
 
 
 def test_manifold_densities_need_thirty_examples(tmp_path, tables, monkeypatch):
     """The network with five kept examples gets a line in the legend and no curve."""
     asked = []
-    real = figures.densities.density
+    real = manifold.densities.density
     monkeypatch.setattr(
-        figures.densities, "density", lambda v, g: asked.append(len(v)) or real(v, g)
+        manifold.densities, "density", lambda v, g: asked.append(len(v)) or real(v, g)
     )
-    figures.manifold_distances(tmp_path, CONFIG, tables["manifold"], "xent")
+    manifold.manifold_distances(tmp_path, CONFIG, tables["manifold"], "xent")
     assert 5 not in asked
     assert (
         asked.count(40) == 6
@@ -144,7 +217,7 @@ def test_manifold_densities_need_thirty_examples(tmp_path, tables, monkeypatch):
 
 
 def test_manifold_excess(tmp_path, tables):
-    twice(tmp_path, lambda f: figures.manifold_excess(f, CONFIG, tables, "xent"))
+    twice(tmp_path, lambda f: manifold.manifold_excess(f, CONFIG, tables, "xent"))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -179,15 +252,15 @@ def test_strongest_network_of_a_norm():
 def limits(monkeypatch, tmp_path, tables, loss: str) -> tuple:
     """The axis limits with which a trade-off figure is saved."""
     seen = []
-    real = figures.style.save
+    real = style.save
     monkeypatch.setattr(
-        figures.style,
+        style,
         "save",
         lambda made, *rest: (
             seen.append((made.axes[0].get_xlim(), made.axes[0].get_ylim())) or real(made, *rest)
         ),
     )
-    figures.tradeoff(tmp_path, CONFIG, tables, "roar", loss, "test_accuracy")
+    tradeoff.tradeoff(tmp_path, CONFIG, tables, "roar", loss, "test_accuracy")
     return seen[0]
 
 
@@ -209,9 +282,9 @@ def test_figures_of_two_training_losses_share_their_axes(tmp_path, tables, monke
 
 def test_a_long_grid_names_only_some_of_its_curves(tmp_path, tables, monkeypatch):
     labels = []
-    real = figures.style.save
+    real = style.save
     monkeypatch.setattr(
-        figures.style,
+        style,
         "save",
         lambda made, *rest: (
             labels.extend(x.get_text() for x in made.axes[0].get_legend().get_texts())
@@ -221,7 +294,7 @@ def test_a_long_grid_names_only_some_of_its_curves(tmp_path, tables, monkeypatch
     one = tables["retraining"].query("norm == 'l2' and epsilon == 0.5")
     many = [one.assign(epsilon=e, network=f"l2-{e:g}-xent") for e in np.arange(1, 21) / 20]
     rows = pd.concat([tables["retraining"].query("norm != 'l2'"), *many], ignore_index=True)
-    figures.curves(tmp_path, CONFIG, tables | {"retraining": rows}, "roar", "xent")
+    curves.curves(tmp_path, CONFIG, tables | {"retraining": rows}, "roar", "xent")
     assert labels == ["random", "standard", "L2 0.05", "L2 0.5", "L2 1"]
 
 
@@ -250,5 +323,5 @@ def test_boundary_tilting(tmp_path):
     }
     twice(
         tmp_path,
-        lambda f: plane.boundary_tilting(f, toy, {"scores": scores}, dict.fromkeys(labels, arrays)),
+        lambda f: tilt.boundary_tilting(f, toy, {"scores": scores}, dict.fromkeys(labels, arrays)),
     )

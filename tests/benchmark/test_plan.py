@@ -1,12 +1,12 @@
 """Keys: the same for the same work, another when anything changes that the result depends on."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
-from robust_interpretability.benchmark.config import configuration
 from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.benchmark.units import plan
+from robust_interpretability.benchmark.units import configuration, pictures, plan, train
 
 TINY = Path(__file__).parent / "tiny.toml"
 INFO = datasets.Info("digits", "1.0.0", 300, 100, (8, 8, 1), 10)
@@ -17,7 +17,7 @@ def build(*assignments: str, info: datasets.Info = INFO) -> plan.Plan:
 
 
 def keys(work: plan.Plan, kind: str) -> set[str]:
-    return {unit.key for unit in work.of(kind)}
+    return {unit.key for unit in work.units if unit.kind.name == kind}
 
 
 def test_units_of_the_tiny_plan():
@@ -34,8 +34,8 @@ def test_units_of_the_tiny_plan():
         "retrain": 6 * 16 + 8 + 2,
     }
     assert len({unit.key for unit in work.units}) == len(work.units)
-    assert len({(unit.kind, unit.label) for unit in work.units}) == len(work.units)
-    assert next(work.of("train")).images == 900
+    assert len({(unit.kind.name, unit.label) for unit in work.units}) == len(work.units)
+    assert next(work.of(train.KIND)).images == 900
 
 
 def test_every_unit_comes_after_what_it_needs():
@@ -76,10 +76,13 @@ def test_a_change_reaches_what_depends_on_it_and_nothing_else(assignment, change
 
 
 def test_the_versions_of_data_and_kind_are_part_of_every_key(monkeypatch):
-    before = {u.key: u.kind for u in build().units}
+    before = {u.key: u.kind.name for u in build().units}
     other = datasets.Info("digits", "1.0.1", 300, 100, (8, 8, 1), 10)
     assert not before.keys() & {u.key for u in build(info=other).units}
-    monkeypatch.setattr(plan, "VERSIONS", {"pictures": 2})
+    raised = dataclasses.replace(pictures.KIND, version=2)
+    monkeypatch.setattr(pictures, "KIND", raised)
+    kinds = [raised if kind.name == "pictures" else kind for kind in plan.KINDS]
+    monkeypatch.setattr(plan, "KINDS", kinds)
     after = {u.key for u in build().units}
     assert {kind for key, kind in before.items() if key not in after} == {"pictures"}
 

@@ -2,10 +2,9 @@
 
 import pytest
 
-from robust_interpretability.benchmark.config import configuration
 from robust_interpretability.benchmark.data import datasets
 from robust_interpretability.benchmark.execution import estimate
-from robust_interpretability.benchmark.units import plan
+from robust_interpretability.benchmark.units import configuration, plan, retrain, train
 from tests.commands import TINY
 
 
@@ -20,12 +19,12 @@ def test_seconds_follow_from_the_pace():
     The VAE-GAN: 3 epochs.
     """
     pace, work = estimate.Pace(standard=0.01, step=0.001, vae_gan=0.1, workers=2), tiny()
-    by_kind = {unit.kind: estimate.seconds(unit, pace) for unit in reversed(work.units)}
+    by_kind = {unit.kind.name: estimate.seconds(unit, pace) for unit in reversed(work.units)}
     assert by_kind["train"] == pytest.approx(9)  # the standard network comes first
-    assert estimate.seconds(list(work.of("train"))[1], pace) == pytest.approx(9 + 2.7)
+    assert estimate.seconds(list(work.of(train.KIND))[1], pace) == pytest.approx(9 + 2.7)
     assert by_kind["vae_gan"] == pytest.approx(90)
     assert by_kind["retrain"] == pytest.approx(6)
-    units = list(work.of("retrain"))
+    units = list(work.of(retrain.KIND))
     assert estimate.estimate(units, pace) == pytest.approx(len(units) * 6 / 2)
 
 

@@ -1,5 +1,6 @@
 """Real Ray on this machine: the same bytes as without it, whatever is killed."""
 
+import dataclasses
 import os
 import socket
 import subprocess
@@ -13,11 +14,14 @@ import psutil
 import pytest
 from rich.console import Console
 
-from robust_interpretability.benchmark.config import configuration
-from robust_interpretability.benchmark.execution import runner, threads
-from robust_interpretability.benchmark.units.plan import Plan, Unit
+from robust_interpretability.benchmark.config.sections import Model
+from robust_interpretability.benchmark.execution import runner
+from robust_interpretability.benchmark.execution.pool import Ended
+from robust_interpretability.benchmark.units import configuration, plan, train
+from robust_interpretability.benchmark.units.plan import Plan
 from robust_interpretability.models import backend
 from robust_interpretability.models.errors import InputError
+from tests.benchmark.made import unit
 from tests.commands import COMMAND, TINY, call
 from tests.conftest import ROOT
 
@@ -193,11 +197,14 @@ def test_what_a_unit_raises_is_raised_here(tmp_path, digits):
     from robust_interpretability.benchmark import environment
     from robust_interpretability.benchmark.execution.ray import RayPool
 
-    bad = Unit("train", "a", {"seed": 0, "model": {"name": "digits_cnm", "width": 1}}, (), 0, 1)
-    plan = Plan(None, digits.info, (), (bad,))
+    tiny = plan.build(configuration.resolve(None, TINY, SMALLER), digits.info)
+    good = next(tiny.of(train.KIND))
+    model = Model.model_construct(name="digits_cnm", width=1.0)
+    bad = dataclasses.replace(good, spec=dataclasses.replace(good.spec, model=model))
+    work = dataclasses.replace(tiny, units=(bad,))
     (tmp_path / "config.toml").touch()
     pool = RayPool(
-        plan,
+        work,
         tmp_path,
         {"name": "digits"},
         here=environment.collect(),
@@ -209,7 +216,7 @@ def test_what_a_unit_raises_is_raised_here(tmp_path, digits):
     with pytest.raises(
         InputError, match=r"Unknown model 'digits_cnm'. Did you mean 'digits_cnn'"
     ) as raised:
-        threads.run(plan, set(), pool, Silent())
+        runner.execute(work, set(), pool, Silent())
     assert "Traceback" not in str(raised.value)
 
 
@@ -280,7 +287,7 @@ def test_a_cluster_that_asks_for_a_token(serial, tmp_path):
             ["--executor", "ray", "--address", "127.0.0.1:9"],
             "No Ray cluster answers at '127.0.0.1:9'",
         ),
-        (["--address", "127.0.0.1:6379"], "--address and --cores are Ray's: add --executor ray."),
+        (["--address", "127.0.0.1:6379"], "--address and --cores need --executor ray."),
         (["--executor", "slurm"], "'slurm' is not one of 'threads', 'ray'"),
         (
             ["--executor", "ray", "--cores", "0"],
@@ -335,7 +342,7 @@ class Dying:
 
     def wait(self, timeout):
         units, self.units = self.units, []
-        return [threads.Ended(unit, None, None, "the worker") for unit in units]
+        return [Ended(unit, None, None, "the worker") for unit in units]
 
 
 def test_a_unit_that_kills_its_workers_does_not_run_for_ever():
@@ -351,9 +358,9 @@ def test_a_unit_that_kills_its_workers_does_not_run_for_ever():
         def waiting(self):
             pass
 
-    plan = Plan(None, None, (), (Unit("train", "a", {}, (), 0, 1),))
+    work = Plan(None, None, (), (unit("a"),))
     with pytest.raises(
         InputError, match="'train a' lost its worker 3 times, the last time the worker"
     ):
-        threads.run(plan, set(), Dying(), Observer())
+        runner.execute(work, set(), Dying(), Observer())
     assert seen == ["started", "the worker"] * 3

@@ -2,21 +2,18 @@
 
 import random
 
-from robust_interpretability.benchmark.config import configuration
 from robust_interpretability.benchmark.data import datasets
 from robust_interpretability.benchmark.execution.schedule import Schedule, chains
-from robust_interpretability.benchmark.units import plan
-from robust_interpretability.benchmark.units.plan import Unit
+from robust_interpretability.benchmark.units import configuration, plan
+from robust_interpretability.benchmark.units.unit import Unit
+from tests.benchmark.made import kind, unit
 from tests.commands import TINY
 
-
-def unit(name: str, *needs: Unit, cost: float = 1) -> Unit:
-    return Unit("train", name, {"name": name}, tuple(n.key for n in needs), 0, cost)
+RETRAIN = kind("retrain", shares=lambda spec: spec.name.split()[0])
 
 
 def retraining(source: str, fraction: float) -> Unit:
-    spec = {"attribution": "gradient", "source": source, "fraction": fraction, "repeat": 0}
-    return Unit("retrain", f"{source} {fraction}", spec, (), 0, 1)
+    return unit(f"{source} {fraction}", of=RETRAIN)
 
 
 def labels(units: list[Unit]) -> list[str]:

@@ -3,13 +3,11 @@
 import pytest
 
 from robust_interpretability.benchmark.execution import simulation
-from robust_interpretability.benchmark.units.plan import Plan, Unit
+from robust_interpretability.benchmark.units.plan import Plan
+from robust_interpretability.benchmark.units.unit import Unit
 from robust_interpretability.models.errors import InputError
+from tests.benchmark.made import RETRAIN, kind, unit
 from tests.commands import TINY, call
-
-
-def unit(name: str, *needs: Unit, kind: str = "train", cost: float = 1) -> Unit:
-    return Unit(kind, name, {"name": name}, tuple(n.key for n in needs), 0, cost)
 
 
 def seconds(units: list[Unit]) -> dict[str, float]:
@@ -43,8 +41,8 @@ def test_pace_is_by_kind():
     units = [
         unit("a", cost=10),
         unit("b", cost=30),
-        unit("c", kind="retrain", cost=2),
-        unit("d", kind="tilt"),
+        unit("c", of=RETRAIN, cost=2),
+        unit("d", of=kind("tilt")),
     ]
     took = {units[0].key: 5.0, units[1].key: 3.0, units[2].key: 8.0}
     assert simulation.pace(took, units) == {"train": 0.2, "retrain": 4.0}

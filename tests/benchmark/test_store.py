@@ -1,5 +1,6 @@
 """Results are written whole or not at all, and what is damaged is not used."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -8,12 +9,13 @@ import numpy as np
 import pytest
 
 from robust_interpretability.benchmark.units import store
-from robust_interpretability.benchmark.units.plan import Unit
-from robust_interpretability.benchmark.units.store import Result, Store
+from robust_interpretability.benchmark.units.store import Store
+from robust_interpretability.benchmark.units.unit import Result
 from robust_interpretability.models.errors import InputError
+from tests.benchmark.made import Spec, Values, unit
 
-UNIT = Unit("train", "l2-0.5-xent seed 0", {"a": 1}, (), 0, 0)
-RESULT = Result({"accuracy": 0.1 + 0.2}, {"x": np.arange(5)})
+UNIT = unit("l2-0.5-xent seed 0")
+RESULT = Result(Values(0.1 + 0.2), {"x": np.arange(5)})
 
 
 @pytest.fixture
@@ -32,19 +34,19 @@ def test_round_trip(filled, heard):
     assert filled.done(UNIT)
     assert filled.values(UNIT) == RESULT.values
     np.testing.assert_array_equal(filled.arrays(UNIT)["x"], np.arange(5))
-    assert filled.body(UNIT)["environment"] == {"machine": "this"}
+    assert filled.stored(UNIT).environment == {"machine": "this"}
     assert heard == []
 
 
 def test_other_specification_is_another_result(filled):
-    assert not filled.done(Unit("train", UNIT.label, {"a": 2}, (), 0, 0))
-    with pytest.raises(InputError, match="No whole result of 'train other'"):
-        filled.values(Unit("train", "other", {"a": 3}, (), 0, 0))
+    assert not filled.done(dataclasses.replace(UNIT, spec=Spec("another")))
+    with pytest.raises(InputError, match="There is no complete result of 'train other'"):
+        filled.values(unit("other"))
 
 
 def test_models_are_named_for_people(tmp_path, digits_model):
     made = Store(tmp_path)
-    made.put(UNIT, Result({}, models={"model": digits_model}), environment={}, seconds=0)
+    made.put(UNIT, Result(Values(), models={"model": digits_model}), environment={}, seconds=0)
     assert made.model_path(UNIT).name == f"l2-0.5-xent-seed-0-{UNIT.key}.keras"
     assert made.done(UNIT)
 
@@ -109,5 +111,5 @@ def test_full_disk(tmp_path, monkeypatch):
 
 def test_json_is_readable(filled):
     body = json.loads(next(filled.root.rglob("*.json")).read_text())
-    assert body["values"] == RESULT.values
+    assert body["values"] == {"accuracy": 0.1 + 0.2}
     assert body["seconds"] == 1.235

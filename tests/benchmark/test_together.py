@@ -7,9 +7,9 @@ import pytest
 from robust_interpretability import models
 from robust_interpretability.benchmark.training.batched import WAYS, train_together
 from robust_interpretability.benchmark.training.classifier import Mask, train
-from robust_interpretability.metrics import ranking
 from robust_interpretability.models import backend
 from robust_interpretability.models.errors import InputError
+from tests.ranks import random_ranks
 
 SEEDS = (3, 4, 5)
 OPTIONS = {"epochs": 2, "batch_size": 50, "learning_rate": 2e-3}
@@ -33,17 +33,17 @@ def networks(name: str = "digits_cnn") -> list[keras.Model]:
 
 
 def masks(digits) -> list[Mask]:
-    ranks = ranking.random_ranks((300, 8, 8), seed=0)
+    ranks = random_ranks((300, 8, 8), seed=0)
     settings = ((0.3, "roar"), (0.7, "kar"), (0.9, "roar"))
     return [Mask(ranks, fraction, mode, digits.channel_means()) for fraction, mode in settings]
 
 
 def alone(digits, masked: bool, name: str = "digits_cnn"):
     x, y = digits.x_train[:300], digits.y_train[:300]
-    own = masks(digits) if masked else [None] * 3
+    every = masks(digits) if masked else [None] * 3
     return [
         train(model, x, y, seed=seed, mask=mask, **OPTIONS)
-        for model, seed, mask in zip(networks(name), SEEDS, own, strict=True)
+        for model, seed, mask in zip(networks(name), SEEDS, every, strict=True)
     ]
 
 
@@ -103,9 +103,7 @@ def test_mistakes(digits):
     if backend.NAME == "tensorflow":
         with pytest.raises(InputError, match="Several networks at once need KERAS_BACKEND=jax"):
             train_together(networks(), x, y, seeds=SEEDS, way="vmap", **OPTIONS)
-    different = [
-        Mask(ranking.random_ranks((300, 8, 8), seed=s), 0.3, "roar", np.zeros(1)) for s in SEEDS
-    ]
+    different = [Mask(random_ranks((300, 8, 8), seed=s), 0.3, "roar", np.zeros(1)) for s in SEEDS]
     with pytest.raises(InputError, match="must share their `ranks`"):
         train_together(networks(), x, y, seeds=SEEDS, masks=different, way="one", **OPTIONS)
     with pytest.raises(InputError, match="`epochs` must be at least 1"):

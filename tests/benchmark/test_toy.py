@@ -1,6 +1,6 @@
 """The two-dimensional toy from the command to the angle, and the report on it.
 
-The golden angles are those of the run below; `python -m tests.benchmark.test_toy` writes them anew.
+The golden angles are those of the run below; `python -m tests.benchmark.test_toy` updates them.
 """
 
 import json
@@ -64,7 +64,7 @@ def test_report_on_one_run(toy, tmp_path):
     done = call("paper", "--out", toy, "--report", target)
     assert done.returncode == 0, done.stderr
     text = target.read_text(encoding="utf-8")
-    assert "**0 of these 81 were trained exactly as there**" in text
+    assert "**0 of these 81 were trained exactly as in the paper**" in text
     assert "| tilt of the standard network, degrees" in text
     assert str(tmp_path) not in text  # no path of this machine
     for line in text.splitlines():

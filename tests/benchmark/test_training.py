@@ -6,17 +6,17 @@ import pytest
 
 from robust_interpretability import models
 from robust_interpretability.attacks import Attack, run
-from robust_interpretability.benchmark.training.adam import Adam, adam_start, adam_step
 from robust_interpretability.benchmark.training.classifier import (
-    Kind,
     Mask,
     fit,
     predicted_classes,
     train,
 )
-from robust_interpretability.metrics import ranking
+from robust_interpretability.benchmark.training.program import TrainingVariant
+from robust_interpretability.models.adam import Adam, adam_start, adam_step
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.functional import predict, program, state
+from tests.ranks import random_ranks
 
 
 def build(seed=0):
@@ -88,7 +88,7 @@ def test_history_is_of_what_was_trained_on(digits):
 def test_masked_training_equals_training_on_a_masked_set_byte_by_byte(digits, mode):
     """The mask made inside the step, against a set masked and written by NumPy beforehand."""
     x = digits.x_train[:300]
-    ranks, fill = ranking.random_ranks(x.shape[:3], seed=3), digits.channel_means()
+    ranks, fill = random_ranks(x.shape[:3], seed=3), digits.channel_means()
     written = x.astype(np.float32) / np.float32(255)
     top = ranks < 19
     written[top if mode == "roar" else ~top] = fill
@@ -131,14 +131,14 @@ def test_other_attacks_train_too(digits, attack):
 def test_seed_radius_rate_and_fraction_do_not_compile_again(digits):
     model = build()
     x, y = digits.x_train[:200], digits.y_train[:200]
-    ranks = ranking.random_ranks(x.shape[:3], seed=3)
+    ranks = random_ranks(x.shape[:3], seed=3)
 
     def compiled() -> int:
         def never(_):
             raise AssertionError("a new program")
 
-        kind = Kind(100, Attack("pgd", "l2", 0.0, steps=2, step_size=0.0), True)
-        attacked = program(model, ("train", kind), never)
+        variant = TrainingVariant(100, Attack("pgd", "l2", 0.0, steps=2, step_size=0.0), True)
+        attacked = program(model, ("train", variant), never)
         return (
             attacked.experimental_get_tracing_count()
             if hasattr(attacked, "experimental_get_tracing_count")

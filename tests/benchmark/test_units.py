@@ -4,13 +4,13 @@ import dataclasses
 
 import numpy as np
 
-from robust_interpretability.benchmark.config import configuration
 from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.benchmark.execution import threads
+from robust_interpretability.benchmark.execution import runner, threads
 from robust_interpretability.benchmark.training import batched
-from robust_interpretability.benchmark.units import kinds, plan
+from robust_interpretability.benchmark.units import configuration, plan, retrain, train
 from robust_interpretability.benchmark.units.context import Context
 from robust_interpretability.benchmark.units.store import Store
+from robust_interpretability.benchmark.units.unit import Unit
 from robust_interpretability.models import backend, functional
 from tests.commands import TINY
 
@@ -21,8 +21,13 @@ def hits(data: datasets.Dataset, *assignments: str) -> list[int]:
         configuration.resolve(None, TINY, ["retraining.epochs=30", *assignments]), data.info
     )
     context = Context(work, None, data)
-    random = list(work.of("retrain", attribution=plan.BASELINE, mode="kar", fraction=0.7))
-    return [kinds.perform([unit], context)[0].values["hits"] for unit in random]
+    random = [u for u in baseline(work) if (u.spec.mode, u.spec.fraction) == ("kar", 0.7)]
+    return [unit.kind.work(unit.spec, context).values.hits for unit in random]
+
+
+def baseline(work: plan.Plan) -> list[Unit]:
+    """The retrainings on pixels in random order."""
+    return [u for u in work.of(retrain.KIND) if u.spec.attribution == retrain.BASELINE]
 
 
 def test_masks_alone_tell_nothing_of_the_pixels(digits):
@@ -48,7 +53,7 @@ def test_masks_alone_tell_nothing_of_the_pixels(digits):
 def test_what_is_seen_is_part_of_the_key(digits):
     def keys(*assignments: str) -> set[str]:
         work = plan.build(configuration.resolve(None, TINY, list(assignments)), digits.info)
-        return {u.key for u in work.of("retrain")}
+        return {u.key for u in work.of(retrain.KIND)}
 
     assert not keys() & keys("retraining.content=mask")
     assert keys() == keys("retraining.content=image")
@@ -60,22 +65,21 @@ def test_several_at_once_end_with_the_same_results(digits, tmp_path, monkeypatch
         configuration.resolve(None, TINY, ["data.train_limit=1200", "data.test_limit=597"]),
         digits.info,
     )
-    chosen = tuple(
-        u for u in work.of("retrain", attribution=plan.BASELINE) if u.spec["repeat"] == 0
-    )
+    chosen = tuple(u for u in baseline(work) if u.spec.repeat == 0)
     part = plan.Plan(work.config, work.info, (), chosen)
     together_seen = []
 
-    def hits(way: str, at_once: int) -> list[dict]:
+    def hits(way: str, at_once: int) -> list[retrain.Values]:
         monkeypatch.setattr(batched, "chosen", lambda: (way, at_once))
 
-        def work(some, context):
-            together_seen.append(len(some))
-            return kinds.perform(some, context)
-
         store = Store(tmp_path / f"{way}{at_once}")
-        pool = threads.Threads(1, store, Context(part, store, digits), work)
-        threads.run(part, set(), pool, Quiet())
+        context = Context(part, store, digits)
+
+        def work(some):
+            together_seen.append(len(some))
+            return runner.perform(some, context, store, {})
+
+        runner.execute(part, set(), threads.Threads(1, work), Quiet())
         return [store.values(u) for u in chosen]
 
     alone = hits("one", 1)
@@ -105,13 +109,13 @@ def test_units_of_one_shape_are_traced_once(digits, monkeypatch):
     context = Context(work, None, digits)
     attacked = [
         u
-        for u in work.of("train")
-        if u.spec["attack"] and u.label.startswith("l2-") and "xent" in u.label
+        for u in work.of(train.KIND)
+        if u.spec.attack and u.label.startswith("l2-") and "xent" in u.label
     ]
-    retrained = list(work.of("retrain", attribution=plan.BASELINE))
+    retrained = baseline(work)
     assert (len(attacked), len(retrained)) == (2, 8)
     for unit in (*attacked, *retrained):
-        kinds.perform([unit], context)
+        unit.kind.work(unit.spec, context)
     traces = {key[1:]: traced(compiled) for key, (compiled, _) in functional._programs.items()}
     assert (
         len([key for key in traces if key[0] == "train"]) == 2

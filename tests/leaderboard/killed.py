@@ -1,6 +1,6 @@
-"""Changes a board again and again, killed (kill -9) before the first, the second, ... change of the file system.
+"""Changes a board repeatedly, killed (kill -9) before each change of the file system in turn.
 
-Run as `python -m tests.leaderboard.killed FOLDER`; prints how many points there were.
+Run as `python -m tests.leaderboard.killed FOLDER`; prints the number of points.
 """
 
 import os

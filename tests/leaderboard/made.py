@@ -7,28 +7,30 @@ import numpy as np
 from PIL import Image
 
 from robust_interpretability.leaderboard import entry as entries
-from robust_interpretability.leaderboard.card import Card, Training
+from robust_interpretability.leaderboard.card import Card, TrainingClaim
 from robust_interpretability.leaderboard.entry import (
     AfterAttack,
     Attacked,
-    Curve,
-    DataSet,
+    DataRecord,
     Ensemble,
     Entry,
-    Environment,
+    EnvironmentRecord,
     Flag,
-    Model,
+    ModelRecord,
     Picture,
+    RetrainingCurve,
     Score,
-    Track,
+    TrackRecord,
 )
 
 HASH = "0" * 64
 
 
-def track(name: str = "digits", *, protocol: int = 1, digest: str = HASH) -> Track:
-    data = DataSet(name="digits", version="1.0.0", train_images=1200, test_images=597, sha256=HASH)
-    return Track(
+def track(name: str = "digits", *, protocol: int = 1, digest: str = HASH) -> TrackRecord:
+    data = DataRecord(
+        name="digits", version="1.0.0", train_images=1200, test_images=597, sha256=HASH
+    )
+    return TrackRecord(
         name=name,
         digest=digest,
         protocol_version=protocol,
@@ -78,7 +80,7 @@ def made(
     role="submission",
     norm="l2",
     epsilon=0.5,
-    on: Track | None = None,
+    on: TrackRecord | None = None,
     flags=(),
     manifold: float | None = None,
     card: Card | None = None,
@@ -95,7 +97,7 @@ def made(
             mode, _, attribution = kind.partition("_")
             down = np.linspace(accuracy, 0.3, 5)
             curves.append(
-                Curve(
+                RetrainingCurve(
                     attribution=attribution,
                     mode=mode,
                     fractions=[0.1, 0.3, 0.5, 0.7, 0.9],
@@ -128,7 +130,7 @@ def made(
         for e in (0.2, 0.4)
         for a in ("pgd", "noise")
     ]
-    training = Training(norm=norm, epsilon=0.0 if norm == "none" else epsilon, loss="xent")
+    training = TrainingClaim(norm=norm, epsilon=0.0 if norm == "none" else epsilon, loss="xent")
     return entries.seal(
         Entry(
             id=name,
@@ -148,14 +150,14 @@ def made(
                 description="Made up.",
                 training=training,
             ),
-            model=Model(parameters=1000, sha256=[HASH]),
+            model=ModelRecord(parameters=1000, sha256=[HASH]),
             pictures=pictures,
             seconds=12.5,
             flags=[
                 Flag(name=f, evidence={"images": 30, "examples": 597, "epsilon": 0.4})
                 for f in flags
             ],
-            environment=Environment(
+            environment=EnvironmentRecord(
                 python="3.11",
                 platform="Linux",
                 processors=2,
@@ -169,7 +171,7 @@ def made(
     )
 
 
-def grid(on: Track | None = None, n: int = 6) -> list[Entry]:
+def grid(on: TrackRecord | None = None, n: int = 6) -> list[Entry]:
     """A reference grid whose ROAR falls with accuracy, not quite on a line."""
     out = []
     for i in range(n):

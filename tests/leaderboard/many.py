@@ -1,16 +1,16 @@
-"""Boards to look at: as large as a full one, and written by someone who means harm."""
+"""Boards to look at: as large as a full one, with unknown scores, and with hostile text."""
 
 from robust_interpretability.leaderboard import entry as entries
-from robust_interpretability.leaderboard.card import Card, Training
-from robust_interpretability.leaderboard.entry import Entry
-from tests.leaderboard.made import grid, made, track
+from robust_interpretability.leaderboard.card import Card, TrainingClaim
+from robust_interpretability.leaderboard.entry import Attacked, Entry, RetrainingCurve, Score
+from tests.leaderboard.made import grid, made, score, track
 
 HARM = "window.harmed = true"
 LONG = "N" * 10_000
 
 
 def board() -> list[Entry]:
-    """Two tracks: one with a grid and submissions above and below its line, one too small for a line."""
+    """Two tracks: one with submissions above and below the line, one too small for a line."""
     small = track("mnist-reduced")
     rows = [
         *grid(),
@@ -26,7 +26,7 @@ def board() -> list[Entry]:
 
 
 def large(tracks: int = 4) -> list[Entry]:
-    """Fifteen entries a track."""
+    """Fifteen entries per track."""
     names = (
         "digits",
         "mnist-reduced",
@@ -46,8 +46,8 @@ def large(tracks: int = 4) -> list[Entry]:
 
 
 def hostile() -> list[Entry]:
-    """Cards that validation would refuse, as if it had not been there."""
-    training = Training.model_construct(
+    """Cards that validation would refuse."""
+    training = TrainingClaim.model_construct(
         norm="l2", epsilon=0.4, loss=f"<img src=x onerror='{HARM}'>", extra_data="</script>"
     )
     names = {
@@ -83,3 +83,43 @@ def hostile() -> list[Entry]:
             for key, card in cards.items()
         ),
     ]
+
+
+def unknown(edges: str = "ROAR E", sparsity: str = "sparsity") -> list[Entry]:
+    """A grid and a submission with scores, an attribution and an attack that no code here names."""
+
+    def with_unknown(entry: Entry, slope: float) -> Entry:
+        curve = RetrainingCurve(
+            attribution="edges",
+            title="Edges <b>",
+            **entry.curves[0].model_dump(exclude={"attribution"}),
+        )
+        attacked = Attacked(
+            attack="zeroth_order",
+            norm="l2",
+            epsilon=0.2,
+            loss="logit",
+            steps=1,
+            accuracy=score(entry.value("test_accuracy") - 0.1),
+        )
+        added = {
+            "roar_edges": Score(**score(slope).model_dump(), title=edges, better="higher"),
+            "sparsity": Score(**score(0.7 - slope).model_dump(), title=sparsity, better="lower"),
+            "density": Score(**score(0.3).model_dump(), title="density"),
+            "untitled_detail": score(0.4),
+        }
+        return entries.seal(
+            entry.model_copy(
+                update={
+                    "scores": entry.scores | added,
+                    "curves": [*entry.curves, curve],
+                    "attacks": [*entry.attacks, attacked],
+                }
+            )
+        )
+
+    references = [
+        with_unknown(e, 0.5 - 0.4 * e.value("test_accuracy") + 0.002 * (-1) ** i)
+        for i, e in enumerate(grid())
+    ]
+    return [*references, with_unknown(made("new", 0.95, 0.2), 0.3)]

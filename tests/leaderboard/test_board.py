@@ -1,4 +1,4 @@
-"""The board: rendered from entries alone, the same bytes every time; the old one or the new one, never half."""
+"""The board: rendered from entries alone, reproducible, and changed completely or not at all."""
 
 import csv
 import errno
@@ -18,7 +18,7 @@ from cmarkgfm import github_flavored_markdown_to_html
 from robust_interpretability.leaderboard import entry as entries
 from robust_interpretability.leaderboard import render
 from robust_interpretability.leaderboard.board import LOCK, PENDING, Board, rendered
-from robust_interpretability.leaderboard.entry import Model
+from robust_interpretability.leaderboard.entry import ModelRecord
 from robust_interpretability.models.errors import InputError
 from tests.conftest import ROOT
 from tests.leaderboard.made import grid, made, track
@@ -254,7 +254,7 @@ def test_protocol_versions_lie_side_by_side(board):
 def test_no_submission_replaces_another_model(board):
     before, posing = contents(board.root), made("a", 0.99)
     posing = entries.seal(
-        posing.model_copy(update={"model": Model(parameters=1, sha256=["1" * 64])})
+        posing.model_copy(update={"model": ModelRecord(parameters=1, sha256=["1" * 64])})
     )
     with pytest.raises(InputError, match="another model with the id digits/a"):
         board.put([posing])
@@ -281,8 +281,8 @@ def test_a_half_done_change_made_by_hand_touches_nothing(board, gone):
     (board.root / PENDING).mkdir()
     (board.root / PENDING / "gone.json").write_text(gone)
     before = contents(board.root)
-    assert "no change that this program left half-done" in board.check()[0]
-    with pytest.raises(InputError, match="half-done"):
+    assert "is not an unfinished change of this program" in board.check()[0]
+    with pytest.raises(InputError, match="not an unfinished change"):
         board.put([made("new", 0.9)])
     assert contents(board.root) == before
     assert victim.exists()
@@ -299,7 +299,7 @@ def test_a_half_done_change_with_foreign_files_or_links_touches_nothing(board, n
     else:
         path.write_text("")
     before = (board.root / "index.html").read_bytes()
-    assert "half-done" in board.check()[0]
+    assert "not an unfinished change" in board.check()[0]
     assert (board.root / "index.html").read_bytes() == before
 
 

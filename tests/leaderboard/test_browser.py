@@ -8,9 +8,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
-from robust_interpretability.leaderboard.page import page as page_of
+from robust_interpretability.leaderboard.html import page as page_of
 from robust_interpretability.leaderboard.tradeoff import line
-from tests.leaderboard.many import board, hostile
+from tests.leaderboard.many import HARM, board, hostile, unknown
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
@@ -32,7 +32,13 @@ def browser():
 def files(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("page")
     found = {}
-    for name, entries in (("board", board()), ("hostile", hostile())):
+    boards = {
+        "board": board(),
+        "hostile": hostile(),
+        "unknown": unknown(),
+        "hostile titles": unknown(f"<script>{HARM}</script>", f"\"><img src=x onerror='{HARM}'>"),
+    }
+    for name, entries in boards.items():
         found[name] = folder / f"{name}.html"
         found[name].write_text(page_of(entries), encoding="utf-8")
     return found
@@ -40,7 +46,7 @@ def files(tmp_path_factory) -> dict[str, Path]:
 
 @pytest.fixture
 def open_page(browser, files):
-    """Opens a file; at the end no error was said, no dialog opened and nothing was asked of any address."""
+    """Opens a file; at the end there was no error, no dialog and no request to any address."""
     contexts, said, asked = [], [], []
 
     def start(name: str = "board", *, viewport=WIDE, anchor: str = "", **options) -> Page:
@@ -298,3 +304,51 @@ def test_a_hostile_card_is_harmless(open_page):
     assert not set("\u202e\u202d\u200f") & set(text)
     rows = shown.locator("[data-table='0'] tbody tr")
     assert max(rows.evaluate_all("nodes => nodes.map(n => n.offsetHeight)")) < 200
+
+
+def test_scores_that_no_code_names_are_sorted_drawn_and_compared(open_page):
+    shown = open_page("unknown")
+    head = shown.locator("[data-table='0'] th[data-says='sparsity']")
+    head.click()
+    is_sorted(head, "descending")
+    index = head.evaluate("node => node.cellIndex") + 4  # the second row begins at test accuracy
+    values = column(shown, index)
+    assert len(values) == 7
+    assert values == sorted(values, reverse=True)
+    scatter = shown.locator("[data-scatter='0']")
+    scatter.locator("[data-axis=y]").select_option(label="ROAR E (higher is better)")
+    assert "ROAR E (higher is better)" in scatter.locator(".plot").inner_text()
+    assert scatter.locator(".point").count() == 7
+    scatter.locator("[data-axis=y]").select_option(label="sparsity (lower is better)")
+    assert "↓ sparsity (lower is better)" in scatter.locator(".plot").inner_text()
+    article = shown.locator("article", has_text="Model new")
+    article.locator(".curves").scroll_into_view_if_needed()
+    article.locator(".curves svg[role=img]").first.wait_for()
+    roar = article.locator(".curves figure").first
+    assert roar.locator(".legend li").all_inner_texts() == [
+        "Gradient × Input",
+        "Gradient",
+        "Edges <b>",
+        "random order",
+    ]
+    strokes = roar.locator(".legend path").evaluate_all(
+        "nodes => nodes.map(n => n.getAttribute('stroke'))"
+    )
+    assert len(set(strokes)) == 4
+    assert None not in strokes
+
+
+def test_a_hostile_title_is_harmless(open_page):
+    shown = open_page("hostile titles")
+    scatter = shown.locator("[data-scatter='0']")
+    for index in range(scatter.locator("[data-axis=y] option").count()):
+        scatter.locator("[data-axis=y]").select_option(index=index)
+        for point in scatter.locator(".point").all():
+            point.focus()
+    for summary in shown.locator("summary").all():
+        summary.evaluate("node => { node.parentElement.open = true; }")
+    shown.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert shown.evaluate("window.harmed") is None
+    assert shown.locator("img[src='x'], [onerror]").count() == 0
+    assert "<script>window.harmed = true</script>" in shown.locator("main").inner_text()
+    assert shown.evaluate("document.documentElement.scrollWidth") <= WIDE["width"]

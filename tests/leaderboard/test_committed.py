@@ -1,10 +1,10 @@
-"""The board in this repository: whole, rendered from its entries, and of the tracks as they are now."""
+"""The board in this repository: valid, rendered from its entries, and of the current tracks."""
 
 import jsonschema
 import pytest
 
-from robust_interpretability.benchmark.config import tracks
-from robust_interpretability.benchmark.config.configuration import PROTOCOL_VERSION
+from robust_interpretability.benchmark.results import tracks
+from robust_interpretability.benchmark.config.versions import PROTOCOL_VERSION
 from robust_interpretability.benchmark.data import datasets
 from robust_interpretability.benchmark.submission import measure
 from robust_interpretability.benchmark.units.plan import networks
@@ -32,6 +32,14 @@ def test_entries_fit_the_exported_schema(found):
         validator.validate(entry.model_dump())
 
 
+def test_entries_of_schema_version_3_keep_their_bytes(found):
+    """They state neither titles nor directions, and reading adds none."""
+    old = [e for e in found if e.schema_version == 3]
+    assert len(old) >= 54
+    for entry in old:
+        assert entries.dumps(entry) == (BOARD / "entries" / entries.place(entry)).read_text()
+
+
 @pytest.mark.parametrize("name", MEASURED)
 def test_every_network_of_a_reference_grid_is_there(found, name):
     grid = {f"reference-{network.label}" for network in networks(tracks.get(name).config)}
@@ -41,7 +49,7 @@ def test_every_network_of_a_reference_grid_is_there(found, name):
 @needs_tfds
 @pytest.mark.parametrize("name", MEASURED)
 def test_entries_are_of_the_track_as_it_is(found, name):
-    """A change of a preset that a track rests on needs a new version of the protocol, and entries measured under it."""
+    """A change of a track's preset needs a new protocol version, and entries measured under it."""
     config = tracks.get(name).config
     limits = {"train_limit": config.data.train_limit, "test_limit": config.data.test_limit}
     record = tracks.record(name, config, datasets.load(config.data.name, **limits))

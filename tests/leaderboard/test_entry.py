@@ -10,6 +10,7 @@ from robust_interpretability.leaderboard.flags import MEANINGS
 from robust_interpretability.models.errors import InputError
 from tests.conftest import ROOT
 from tests.leaderboard.made import made
+from tests.leaderboard.many import unknown
 
 CARD = """
 name = "My CNN"
@@ -139,6 +140,61 @@ def test_what_does_not_fit_the_schema_is_refused(change, message):
         entries.loads(json.dumps(raw(**change)).encode(), "Entry x/a")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        ({"title": "a\nb"}, "holds the control character U+000A"),
+        ({"title": "\u202eevil"}, "holds the control character U+202E"),
+        ({"title": ""}, "must be text without spaces at its ends"),
+        ({"title": " a"}, "must be text without spaces at its ends"),
+        ({"title": "W" * 61}, "at most 60 characters"),
+        ({"better": "more"}, "better: Input should be 'higher' or 'lower'"),
+    ],
+)
+def test_titles_and_directions_are_validated(stated, message):
+    scores = {"roar_edges": {"value": 0.1, "n": 1, "seeds": 1} | stated}
+    with pytest.raises(InputError) as caught:
+        entries.loads(json.dumps(raw(scores=scores)).encode(), "Entry x/a")
+    assert message in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "name", ["Roar", "roar edges", "../x", "", "<b>", "_x", "1x", "x" * 61, "é", "a\n"]
+)
+def test_names_of_scores_attributions_and_attacks_are_checked_by_pattern(name):
+    score = {"value": 0.1, "n": 1, "seeds": 1}
+    one = made("a", 0.9, 0.1)
+    attacked = {"attack": name, "norm": "l2", "epsilon": 1.0, "loss": None, "steps": 1}
+    changes = [
+        {"scores": {name: score}},
+        {"curves": [one.curves[0].model_dump() | {"attribution": name}]},
+        {"attacks": [attacked | {"accuracy": score}]},
+    ]
+    for change in changes:
+        with pytest.raises(InputError, match="String should match pattern"):
+            entries.loads(json.dumps(raw(**change)).encode(), "Entry x/a")
+
+
+def test_an_accuracy_states_no_direction():
+    scores = {"test_accuracy": {"value": 0.1, "n": 1, "seeds": 1, "better": "higher"}}
+    with pytest.raises(InputError, match="test_accuracy is an accuracy"):
+        entries.loads(json.dumps(raw(scores=scores)).encode(), "Entry x/a")
+
+
+def test_scores_that_no_code_names_round_trip():
+    for one in unknown():
+        assert entries.loads(entries.dumps(one).encode(), "it") == one
+    stated = json.loads(entries.dumps(one))
+    assert stated["schema_version"] == 4
+    assert (stated["scores"]["sparsity"]["title"], stated["scores"]["sparsity"]["better"]) == (
+        "sparsity",
+        "lower",
+    )
+    assert not {"title", "better"} & set(stated["scores"]["test_accuracy"])
+    assert not {"title", "better"} & set(stated["curves"][0])
 
 
 def test_an_entry_must_lie_where_it_says(tmp_path):

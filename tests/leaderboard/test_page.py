@@ -1,4 +1,4 @@
-"""The page as text: one file, small, the same every time, escaped, with everything of every entry."""
+"""The page as text: one small, reproducible, escaped file with everything of every entry."""
 
 import base64
 import hashlib
@@ -8,11 +8,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from robust_interpretability.leaderboard.assets import FOLDER
-from robust_interpretability.leaderboard.page import number, page
+from robust_interpretability.leaderboard.html import FOLDER, page
+from robust_interpretability.leaderboard.html_entry import number
 from robust_interpretability.leaderboard.tradeoff import headlines
 from tests.leaderboard.made import grid, made, track
-from tests.leaderboard.many import HARM, board, hostile, large
+from tests.leaderboard.many import HARM, board, hostile, large, unknown
 
 
 class Parsed(HTMLParser):
@@ -52,7 +52,7 @@ def test_one_file_under_two_megabytes():
     assert "too large" not in whole
 
 
-def test_a_large_board_keeps_its_numbers_and_leaves_details_of_as_few_references_as_need_be_to_their_files():
+def test_a_large_board_keeps_its_numbers_and_leaves_out_details_of_as_few_references_as_possible():
     shortened = page(large(11))
     assert 1_950_000 < len(shortened.encode()) < 2_000_000
     assert (
@@ -132,7 +132,7 @@ def test_zero_has_no_sign():
 
 def test_the_question_is_answered_in_words(text):
     assert "1 of 2 submissions does." in text
-    assert "Cannot be said: a reference line needs at least 4 networks" in text
+    assert "Cannot be answered: a reference line needs at least 4 networks" in text
     assert "No submission has been measured yet." in page(grid())
     assert "No model has been measured yet." in page([])
     assert "None of the 2 submissions does." in page(
@@ -189,3 +189,37 @@ def test_vendored_files_are_the_ones_named():
     assert {name for name, _ in rows} == files
     for name, digest in rows:
         assert hashlib.sha256((FOLDER / "vendor" / name).read_bytes()).hexdigest() == digest
+
+
+def test_scores_that_no_code_names_are_shown():
+    text = page(unknown())
+    assert re.search(r'class="group"[^>]*>ROAR E <span class="quiet">higher is better', text)
+    assert re.search(r'class="group"[^>]*>sparsity <span class="quiet">lower is better', text)
+    assert "beats the trade-off in ROAR E" in text
+    article = re.search(r'<article[^>]*id="digits-v1-new".*?</article>', text, re.DOTALL)[0]
+    for row in ("ROAR E", "density", "untitled detail"):
+        assert f'<th scope="row">{row}</th>' in article
+    assert "zeroth order, logit" in article
+    assert "Edges &lt;b&gt;" in article
+    (data,) = re.findall(r'id="data">(.*?)</script>', text, re.DOTALL)
+    described = json.loads(data)["tables"][0]["scores"]
+    assert [(d["title"], d["better"]) for d in described][-2:] == [("ROAR E", 1), ("sparsity", -1)]
+
+
+def test_a_hostile_title_is_escaped():
+    text = page(unknown(f"<script>{HARM}</script>", f"\"><img src=x onerror='{HARM}'>"))
+    parsed = Parsed(text)
+    assert len(parsed.all("script")) == len(Parsed(page(unknown())).all("script"))
+    assert not [a for _, a in parsed.elements if any(name.startswith("on") for name in a)]
+    assert {a["src"][:21] for a in parsed.all("img")} == {"data:image/png;base64"}
+    assert "&lt;script&gt;window.harmed = true&lt;/script&gt;" in text
+
+
+def test_a_title_that_validation_would_refuse_is_printable_and_cut():
+    *others, last = unknown()
+    forged = last.scores["roar_edges"].model_copy(update={"title": "\u202e" + "W" * 5_000})
+    forged = last.model_copy(update={"scores": last.scores | {"roar_edges": forged}})
+    shown = page([*(e.model_copy(update={"scores": {}}) for e in others), forged])
+    assert "\u202e" not in shown
+    assert "W" * 58 + "…" in shown
+    assert "W" * 59 not in shown

@@ -1,4 +1,4 @@
-"""Lines, advantages, ranks and fronts, on made-up entries whose answers can be worked out by hand."""
+"""Lines, advantages, ranks and fronts, on made-up entries that can be worked out by hand."""
 
 import numpy as np
 import pytest

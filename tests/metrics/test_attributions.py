@@ -1,11 +1,14 @@
 """Attributions on a linear network, where the gradient is known."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
-from robust_interpretability.metrics import attributions
+from robust_interpretability.metrics import ATTRIBUTIONS, attributions
 from robust_interpretability.models.errors import InputError
-from tests.conftest import linear_model
+from tests.conftest import ROOT, linear_model
 
 RNG = np.random.default_rng(3)
 WEIGHTS = RNG.normal(0, 0.3, (2 * 3 * 2, 3))
@@ -48,3 +51,18 @@ def test_unknown_name(digits, digits_model):
         InputError, match=r"Unknown attribution 'gradients'\. Did you mean 'gradient'"
     ):
         attributions.run("gradients", digits_model, digits.x_test[:2])
+
+
+def test_every_record_has_a_function_and_names_of_its_own(digits, digits_model):
+    for name, record in ATTRIBUTIONS.items():
+        assert record.name == name
+        assert attributions.run(name, digits_model, digits.x_test[:2]).shape == (2, 8, 8)
+    for field in ("letter", "title"):
+        assert len({getattr(record, field) for record in ATTRIBUTIONS.values()}) == len(
+            ATTRIBUTIONS
+        )
+
+
+def test_records_are_read_without_keras():
+    program = "import sys, robust_interpretability.metrics; assert 'keras' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)

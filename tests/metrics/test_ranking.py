@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from robust_interpretability.metrics import ranking
-from robust_interpretability.metrics.ranking import random_ranks, ranks
 from robust_interpretability.models.errors import InputError
+from tests.ranks import random_ranks, ranks
 
 
 def test_order_of_importance():
@@ -34,5 +34,5 @@ def test_ties_fall_evenly():
 def test_bad_attributions():
     with pytest.raises(InputError, match="must be finite"):
         ranks(np.full((1, 2, 2), np.nan), seed=0)
-    with pytest.raises(InputError, match=r"at most 65,536 pixels\. Received 66,049|Received 66049"):
+    with pytest.raises(InputError, match=r"at most 65,536 pixels\. Received 66,049"):
         ranks(np.zeros((1, 257, 257)), seed=0)

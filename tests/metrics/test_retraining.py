@@ -1,20 +1,21 @@
-"""ROAR and KAR: the formulas by hand, and the measure itself on data whose informative pixels are known."""
+"""ROAR and KAR: the formulas by hand, and the measures on data with known informative pixels."""
 
 import keras
 import numpy as np
 import pytest
 
 from robust_interpretability.benchmark.training.classifier import Mask, predicted_classes, train
-from robust_interpretability.metrics import ranking, statistics
+from robust_interpretability.metrics import MODES
 from robust_interpretability.metrics.masking import masked, pixel_count
-from robust_interpretability.metrics.retraining import Curve, kar, roar, score, score_weights
+from robust_interpretability.metrics.retraining import Curve, score, score_weights
 from robust_interpretability.models.errors import InputError
+from tests.ranks import random_ranks, ranks
 
 FRACTIONS = (0.1, 0.3, 0.5, 0.7, 0.9)
 
 
 def test_score_by_hand():
-    """Differences .1, .2, .3, .4, .5 at the five fractions, zero at both ends: trapezoids of width .1, .2 x 4, .1."""
+    """Differences .1, .2, .3, .4, .5 at the fractions, 0 at both ends: widths .1, .2 x 4, .1."""
     baseline = Curve("roar", np.array(FRACTIONS), np.full((2, 5), 0.6))
     curve = Curve(
         "roar",
@@ -22,9 +23,14 @@ def test_score_by_hand():
         np.array([[0.4, 0.3, 0.2, 0.1, 0.0], [0.6, 0.5, 0.4, 0.3, 0.2]]),
     )
     area = 0.1 * 0.05 + 0.2 * (0.15 + 0.25 + 0.35 + 0.45) + 0.1 * 0.25
-    assert score(curve, baseline) == pytest.approx(area)
-    reversed_mode = [Curve("kar", c.fractions, c.accuracy) for c in (curve, baseline)]
-    assert score(*reversed_mode) == pytest.approx(-area)
+    found = score([curve], baseline)
+    assert found.value == pytest.approx(area)
+    assert found.low < found.value < found.high
+    assert found.n == 2 * 5
+    reversed_curve, reversed_baseline = (
+        Curve("kar", c.fractions, c.accuracy) for c in (curve, baseline)
+    )
+    assert score([reversed_curve], reversed_baseline).value == pytest.approx(-area)
 
 
 def test_weights_are_the_trapezoid_rule():
@@ -59,7 +65,9 @@ def test_bad_curves(mode, fractions, shape, message):
 def test_curve_and_baseline_must_match():
     a, b = (Curve(mode, np.array([0.5]), np.zeros((1, 1))) for mode in ("roar", "kar"))
     with pytest.raises(InputError, match="same mode and fractions"):
-        score(a, b)
+        score([a], b)
+    with pytest.raises(InputError, match="same mode and fractions"):
+        score([a, Curve("roar", np.array([0.4]), np.zeros((1, 1)))], a)
 
 
 def test_pixel_count():
@@ -72,12 +80,12 @@ def test_pixel_count():
 @pytest.mark.parametrize("keep", [False, True])
 def test_masking_equals_plain_numpy_byte_by_byte(keep):
     rng = np.random.default_rng(0)
-    x, ranks = rng.random((20, 7, 6, 3), np.float32), ranking.random_ranks((20, 7, 6), seed=1)
+    x, order = rng.random((20, 7, 6, 3), np.float32), random_ranks((20, 7, 6), seed=1)
     fill, count = np.array([0.1, 0.5, 0.7], np.float32), 13
     expected = x.copy()
-    top = ranks < count
+    top = order < count
     expected[~top if keep else top] = fill
-    found = keras.ops.convert_to_numpy(masked(x, ranks, np.int32(count), np.bool_(keep), fill))
+    found = keras.ops.convert_to_numpy(masked(x, order, np.int32(count), np.bool_(keep), fill))
     assert found.tobytes() == expected.tobytes()
     assert (found != x).any(-1).sum() == 20 * ((42 - count) if keep else count)
 
@@ -104,7 +112,7 @@ def known():
 
 def order(which: str, n: int, seed: int) -> np.ndarray:
     importance = {"right": INFORMATIVE, "reverse": ~INFORMATIVE, "random": np.zeros((6, 6))}[which]
-    return ranking.ranks(np.broadcast_to(importance, (n, 6, 6)).astype(np.float32), seed=seed)
+    return ranks(np.broadcast_to(importance, (n, 6, 6)).astype(np.float32), seed=seed)
 
 
 @pytest.fixture(scope="module")
@@ -115,32 +123,24 @@ def known_scores(known):
     fill = x.mean(axis=(0, 1, 2)).astype(np.float32) / 255
     built = {s: models.get("mlp")((6, 6, 1), 4, seed=s, width=0.5) for s in range(3)}
 
-    def curve(measure, which, seed):
+    def curve(mode, which, seed):
         train_ranks, test_ranks = order(which, len(x), seed), order(which, len(x_test), seed + 1)
 
-        def retrain(fraction, repeat):
-            mask = Mask(train_ranks, fraction, measure.__name__, fill)
+        def accuracy(fraction, repeat):
+            mask = Mask(train_ranks, fraction, mode, fill)
             values, _ = train(built[repeat], x, y, seed=repeat, epochs=12, mask=mask)
-            test = Mask(test_ranks, fraction, measure.__name__, fill)
-            return (
-                predicted_classes(built[repeat], x_test, mask=test, values=values) == y_test
-            ).mean()
+            test = Mask(test_ranks, fraction, mode, fill)
+            classes = predicted_classes(built[repeat], x_test, mask=test, values=values)
+            return (classes == y_test).mean()
 
-        return measure(retrain, fractions=FRACTIONS, seeds=range(3))
+        repeats = [[accuracy(fraction, repeat) for fraction in FRACTIONS] for repeat in range(3)]
+        return Curve(mode, np.array(FRACTIONS), np.array(repeats))
 
     found = {}
-    for measure in (roar, kar):
-        baseline = curve(measure, "random", 100)
+    for mode in MODES:
+        baseline = curve(mode, "random", 100)
         for which in ("right", "reverse", "random"):
-            mine = curve(measure, which, 200)
-            estimate = statistics.area_difference(
-                [mine.accuracy],
-                baseline.accuracy,
-                score_weights(mine.fractions),
-                sign=1 if measure is kar else -1,
-            )
-            assert estimate.value == pytest.approx(score(mine, baseline))
-            found[measure.__name__, which] = estimate
+            found[mode, which] = score([curve(mode, which, 200)], baseline)
     return found
 
 

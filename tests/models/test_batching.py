@@ -1,4 +1,6 @@
-"""Batches: as large as memory allows where a device tells it, one program for all of them, the rows' own results."""
+"""Batches: as large as a device's memory allows, and results that do not depend on them."""
+
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pytest
@@ -73,6 +75,7 @@ def test_as_large_as_half_of_the_free_memory_allows(monkeypatch):
 
     monkeypatch.setattr(backend, "memory_of", memory_of, raising=False)
     x = np.zeros((5, 3), np.float32)
+    program = Counting()
     for free, expected in (
         (2 * (1000 + 10 * 512), 512),
         (2 * (1000 + 10 * 511), 256),
@@ -80,12 +83,30 @@ def test_as_large_as_half_of_the_free_memory_allows(monkeypatch):
         (10, 1),
     ):
         monkeypatch.setattr(backend, "free_memory", lambda free=free: free)
-        monkeypatch.setattr(batching, "_sizes", {})
-        assert batching.largest("program", (), [x], (), 100) == expected
+        monkeypatch.setattr(batching, "_sizes", WeakKeyDictionary())
+        assert batching.largest(program, (), [x], (), 100) == expected
     assert set(asked) == set(batching.MEASURED)
     asked.clear()
-    assert batching.largest("program", (), [x], (), 100) == 1  # measured once
+    assert batching.largest(program, (), [x], (), 100) == 1  # measured once
     assert asked == []
+
+
+def test_a_size_is_not_that_of_a_program_which_is_gone(monkeypatch):
+    """A new program may get the id of one that was collected: its memory is measured anew."""
+    monkeypatch.setattr(backend, "free_memory", lambda: 2 * 1000)
+    monkeypatch.setattr(
+        backend, "memory_of", lambda run, arguments: run.each * len(arguments[0]), raising=False
+    )
+    monkeypatch.setattr(batching, "_sizes", WeakKeyDictionary())
+    x, ids = np.zeros((5, 3), np.float32), set()
+    for each in (1, 2, 4, 8, 16):
+        program = Counting()
+        program.each = each
+        ids.add(id(program))
+        assert batching.largest(program, (), [x], (), 100) == 512 // each
+        assert len(batching._sizes) == 1
+        del program
+    assert len(ids) < 5, "no id was used twice: the test shows nothing"
 
 
 def test_on_a_cpu_as_asked(monkeypatch):
@@ -106,11 +127,11 @@ def test_what_the_compiler_says_of_memory_is_used(monkeypatch):
 
     monkeypatch.setattr(backend, "free_memory", lambda: 2 * budget)
     monkeypatch.setattr(backend, "memory_of", noting)
-    monkeypatch.setattr(batching, "_sizes", {})
+    monkeypatch.setattr(batching, "_sizes", WeakKeyDictionary())
     model, x = network(), images(300)
     found = predict(model, x)
-    (size,) = batching._sizes.values()
-    monkeypatch.setattr(batching, "_sizes", {})
+    ((size,),) = (sizes.values() for sizes in batching._sizes.values())
+    monkeypatch.setattr(batching, "_sizes", WeakKeyDictionary())
     monkeypatch.setattr(batching, "MEASURED", (size, 2 * size))
     predict(model, x)
     assert seen[size] <= budget < seen[2 * size], seen

@@ -88,7 +88,7 @@ def test_logits_are_the_same_with_it(monkeypatch):
         )
         found = []
         for own in (False, True):
-            monkeypatch.setattr(backend, "own_convolution", lambda own=own: own)
+            monkeypatch.setattr(backend, "has_faster_convolution", lambda own=own: own)
             found.append(
                 keras.ops.convert_to_numpy(
                     logits_of(model, state(model))(keras.ops.convert_to_tensor(x))

@@ -25,10 +25,11 @@ from robust_interpretability.benchmark import environment
 from robust_interpretability.benchmark.data import datasets
 from robust_interpretability.benchmark.training.batched import WAYS, train_together
 from robust_interpretability.benchmark.training.classifier import Mask, train
-from robust_interpretability.metrics import attributions, ranking
+from robust_interpretability.metrics import attributions
 from robust_interpretability.models import backend, batching
 from tests.performance.cases import BATCH, CASES
 from tests.performance.floor import measure
+from tests.ranks import random_ranks
 
 EPOCHS = {"digits_cnn": 12, "strided_cnn": 5, "cifar_cnn": 20}
 """Of a retraining in the presets."""
@@ -60,7 +61,7 @@ class Measurements:
         self.network, self.note, self.shape = network, note, data.info.shape
         self.images, self.labels = data.x_train[:], data.y_train
         self.x, self.fill = batching.to_device(self.images), data.channel_means()
-        self.ranks = batching.to_device(ranking.random_ranks(data.x_train.shape[:3], seed=0))
+        self.ranks = batching.to_device(random_ranks(data.x_train.shape[:3], seed=0))
 
     def model(self, seed: int = 0) -> keras.Model:
         """A network with fresh weights."""

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from robust_interpretability.benchmark import environment
-from robust_interpretability.benchmark.config import configuration
 from robust_interpretability.benchmark.execution import runner, threads
 from robust_interpretability.benchmark.units import plan
 from tests.conftest import ROOT, needs_tfds
@@ -31,13 +30,13 @@ backend.configure()
 import numpy as np
 from robust_interpretability.benchmark.data import datasets
 from robust_interpretability.benchmark.training.classifier import Mask, train
-from robust_interpretability.metrics import ranking
 from robust_interpretability.models.batching import to_device
+from tests.ranks import random_ranks
 what, size = sys.argv[1], int(sys.argv[2])
 images = 1000 * (size if what == "images" else 4)
 data = datasets.load("mnist", train_limit=images)
 x, y = to_device(data.x_train), data.y_train
-ranks = to_device(ranking.random_ranks(data.x_train.shape[:3], seed=0))
+ranks = to_device(random_ranks(data.x_train.shape[:3], seed=0))
 def one(fraction, seed):
     model = models.get("strided_cnn")(data.info.shape, 10, seed=seed)
     train(model, x, y, seed=seed, epochs=1, mask=Mask(ranks, fraction, "roar", data.channel_means()))

@@ -57,11 +57,10 @@ def test_retrainings_side_by_side(benchmark, figure, digits, workers):
     from concurrent.futures import ThreadPoolExecutor
 
     from robust_interpretability.benchmark.training.classifier import Mask
-    from robust_interpretability.metrics import ranking
+    from tests.ranks import random_ranks
 
-    mask = Mask(
-        ranking.random_ranks(digits.x_train.shape[:3], seed=0), 0.3, "roar", digits.channel_means()
-    )
+    ranks = random_ranks(digits.x_train.shape[:3], seed=0)
+    mask = Mask(ranks, 0.3, "roar", digits.channel_means())
     model = models.get("digits_cnn")((8, 8, 1), 10, seed=0)
 
     def one(seed: int) -> None:

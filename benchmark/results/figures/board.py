@@ -1,49 +1,77 @@
-"""The board's trade-off figures, drawn from its entries alone: one a track and score."""
+"""The board's trade-off figures, drawn from its entries alone: one per track and score."""
 
+import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from robust_interpretability.benchmark.results.figures import style
 from robust_interpretability.leaderboard.board import Board
 from robust_interpretability.leaderboard.entry import Entry, Score
-from robust_interpretability.leaderboard.render import TITLES, measured
-from robust_interpretability.leaderboard.tradeoff import (
+from robust_interpretability.leaderboard.render import printable
+from robust_interpretability.leaderboard.scores import (
     ACCURACY,
     HIGHER,
-    INTERPRETABILITY,
-    headlines,
-    line,
-    tables,
+    direction,
+    interpretability,
+    title,
 )
+from robust_interpretability.leaderboard.tradeoff import headlines, line, tables
 from robust_interpretability.models.errors import InputError
 
-LABELLED = 30
+MAX_NAME = 30
 """Characters of a submission's name that a figure shows."""
-SUFFIXES = (".png", ".svg")
+MAX_TITLE = 60
+"""Characters of a score's title that a figure shows."""
+_FIGURE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*_v\d+_[a-z0-9_-]+\.(png|svg)")
 
 
-def _ends(score: Score) -> tuple[float, float]:
+def _half_widths(score: Score) -> tuple[float, float]:
     low = score.value if score.low is None else score.low
     high = score.value if score.high is None else score.high
     return max(score.value - low, 0), max(high - score.value, 0)
 
 
-def _points(axis: Any, rows: list[Entry], score: str, **look: Any) -> None:
-    x = [e.value(ACCURACY) for e in rows]
-    y = [e.value(score) for e in rows]
-    errors = [np.array([_ends(e.scores[name]) for e in rows]).T for name in (ACCURACY, score)]
-    axis.errorbar(
-        x, y, xerr=errors[0], yerr=errors[1], linestyle="none", elinewidth=0.7, capsize=0, **look
+def _points(
+    axis: Axes, rows: list[Entry], score: str, *, label: str, marker: str, size: float, color: str
+) -> None:
+    """One marker per entry, with the intervals of accuracy and score."""
+    x_error, y_error = (
+        np.array([_half_widths(e.scores[name]) for e in rows]).T for name in (ACCURACY, score)
     )
+    axis.errorbar(
+        [e.value(ACCURACY) for e in rows],
+        [e.value(score) for e in rows],
+        xerr=x_error,
+        yerr=y_error,
+        linestyle="none",
+        elinewidth=0.7,
+        capsize=0,
+        color=color,
+        fmt=marker,
+        markersize=size,
+        label=label,
+    )
+
+
+def _line(axis: Axes, rows: list[Entry], score: str) -> None:
+    """The reference line with its prediction band, over the accuracies of all entries."""
+    fitted = line(rows, score)
+    if fitted is None:
+        return
+    accuracies = np.array([e.value(ACCURACY) for e in rows])
+    x = np.linspace(accuracies.min(), accuracies.max(), 100)
+    y, half = np.array([[fitted.at(v), fitted.half_width(v)] for v in x]).T
+    axis.fill_between(x, y - half, y + half, color=style.BLACK, alpha=0.07, linewidth=0)
+    axis.plot(x, y, color=style.BLACK, linewidth=0.9, label="reference line")
 
 
 def _figure(folder: Path, rows: list[Entry], score: str, name: str) -> list[Path]:
     track = rows[0].track
-    own = [e for e in rows if score in e.scores]
-    references = [e for e in own if e.role == "reference"]
-    submissions = [e for e in own if e.role == "submission"]
+    scored = [e for e in rows if score in e.scores]
+    references = [e for e in scored if e.role == "reference"]
+    submissions = [e for e in scored if e.role == "submission"]
     caption = (
         f"{track.name}, protocol version {track.protocol_version}, {track.scale} scale:"
         f" {track.data.name}, {len(references)} reference networks, {len(submissions)} submissions;"
@@ -52,46 +80,24 @@ def _figure(folder: Path, rows: list[Entry], score: str, name: str) -> list[Path
     )
     with style.figure(1, 1, 5.2, 3.9, caption=caption) as (made, axes):
         axis = axes[0, 0]
-        fitted = line(own, score)
-        accuracies = np.array([e.value(ACCURACY) for e in own])
-        if fitted is not None:
-            x = np.linspace(accuracies.min(), accuracies.max(), 100)
-            y, half = np.array([[fitted.at(v), fitted.half_width(v)] for v in x]).T
-            axis.fill_between(x, y - half, y + half, color=style.BLACK, alpha=0.07, linewidth=0)
-            axis.plot(x, y, color=style.BLACK, linewidth=0.9, label="reference line")
+        _line(axis, scored, score)
         if references:
-            _points(
-                axis,
-                references,
-                score,
-                color="#777777",
-                fmt="o",
-                markersize=4,
-                label="reference grid",
-            )
+            grey, label = "#777777", "reference grid"
+            _points(axis, references, score, label=label, marker="o", size=4, color=grey)
         if submissions:
-            _points(
-                axis,
-                submissions,
-                score,
-                color=style.VERMILION,
-                fmt="D",
-                markersize=5,
-                label="submissions",
-            )
+            color, label = style.VERMILION, "submissions"
+            _points(axis, submissions, score, label=label, marker="D", size=5, color=color)
         for entry in submissions:
-            text = "".join(c if c.isprintable() else " " for c in entry.card.name)
-            text = text if len(text) <= LABELLED else f"{text[: LABELLED - 1]}…"
             axis.annotate(
-                text,
+                printable(entry.card.name, MAX_NAME),
                 (entry.value(ACCURACY), entry.value(score)),
                 xytext=(6, 5),
                 textcoords="offset points",
                 fontsize=7,
                 parse_math=False,
             )
-        found = headlines(rows, score)
-        front = [(e.value(ACCURACY), e.value(score)) for e in own if found[e.id].pareto]
+        standings = headlines(rows, score)
+        front = [(e.value(ACCURACY), e.value(score)) for e in scored if standings[e.id].pareto]
         axis.plot(
             *zip(*sorted(front), strict=True),
             linestyle="none",
@@ -102,15 +108,18 @@ def _figure(folder: Path, rows: list[Entry], score: str, name: str) -> list[Path
             markeredgewidth=0.9,
             label="Pareto-optimal",
         )
-        better = "higher" if INTERPRETABILITY[score] == HIGHER else "lower"
+        better = "higher" if direction(rows, score) == HIGHER else "lower"
         axis.set_xlabel("test accuracy")
-        axis.set_ylabel(f"{TITLES[score]} ({better} is better)")
+        named = printable(title(rows, score), MAX_TITLE)
+        axis.set_ylabel(f"{named} ({better} is better)", parse_math=False)
         axis.legend(loc="best")
         return style.save(made, folder, name)
 
 
 def draw(root: Path) -> list[Path]:
-    """Draws accuracy against every interpretability score of every track to `figures/` in the board's folder.
+    """Draws every interpretability score of every track against accuracy.
+
+    The figures replace those of an earlier call in `figures/` in the board's folder.
 
     Args:
         root: The board's folder.
@@ -119,7 +128,7 @@ def draw(root: Path) -> list[Path]:
         The files written, PNG and SVG.
 
     Raises:
-        InputError: The board has no entries, or one is not whole.
+        InputError: The board has no entries, or an entry is invalid.
     """
     groups = tables(Board(root).entries())
     if not groups:
@@ -130,13 +139,9 @@ def draw(root: Path) -> list[Path]:
         stem = f"{track.name}_v{track.protocol_version}"
         stem = stem if stem not in taken else f"{stem}_{track.digest[:8]}"
         taken.add(stem)
-        for score in measured(rows):
+        for score in interpretability(rows):
             drawn += _figure(folder, rows, score, f"{stem}_{score}")
     for path in folder.glob("*"):
-        if (
-            path not in drawn
-            and path.suffix in SUFFIXES
-            and path.stem.endswith(tuple(INTERPRETABILITY))
-        ):
-            path.unlink()  # of a track or score that is no longer there
+        if path not in drawn and _FIGURE.fullmatch(path.name):
+            path.unlink()  # of a track or score that is no longer on the board
     return drawn

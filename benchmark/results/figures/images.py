@@ -1,31 +1,32 @@
-"""The figures that show images: loss gradients, adversarial examples, projections on the manifold."""
+"""The figures of images: loss gradients, adversarial examples, projections on the manifold."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 
-from robust_interpretability.benchmark.config.configuration import Config
+from robust_interpretability.benchmark.config.sections import Config
+from robust_interpretability.benchmark.results.entries import CLIP
 from robust_interpretability.benchmark.results.figures import style
+from robust_interpretability.benchmark.units.manifold import Manifold
+from robust_interpretability.benchmark.units.vae_gan import VaeGanSection
+from robust_interpretability.models.types import Array
 
-Pictures = dict[str, dict[str, np.ndarray]]
-"""For each network's label, the arrays of its `pictures` unit; `"manifold model"` has images and projections."""
+Pictures = dict[str, dict[str, Array]]
+"""The arrays of each network's `pictures` unit, by the network's label."""
 
-CLIP = (0.5, 99.5)
-"""Percentiles at which a gradient map is clipped, as in the paper."""
-
-LONGEST = 14
-"""Columns of adversarial examples beside each other before a new line is begun."""
+MOST_COLUMNS = 14
+"""Columns of adversarial examples, beyond which they continue in further rows."""
 
 
-def _image(axis: Any, image: np.ndarray) -> None:
+def _image(axis: Axes, image: Array) -> None:
     if image.shape[-1] == 3:
         axis.imshow(np.clip(image, 0, 1), interpolation="nearest")
     else:
         axis.imshow(image[..., 0], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
 
 
-def _map(axis: Any, values: np.ndarray) -> None:
+def _map(axis: Axes, values: Array) -> None:
     low, high = np.percentile(values, CLIP)
     largest = max(abs(low), abs(high)) or 1.0
     axis.imshow(
@@ -33,7 +34,7 @@ def _map(axis: Any, values: np.ndarray) -> None:
     )
 
 
-def _bare(axes: np.ndarray) -> None:
+def _without_frames(axes: Array) -> None:
     for axis in axes.flat:
         axis.set_xticks([])
         axis.set_yticks([])
@@ -43,9 +44,14 @@ def _bare(axes: np.ndarray) -> None:
 
 
 def strongest(labels: list[str], norm: str) -> str | None:
-    """The network of a norm with the largest radius, from labels as `l2-0.8-xent`; cross-entropy goes first."""
-    mine = [label for label in labels if label.startswith(f"{norm}-")]
-    return max(mine, key=lambda v: (float(v.split("-")[1]), v.endswith("xent")), default=None)
+    """The label of the network with the largest radius of a norm; cross-entropy goes first.
+
+    Args:
+        labels: As `l2-0.8-xent`.
+        norm: `"l2"` or `"linf"`.
+    """
+    of_norm = [label for label in labels if label.startswith(f"{norm}-")]
+    return max(of_norm, key=lambda v: (float(v.split("-")[1]), v.endswith("xent")), default=None)
 
 
 def title(label: str) -> str:
@@ -57,22 +63,20 @@ def title(label: str) -> str:
 
 
 def loss_gradients(folder: Path, config: Config, pictures: Pictures) -> list[Path]:
-    """Three images in columns; rows: original, standard, strongest Linf, strongest L2."""
+    """Gradient maps, one image per column; rows: original, standard, strongest Linf and L2."""
     labels = list(pictures)
-    rows = ["standard", *(s for n in ("linf", "l2") if (s := strongest(labels, n)))]
+    strong = [strongest(labels, norm) for norm in ("linf", "l2")]
+    rows = ["standard", *(label for label in strong if label)]
     images = pictures["standard"]["images"]
     caption = (
         style.caption(config, len(labels))
         + ", seed 0 shown: gradient of the predicted label's log-likelihood, clipped at its"
         f" {CLIP[0]:g} and {CLIP[1]:g} percentiles"
     )
-    with style.figure(
-        len(rows) + 1, len(images), 1.5 * len(images) + 0.5, 1.5 * (len(rows) + 1), caption=caption
-    ) as (
-        made,
-        axes,
-    ):
-        _bare(axes)
+    columns = len(images)
+    size = (len(rows) + 1, columns, 1.5 * columns + 0.5, 1.5 * (len(rows) + 1))
+    with style.figure(*size, caption=caption) as (made, axes):
+        _without_frames(axes)
         for j, image in enumerate(images):
             _image(axes[0, j], image)
             for i, label in enumerate(rows, 1):
@@ -82,33 +86,35 @@ def loss_gradients(folder: Path, config: Config, pictures: Pictures) -> list[Pat
         return style.save(made, folder, "loss_gradients")
 
 
-def adversarial_examples(folder: Path, config: Config, pictures: Pictures) -> list[Path]:
-    """The original images and their adversarial examples for every network, with the class each network predicts."""
-    labels = list(pictures)
-    columns = ["original", *labels]
-    images = pictures["standard"]["images"]
-    radius = config.manifold.epsilon if config.manifold else 0
-    loss = config.manifold.losses[0] if config.manifold else ""
-    caption = (
-        style.caption(config, len(labels))
+def _adversarial_caption(config: Config, networks: int) -> str:
+    section = config.section(Manifold)
+    radius, loss = (section.epsilon, section.losses[0]) if section else (0, "")
+    return (
+        style.caption(config, networks)
         + f", seed 0 shown: L2 radius {radius:g} (pixel units), loss {loss}; "
         "titles: class predicted by that network"
     )
-    lines = -(-len(columns) // LONGEST)
+
+
+def adversarial_examples(folder: Path, config: Config, pictures: Pictures) -> list[Path]:
+    """The original images and every network's adversarial examples, with the predicted classes."""
+    columns = ["original", *pictures]
+    images = pictures["standard"]["images"]
+    classes = pictures["standard"]["labels"]
+    lines = -(-len(columns) // MOST_COLUMNS)
     per_line = -(-len(columns) // lines)
-    size = (len(images) * lines, per_line)
-    with style.figure(*size, 0.95 * size[1] + 0.3, 1.2 * size[0] + 0.4, caption=caption) as (
-        made,
-        axes,
-    ):
-        _bare(axes)
+    rows = len(images) * lines
+    caption = _adversarial_caption(config, len(pictures))
+    size = (rows, per_line, 0.95 * per_line + 0.3, 1.2 * rows + 0.4)
+    with style.figure(*size, caption=caption) as (made, axes):
+        _without_frames(axes)
         for number, label in enumerate(columns):
             line, j = divmod(number, per_line)
             for i, image in enumerate(images):
                 axis = axes[line * len(images) + i, j]
                 if label == "original":
                     _image(axis, image)
-                    head, below = "original", f"class {pictures['standard']['labels'][i]}"
+                    head, below = "original", f"class {classes[i]}"
                 else:
                     _image(axis, pictures[label]["adversarial"][i])
                     head, below = title(label), f"as {pictures[label]['adversarial_predicted'][i]}"
@@ -116,22 +122,29 @@ def adversarial_examples(folder: Path, config: Config, pictures: Pictures) -> li
         return style.save(made, folder, "adversarial_examples")
 
 
-def projections(folder: Path, config: Config, arrays: dict[str, np.ndarray]) -> list[Path]:
-    """Test images, their projections on the manifold model, and what it decodes from draws of the prior."""
+def projections(folder: Path, config: Config, arrays: dict[str, Array]) -> list[Path]:
+    """Test images, their projections by the manifold model, and samples decoded from its prior.
+
+    Args:
+        folder: Where the figure goes.
+        config: The run's configuration.
+        arrays: `images` and `projections`, and `samples` where there are any.
+
+    Returns:
+        The files written.
+    """
     names = {"images": "image", "projections": "projection", "samples": "sample"}
     rows = {title: arrays[name] for name, title in names.items() if name in arrays}
     columns = len(arrays["images"])
-    section = config.vae_gan
+    section = config.section(VaeGanSection)
     trained = f"{section.name}, width {section.width:g}, {section.epochs} epochs" if section else ""
     caption = (
         f"{config.data.name}, {config.scale} scale: test images, their projections by the manifold"
         f" model, and samples of its prior (not of the images above them); {trained}"
     )
-    with style.figure(len(rows), columns, 0.95 * columns + 0.5, 3.5, caption=caption) as (
-        made,
-        axes,
-    ):
-        _bare(axes)
+    size = (len(rows), columns, 0.95 * columns + 0.5, 3.5)
+    with style.figure(*size, caption=caption) as (made, axes):
+        _without_frames(axes)
         for line, (name, images) in zip(axes, rows.items(), strict=True):
             line[0].set_ylabel(name, fontsize=8)
             for axis, image in zip(line, images, strict=True):

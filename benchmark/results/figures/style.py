@@ -1,42 +1,55 @@
-"""How figures look and how they are saved: the same everywhere, legible in print, colours safe for the colour-blind."""
+"""How figures look and are saved: legible in print, in colours safe for colour blindness."""
 
 import io
+import itertools
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
-
-mpl.use("Agg")
-
-import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from robust_interpretability.benchmark.config.configuration import Config
+from robust_interpretability.attacks import NORM_SYMBOLS, NORMS
+from robust_interpretability.benchmark.config.sections import Config
+from robust_interpretability.benchmark.units.retrain import Retraining
+from robust_interpretability.metrics import ATTRIBUTIONS
 from robust_interpretability.models.files import write
+from robust_interpretability.models.types import Array
 
 # Okabe and Ito's palette
-BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION = (
-    "#000000",
-    "#E69F00",
-    "#56B4E9",
-    "#009E73",
-    "#0072B2",
-    "#D55E00",
-)
+BLACK = "#000000"
+ORANGE = "#E69F00"
+SKY = "#56B4E9"
+GREEN = "#009E73"
+BLUE = "#0072B2"
+VERMILION = "#D55E00"
+PURPLE = "#CC79A7"
 
-ATTRIBUTION_NAMES = {"gradient": "G", "gradient_input": "GX"}
-NORM_NAMES = {"l2": "L2", "linf": "L∞", "none": "standard"}
-SERIES = {
+GREY = "#888888"
+
+NORM_NAMES = NORM_SYMBOLS | {"none": "standard"}
+
+Colour = str | tuple[float, float, float, float]
+"""A name or red, green, blue and opacity."""
+
+Look = tuple[str, str]
+"""A colour and a marker."""
+
+FIXED_LOOKS: dict[tuple[str, str], Look] = {
     ("l2", "gradient_input"): (BLUE, "o"),
     ("linf", "gradient_input"): (VERMILION, "s"),
     ("l2", "gradient"): (SKY, "^"),
     ("linf", "gradient"): (ORANGE, "D"),
 }
+"""Looks of the series of the paper's attributions, by norm and attribution."""
+MORE_COLOURS = (GREEN, PURPLE, BLACK)
+MORE_MARKERS = ("v", "P", "X", "<", ">", "*", "h")
 
-_RC: dict[Any, Any] = {
+CHARACTERS_PER_INCH = 17
+"""Of a caption, roughly."""
+
+_RC: mpl.RcParams | dict = {
     "font.size": 9,
     "axes.titlesize": 9,
     "axes.labelsize": 9,
@@ -53,13 +66,34 @@ _RC: dict[Any, Any] = {
 }
 
 
-def caption(config: Config, networks: int) -> str:
-    """What every figure says of itself: data, scale, model, numbers of networks and base-model seeds."""
-    seeds = f"{config.seeds} base-model seed" + ("s" if config.seeds > 1 else "")
-    return (
-        f"{config.data.name}, {config.scale} scale, {config.model.name}, {networks} networks,"
-        f" {seeds}"
-    )
+def every_look() -> Iterator[Look]:
+    """Colours and markers that differ from each other: the fixed ones, then all others."""
+    yield from FIXED_LOOKS.values()
+    yield from _more_looks()
+
+
+def _more_looks() -> Iterator[Look]:
+    return zip(itertools.cycle(MORE_COLOURS), itertools.cycle(MORE_MARKERS), strict=False)
+
+
+def looks() -> dict[tuple[str, str], Look]:
+    """Colour and marker of every series, by norm and attribution.
+
+    The paper's attributions always look the same; the others take the remaining colours and
+    markers, in the order of the registry.
+    """
+    others = [
+        (norm, attribution)
+        for attribution in ATTRIBUTIONS
+        for norm in NORMS
+        if (norm, attribution) not in FIXED_LOOKS
+    ]
+    return FIXED_LOOKS | dict(zip(others, _more_looks(), strict=False))
+
+
+def series_name(norm: str, attribution: str) -> str:
+    """A series' name in a legend, as `L2 GX`."""
+    return f"{NORM_NAMES[norm]} {ATTRIBUTIONS[attribution].letter}"
 
 
 def network_name(norm: str, epsilon: float, loss: str | None = None) -> str:
@@ -69,25 +103,54 @@ def network_name(norm: str, epsilon: float, loss: str | None = None) -> str:
     return f"{NORM_NAMES[norm]} {epsilon:g}" + (f" {loss}" if loss else "")
 
 
+def caption(config: Config, networks: int) -> str:
+    """What every caption states: data, scale, model, numbers of networks and base-model seeds."""
+    seeds = f"{config.seeds} base-model seed" + ("s" if config.seeds > 1 else "")
+    return (
+        f"{config.data.name}, {config.scale} scale, {config.model.name}, {networks} networks,"
+        f" {seeds}"
+    )
+
+
+def retraining_caption(config: Config, networks: int) -> str:
+    """The caption of a figure of ROAR or KAR: as `caption`, with the number of retrainings."""
+    text = caption(config, networks)
+    section = config.section(Retraining)
+    if section is None:
+        return text
+    control = " on the masks alone" if section.content == "mask" else ""
+    return f"{text}, {section.repeats} retrainings per point{control}"
+
+
 @contextmanager
 def figure(
-    rows: int, columns: int, width: float, height: float, *, caption: str = "", **options: Any
-) -> Iterator:
-    """A figure in the project's style with its axes as a 2-D array; closed at the end.
+    rows: int,
+    columns: int,
+    width: float,
+    height: float,
+    *,
+    caption: str = "",
+    sharex: bool = False,
+    sharey: bool = False,
+) -> Iterator[tuple[Figure, Array]]:
+    """A figure in the project's style, with its axes as a 2-D array.
 
-    Sizes in inches.
+    Args:
+        rows: Rows of panels.
+        columns: Columns of panels.
+        width: Width in inches.
+        height: Height in inches.
+        caption: The text under the panels.
+        sharex: Whether all panels share their horizontal axis.
+        sharey: Whether all panels share their vertical axis.
     """
     with mpl.rc_context(_RC):
-        made, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, **options)
+        made = Figure(figsize=(width, height))
+        axes = made.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey)
         if caption:
-            lines = textwrap.fill(
-                caption, int(width * 17)
-            )  # about 17 characters of this size to the inch
+            lines = textwrap.fill(caption, int(width * CHARACTERS_PER_INCH))
             made.supxlabel(lines, fontsize=7, color="#555555", ha="center")
-        try:
-            yield made, axes
-        finally:
-            plt.close(made)
+        yield made, axes
 
 
 def save(made: Figure, folder: Path, name: str) -> list[Path]:
@@ -106,7 +169,7 @@ def two_colours(first: str, second: str) -> mpl.colors.Colormap:
     return mpl.colors.ListedColormap([first, second])
 
 
-def gradient_colours(count: int, norm: str) -> list:
-    """Colours for networks of rising strength, light to dark, blue for L2 and red for Linf."""
+def gradient_colours(count: int, norm: str) -> list[tuple[float, float, float, float]]:
+    """Colours for networks of rising strength, light to dark: blue for L2, orange for Linf."""
     colours = mpl.colormaps["Blues" if norm == "l2" else "Oranges"]
     return [colours(0.35 + 0.6 * (i + 1) / max(count, 1)) for i in range(count)]

@@ -1,23 +1,24 @@
-"""JSON from a hostile file, read strictly: UTF-8, bounded depth, no NaN, no duplicate keys, no number of absurd length.
+"""JSON from a hostile file, read strictly: UTF-8, bounded depth and numbers, distinct keys, no NaN.
 
-Python's reader takes NaN and Infinity, keeps the last of two equal keys, and recurses as deep as a
-text asks.
+Python's reader takes NaN and Infinity, drops the first of two equal keys, and recurses as deep as
+the text is nested.
 """
 
 import json
 import math
 import re
-from typing import Any
+from collections import Counter
 
+from robust_interpretability.models.types import Json
 from robust_interpretability.models.untrusted.refusal import Refused, shown
 
 MAX_JSON_DEPTH = 64
-"""Brackets within brackets. Four nested models, each layer with its initialisers, need about 40."""
+"""Brackets within brackets; four nested models, with their layers' initialisers, need about 40."""
 MAX_NUMBER_CHARACTERS = 32
+"""The longest number; a float64 written in full needs 24."""
 
-_TOKEN = re.compile(
-    r'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL
-)  # an unclosed string is one token too
+# an unclosed string is one token too
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 
 
 def _check_depth(member: str, text: str) -> None:
@@ -26,10 +27,10 @@ def _check_depth(member: str, text: str) -> None:
         mark = text[token.start()]
         depth += (mark in "[{") - (mark in "]}")
         if depth > MAX_JSON_DEPTH:
-            raise Refused(f"{member}: the JSON nests deeper than {MAX_JSON_DEPTH} levels.")
+            raise Refused(f"{member}: the JSON is nested more than {MAX_JSON_DEPTH} levels deep.")
 
 
-def read(member: str, content: bytes) -> dict[str, Any]:
+def read(member: str, content: bytes) -> Json:
     """Reads a member that must hold one JSON object.
 
     Args:
@@ -43,18 +44,18 @@ def read(member: str, content: bytes) -> dict[str, Any]:
         Refused: The member is not such JSON.
     """
 
-    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(items)
-        if len(found) != len(items):
-            seen = dict.fromkeys(found, 0)
-            for key, _ in items:
-                seen[key] += 1
-            twice = next(key for key, times in seen.items() if times > 1)
-            raise Refused(f"{member}: the key {shown(twice)} stands twice in one object.")
-        return found
+    def pairs(items: list[tuple[str, object]]) -> Json:
+        merged = dict(items)
+        if len(merged) != len(items):
+            counts = Counter(key for key, _ in items)
+            raise Refused(
+                f"{member}: the key {shown(counts.most_common(1)[0][0])} occurs twice in one"
+                " object."
+            )
+        return merged
 
     def constant(name: str) -> None:
-        raise Refused(f"{member}: {name} is not a number that JSON has.")
+        raise Refused(f"{member}: {name} is not valid JSON; numbers must be finite.")
 
     def number(text: str, kind: type) -> int | float:
         if len(text) > MAX_NUMBER_CHARACTERS or not math.isfinite(value := kind(text)):
@@ -64,7 +65,7 @@ def read(member: str, content: bytes) -> dict[str, Any]:
     try:
         text = content.decode("utf-8")
         _check_depth(member, text)
-        found = json.loads(
+        value = json.loads(
             text,
             object_pairs_hook=pairs,
             parse_constant=constant,
@@ -74,21 +75,24 @@ def read(member: str, content: bytes) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise Refused(f"{member}: the text is not UTF-8.") from None
     except RecursionError:
-        raise Refused(f"{member}: the JSON nests too deep.") from None
+        raise Refused(f"{member}: the JSON is nested too deeply.") from None
     except Refused:
         raise
     except ValueError as error:
-        raise Refused(f"{member}: the text is not JSON ({error}).") from None
-    if not isinstance(found, dict):
+        raise Refused(f"{member}: the text is not valid JSON ({error}).") from None
+    if not isinstance(value, dict):
         raise Refused(f"{member}: the JSON is not an object.")
-    return found
+    return value
 
 
 def check_metadata(content: bytes) -> None:
-    """Checks `metadata.json`: written by Keras 3, and nothing else in it.
+    """Checks `metadata.json`: the version of Keras 3 that wrote it, and no key besides.
+
+    Args:
+        content: Its bytes.
 
     Raises:
-        Refused: It is not so.
+        Refused: Another version wrote it, or it holds another key.
     """
     metadata = read("metadata.json", content)
     version = metadata.get("keras_version")

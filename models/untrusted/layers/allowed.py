@@ -1,9 +1,8 @@
-"""The list of allowed layers, and for each its arguments: a rule for every value, and the default where it is absent.
+"""The list of allowed layers: for each of its arguments, a rule and the default where it is absent.
 
-What is not here is refused. `None` as a rule means: the argument is checked by its companion rule
-and then left out, because it takes no part in inference (initialisers of weights that the file
-brings, regularisers, constraints, seeds, momentum). So the cleaned model says what is computed and
-nothing else, and two files that compute the same agree.
+What is not here is refused. An argument that takes no part in inference (initialisers of weights
+that the file brings, regularisers, constraints, seeds, momentum) is checked and then left out. So
+the cleaned model says what is computed and nothing else, and two files that compute the same agree.
 
 The layers are the usual ones of image classifiers, with the last axis as channels. Left out on
 purpose: everything that runs code from the file or reads files (Lambda, TFSMLayer, StringLookup,
@@ -11,25 +10,27 @@ purpose: everything that runs code from the file or reads files (Lambda, TFSMLay
 batch axis can be reached through an argument.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from robust_interpretability.models.untrusted.layers.objects import (
+    constraint,
+    float32,
+    initializer,
+    regularizer,
+    seed,
+)
 from robust_interpretability.models.untrusted.layers.rules import (
     Rule,
     activation,
     choice,
-    constraint,
     edges,
     flag,
-    float32,
-    initializer,
     integer,
     listed,
     number,
     numbers,
     optional,
     pair,
-    regularizer,
-    seed,
     small_text,
 )
 
@@ -40,25 +41,25 @@ class Argument(NamedTuple):
     Attributes:
         rule: Takes the value, returns it clean.
         default: The value where the configuration has none; `REQUIRED` if it must have one.
-        kept: Whether inference depends on it.
+        used: Whether inference depends on it.
     """
 
-    rule: Rule
-    default: Any = None
-    kept: bool = True
+    rule: Rule[object]
+    default: object = None
+    used: bool = True
 
 
 REQUIRED = object()
 
-_LAST: Rule = choice("channels_last")
+_LAST = choice("channels_last")
 _AXIS = integer(-4, 4)
 _PADDING = choice("valid", "same")
 _RATE = number(0, 1)
 _WINDOW = pair(integer(1, 1024))
 
 
-def _unused(rule: Rule, default: Any = None) -> Argument:
-    return Argument(rule, default, kept=False)
+def _unused(rule: Rule[object], default: object = None) -> Argument:
+    return Argument(rule, default, used=False)
 
 
 _COMMON = {
@@ -67,7 +68,7 @@ _COMMON = {
     "dtype": _unused(float32, "float32"),
 }
 _FORMAT = {"data_format": _unused(_LAST, "channels_last")}
-_ZEROS: dict[str, Any] = {
+_ZEROS = {
     "module": "keras.initializers",
     "class_name": "Zeros",
     "config": {},
@@ -77,12 +78,12 @@ _ZEROS: dict[str, Any] = {
 
 def _weights(*names: str) -> dict[str, Argument]:
     """The initializer, regularizer and constraint of each weight."""
-    found = {}
+    arguments = {}
     for name in names:
-        found[f"{name}_initializer"] = _unused(initializer, _ZEROS)
-        found[f"{name}_regularizer"] = _unused(regularizer)
-        found[f"{name}_constraint"] = _unused(constraint)
-    return found
+        arguments[f"{name}_initializer"] = _unused(initializer, _ZEROS)
+        arguments[f"{name}_regularizer"] = _unused(regularizer)
+        arguments[f"{name}_constraint"] = _unused(constraint)
+    return arguments
 
 
 _ACTIVITY = {"activity_regularizer": _unused(regularizer)}
@@ -112,7 +113,7 @@ _CENTRED = {
 _NOISE = {"seed": _unused(seed)}
 _DROPOUT = {"rate": Argument(_RATE, REQUIRED)} | _NOISE
 
-LAYERS: dict[str, dict[str, Argument]] = {
+_ARGUMENTS: dict[str, dict[str, Argument]] = {
     "Rescaling": {"scale": Argument(numbers, REQUIRED), "offset": Argument(numbers, 0.0)},
     "Normalization": {
         "axis": Argument(listed(_AXIS), [-1]),
@@ -228,9 +229,9 @@ LAYERS: dict[str, dict[str, Argument]] = {
     ),
     "Identity": {},
 }
-"""Every layer that may stand in a model, but for its inputs, by class name of `keras.layers`."""
 
-LAYERS = {name: _COMMON | arguments for name, arguments in LAYERS.items()}
+LAYERS = {name: _COMMON | arguments for name, arguments in _ARGUMENTS.items()}
+"""Every allowed layer except inputs, by class name of `keras.layers`."""
 
 MODELS = {
     "Sequential": ("keras", "keras.models"),
@@ -240,3 +241,20 @@ MODELS = {
 
 MERGING = ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate", "Dot")
 """Layers that take a list of tensors."""
+
+HINTS = {
+    "Lambda": "use stock layers such as Rescaling or Activation",
+    "TFSMLayer": "build the model from stock layers",
+} | dict.fromkeys(
+    (
+        "RandomBrightness",
+        "RandomContrast",
+        "RandomCrop",
+        "RandomFlip",
+        "RandomRotation",
+        "RandomTranslation",
+        "RandomZoom",
+    ),
+    "augment the training data outside the model",
+)
+"""What to do instead of some of the layers that are refused."""

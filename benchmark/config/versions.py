@@ -1,0 +1,10 @@
+"""Versions of the configuration's format and of the protocol."""
+
+CONFIG_VERSION = 1
+"""Of the format of configurations; a program reads its own version only."""
+
+PROTOCOL_VERSION = 2
+"""Raised when a score of the board means something else; a table holds entries of one version.
+
+In version 2 robust accuracy is AutoAttack's.
+"""

@@ -1,0 +1,65 @@
+"""What a data set for classification consists of."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from robust_interpretability.models.types import Array
+
+
+@dataclass(frozen=True)
+class Info:
+    """What is known of a data set without reading its images.
+
+    Attributes:
+        name: Its name, with the configuration where it has several: `mnist`, `smallnorb`, `a/b`.
+        version: Its version, `MAJOR.MINOR.PATCH`.
+        train_size: Number of training images.
+        test_size: Number of test images.
+        shape: Shape of an image, `(h, w, c)`; of the toy, `(2,)`.
+        num_classes: Number of classes.
+        source: Where the images come from, without a path of this machine.
+        folder: The folder the images were read from; None where they come with a package.
+    """
+
+    name: str
+    version: str
+    train_size: int
+    test_size: int
+    shape: tuple[int, ...]
+    num_classes: int
+    source: str = ""
+    folder: str | None = None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set for classification.
+
+    Attributes:
+        info: Name, version, sizes and source.
+        x_train: `(n, h, w, c)` uint8; the toy: `(n, 2)` float32 in [0, 1].
+        y_train: `(n,)` int32.
+        x_test: As `x_train`.
+        y_test: As `y_train`.
+    """
+
+    info: Info
+    x_train: Array
+    y_train: Array
+    x_test: Array
+    y_test: Array
+
+    def sha256(self) -> str:
+        """Hash of images and labels, shapes and types included."""
+        digest = hashlib.sha256()
+        for array in (self.x_train, self.y_train, self.x_test, self.y_test):
+            digest.update(f"{array.dtype.str} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+    def channel_means(self) -> Array:
+        """Mean of each channel over the training set, `(c,)` float32 in [0, 1]."""
+        mean = self.x_train.mean(axis=tuple(range(self.x_train.ndim - 1)), dtype=np.float64)
+        return (mean / 255 if self.x_train.dtype == np.uint8 else mean).astype(np.float32)

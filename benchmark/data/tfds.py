@@ -1,0 +1,241 @@
+"""Image-classification sets of TensorFlow Datasets (TFDS).
+
+A set is decoded once (see `cache`). Without TensorFlow, decoded copies are read.
+"""
+
+import importlib.util
+import os
+import re
+import socket
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from robust_interpretability.benchmark.data import cache
+from robust_interpretability.benchmark.data.dataset import Dataset, Info
+from robust_interpretability.benchmark.data.embedded import EMBEDDED
+from robust_interpretability.models.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from tensorflow_datasets.core import DatasetBuilder
+
+Notice = Callable[[str], None]
+
+
+def tfds_folder(data_dir: str | None = None) -> Path:
+    """Where TFDS sets are looked for: `data_dir`, else `TFDS_DATA_DIR`, else TFDS's own default."""
+    return Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+
+
+def describe(name: str, data_dir: str | None) -> Info:
+    """What is known of a set without decoding an image. Raises `InputError` as `load`."""
+    if has_tensorflow():
+        return _inspect(_builder(name, data_dir)).info
+    return _decoded(name, data_dir).info
+
+
+def load(name: str, data_dir: str | None, notice: Notice) -> Dataset:
+    """A set from its decoded copy; with TensorFlow it is prepared and decoded first if need be.
+
+    Raises:
+        InputError: Unknown name; a set that cannot be opened or downloaded, or is not an image
+            classification; an unwritable cache; without TensorFlow, no copy decoded from the
+            prepared files, or several with different images.
+    """
+    if not has_tensorflow():
+        try:
+            return cache.read(_decoded(name, data_dir))
+        except cache.DamagedCopyError as error:
+            raise InputError(
+                f"The decoded data of '{name}' are damaged ({error}), and TensorFlow, which"
+                " decodes them, is not installed here."
+            ) from error
+    prepared = _inspect(_builder(name, data_dir))
+
+    def batches(split: str) -> cache.Batches:
+        return _batches(prepared, split, notice)
+
+    return cache.load(prepared.info, cache.fingerprint(prepared.folder), batches, notice)
+
+
+def has_tensorflow() -> bool:
+    """Whether TensorFlow, which decodes TFDS sets, is installed."""
+    return importlib.util.find_spec("tensorflow") is not None
+
+
+def _builder(name: str, data_dir: str | None) -> "DatasetBuilder":
+    """The TFDS builder, its data prepared (downloaded if need be)."""
+    # else TensorFlow asks the network whether it runs at Google
+    os.environ.setdefault("NO_GCE_CHECK", "true")
+    import tensorflow_datasets as tfds
+
+    folder = tfds_folder(data_dir)
+    names = tfds.list_builders(with_community_datasets=False)
+    base = re.split("[/:]", name, maxsplit=1)[0]
+    if base not in names and not (folder / base).is_dir():
+        raise unknown("dataset", name, (*EMBEDDED, *names))
+    try:
+        builder = tfds.builder(name, data_dir=folder, try_gcs=False)
+    except (tfds.core.DatasetNotFoundError, ValueError) as error:
+        raise InputError(
+            f"Data set '{name}' cannot be opened in {folder} ({_first_line(error)})."
+        ) from error
+    if not builder.data_path.exists():
+        try:
+            _check_network(builder.url_infos)
+            builder.download_and_prepare()
+        except Exception as error:  # anything from a closed network to a full disk
+            raise InputError(
+                f"Data set '{name}' is not prepared in {folder} and could not be downloaded"
+                f" ({_first_line(error)}). Prepare it where there is a network with `python -m"
+                f" tensorflow_datasets build {name} --data_dir FOLDER` and pass --data-dir FOLDER."
+            ) from error
+    return builder
+
+
+def _check_network(urls: Iterable[str]) -> None:
+    """Fails at once, and before a file is written, where TFDS would retry for minutes.
+
+    Raises:
+        OSError: A host that the data comes from has no address here, and no proxy is set.
+    """
+    if not urllib.request.getproxies():
+        for host in sorted({urllib.parse.urlsplit(url).hostname or "" for url in urls}):
+            try:
+                socket.getaddrinfo(host, 443)
+            except OSError as error:
+                raise OSError(f"no network: {host} has no address") from error
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__
+
+
+class _Prepared(NamedTuple):
+    """A prepared set, and the names that decoding it takes.
+
+    Attributes:
+        builder: TFDS's builder.
+        folder: The folder of its files.
+        info: The data set.
+        test: Name of the split to test on.
+        image: Name of the image feature.
+        label: Name of the label feature.
+    """
+
+    builder: "DatasetBuilder"
+    folder: Path
+    info: Info
+    test: str
+    image: str
+    label: str
+
+
+def _inspect(builder: "DatasetBuilder") -> _Prepared:
+    """Checks that a set is an image classification.
+
+    Raises:
+        InputError: It has another number of images or labels, images of several sizes, or no
+            splits to train and test on.
+    """
+    import tensorflow_datasets as tfds
+
+    features, splits = builder.info.features, builder.info.splits
+    name = builder.info.name
+    images = [k for k, f in features.items() if isinstance(f, tfds.features.Image)]
+    labels = [k for k, f in features.items() if isinstance(f, tfds.features.ClassLabel)]
+    if len(images) != 1 or len(labels) != 1:
+        raise InputError(
+            f"Data set '{name}' must have one image and one class label. Its features:"
+            f" {', '.join(features)}."
+        )
+    shape = features[images[0]].shape
+    if None in shape:
+        raise InputError(f"Data set '{name}' must have images of one size. Its shape is {shape}.")
+    test = "test" if "test" in splits else "validation"
+    for split in ("train", test):
+        if split not in splits:
+            raise InputError(
+                f"Data set '{name}' must have splits 'train' and 'test'. It has"
+                f" {', '.join(splits)}."
+            )
+    config = builder.info.config_name
+    full, version = f"{name}/{config}" if config else name, str(builder.info.version)
+    folder = Path(os.fspath(builder.data_path)).resolve()
+    info = Info(
+        full,
+        version,
+        splits["train"].num_examples,
+        splits[test].num_examples,
+        tuple(shape),
+        features[labels[0]].num_classes,
+        source=f"tensorflow_datasets {full}/{version}",
+        folder=str(folder),
+    )
+    return _Prepared(builder, folder, info, test, images[0], labels[0])
+
+
+def _batches(prepared: _Prepared, split: str, notice: Notice) -> cache.Batches:
+    """The images and labels of a split, in TFDS's order."""
+    import tensorflow_datasets as tfds
+
+    size = prepared.info.train_size if split == "train" else prepared.info.test_size
+    notice(f"decoding {prepared.info.name} {split} ({size:,} images), once")
+    config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False, add_tfds_id=False)
+    rows = prepared.builder.as_dataset(
+        split="train" if split == "train" else prepared.test,
+        shuffle_files=False,
+        read_config=config,
+    )
+    for row in tfds.as_numpy(rows.batch(1000).prefetch(1)):
+        yield row[prepared.image], row[prepared.label]
+
+
+def _decoded(name: str, data_dir: str | None) -> cache.Copy:
+    """The decoded copy of a set, where TensorFlow is missing.
+
+    Where the set's prepared folder is there, the copy must have been decoded from its files as they
+    are. Otherwise, a copy decoded from a folder of this name elsewhere is used.
+
+    Raises:
+        InputError: There is no such copy, or there are several with different images.
+    """
+    base, _, version = name.partition(":")
+    copies = [c for c in cache.copies() if c.info.name == base and version in ("", c.info.version)]
+    folder = tfds_folder(data_dir)
+    prepared = [path.parent for path in (folder / base).glob(f"{version or '*'}/dataset_info.json")]
+    if prepared:
+        newest = max(prepared, key=lambda path: _numbers(path.name))
+        key = cache.fingerprint(newest)
+        copies = [copy for copy in copies if copy.fingerprint == key]
+        what = f"'{name}', as prepared in {newest},"
+    else:
+        last = max((_numbers(copy.info.version) for copy in copies), default=[])
+        copies = [copy for copy in copies if _numbers(copy.info.version) == last]
+        copies = [c for c in copies if _data_dir(c.info) == folder.resolve()] or copies
+        what = f"'{name}'"
+    if not copies:
+        raise InputError(
+            f"Data set {what} is not decoded in {cache.cache_folder()}, and TensorFlow, which"
+            " decodes it, is not installed here. Run the benchmark once where it is, and copy that"
+            " folder."
+        )
+    if any(copy.sha256 != copies[0].sha256 for copy in copies):
+        folders = ", ".join(sorted(str(_data_dir(copy.info)) for copy in copies))
+        raise InputError(
+            f"Data set '{name}' was decoded with different images from {folders}. Pass one of"
+            " them as --data-dir."
+        )
+    return copies[0]
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".") if part.isdigit()]
+
+
+def _data_dir(info: Info) -> Path:
+    """The TFDS folder that holds a set's prepared folder, `NAME[/CONFIGURATION]/VERSION`."""
+    return Path(info.folder or "").parents[info.name.count("/") + 1]

@@ -1,0 +1,156 @@
+"""The figures of distances to the manifold: densities, and excess over the clean images'."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from robust_interpretability.attacks import LOSSES, NORMS
+from robust_interpretability.benchmark.config.sections import Config
+from robust_interpretability.benchmark.results.figures import style
+from robust_interpretability.benchmark.units.manifold import Manifold
+from robust_interpretability.metrics import densities
+from robust_interpretability.models.types import Array
+
+LARGEST_SHOWN = 99.5
+"""Percentile of the distances at which a panel ends."""
+EXCESSES = (
+    ("excess", "o-", "adversarial"),
+    ("noise_excess", "x--", "noise, same norm"),
+)
+"""End of the score's name, line style and title."""
+
+
+def _panel_distances(
+    rows: pd.DataFrame, norm: str, loss: str
+) -> Iterator[tuple[str, Array, style.Colour, str]]:
+    """Name, distances, colour and line style: clean images, then the networks by radius."""
+    standard = rows[rows["norm"] == "none"]
+    yield "test data", standard["clean_distance"].to_numpy(), style.BLACK, "--"
+    adversarial = rows[(rows["norm"] == norm) & (rows["loss"] == loss)]
+    colours = style.gradient_colours(adversarial["epsilon"].nunique(), "l2")
+    groups: list[tuple[str, pd.DataFrame, style.Colour]] = [("standard", standard, style.VERMILION)]
+    groups += [
+        (style.network_name(norm, epsilon), part, colour)
+        for (epsilon, part), colour in zip(adversarial.groupby("epsilon"), colours, strict=True)
+    ]
+    for name, part, colour in groups:
+        yield name, part.loc[part["kept"], "adversarial_distance"].to_numpy(), colour, "-"
+
+
+def _densities(axis: Axes, rows: pd.DataFrame, norm: str, loss: str) -> None:
+    """The panel of a norm and training loss; a network with too few examples has no curve."""
+    clean = rows.loc[rows["norm"] == "none", "clean_distance"].to_numpy()
+    scaled = [
+        (name, densities.scaled(values, clean), colour, dash)
+        for name, values, colour, dash in _panel_distances(rows, norm, loss)
+        if len(values)
+    ]
+    high = max(float(np.percentile(values, LARGEST_SHOWN)) for _, values, _, _ in scaled)
+    grid = np.linspace(-0.1, high + 0.1, 400)
+    for name, values, colour, dash in scaled:
+        if len(values) < densities.SMALLEST or np.ptp(values) == 0:
+            label = f"{name}: {len(values)} examples, too few"
+            axis.plot([], [], dash, color=colour, label=label)
+            continue
+        label = f"{name} (n = {len(values)})"
+        axis.plot(grid, densities.density(values, grid), dash, color=colour, lw=1.4, label=label)
+    axis.set_title(f"{style.NORM_NAMES[norm]}, {loss}", loc="left")
+    axis.set_xlabel("scaled distance to the manifold")
+    axis.set_ylabel("density")
+    axis.legend(fontsize=7)
+
+
+def manifold_distances(
+    folder: Path, config: Config, rows: pd.DataFrame, attack_loss: str
+) -> list[Path]:
+    """Densities of scaled distances to the manifold: one panel per norm and training loss.
+
+    Args:
+        folder: Where the figure goes.
+        config: The run's configuration.
+        rows: Its table `manifold`.
+        attack_loss: The loss of the attack that made the examples.
+
+    Returns:
+        The files written.
+
+    Reference: arXiv 1903.11626, section 2.1.
+    """
+    rows = rows[rows["attack_loss"] == attack_loss]
+    trained = set(zip(rows["norm"], rows["loss"], strict=True))
+    panels = [panel for panel in itertools.product(NORMS, LOSSES) if panel in trained]
+    panels = panels or [("none", "none")]
+    columns = min(2, len(panels))
+    lines = -(-len(panels) // columns)
+    section = config.section(Manifold)
+    radius = section.epsilon if section else 0
+    caption = (
+        style.caption(config, rows["network"].nunique())
+        + f"; adversarial examples: L2 radius {radius:g} (pixel units), loss {attack_loss}"
+    )
+    size = (lines, columns, 4.2 * columns + 0.4, 3.0 * lines + 0.4)
+    with style.figure(*size, caption=caption, sharex=True, sharey=True) as (made, axes):
+        for axis, panel in zip(axes.flat, panels, strict=False):
+            _densities(axis, rows, *panel)
+        for axis in list(axes.flat)[len(panels) :]:
+            axis.set_visible(False)
+        return style.save(made, folder, f"manifold_{attack_loss}")
+
+
+def _excesses(axis: Axes, scores: pd.DataFrame, loss: str, attack_loss: str) -> None:
+    """The panel of a training loss: two series per norm, over the strength of training."""
+    for norm, colour in (("l2", style.BLUE), ("linf", style.VERMILION)):
+        trained = (scores["norm"] == norm) & (scores["loss"] == loss)
+        member = (scores["norm"] == "none") | trained
+        for kind, mark, title in EXCESSES:
+            score = f"manifold_{attack_loss}_{kind}"
+            part = scores[member & (scores["score"] == score)].sort_values("strength")
+            if len(part) < 2:
+                continue
+            below, above = part["value"] - part["low"], part["high"] - part["value"]
+            axis.errorbar(
+                part["strength"],
+                part["value"],
+                np.abs(np.stack([below, above])),
+                fmt=mark,
+                color=colour,
+                ms=4,
+                lw=1,
+                label=f"{style.NORM_NAMES[norm]}, {title}",
+            )
+    axis.set_xlabel("attack strength of training")
+    axis.set_title(f"training attack loss {loss}", loc="left")
+    axis.axhline(0, color=style.GREY, lw=0.8, zorder=0)
+
+
+def manifold_excess(
+    folder: Path, config: Config, tables: dict[str, pd.DataFrame], attack_loss: str
+) -> list[Path]:
+    """How much farther from the manifold adversarial examples lie than their images.
+
+    Noise of the same norm is drawn beside them.
+
+    Args:
+        folder: Where the figure goes.
+        config: The run's configuration.
+        tables: Its tables: `scores`.
+        attack_loss: The loss of the attack that made the examples.
+
+    Returns:
+        The files written.
+    """
+    scores = tables["scores"]
+    losses = sorted(set(scores["loss"]) - {"none"}) or ["none"]
+    networks = scores["network"].nunique()
+    caption = style.caption(config, networks) + "; 95 % intervals over test images"
+    size = (1, len(losses), 4.4 * len(losses), 3.4)
+    with style.figure(*size, caption=caption, sharey=True) as (made, axes):
+        for axis, loss in zip(axes[0], losses, strict=True):
+            _excesses(axis, scores, loss, attack_loss)
+        made.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+        axes[0, 0].set_ylabel("d(x') - d(x), paper units")
+        return style.save(made, folder, f"manifold_excess_{attack_loss}")

@@ -1,0 +1,109 @@
+"""The result tables of a run as files with checksums: written, and read again."""
+
+import hashlib
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from robust_interpretability.benchmark.results import tables as result_tables
+from robust_interpretability.benchmark.results.tables import Tables
+from robust_interpretability.benchmark.units import pictures, tilt, vae_gan
+from robust_interpretability.benchmark.units.plan import Plan
+from robust_interpretability.benchmark.units.store import Store
+from robust_interpretability.models.errors import InputError
+from robust_interpretability.models.files import write
+from robust_interpretability.models.types import Array
+
+CHECKSUMS = "checksums.json"
+PICTURES = "pictures.npz"
+PLANE = "plane "
+"""How the names of the toy's arrays begin."""
+MANIFOLD_MODEL = "manifold model"
+"""The name of the manifold model's arrays."""
+
+Pictures = dict[str, dict[str, Array]]
+"""Arrays to look at: by network (or other name), then by their own name."""
+
+
+def _pictures(plan: Plan, store: Store) -> dict[str, Array]:
+    """Arrays of the first seed's pictures, named `network/array`."""
+    named = {unit.network.label: unit for unit in plan.of(pictures.KIND, seed=0) if unit.network}
+    toy = {f"{PLANE}{u.network.label}": u for u in plan.of(tilt.KIND, seed=0) if u.network}
+    model = {MANIFOLD_MODEL: unit for unit in plan.of(vae_gan.KIND)}
+    return {
+        f"{label}/{name}": array
+        for label, unit in (named | toy | model).items()
+        for name, array in store.arrays(unit).items()
+    }
+
+
+def write_results(plan: Plan, store: Store) -> Tables:
+    """Writes the tables (CSV and Parquet), the pictures' arrays and their checksums to `results/`.
+
+    Every byte follows from the stored results.
+
+    Returns:
+        The tables by name.
+    """
+    tables = result_tables.build(plan, store)
+    contents: dict[str, bytes] = {}
+    for name, table in tables.items():
+        if not table.empty:
+            contents[f"{name}.csv"] = table.to_csv(index=False, lineterminator="\n").encode()
+            contents[f"{name}.parquet"] = table.to_parquet(index=False)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **_pictures(plan, store))
+    contents[PICTURES] = buffer.getvalue()
+
+    folder = store.root / "results"
+    try:
+        before = set(json.loads((folder / CHECKSUMS).read_text()))
+    except (OSError, ValueError):
+        before = set()
+    for name, content in contents.items():
+        write(folder / name, content)
+    sums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    write(folder / CHECKSUMS, json.dumps(sums, sort_keys=True, indent=1) + "\n")
+    # what is left of an earlier configuration of this run; a user's own files stay
+    for stale in before - set(contents):
+        (folder / stale).unlink(missing_ok=True)
+    return tables
+
+
+def read_results(out: Path) -> tuple[Tables, Pictures]:
+    """Tables by name, and pictures by network, from `results/`; every file is checked.
+
+    Raises:
+        InputError: There are none, or one is damaged.
+    """
+    folder = out / "results"
+    try:
+        sums = json.loads((folder / CHECKSUMS).read_text())
+    except (OSError, ValueError):
+        raise InputError(
+            f"No finished run in {out}: {folder / CHECKSUMS} is missing or damaged. Run the"
+            " benchmark there."
+        ) from None
+    contents = {}
+    for name, digest in sums.items():
+        path = folder / name
+        contents[name] = path.read_bytes() if path.exists() else b""
+        if hashlib.sha256(contents[name]).hexdigest() != digest:
+            raise InputError(
+                f"{path} is missing, cut short or altered. The same `run` writes it again from its"
+                " units."
+            )
+    tables = {
+        name.removesuffix(".parquet"): pd.read_parquet(io.BytesIO(content))
+        for name, content in contents.items()
+        if name.endswith(".parquet")
+    }
+    found: Pictures = {}
+    with np.load(io.BytesIO(contents[PICTURES]), allow_pickle=False) as file:
+        for name in file.files:
+            label, _, part = name.rpartition("/")
+            found.setdefault(label, {})[part] = file[name]
+    return tables, found

@@ -1,0 +1,61 @@
+"""Whether an entry's scores follow from what they rest on: its curves and its attacks."""
+
+import itertools
+import math
+
+import numpy as np
+
+from robust_interpretability.leaderboard.entry import Entry, RetrainingCurve
+from robust_interpretability.metrics import retraining, statistics
+
+ROUNDING = 1e-9
+"""How far a score may be from what its curves give."""
+
+
+def curve_score(curve: RetrainingCurve) -> statistics.Estimate:
+    """The ROAR or KAR score that follows from an entry's curve, with its interval."""
+    weights = retraining.score_weights(np.array(curve.fractions))
+    accuracies = [np.array(seed) for seed in curve.accuracy]
+    sign = 1 if curve.mode == "kar" else -1
+    return statistics.area_difference(accuracies, np.array(curve.random), weights, sign=sign)
+
+
+def recheck(entry: Entry) -> str | None:
+    """What is wrong with an entry's scores; None where they follow from what they rest on."""
+    for curve in entry.curves:
+        name = f"{curve.mode}_{curve.attribution}"
+        score, expected = entry.scores.get(name), curve_score(curve)
+        stated = [score.value, score.low, score.high] if score else []
+        numbers = [math.nan if number is None else number for number in stated]
+        if not numbers or not np.allclose(
+            numbers, expected[:3], rtol=0, atol=ROUNDING, equal_nan=True
+        ):
+            said = score.value if score else "absent"
+            return f"{name} is stated as {said}; its curves give {expected.value:.6g}"
+    accuracies = [s for name, s in entry.scores.items() if name.endswith("_accuracy")]
+    for score in [*accuracies, *(attacked.accuracy for attacked in entry.attacks)]:
+        hits = score.value * score.n
+        if score.seeds == 1 and abs(hits - round(hits)) > 1e-6:
+            return f"an accuracy of {score.value} is not a whole number of {score.n} images"
+    if problem := _recheck_ensemble(entry):
+        return problem
+    if any(name.startswith(("roar_", "kar_")) for name in entry.scores) and not entry.curves:
+        return "it has ROAR or KAR scores without curves"
+    return None
+
+
+def _recheck_ensemble(entry: Entry) -> str | None:
+    """What is wrong with robust accuracy, seen from the attacks it rests on."""
+    score, ensemble = entry.scores.get("robust_accuracy"), entry.autoattack
+    if score is None:
+        return None
+    if ensemble is None:
+        return "it has a robust accuracy without AutoAttack"
+    steps = [ensemble.clean.value, *(attack.accuracy.value for attack in ensemble.attacks)]
+    if any(after > before for before, after in itertools.pairwise(steps)):
+        return "its accuracy rises from one attack of AutoAttack to the next"
+    if score.seeds == 1 and abs(score.value - steps[-1]) > ROUNDING:
+        return (
+            f"robust_accuracy is stated as {score.value}; after its last attack it is {steps[-1]}"
+        )
+    return None

@@ -1,0 +1,80 @@
+"""How an entry stands against the trade-off, and what is wrong with a board."""
+
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+from robust_interpretability.benchmark.results import tracks
+from robust_interpretability.benchmark.results.recheck import recheck
+from robust_interpretability.benchmark.submission.measure import Measurement
+from robust_interpretability.leaderboard import render, scores, tradeoff
+from robust_interpretability.leaderboard.board import Board
+from robust_interpretability.models.errors import InputError
+
+
+class Standing(NamedTuple):
+    """A score in words: its title, its value with the interval, and its place in the trade-off."""
+
+    title: str
+    value: str
+    against: str
+
+
+def standings(measurement: Measurement) -> list[Standing]:
+    """How an entry stands: its accuracies, then every score that is set against accuracy."""
+    entry, rows = measurement
+    found = [
+        Standing(scores.title(rows, name), render.cell(entry.scores[name]), "")
+        for name in ("test_accuracy", "robust_accuracy")
+        if name in entry.scores
+    ]
+    for name in scores.interpretability(rows):
+        if name not in entry.scores:
+            continue
+        headline = tradeoff.headlines(rows, name)[entry.id]
+        if math.isnan(headline.advantage):
+            said = "no reference grid of this track on the board"
+        else:
+            below = "falls short of it" if headline.high < 0 else "within it"
+            word = "beats the trade-off" if headline.beats else below
+            far = ", beyond the grid's accuracies" if headline.extrapolated else ""
+            rank = f"rank {headline.rank} of {sum(name in e.scores for e in rows)}"
+            interval = f"[{headline.low:+.3f}, {headline.high:+.3f}]"
+            said = f"{headline.advantage:+.3f} {interval} {word}{far}; {rank}"
+        found.append(Standing(scores.title(rows, name), render.cell(entry.scores[name]), said))
+    return found
+
+
+def check(board: Path, *, run: bool = False) -> list[str]:
+    """What is wrong with a board.
+
+    As `Board.check`; and scores that do not follow from their curves, entries of unknown tracks.
+
+    Args:
+        board: The board's folder.
+        run: Whether it is a run's own, whose entries are not verified and need not be of a track.
+    """
+    wrong = Board(board).check()
+    if wrong:
+        return wrong
+    for entry in Board(board).entries():
+        what = f"Entry {entry.track.name}/{entry.id}"
+        if problem := recheck(entry):
+            wrong.append(f"{what}: {problem}.")
+        if run:
+            continue
+        if not entry.verified:
+            wrong.append(
+                f"{what} is not verified: it was not measured for a board by `submit` or"
+                " `reference`."
+            )
+        if entry.track.name not in tracks.names():
+            wrong.append(f"{what} is not of a track that this program knows.")
+    return wrong
+
+
+def raise_on(wrong: list[str]) -> None:
+    """Raises `InputError` with the first of several problems and their number."""
+    if wrong:
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        raise InputError(f"{wrong[0]}{more}")

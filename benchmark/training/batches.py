@@ -1,0 +1,15 @@
+"""The random order in which training examples are visited."""
+
+from keras import ops
+
+from robust_interpretability.models import backend
+from robust_interpretability.models.types import Tensor
+
+
+def batch_order(key: Tensor, n: int, batch_size: int) -> Tensor:
+    """Random batches of indices, `(n // batch_size, batch_size)` integers, for one epoch.
+
+    The examples left over after the last full batch are not visited in this epoch.
+    """
+    steps = n // batch_size
+    return ops.reshape(backend.permutation(key, n)[: steps * batch_size], (steps, batch_size))

@@ -1,0 +1,218 @@
+"""How far a network's adversarial examples lie from the image manifold."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from robust_interpretability.attacks import LOSSES
+from robust_interpretability.benchmark.config.sections import (
+    Config,
+    Count,
+    Positive,
+    Section,
+    known,
+)
+from robust_interpretability.benchmark.units import vae_gan
+from robust_interpretability.benchmark.units.kind import Description, Kind, Measured, Row
+from robust_interpretability.benchmark.units.unit import AttackSpec, DataSpec, Result
+from robust_interpretability.metrics import statistics
+from robust_interpretability.models.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from robust_interpretability.benchmark.units.context import Context
+    from robust_interpretability.benchmark.units.plan import Plan, Planner
+    from robust_interpretability.benchmark.units.store import Store
+
+DISTANCES = ("clean_distance", "adversarial_distance", "noise_distance")
+
+
+class Manifold(Section):
+    """The L2 attack whose examples are measured against the manifold. Lengths in pixel units."""
+
+    key: ClassVar[str] = "manifold"
+
+    epsilon: Positive
+    steps: Count = 40
+    step_size: Positive = 1.0
+    losses: Annotated[list[str], Field(min_length=1)] = ["xent"]
+    sample_posterior: bool = False
+
+    _losses = field_validator("losses")(known("attack loss", LOSSES))
+
+    def attack(self, loss: str) -> AttackSpec:
+        """The attack with one of its losses."""
+        return AttackSpec("pgd", "l2", self.epsilon, loss, self.steps, self.step_size)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The network, the standard network, the manifold model and the attack."""
+
+    data: DataSpec
+    model: str
+    standard: str
+    vae_gan: str
+    attack: AttackSpec
+    sample_posterior: bool
+
+
+@dataclass(frozen=True)
+class Values:
+    """Counts of images, and the mean L2 norm of the changes in pixel units.
+
+    Attributes:
+        kept: Examples that change the standard network's prediction.
+        examples: Test images.
+        fooled_own: Examples that change the attacked network's own prediction.
+        mean_change: Mean L2 norm.
+    """
+
+    kept: int
+    examples: int
+    fooled_own: int
+    mean_change: float
+
+
+def check_config(config: Config) -> None:
+    """Raises `InputError` where there is no manifold model to measure against."""
+    if config.section(Manifold) and not config.section(vae_gan.VaeGanSection):
+        raise InputError("[manifold] needs a [vae_gan] section.")
+
+
+def plan(planner: "Planner") -> None:
+    """The networks of the grids that ask for it, with each loss."""
+    section = planner.config.section(Manifold)
+    if section is None:
+        return
+    model_of_manifold = vae_gan.add(planner)
+    for network, seed, model in planner.selected("manifold"):
+        for loss in section.losses:
+            standard = planner.standard[seed]
+            spec = Spec(
+                planner.data,
+                model,
+                standard,
+                model_of_manifold,
+                section.attack(loss),
+                section.sample_posterior,
+            )
+            unit = KIND.unit(
+                f"{network.label} seed {seed} {loss}",
+                spec,
+                model,
+                standard,
+                model_of_manifold,
+                cost=float(planner.info.test_size * (section.steps + 6)),
+                network=network,
+                seed=seed,
+            )
+            planner.add(unit)
+
+
+def work(spec: Spec, context: "Context") -> Result[Values]:
+    """Distances of clean images, of adversarial examples and of noise of the same norm."""
+    from robust_interpretability.attacks.attack import Attack, run
+    from robust_interpretability.benchmark.training.classifier import predicted_classes
+    from robust_interpretability.benchmark.units.context import derived_seed
+    from robust_interpretability.metrics import densities, manifold
+    from robust_interpretability.models.vae_gan import VaeGan
+
+    model, standard = context.model(spec.model), context.model(spec.standard)
+    encoder, decoder = (context.model(spec.vae_gan, name) for name in ("encoder", "decoder"))
+    x, y = context.data.x_test, context.data.y_test
+
+    x_adv = run(spec.attack.attack(), model, x, y, seed=derived_seed("manifold"))
+    change = (x_adv - x / np.float32(255)).reshape(len(x), -1)
+    norms = np.sqrt(np.sum(change**2, axis=1, dtype=np.float64))
+    x_noise = run(
+        Attack("noise", "l2", spec.attack.epsilon),
+        model,
+        x,
+        y,
+        epsilon=norms.astype(np.float32),
+        seed=derived_seed("manifold noise"),
+    )
+
+    distances = {}
+    for name, images in (("clean", x), ("adversarial", x_adv), ("noise", x_noise)):
+        seed = derived_seed("posterior", name) if spec.sample_posterior else None
+        distances[f"{name}_distance"] = manifold.manifold_distance(
+            images, VaeGan(encoder, decoder, None), sample_seed=seed
+        )
+    changes_standard = densities.kept(
+        predicted_classes(standard, x), predicted_classes(standard, x_adv)
+    )
+    changes_own = predicted_classes(model, x) != predicted_classes(model, x_adv)
+    values = Values(
+        kept=int(changes_standard.sum()),
+        examples=len(x),
+        fooled_own=int(changes_own.sum()),
+        mean_change=float(norms.mean()),
+    )
+    return Result(values, distances | {"kept": changes_standard, "change": norms})
+
+
+def rows(plan: "Plan", store: "Store") -> Iterator[Row]:
+    """Columns: ..., seed, attack_loss, image, kept, change, and three distances.
+
+    One row per test image. `change` is an L2 norm in pixel units; distances are in paper units.
+    """
+    for unit in plan.of(KIND):
+        arrays = store.arrays(unit)
+        columns = plan.about(unit) | {"attack_loss": unit.spec.attack.loss}
+        for image in range(len(arrays["kept"])):
+            yield columns | {
+                "image": image,
+                **{name: arrays[name][image] for name in ("kept", "change", *DISTANCES)},
+            }
+
+
+def scores(tables: "dict[str, pd.DataFrame]", network: str) -> Iterator[Measured]:
+    """For each loss: the mean distance of kept examples, and paired differences of distances."""
+    table = tables["manifold"]
+    if table.empty:
+        return
+    table = table[table["network"] == network]
+    for loss, part in table.groupby("attack_loss", sort=False):
+        seeds = part["seed"].nunique()
+        images = part.groupby("image")[list(DISTANCES)].mean()
+        clean, adversarial, noise = (images[name] for name in DISTANCES)
+        kept = part.loc[part["kept"], "adversarial_distance"]
+        measured = {
+            "excess": adversarial - clean,
+            "noise_excess": noise - clean,
+            "excess_over_noise": adversarial - noise,
+        }
+        if len(kept):
+            measured = {"kept_distance": kept} | measured
+        for name, values in measured.items():
+            yield Measured(f"manifold_{loss}_{name}", statistics.mean(values.to_numpy()), seeds)
+
+
+def describe(score: str) -> Description | None:
+    """The excess over noise, which is set against accuracy."""
+    match = re.fullmatch(r"manifold_([a-z]+)_excess_over_noise", score)
+    return Description(f"manifold excess ({match[1]})", "lower") if match else None
+
+
+KIND = Kind(
+    name="manifold",
+    version=1,
+    stage="measuring manifold distances",
+    spec=Spec,
+    values=Values,
+    work=work,
+    plan=plan,
+    section=Manifold,
+    selectable=True,
+    check_config=check_config,
+    rows={"manifold": rows},
+    scores=scores,
+    describe=describe,
+)

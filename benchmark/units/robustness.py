@@ -1,0 +1,107 @@
+"""Accuracy under several attacks at rising radii, with controls: what an entry's flags rest on."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field, field_validator
+
+from robust_interpretability.attacks import LOSSES, NORMS
+from robust_interpretability.benchmark.config.sections import (
+    Count,
+    Positive,
+    Section,
+    increasing,
+    known,
+)
+from robust_interpretability.benchmark.robustness.counts import RisingRadii
+from robust_interpretability.benchmark.units.kind import Kind
+from robust_interpretability.benchmark.units.unit import DataSpec, Result
+
+if TYPE_CHECKING:
+    from robust_interpretability.benchmark.units.context import Context
+    from robust_interpretability.benchmark.units.plan import Planner
+
+
+class Robustness(Section):
+    """Accuracy under several attacks at rising radii, with controls.
+
+    At each radius of each norm: FGSM, PGD with each loss (steps of 2.5 radius / steps), noise of
+    the same norm, and examples made on the standard network (transfer). Radii in pixel units.
+    """
+
+    key: ClassVar[str] = "robustness"
+
+    steps: Count = 20
+    losses: Annotated[list[str], Field(min_length=1)] = ["xent", "cw"]
+    l2: list[Positive] = []
+    linf: list[Positive] = []
+
+    _losses = field_validator("losses")(known("attack loss", LOSSES))
+    _rising = field_validator("l2", "linf")(increasing("radii"))
+
+    def radii(self) -> dict[str, list[float]]:
+        """The radii of each norm that has any."""
+        return {norm: list(getattr(self, norm)) for norm in NORMS if getattr(self, norm)}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The network, the network that transferred examples are made on, and the attacks."""
+
+    data: DataSpec
+    model: str
+    source: str | None
+    radii: dict[str, list[float]]
+    steps: int
+    losses: list[str]
+
+
+def plan(planner: "Planner") -> None:
+    """Every network."""
+    section = planner.config.section(Robustness)
+    if section is None:
+        return
+    radii = section.radii()
+    for network, seed, model in planner.measured:
+        # a network's own examples would be PGD's once more
+        source = planner.standard[seed] if planner.standard[seed] != model else None
+        passes = section.steps * (len(section.losses) + (source is not None)) + 4
+        unit = KIND.unit(
+            f"{network.label} seed {seed}",
+            Spec(planner.data, model, source, radii, section.steps, section.losses),
+            *filter(None, [model, source]),
+            cost=float(planner.info.test_size * sum(map(len, radii.values())) * passes),
+            network=network,
+            seed=seed,
+        )
+        planner.add(unit)
+
+
+def work(spec: Spec, context: "Context") -> Result[RisingRadii]:
+    """Attacks the test images at every radius."""
+    from robust_interpretability.benchmark.robustness import radii
+    from robust_interpretability.benchmark.units.context import derived_seed
+
+    found = radii.evaluate(
+        context.model(spec.model),
+        context.data.x_test,
+        context.data.y_test,
+        radii=spec.radii,
+        steps=spec.steps,
+        losses=spec.losses,
+        source=context.model(spec.source) if spec.source else None,
+        seed=derived_seed("robustness"),
+    )
+    return Result(found)
+
+
+KIND = Kind(
+    name="robustness",
+    version=1,
+    stage="attacking at rising radii",
+    spec=Spec,
+    values=RisingRadii,
+    work=work,
+    plan=plan,
+    section=Robustness,
+)

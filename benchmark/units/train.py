@@ -1,0 +1,122 @@
+"""A base model: the classifier, trained alone or against an adversary."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from robust_interpretability.benchmark.config.sections import Model, Training
+from robust_interpretability.benchmark.units import agreement
+from robust_interpretability.benchmark.units.kind import Kind, Row
+from robust_interpretability.benchmark.units.unit import (
+    STANDARD,
+    AttackSpec,
+    DataSpec,
+    Network,
+    Result,
+    added_later,
+)
+
+if TYPE_CHECKING:
+    from robust_interpretability.benchmark.units.context import Context
+    from robust_interpretability.benchmark.units.plan import Plan, Planner
+    from robust_interpretability.benchmark.units.store import Store
+
+
+@dataclass(frozen=True)
+class Spec:
+    """How a base model is trained; without an attack: standard training."""
+
+    data: DataSpec
+    model: Model
+    training: Training
+    attack: AttackSpec | None
+    seed: int
+    agreement: str | None = added_later(None)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Means over the batches of an epoch, as trained on."""
+
+    loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Values:
+    """What is stored beside the trained model."""
+
+    history: tuple[Epoch, ...]
+
+
+def add(planner: "Planner", network: Network, seed: int) -> str:
+    """Adds the training of a network to the plan; returns its key."""
+    attack = planner.training_attack(network)
+    required = agreement.add(planner)
+    spec = Spec(planner.data, planner.model, planner.training, attack, seed, required)
+    images = planner.info.train_size * planner.training.epochs
+    unit = KIND.unit(
+        f"{network.label} seed {seed}",
+        spec,
+        *filter(None, [required]),
+        images=images,
+        cost=float(images * planner.passes(attack)),
+        network=network,
+        seed=seed,
+    )
+    return planner.add(unit)
+
+
+def plan(planner: "Planner") -> None:
+    """Every network of the grid with every seed; for a submitted model, the standard network."""
+    if planner.submitted is not None:
+        planner.standard[0] = add(planner, STANDARD, 0)
+        return
+    for seed in range(planner.config.seeds):
+        for network in planner.networks:
+            planner.measure(network, seed, add(planner, network, seed))
+
+
+def work(spec: Spec, context: "Context") -> Result[Values]:
+    """Trains the network."""
+    from robust_interpretability.benchmark.training import classifier
+    from robust_interpretability.benchmark.units.context import derived_seed
+
+    agreement.require(context, spec.agreement, spec.training.compute)
+    seed = derived_seed("train", spec.seed)
+    trained = classifier.fit(
+        context.build(spec.model, seed),
+        context.x_train,
+        context.data.y_train,
+        seed=seed,
+        epochs=spec.training.epochs,
+        batch_size=spec.training.batch_size,
+        learning_rate=spec.training.learning_rate,
+        compute=spec.training.compute,
+        attack=spec.attack.attack() if spec.attack else None,
+    )
+    history = tuple(Epoch(epoch.loss, epoch.accuracy) for epoch in trained.history)
+    return Result(Values(history), models={"model": trained.model})
+
+
+def rows(plan: "Plan", store: "Store") -> Iterator[Row]:
+    """Columns: network, norm, epsilon, strength, loss, seed, epoch, training_loss, ..._accuracy."""
+    for unit in plan.of(KIND):
+        for number, epoch in enumerate(store.values(unit).history, 1):
+            yield plan.about(unit) | {
+                "epoch": number,
+                "training_loss": epoch.loss,
+                "training_accuracy": epoch.accuracy,
+            }
+
+
+KIND = Kind(
+    name="train",
+    version=1,
+    stage="training base models",
+    spec=Spec,
+    values=Values,
+    work=work,
+    plan=plan,
+    rows={"training": rows},
+)

@@ -1,0 +1,167 @@
+"""The manifold model: a VAE-GAN whose reconstructions stand for the image manifold."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from robust_interpretability.benchmark.config.sections import Count, Positive, Section, known
+from robust_interpretability.benchmark.units.kind import Kind, Row
+from robust_interpretability.benchmark.units.unit import DataSpec, Result
+from robust_interpretability.models import VAE_GANS
+from robust_interpretability.models.types import Array
+
+if TYPE_CHECKING:
+    from robust_interpretability.benchmark.units.context import Context
+    from robust_interpretability.benchmark.units.plan import Plan, Planner
+    from robust_interpretability.benchmark.units.store import Store
+
+SHOWN = 10
+"""Reconstructions and samples that are stored to look at."""
+PCA_IMAGES = 10_000
+"""Images, at most, that the PCA is fitted to and tried on."""
+
+
+class VaeGanSection(Section):
+    """The manifold model and its training."""
+
+    key: ClassVar[str] = "vae_gan"
+
+    name: str
+    width: Positive = 1.0
+    latent: Count
+    epochs: Count
+    batch_size: Count = 100
+    learning_rate: Positive
+    beta_1: Annotated[float, Field(ge=0, lt=1)]
+    beta_2: Annotated[float, Field(ge=0, lt=1)]
+    reconstruction_weight: Positive
+    discriminator_steps: Count = 1
+
+    _name = field_validator("name")(known("VAE-GAN", VAE_GANS))
+
+
+@dataclass(frozen=True)
+class Spec:
+    """How the manifold model is trained."""
+
+    data: DataSpec
+    vae_gan: VaeGanSection
+    seed: int
+    shown: int
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Means over the batches of an epoch; see `training.vae_gan`."""
+
+    reconstruction: float
+    divergence: float
+    discriminator: float
+
+
+@dataclass(frozen=True)
+class Values:
+    """Mean squared errors on test images in [0, 1], beside a PCA of as many components."""
+
+    history: tuple[Epoch, ...]
+    mean_squared_error: float
+    pca_mean_squared_error: float
+    variance: float
+
+
+def add(planner: "Planner") -> str:
+    """Adds the manifold model to the plan; returns its key.
+
+    Raises:
+        InputError: The configuration has no [vae_gan] section.
+    """
+    section = planner.config.required(VaeGanSection)
+    images = planner.info.train_size * section.epochs
+    unit = KIND.unit(
+        section.name,
+        Spec(planner.data, section, 0, SHOWN),
+        images=images,
+        cost=float(images * 5 * (1 + section.discriminator_steps)),
+        seed=0,
+    )
+    return planner.add(unit)
+
+
+def work(spec: Spec, context: "Context") -> Result[Values]:
+    """Trains the manifold model and compares its reconstructions with a PCA's."""
+    from robust_interpretability.benchmark.training.vae_gan import fit_vae_gan
+    from robust_interpretability.benchmark.units.context import derived_seed
+    from robust_interpretability.metrics import manifold
+    from robust_interpretability.models.functional import predict
+
+    section, data = spec.vae_gan, context.data
+    seed = derived_seed("vae-gan", spec.seed)
+    vae_gan = context.build_vae_gan(section.name, seed, section.latent, section.width)
+    history = fit_vae_gan(
+        vae_gan,
+        context.x_train,
+        seed=seed,
+        epochs=section.epochs,
+        batch_size=section.batch_size,
+        learning_rate=section.learning_rate,
+        beta_1=section.beta_1,
+        beta_2=section.beta_2,
+        reconstruction_weight=section.reconstruction_weight,
+        discriminator_steps=section.discriminator_steps,
+    )
+
+    x = data.x_test / np.float32(255)
+    projection = manifold.project(vae_gan, data.x_test)
+    random = np.random.default_rng(derived_seed("prior samples"))
+    codes = random.standard_normal((spec.shown, vae_gan.latent))
+    values = Values(
+        tuple(Epoch(*epoch) for epoch in history),
+        mean_squared_error=float(np.mean((x - projection) ** 2, dtype=np.float64)),
+        pca_mean_squared_error=pca_error(data.x_train, data.x_test, vae_gan.latent),
+        variance=float(np.mean((x - np.mean(x, axis=0, dtype=np.float64)) ** 2, dtype=np.float64)),
+    )
+    arrays = {
+        "images": x[: spec.shown],
+        "projections": projection[: spec.shown],
+        "samples": predict(vae_gan.decoder, codes.astype(np.float32)),
+    }
+    return Result(values, arrays, {"encoder": vae_gan.encoder, "decoder": vae_gan.decoder})
+
+
+def pca_error(x_train: Array, x_test: Array, components: int) -> float:
+    """Mean squared error on test images, in [0, 1], of a PCA fitted to training images."""
+    from sklearn.decomposition import PCA
+    from threadpoolctl import threadpool_limits
+
+    train, test = (
+        x[:PCA_IMAGES].reshape(len(x[:PCA_IMAGES]), -1) / np.float32(255) for x in (x_train, x_test)
+    )
+    # a sum over several threads would have another order on a machine with more cores
+    with threadpool_limits(1):
+        pca = PCA(min(components, *train.shape), svd_solver="covariance_eigh").fit(train)
+        restored = pca.inverse_transform(pca.transform(test))
+    return float(np.mean((test - restored) ** 2, dtype=np.float64))
+
+
+def rows(plan: "Plan", store: "Store") -> Iterator[Row]:
+    """Columns: measure, value: errors of the manifold model and of a PCA, pixel units."""
+    for unit in plan.of(KIND):
+        values = store.values(unit)
+        yield {"measure": "mean_squared_error", "value": values.mean_squared_error}
+        yield {"measure": "pca_mean_squared_error", "value": values.pca_mean_squared_error}
+        yield {"measure": "variance", "value": values.variance}
+
+
+KIND = Kind(
+    name="vae_gan",
+    version=1,
+    stage="training the manifold model",
+    spec=Spec,
+    values=Values,
+    work=work,
+    section=VaeGanSection,
+    rows={"manifold_model": rows},
+)

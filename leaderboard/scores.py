@@ -1,0 +1,93 @@
+"""What scores are called and which direction is better.
+
+Entries of schema version 4 state both. Those of version 3 do not: `KNOWN` has the titles and
+directions of protocol 2, and its order is that of the columns. Further scores follow by name.
+"""
+
+from typing import NamedTuple
+
+from robust_interpretability.leaderboard.entry import Better, Entry, RetrainingCurve
+from robust_interpretability.models.errors import InputError
+
+HIGHER, LOWER = 1, -1
+ACCURACY = "test_accuracy"
+ROBUST_ACCURACY = "robust_accuracy"
+
+
+class Known(NamedTuple):
+    """A score's title, and which direction is better if it measures interpretability."""
+
+    title: str
+    better: Better | None = None
+
+
+KNOWN = {
+    ACCURACY: Known("test accuracy"),
+    ROBUST_ACCURACY: Known("robust accuracy"),
+    "pgd_accuracy": Known("accuracy under PGD (the paper's)"),
+    "fgsm_accuracy": Known("accuracy under FGSM"),
+    "noise_accuracy": Known("accuracy under noise"),
+    "roar_gradient_input": Known("ROAR GX", "higher"),
+    "roar_gradient": Known("ROAR G", "higher"),
+    "kar_gradient_input": Known("KAR GX", "higher"),
+    "kar_gradient": Known("KAR G", "higher"),
+    "manifold_xent_excess_over_noise": Known("manifold excess (xent)", "lower"),
+    "manifold_cw_excess_over_noise": Known("manifold excess (cw)", "lower"),
+}
+ATTRIBUTIONS = {"gradient": "Gradient", "gradient_input": "Gradient × Input"}
+
+
+def words(name: str) -> str:
+    """A name without a title, as words: `integrated_gradients` as `integrated gradients`."""
+    return name.replace("_", " ")
+
+
+def names(rows: list[Entry]) -> list[str]:
+    """All scores of a table: known ones in their order, then the others by name."""
+    present = {name for entry in rows for name in entry.scores}
+    return [name for name in KNOWN if name in present] + sorted(present - set(KNOWN))
+
+
+def title(rows: list[Entry], name: str) -> str:
+    """A score's title: as an entry of the table states it, else the known one, else its name.
+
+    Where entries state different titles, the first in alphabetical order.
+    """
+    stated = [t for e in rows if name in e.scores and (t := e.scores[name].title)]
+    return min(stated) if stated else KNOWN.get(name, Known(words(name))).title
+
+
+def direction(rows: list[Entry], name: str) -> int:
+    """`HIGHER` or `LOWER`; 0 for a score that does not measure interpretability.
+
+    Raises:
+        InputError: Entries of the table state different directions.
+    """
+    stated = {e.scores[name].better for e in rows if name in e.scores}
+    stated = (stated | {KNOWN[name].better} if name in KNOWN else stated) - {None}
+    if len(stated) > 1:
+        raise InputError(
+            f"The entries of {rows[0].track.name} state both directions for the score '{name}':"
+            " that higher is better, and that lower is better."
+        )
+    return {"higher": HIGHER, "lower": LOWER, None: 0}[next(iter(stated), None)]
+
+
+def interpretability(rows: list[Entry]) -> list[str]:
+    """The scores of a table that measure interpretability; the first leads the table."""
+    return [name for name in names(rows) if direction(rows, name)]
+
+
+def others(rows: list[Entry]) -> list[str]:
+    """The other scores of a table that have a title, accuracies first."""
+    return [
+        name
+        for name in names(rows)
+        if not direction(rows, name)
+        and (name in KNOWN or any(name in e.scores and e.scores[name].title for e in rows))
+    ]
+
+
+def attribution_title(curve: RetrainingCurve) -> str:
+    """The title of a curve's attribution: as the curve states it, else the known one, or words."""
+    return curve.title or ATTRIBUTIONS.get(curve.attribution, words(curve.attribution))

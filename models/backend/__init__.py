@@ -1,0 +1,81 @@
+"""The one place that knows which backend computes: TensorFlow (the default) or JAX.
+
+Keras 3 has no gradient, no random key within a compiled program and no switch for compilation that
+work with every backend. `backend/tensorflow.py` and `backend/jax.py` hold those under the same
+names, and nothing else; `keras.ops` serves everywhere for the rest. `KERAS_BACKEND=jax` before the
+first import chooses JAX.
+
+On a CPU, TensorFlow's programs run in graph mode: XLA compiles a convolution inside a loop to
+single-threaded code, about twelve times slower. On an accelerator both backends use XLA.
+"""
+
+import math
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from robust_interpretability.models.errors import InputError, unknown
+from robust_interpretability.models.types import Tensor
+
+BACKENDS = ("tensorflow", "jax")
+_DETERMINISTIC = "--xla_gpu_deterministic_ops"
+
+
+def import_keras() -> str:
+    """Imports Keras with its backend; sets before what they read from the environment only once.
+
+    A user's own values stand. `TF_CPP_MIN_LOG_LEVEL=2` keeps TensorFlow's start off the terminal.
+    With JAX, `XLA_FLAGS` gets the flag that makes kernels on a GPU deterministic, which XLA reads
+    when the first device is asked for. Everything else is set by `configure`.
+
+    Returns:
+        The backend's name.
+
+    Raises:
+        InputError: The backend is unknown, or is not installed.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    chosen = os.environ.get("KERAS_BACKEND", BACKENDS[0])
+    try:
+        import keras
+    except (ImportError, ValueError) as error:
+        if chosen not in BACKENDS:
+            raise unknown("backend (KERAS_BACKEND)", chosen, BACKENDS) from error
+        raise InputError(f"The backend '{chosen}' cannot be imported: {error}.") from error
+    name = keras.backend.backend()
+    if name not in BACKENDS:
+        raise unknown("backend (KERAS_BACKEND)", name, BACKENDS)
+    flags = os.environ.get("XLA_FLAGS", "")
+    if name == "jax" and _DETERMINISTIC not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {_DETERMINISTIC}=true".strip()
+    return name
+
+
+NAME = import_keras()
+
+from keras import ops  # noqa: E402 - after its environment is set
+
+if TYPE_CHECKING or NAME == "tensorflow":
+    from robust_interpretability.models.backend.tensorflow import *  # noqa: F403
+else:
+    from robust_interpretability.models.backend.jax import *  # noqa: F403
+
+
+def flatten(tensors: list[Tensor]) -> Tensor:
+    """One vector from a list of float tensors, of any shapes.
+
+    An optimizer's step on one vector costs a tenth of its steps on many small tensors.
+    """
+    if not tensors:
+        return ops.zeros((0,))
+    return ops.concatenate([ops.reshape(t, (-1,)) for t in tensors])
+
+
+def unflatten(vector: Tensor, shapes: list[tuple[int, ...]]) -> list[Tensor]:
+    """The inverse of `flatten`, for static shapes."""
+    if not shapes:
+        return []
+    ends = np.cumsum([math.prod(shape) for shape in shapes])[:-1].tolist()
+    parts = ops.split(vector, ends)
+    return [ops.reshape(part, shape) for part, shape in zip(parts, shapes, strict=True)]

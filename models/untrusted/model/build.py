@@ -1,0 +1,112 @@
+"""From a graph and its arrays to a Keras model.
+
+Keras' deserialiser is not used: layers are made by calling their classes with clean arguments, and
+the graph is made by calling the layers. So nothing of the submitted file is left but numbers and
+the values of arguments. This runs twice, in the confined process and in the caller's.
+"""
+
+import hashlib
+from operator import attrgetter
+
+import keras
+import numpy as np
+
+from robust_interpretability.models.types import Array
+from robust_interpretability.models.untrusted.layers.allowed import MERGING
+from robust_interpretability.models.untrusted.model.graph import Call, Graph
+from robust_interpretability.models.untrusted.model.nested import refuse, snake
+from robust_interpretability.models.untrusted.refusal import Refused, one_line
+
+
+def _connect(graph: Graph) -> tuple[keras.Model, list[keras.Layer]]:
+    layers = [
+        getattr(keras.layers, layer.class_name)(
+            **layer.arguments, name=f"{snake(layer.class_name)}_{i}", dtype="float32"
+        )
+        for i, layer in enumerate(graph.layers)
+    ]
+    tensors = [keras.Input(graph.input_shape, dtype="float32", name="pixels")]
+    for call in graph.calls:
+        source = graph.layers[call.layer]
+        try:
+            tensor = _call(
+                layers[call.layer], source.class_name, [tensors[i] for i in call.inputs], call
+            )
+        except Exception as error:
+            raise refuse(
+                f"{source.label} cannot be built:"
+                f" {one_line(str(error).strip() or type(error).__name__)}"
+            ) from None
+        if tuple(tensor.shape) != (None, *call.shape):
+            raise refuse(
+                f"{source.label} has shape {tuple(tensor.shape)} in Keras, not {(None, *call.shape)}."
+            )
+        tensors.append(tensor)
+    return keras.Model(tensors[0], tensors[-1], name="submitted"), layers
+
+
+def _call(
+    layer: keras.Layer, class_name: str, inputs: list[keras.KerasTensor], call: Call
+) -> keras.KerasTensor:
+    if class_name in MERGING:
+        return layer(inputs)
+    return layer(*inputs, **call.options)
+
+
+def build(graph: Graph, arrays: list[Array]) -> keras.Model:
+    """Builds a graph in Keras and sets its weights.
+
+    The caller holds `models.KERAS_LOCK` where threads share Keras.
+
+    Args:
+        graph: The graph.
+        arrays: One array for each of `graph.arrays()`.
+
+    Returns:
+        The model.
+
+    Raises:
+        Refused: Keras does not build it, or it has other weights in Keras than in the graph.
+    """
+    try:
+        model, layers = _connect(graph)
+    except (ValueError, TypeError) as error:
+        if isinstance(error, Refused):
+            raise
+        raise refuse(f"the model cannot be built: {one_line(str(error).strip())}") from None
+    by_group = {source.group: layer for source, layer in zip(graph.layers, layers, strict=True)}
+    for (source, variable), array in zip(graph.arrays(), arrays, strict=True):
+        weight = attrgetter(variable.attribute)(by_group[source.group])
+        if tuple(weight.shape) != variable.shape or array.shape != variable.shape:
+            raise refuse(
+                f"{source.label}: {variable.attribute} has shape {tuple(weight.shape)} in Keras,"
+                f" not {variable.shape}."
+            )
+        weight.assign(array)
+    for source, layer in zip(graph.layers, layers, strict=True):
+        if source.class_name == "Normalization" and source.variables:
+            layer.finalize_state()
+    floats = sum(
+        keras.backend.standardize_dtype(weight.dtype) == "float32" for weight in model.variables
+    )
+    if floats != len(arrays):
+        raise refuse(f"the model has {floats} weights in Keras, not {len(arrays)}.")
+    return model
+
+
+def fingerprint(graph: Graph, arrays: list[Array]) -> str:
+    """SHA-256 of what a model computes.
+
+    It covers the canonical graph and the weights, as little-endian float32, in order.
+
+    Args:
+        graph: The graph.
+        arrays: One array for each of `graph.arrays()`.
+
+    Returns:
+        The hexadecimal digest.
+    """
+    digest = hashlib.sha256(graph.canonical().encode())
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array, "<f4").data)
+    return digest.hexdigest()

@@ -1,0 +1,187 @@
+"""Both backends have the same functions, and choosing one changes nothing else."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from keras import ops
+
+from robust_interpretability.models import backend
+from robust_interpretability.models.errors import InputError
+from tests.conftest import ROOT
+
+FILES = [Path(backend.__file__).parent / f"{name}.py" for name in backend.BACKENDS]
+
+
+def public(path: Path) -> dict[str, str]:
+    """The public names of a file; for a function its parameters with their types and defaults."""
+    names = {}
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef):
+            names[node.name] = f"({ast.unparse(node.args)}) -> {ast.unparse(node.returns)}"
+        elif isinstance(node, ast.Assign):
+            names |= {t.id: "" for t in node.targets if isinstance(t, ast.Name)}
+    return {name: what for name, what in names.items() if name[0] != "_"}
+
+
+def exported(path: Path) -> list[str]:
+    (assigned,) = (
+        node.value
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+    )
+    return ast.literal_eval(assigned)
+
+
+def test_the_same_names_and_parameters():
+    tensorflow, jax = map(public, FILES)
+    assert tensorflow == jax
+    assert exported(FILES[0]) == exported(FILES[1]) == sorted(tensorflow.keys() - {"State"})
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_every_function_says_what_it_does(path):
+    functions = [n for n in ast.parse(path.read_text()).body if isinstance(n, ast.FunctionDef)]
+    assert len(functions) > 20
+    assert all(ast.get_docstring(f) for f in functions if f.name[0] != "_")
+
+
+def test_the_package_has_them_all():
+    assert all(hasattr(backend, name) for name in exported(FILES[0]))
+
+
+def test_scan():
+    compiled = backend.jit(
+        lambda x: backend.scan(lambda state, x: (state + x, state * x), 1.0 + 0.0 * x[0], x)
+    )
+    state, outputs = compiled(ops.convert_to_tensor(np.float32([1, 2, 3])))
+    assert float(state) == 7
+    np.testing.assert_array_equal(outputs, [1, 4, 12])
+
+
+@pytest.mark.parametrize("how", ["vmap", "map_"])
+def test_a_function_of_many_arguments_at_once(how):
+    function = getattr(backend, how)(lambda a, b: (ops.sum(a) * b, a))
+    compiled = backend.jit(function)
+    a, b = np.arange(6, dtype=np.float32).reshape(3, 2), np.float32([1, 2, 3])
+    sums, same = compiled(*map(ops.convert_to_tensor, (a, b)))
+    np.testing.assert_array_equal(sums, a.sum(1) * b)
+    np.testing.assert_array_equal(same, a)
+
+
+def test_stacked_keys_draw_as_each_alone():
+    keys = [backend.key(seed) for seed in (1, 2)]
+    together = backend.map_(lambda key: backend.normal(key, (3,)))(backend.stack(keys))
+    np.testing.assert_array_equal(together, np.stack([backend.normal(k, (3,)) for k in keys]))
+
+
+def test_a_programs_memory():
+    run = backend.jit(lambda x: x + 1)
+    x = (ops.zeros((10,)),)
+    if backend.NAME == "jax":
+        assert backend.memory_of(run, x) == 40
+        return
+    with pytest.raises(InputError, match="TensorFlow does not report a program's memory"):
+        backend.memory_of(run, x)
+
+
+def test_flatten_and_back():
+    tensors = [ops.convert_to_tensor(np.float32(v)) for v in ([[1, 2], [3, 4]], [5], 6)]
+    vector = backend.flatten(tensors)
+    np.testing.assert_array_equal(vector, [1, 2, 3, 4, 5, 6])
+    for a, b in zip(tensors, backend.unflatten(vector, [(2, 2), (1,), ()]), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert backend.flatten([]).shape == (0,)
+    assert backend.unflatten(vector, []) == []
+
+
+def python(code: str, **environment: str) -> str:
+    """What a program prints, whose first import of ours is the backend."""
+    around = {k: v for k, v in os.environ.items() if k not in ("XLA_FLAGS", "KERAS_BACKEND")}
+    around.pop("TF_CPP_MIN_LOG_LEVEL", None)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=around | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+MISTAKE = """
+import sys
+sys.modules[{hidden!r}] = None
+from robust_interpretability.models.errors import InputError
+try:
+    from robust_interpretability.models import backend
+except InputError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("chosen", "hidden", "message"),
+    [
+        ("tensorflwo", "none", "Unknown backend (KERAS_BACKEND) 'tensorflwo'. Did you mean"),
+        ("numpy", "none", "Unknown backend (KERAS_BACKEND) 'numpy'. Known: jax, tensorflow."),
+        ("torch", "torch", "Unknown backend (KERAS_BACKEND) 'torch'. Known: jax, tensorflow."),
+        ("tensorflow", "tensorflow", "The backend 'tensorflow' cannot be imported: "),
+        ("jax", "jax", "The backend 'jax' cannot be imported: "),
+    ],
+)
+def test_an_unknown_or_missing_backend_is_one_line(chosen, hidden, message):
+    printed = python(MISTAKE.format(hidden=hidden), KERAS_BACKEND=chosen)
+    assert printed.startswith(message)
+    assert len(printed.splitlines()) == 1
+
+
+SETTINGS = """
+import logging, os
+import tensorflow as tf
+def settings():
+    return (tf.get_logger().level, tf.config.threading.get_intra_op_parallelism_threads(),
+        tf.config.threading.get_inter_op_parallelism_threads(),
+        tf.config.experimental.is_op_determinism_enabled()
+        if hasattr(tf.config.experimental, "is_op_determinism_enabled") else None,
+        os.environ.get("XLA_FLAGS"))
+before = settings()
+from robust_interpretability.models import backend
+from robust_interpretability.models import functional
+print(before == settings())
+backend.configure()
+print(before != settings())
+"""
+
+
+def test_an_import_leaves_tensorflow_as_it_is():
+    assert python(SETTINGS).split() == ["True", "True"]
+
+
+ENVIRONMENT = """
+import os
+from robust_interpretability.models import backend
+print(os.environ["TF_CPP_MIN_LOG_LEVEL"], os.environ.get("XLA_FLAGS"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("environment", "printed"),
+    [
+        ({"KERAS_BACKEND": "tensorflow"}, "2 None"),
+        ({"TF_CPP_MIN_LOG_LEVEL": "1", "XLA_FLAGS": "--a"}, "1 --a"),
+        ({"KERAS_BACKEND": "jax"}, "2 --xla_gpu_deterministic_ops=true"),
+        (
+            {"KERAS_BACKEND": "jax", "XLA_FLAGS": "--xla_gpu_deterministic_ops=false"},
+            "2 --xla_gpu_deterministic_ops=false",
+        ),
+    ],
+)
+def test_what_is_set_before_the_backend_is_imported(environment, printed):
+    assert python(ENVIRONMENT, **environment) == printed
