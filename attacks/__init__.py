@@ -27,10 +27,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robust_interpretability.models.errors import unknown
-from robust_interpretability.models.types import Tensor
 
 if TYPE_CHECKING:
     from robust_interpretability.attacks.attack import Attack, run
+    from robust_interpretability.models.types import Tensor
 
     TRAINING: tuple[str, ...]
 
@@ -88,7 +88,7 @@ def check_norm(norm: str) -> None:
         raise unknown("norm", norm, NORMS)
 
 
-def get(name: str) -> Callable[..., Tensor]:
+def get(name: str) -> "Callable[..., Tensor]":
     """The attack function of that name.
 
     Raises:

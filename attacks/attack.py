@@ -17,7 +17,7 @@ from robust_interpretability.models.batching import in_batches
 from robust_interpretability.models.checks import check_images, check_labels
 from robust_interpretability.models.errors import InputError, unknown
 from robust_interpretability.models.functional import State, logits_of, pixels, program, state
-from robust_interpretability.models.types import Array, Tensor
+from robust_interpretability.models.types import Array, Json, Tensor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,10 +92,9 @@ class Attack:
             InputError: As `Attack`.
         """
         fields = {field.name for field in dataclasses.fields(cls)}
-        own = {option: value for option, value in options.items() if option in fields}
-        more = sorted(options.keys() - fields)
-        attack = cls(name, norm, epsilon, more=tuple((option, options[option]) for option in more))
-        return dataclasses.replace(attack, **own)
+        more = tuple((option, options[option]) for option in sorted(options.keys() - fields))
+        set_here: Json = {option: options[option] for option in options.keys() & fields}
+        return cls(name, norm, epsilon, **set_here, more=more)
 
     def _parameters(self) -> dict[str, inspect.Parameter]:
         """The keyword arguments of the attack's function."""

@@ -84,9 +84,9 @@ def run(name: str, model: keras.Model, x: Array, *, batch_size: int = 500) -> Ar
     function = _function(name)
     check_images(x)
     compiled = program(model, ("attribution", name), functools.partial(_program, function))
-    values = state(model)
-    out = np.empty(x.shape[:3], np.float32)
-    before = (values.trainable, values.other)
-    for part, found in in_batches(compiled, before, [x], batch_size=batch_size):
-        out[part] = found
-    return out
+    variables = state(model)
+    before = (variables.trainable, variables.other)
+    maps = np.empty(x.shape[:3], np.float32)
+    for part, batch in in_batches(compiled, before, [x], batch_size=batch_size):
+        maps[part] = batch
+    return maps

@@ -5,7 +5,7 @@ num_classes)`. Its first layer rescales pixels to [-1, 1], so a radius given in 
 the same for every network. Only stock Keras layers are used: a saved `.keras` file loads without
 this project.
 
-A new model is a function in `classifiers.py` and a line here.
+A new model is a function of its name, in a module of this package, and a line here.
 """
 
 import importlib
@@ -22,17 +22,17 @@ Keras does so with global state, and units of work run in threads.
 """
 
 CLASSIFIERS: dict[str, str] = {
-    "mlp": "robust_interpretability.models.classifiers",
-    "digits_cnn": "robust_interpretability.models.classifiers",
-    "strided_cnn": "robust_interpretability.models.classifiers",
-    "mnist_cnn": "robust_interpretability.models.classifiers",
-    "cifar_cnn": "robust_interpretability.models.classifiers",
+    "mlp": "classifiers",
+    "digits_cnn": "classifiers",
+    "strided_cnn": "classifiers",
+    "mnist_cnn": "classifiers",
+    "cifar_cnn": "classifiers",
 }
 
 VAE_GANS: dict[str, str] = {
-    "digits_vae_gan": "robust_interpretability.models.vae_gan",
-    "mnist_vae_gan": "robust_interpretability.models.vae_gan",
-    "cifar_vae_gan": "robust_interpretability.models.vae_gan",
+    "digits_vae_gan": "vae_gan",
+    "mnist_vae_gan": "vae_gan",
+    "cifar_vae_gan": "vae_gan",
 }
 
 SMALL = ("mlp", "digits_cnn")
@@ -64,7 +64,7 @@ def get(name: str) -> Callable:
     table = CLASSIFIERS | VAE_GANS
     if name not in table:
         raise unknown("model", name, table)
-    return getattr(importlib.import_module(table[name]), name)
+    return getattr(importlib.import_module(f"{__name__}.{table[name]}"), name)
 
 
 __all__ = [

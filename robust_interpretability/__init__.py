@@ -1,1 +1,77 @@
-"""Is a robust image classifier also an interpretable one?"""
+"""Is a robust image classifier also an interpretable one?
+
+The functions below measure a Keras classifier. They are imported when they are first used:
+
+    import robust_interpretability as ri
+    result = ri.evaluate(model, x, y, norm="linf", epsilon=8 / 255)
+
+Images are `(n, h, w, c)`, uint8 or floats in [0, 1]; labels are integers `(n,)`. A classifier maps
+pixels in [0, 1] to logits; `logits=False` and `scale=255` say that it does otherwise. Radii are in
+pixel units, where the box is [0, 1].
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from robust_interpretability.attacks.attack import Attack
+    from robust_interpretability.benchmark.library.attacking import attack, list_attacks
+    from robust_interpretability.benchmark.library.attributing import (
+        attribute,
+        input_gradient,
+        list_attributions,
+    )
+    from robust_interpretability.benchmark.library.data import list_datasets, load_data
+    from robust_interpretability.benchmark.library.evaluation import Evaluation, evaluate
+    from robust_interpretability.benchmark.library.interpreting import (
+        Interpretability,
+        interpretability,
+    )
+    from robust_interpretability.benchmark.library.retraining import RetrainingBudget
+    from robust_interpretability.benchmark.library.training import History, fit
+    from robust_interpretability.models.errors import InputError
+
+__all__ = [
+    "Attack",
+    "Evaluation",
+    "History",
+    "InputError",
+    "Interpretability",
+    "RetrainingBudget",
+    "attack",
+    "attribute",
+    "evaluate",
+    "fit",
+    "input_gradient",
+    "interpretability",
+    "list_attacks",
+    "list_attributions",
+    "list_datasets",
+    "load_data",
+]
+
+_MODULES = {
+    "attacks.attack": ("Attack",),
+    "benchmark.library.attacking": ("attack", "list_attacks"),
+    "benchmark.library.attributing": ("attribute", "input_gradient", "list_attributions"),
+    "benchmark.library.data": ("list_datasets", "load_data"),
+    "benchmark.library.evaluation": ("Evaluation", "evaluate"),
+    "benchmark.library.interpreting": ("Interpretability", "interpretability"),
+    "benchmark.library.retraining": ("RetrainingBudget",),
+    "benchmark.library.training": ("History", "fit"),
+    "models.errors": ("InputError",),
+}
+"""Where the public names are defined."""
+
+
+def __getattr__(name: str) -> object:
+    for module, names in _MODULES.items():
+        if name in names:
+            value = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,4 +1,4 @@
-"""JAX as the backend: the same tests of attacks, metrics and training, in processes of their own; no TensorFlow."""
+"""JAX as the backend: the same tests of attacks, metrics and training, without TensorFlow."""
 
 import os
 import subprocess
@@ -16,8 +16,11 @@ FILES = (
     "tests/benchmark/test_together.py",
     "tests/benchmark/test_units.py",
     "tests/benchmark/test_agreement.py",
+    "tests/models/test_adam.py",
+    "tests/models/test_backend.py",
     "tests/models/test_batching.py",
-    "tests/models/test_layerwise.py",
+    "tests/models/test_convolution.py",
+    "tests/models/test_functional.py",
 )
 CHOSEN = (
     "same_networks",
@@ -44,6 +47,13 @@ CHOSEN = (
     "plane",
     "noise",
     "other_variables",
+    "steps_are_those_of_keras",
+    "scan",
+    "many_arguments",
+    "stacked_keys",
+    "of_the_network",
+    "share_with_themselves",
+    "whatever_their_names",
 )
 ENVIRONMENT = os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
 
@@ -116,7 +126,7 @@ epochs = 1
 
 @needs_tfds
 def test_no_tensorflow_is_needed_once_the_data_is_decoded(tmp_path):
-    """A whole run where neither TensorFlow nor TFDS can be imported."""
+    """A run where neither TensorFlow nor TFDS can be imported."""
     datasets.load("mnist")
     (tmp_path / "sitecustomize.py").write_text(WITHOUT_TENSORFLOW)
     (tmp_path / "small.toml").write_text(SMALL)
@@ -159,9 +169,9 @@ print(seen.count("/jax/compilation_cache/cache_hits"))
 """
 
 
-def test_compiled_programs_are_kept_for_the_next_process(tmp_path):
-    """The training program; which of the small ones take long enough to be kept depends on the machine's load."""
-    hits, kept = zip(
+def test_compiled_programs_are_stored_for_the_next_process(tmp_path):
+    """The training program; whether smaller ones take long enough to be stored depends on load."""
+    hits, stored = zip(
         *(
             (
                 int(call(sys.executable, "-c", CACHED, XDG_CACHE_HOME=str(tmp_path)).stdout),
@@ -173,5 +183,5 @@ def test_compiled_programs_are_kept_for_the_next_process(tmp_path):
     )
     assert hits[0] == 0
     assert hits[1] >= 1
-    assert len(kept[0]) == 1
-    assert kept[1] == kept[0]
+    assert len(stored[0]) == 1
+    assert stored[1] == stored[0]

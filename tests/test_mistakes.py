@@ -55,10 +55,10 @@ def test_mistakes_about_data_leave_no_folder(arguments, message, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_folders_that_are_no_run_are_left_alone(tmp_path):
+def test_folders_that_do_not_hold_a_run_are_left_alone(tmp_path):
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "precious.txt").write_text("mine")
-    check_mistake(run(tmp_path, "--fresh"), "is not empty and holds no run")
+    check_mistake(run(tmp_path, "--fresh"), "is not empty and does not hold a run")
     assert (tmp_path / "models" / "precious.txt").read_text() == "mine"
 
 

@@ -1,4 +1,4 @@
-"""AutoAttack: four attacks without parameters to choose, each on the images that the ones before left right."""
+"""AutoAttack: attacks in turn, each on the images on which the ones before have failed."""
 
 import functools
 import time
@@ -8,23 +8,35 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from robust_interpretability.attacks.autoattack import queue, randomness
+from robust_interpretability.attacks import check_norm
+from robust_interpretability.attacks.autoattack import (
+    VERSIONS,
+    check_version,
+    queue,
+    randomness,
+)
 from robust_interpretability.attacks.autoattack.apgd import Apgd
 from robust_interpretability.attacks.autoattack.fab import Fab
 from robust_interpretability.attacks.autoattack.square import Square
-from robust_interpretability.attacks.autoattack.stepping import Steps
+from robust_interpretability.attacks.autoattack.stepping import IterativeAttack
 from robust_interpretability.models.checks import as_floats
-from robust_interpretability.models.errors import InputError, unknown
+from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.functional import predict
+from robust_interpretability.models.types import Array
 
-VERSIONS = ("standard", "plus", "rand")
+__all__ = ["VERSIONS", "ensemble", "evaluate"]
+
 TRANSFORMATIONS = 20
-"""Passes whose average the version `rand` attacks and judges by."""
-SURVIVED, MISCLASSIFIED = -1, 0
-"""Values of `broken_by`; from 1 on, the number of an attack."""
+"""Passes that the version `rand` averages, in attacks and in predictions."""
+
+SURVIVED = -1
+"""In `broken_by`: no attack succeeded."""
+
+MISCLASSIFIED = 0
+"""In `broken_by`: misclassified without an attack; from 1 on, the number of an attack."""
 
 
-def ensemble(version: str, norm: str, classes: int) -> dict[str, Steps]:
+def ensemble(version: str, norm: str, classes: int) -> dict[str, IterativeAttack]:
     """The attacks of a version, in order.
 
     The DLR loss needs three classes and its targeted form four; with fewer, the margin takes its
@@ -35,23 +47,24 @@ def ensemble(version: str, norm: str, classes: int) -> dict[str, Steps]:
         norm: `"l2"` or `"linf"`.
         classes: The number of classes, at least 2.
 
+    Returns:
+        The attacks by name.
+
     Raises:
-        InputError: An unknown version or norm; one class.
+        InputError: An unknown version or norm; fewer than two classes.
 
     Reference: Croce, Hein, arXiv 2003.01690.
     """
-    if norm not in ("l2", "linf"):
-        raise unknown("norm", norm, ("l2", "linf"))
-    if version not in VERSIONS:
-        raise unknown("AutoAttack version", version, VERSIONS)
+    check_norm(norm)
+    check_version(version)
     if classes < 2:
         raise InputError(f"A classifier has at least two classes. Received {classes}.")
     dlr = "dlr" if classes > 2 else "margin"
     targeted = Apgd(norm, "dlr-targeted" if classes > 3 else "margin-targeted")
     if version == "rand":
         return {
-            f"apgd-{name}": Apgd(norm, loss, transformations=TRANSFORMATIONS)
-            for name, loss in (("ce", "xent"), ("dlr", dlr))
+            "apgd-ce": Apgd(norm, "xent", transformations=TRANSFORMATIONS),
+            "apgd-dlr": Apgd(norm, dlr, transformations=TRANSFORMATIONS),
         }
     if version == "standard":
         return {
@@ -71,128 +84,183 @@ def ensemble(version: str, norm: str, classes: int) -> dict[str, Steps]:
 
 
 def predicted(
-    model: keras.Model, x: np.ndarray, passes: int = 1, *, numbers: np.ndarray | None = None
-) -> np.ndarray:
-    """The classes of images, by the mean of the logits over some passes.
+    model: keras.Model, x: Array, passes: int = 1, *, numbers: Array | None = None
+) -> Array:
+    """The classes of images by the mean of the logits over some passes, `(n,)`.
+
+    Args:
+        model: A classifier: pixels in [0, 1] to logits.
+        x: Images `(n, ...)`, uint8 or float32 in [0, 1].
+        passes: Passes whose logits are averaged, for a model that draws at random.
+        numbers: What the images are called in a message, `(n,)`. None: their places.
 
     Raises:
-        InputError: Logits that are not finite; the image is named, by its place where `numbers` is
-            not given.
+        InputError: Logits that are not finite; the image is named.
     """
     if not len(x):
         return np.zeros(0, np.int64)
     logits = sum(predict(model, x, draw=draw) for draw in range(passes))
-    if not (finite := np.isfinite(logits).all(axis=-1)).all():
+    finite = np.isfinite(logits).all(axis=-1)
+    if not finite.all():
         place = int(np.flatnonzero(~finite)[0])
-        raise InputError(
-            "The model's logits are not finite for image"
-            f" {place if numbers is None else numbers[place]}."
-        )
+        number = place if numbers is None else numbers[place]
+        raise InputError(f"The model's logits are not finite for image {number}.")
     return np.asarray(logits).argmax(-1)
 
 
-def check_change(x: np.ndarray, x_adv: np.ndarray, norm: str, epsilon: float) -> np.ndarray:
+def check_change(x: Array, x_adv: Array, norm: str, epsilon: float) -> Array:
     """The norm of each change, `(n,)` float64.
 
     Raises:
-        RuntimeError: A change that is longer than the radius, or leaves the box, by more than
-            rounding: a defect of the attack, which must not count.
+        RuntimeError: A change is longer than the radius, or leaves the box, by more than rounding:
+            a defect of the attack, which must not count.
     """
-    change = (x_adv.astype(np.float64) - as_floats(x)).reshape(len(x), int(np.prod(x.shape[1:])))
     if not len(x):
         return np.zeros(0)
+    change = (x_adv.astype(np.float64) - as_floats(x)).reshape(len(x), -1)
     length = np.abs(change).max(1) if norm == "linf" else np.linalg.norm(change, axis=1)
     outside = (x_adv.min() < 0) or (x_adv.max() > 1) or not np.isfinite(x_adv).all()
     if outside or length.max() > epsilon * (1 + 1e-5) + 1e-6:
         raise RuntimeError(
             f"An attack left its bounds: norm {length.max():.8g} of {epsilon:.8g}, pixels from"
-            f" {x_adv.min():.8g} to {x_adv.max():.8g}. Nothing of it is counted."
+            f" {x_adv.min():.8g} to {x_adv.max():.8g}. Its results are discarded."
         )
     return length
 
 
-class Kept(NamedTuple):
-    """Where the outcome of each attack is kept, so that a killed evaluation goes on from there.
+class OutcomeCache(NamedTuple):
+    """Where the outcome of each attack is stored, so that a killed evaluation resumes from there.
 
     Attributes:
-        get: Given an attack's name, its arrays and its seconds, or None.
-        put: Given an attack's name, its arrays and its seconds.
+        get: From an attack's name to its arrays and its seconds, or to None.
+        put: Stores an attack's arrays and its seconds under its name.
     """
 
-    get: Callable[[str], tuple[dict[str, np.ndarray], float] | None] = lambda name: None
-    put: Callable[[str, dict[str, np.ndarray], float], None] = lambda name, arrays, seconds: None
+    get: Callable[[str], tuple[dict[str, Array], float] | None] = lambda name: None
+    put: Callable[[str, dict[str, Array], float], None] = lambda name, arrays, seconds: None
 
 
-class Verdicts(NamedTuple):
-    """What an evaluation found for each image.
+class Outcomes(NamedTuple):
+    """What an ensemble did to each image.
 
     Attributes:
-        broken_by: 1 for the ensemble's first attack, and so on; `MISCLASSIFIED` without any, or
+        broken_by: The number of the first attack that succeeded, from 1 on; else `MISCLASSIFIED` or
             `SURVIVED`; `(n,)`.
         gradients: Gradients taken, `(n,)`.
-        forwards: Forward passes beside them, `(n,)`.
-        norms: Norm of the change that broke it, `(n,)` float64; NaN where none did.
-        x_adv: The examples of the images that an attack broke, in their order, `(broken, ...)`
-            float32.
-        unconfirmed: Examples that an attack held for misclassified and `predict` did not; not
-            counted.
+        forwards: Further forward passes, `(n,)`.
+        norms: Norm of the change that was successful, in pixel units, `(n,)` float64; NaN if none
+            was.
+        x_adv: The adversarial examples of the images attacked successfully, in their order,
+            `(successes, ...)` float32.
+        unconfirmed: Examples that were misclassified in an attack and not by `predict`; they do not
+            count.
         seconds: By attack.
     """
 
-    broken_by: np.ndarray
-    gradients: np.ndarray
-    forwards: np.ndarray
-    norms: np.ndarray
-    x_adv: np.ndarray
+    broken_by: Array
+    gradients: Array
+    forwards: Array
+    norms: Array
+    x_adv: Array
     unconfirmed: int
     seconds: dict[str, float]
 
 
+def _attacked(
+    attack: IterativeAttack,
+    model: keras.Model,
+    x: Array,
+    y: Array,
+    left: Array,
+    *,
+    norm: str,
+    epsilon: float,
+    keys: Array,
+    numbers: Array,
+    passes: int,
+    batch_size: int,
+    threads: int,
+    progress: Callable[[int, int], None],
+) -> dict[str, Array]:
+    """One attack on the images at the places `left`; the arrays that are stored of it.
+
+    Returns:
+        `left`; `broken`, the places of the images attacked successfully, and their `x_adv`;
+        `gradients` and `forwards` of those `left`; `unconfirmed`, a number.
+    """
+    outcome = queue.run(
+        attack,
+        model,
+        x[left],
+        y[left],
+        epsilon=epsilon,
+        keys=keys[left],
+        numbers=numbers[left],
+        batch_size=batch_size,
+        threads=threads,
+        progress=progress,
+    )
+    claimed = np.flatnonzero(outcome.success)
+    places, x_adv = left[claimed], outcome.x_adv[claimed]
+    check_change(x[places], x_adv, norm, epsilon)
+    confirmed = predicted(model, x_adv, passes, numbers=numbers[places]) != y[places]
+    return {
+        "left": left,
+        "broken": places[confirmed],
+        "x_adv": x_adv[confirmed],
+        "gradients": outcome.gradients,
+        "forwards": outcome.forwards,
+        "unconfirmed": np.array((~confirmed).sum()),
+    }
+
+
 def evaluate(
     model: keras.Model,
-    x: np.ndarray,
-    y: np.ndarray,
+    x: Array,
+    y: Array,
     *,
     norm: str,
     epsilon: float,
     version: str = "standard",
     seed: int = 0,
-    numbers: np.ndarray | None = None,
+    numbers: Array | None = None,
     batch_size: int = 500,
     threads: int = 1,
-    progress: Callable[[str, int, int], None] = lambda attack, left, broken: None,
-    kept: Kept = Kept(),  # noqa: B008  immutable
-    attacks: Mapping[str, Steps] | None = None,
-) -> Verdicts:
-    """Attacks images with every attack of the ensemble in turn; a broken one is attacked no more.
+    progress: Callable[[str, int, int], None] = lambda attack, done, successes: None,
+    cache: OutcomeCache = OutcomeCache(),  # noqa: B008  immutable
+    attacks: Mapping[str, IterativeAttack] | None = None,
+) -> Outcomes:
+    """Attacks images with every attack of the ensemble in turn, until one succeeds.
 
-    An image's verdict does not depend on which other images are attacked, but for rounding, and
-    unless the model draws at random.
+    The outcome for an image does not depend on which other images are attacked, except for
+    rounding, and unless the model draws at random.
 
     Args:
         model: A classifier: pixels in [0, 1] to logits.
         x: Images `(n, ...)`, uint8 or float32 in [0, 1].
-        y: Labels `(n,)`.
+        y: Labels `(n,)`, integers.
         norm: `"l2"` or `"linf"`.
         epsilon: Radius in pixel units.
         version: `"standard"`, `"plus"`, or `"rand"` for models that draw at random.
         seed: Seed of starts and proposals.
-        numbers: The images' places in their set, `(n,)`: what random numbers and messages name an
-            image by. 0, 1, ... where not given.
+        numbers: The images' places in their set, `(n,)`, by which random numbers and messages name
+            an image. None: 0, 1, ...
         batch_size: Images at a time.
         threads: Batches at a time; one for `rand`, whose draws depend on who shares a batch.
-        progress: Called with an attack's name and how many images it is done with and has broken,
-            since the last call.
-        kept: Where outcomes are kept.
+        progress: Called with an attack's name, the number of images it is done with since the last
+            call, and of successes among them.
+        cache: Where the outcomes of the attacks are stored.
         attacks: Attacks to use in place of the version's.
 
     Returns:
-        The verdicts.
+        The outcome for each image.
 
     Raises:
-        InputError: Logits that are not finite; the image is named. Square Attack on what are no
-            images.
+        InputError: An unknown version or norm; logits that are not finite, with the image's number;
+            Square Attack on an `x` that does not have the shape of images.
         RuntimeError: An attack left the ball or the box.
+
+    Reference: Croce, Hein, arXiv 2003.01690.
     """
     n = len(x)
     numbers = np.arange(n) if numbers is None else numbers
@@ -207,56 +275,46 @@ def evaluate(
     broken_by = np.where(right, SURVIVED, MISCLASSIFIED)
     gradients, forwards = np.zeros((2, n), np.int64)
     norms, unconfirmed = np.full(n, np.nan), 0
-    examples: dict[int, np.ndarray] = {}
-    keys = randomness.keys_of(seed, numbers)
+    examples: dict[int, Array] = {}
     seconds = {}
+    keys = randomness.keys_of(seed, numbers)
     for number, (name, attack) in enumerate(attacks.items(), 1):
         left = np.flatnonzero(broken_by == SURVIVED)
-        found = kept.get(name)
-        # where rounding is another than when it was kept, others may be left
-        if found is None or "left" not in found[0] or not np.array_equal(found[0]["left"], left):
+        stored = cache.get(name)
+
+        # With another rounding than when it was stored, other images may be left.
+        if stored and "left" in stored[0] and np.array_equal(stored[0]["left"], left):
+            arrays, seconds[name] = stored
+            progress(name, len(left), len(arrays["broken"]))
+        else:
             start = time.perf_counter()
-            out = queue.run(
+            arrays = _attacked(
                 attack,
                 model,
-                x[left],
-                y[left],
+                x,
+                y,
+                left,
+                norm=norm,
                 epsilon=epsilon,
-                keys=randomness.keys_of(number, keys[left]),
-                numbers=numbers[left],
+                keys=randomness.keys_of(number, keys),
+                numbers=numbers,
+                passes=passes,
                 batch_size=batch_size,
                 threads=threads,
                 progress=functools.partial(progress, name),
             )
-            held = np.flatnonzero(out.broken)
-            check_change(x[left[held]], out.found[held], norm, epsilon)
-            stands = (
-                predicted(model, out.found[held], passes, numbers=numbers[left[held]])
-                != y[left[held]]
-            )
-            arrays = {
-                "left": left,
-                "broken": left[held[stands]],
-                "x_adv": out.found[held[stands]],
-                "gradients": out.gradients,
-                "forwards": out.forwards,
-                "unconfirmed": np.array((~stands).sum()),
-            }
-            found = arrays, time.perf_counter() - start
-            kept.put(name, *found)
-        else:
-            progress(name, len(left), len(found[0]["broken"]))
-        arrays, seconds[name] = found
+            seconds[name] = time.perf_counter() - start
+            cache.put(name, arrays, seconds[name])
+
+        successes, x_adv = arrays["broken"], arrays["x_adv"]
         gradients[left] += arrays["gradients"]
         forwards[left] += arrays["forwards"]
-        broken = arrays["broken"]
-        norms[broken] = check_change(x[broken], arrays["x_adv"], norm, epsilon)
-        examples |= dict(zip(broken.tolist(), arrays["x_adv"], strict=True))
-        broken_by[broken] = number
+        norms[successes] = check_change(x[successes], x_adv, norm, epsilon)
+        examples |= dict(zip(successes.tolist(), x_adv, strict=True))
+        broken_by[successes] = number
         unconfirmed += int(arrays["unconfirmed"])
-    x_adv = (
-        np.stack([examples[i] for i in sorted(examples)])
-        if examples
-        else np.zeros((0, *x.shape[1:]), np.float32)
-    )
-    return Verdicts(broken_by, gradients, forwards, norms, x_adv, unconfirmed, seconds)
+
+    in_order = np.zeros((0, *x.shape[1:]), np.float32)
+    if examples:
+        in_order = np.stack([examples[i] for i in sorted(examples)])
+    return Outcomes(broken_by, gradients, forwards, norms, in_order, unconfirmed, seconds)

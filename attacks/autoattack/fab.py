@@ -1,51 +1,57 @@
-"""The fast adaptive boundary attack: steps onto the linearised decision boundary, close to the clean image."""
+"""The fast adaptive boundary attack: onto the linearised boundary, close to the clean image."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from keras import ops
 
-from robust_interpretability.attacks import losses
-from robust_interpretability.attacks.autoattack import stepping
-from robust_interpretability.attacks.autoattack.apgd import random_start, target_classes
+from robust_interpretability.attacks import check_norm, losses
+from robust_interpretability.attacks.autoattack import randomness, stepping
+from robust_interpretability.attacks.autoattack.apgd import target_classes
 from robust_interpretability.attacks.autoattack.stepping import State
-from robust_interpretability.attacks.projections import l2_norm, per_image
+from robust_interpretability.attacks.boundary import FAR, margin_towards, nearest_boundary
+from robust_interpretability.attacks.projections import axes_of, change_norm, per_image
+from robust_interpretability.attacks.starts import at_distance
 from robust_interpretability.models import backend
-from robust_interpretability.models.errors import unknown
+from robust_interpretability.models.types import Tensor
 
-FAR = 1e10
 ROUNDING = 1e-6
-"""Share of a distance that counts as reached."""
+"""What Newton's method may leave of the rise, as a share."""
+
 MOST_STEPS = 40
+"""Steps of Newton's method."""
+
+SHORTEST = 1e-8
+"""A floor under the lengths of steps, in pixel units, whose quotient weighs them."""
+
 BISECTIONS = 12
+"""Halvings, at the end, of the way from the image to the adversarial example."""
 
 
-def change_norm(change: Any, norm: str) -> Any:
-    """The norm of each change, `(n,)`."""
-    if norm == "l2":
-        return ops.reshape(l2_norm(change), (-1,))
-    return ops.max(ops.abs(change), axis=tuple(range(1, len(change.shape))))
+def onto_hyperplane(x: Tensor, weights: Tensor, rise: Tensor, norm: str) -> Tensor:
+    """The shortest change d with weights . d = rise and 0 <= x + d <= 1.
 
+    If the box holds no such change, it is the one that comes nearest to the rise. With s the sign
+    of the rise,
 
-def onto_hyperplane(x: Any, weights: Any, rise: Any, norm: str) -> Any:
-    """The shortest change d with weights . d = rise and 0 <= x + d <= 1; where the box holds none, the nearest to it.
+        d_i = s sign(w_i) min(t v_i, r_i),
 
-    With s = sign(rise), d_i = s sign(w_i) min(t v_i, r_i), where r_i is the room that the box
-    leaves, v_i = |w_i| for L2 and 1 for Linf. s w . d is a concave, piecewise linear function of t,
-    so Newton's method from t = 0 comes from below, and is exact once it knows which pixels are at
-    the wall.
+    where r_i is the room that the box leaves to pixel i in this direction, and v_i is |w_i| for L2
+    and 1 for Linf. The number t solves f(t) = sum_i |w_i| min(t v_i, r_i) = |rise|. f is concave
+    and piecewise linear, so Newton's method from t = 0 comes from below, and is exact once it knows
+    which pixels are at the wall.
 
     Args:
         x: Points in the box, `(n, ...)`.
         weights: Normals, `(n, ...)`.
-        rise: How much weights . x shall grow, `(n,)`.
+        rise: By how much weights . x is to grow, `(n,)`.
         norm: `"l2"` or `"linf"`.
 
     Returns:
         `(n, ...)`.
     """
-    axes = tuple(range(1, len(x.shape)))
+    axes = axes_of(x)
+    # Weights and rise are divided by the largest weight, and turned so that the rise is positive.
     largest = ops.max(ops.abs(weights), axis=axes, keepdims=True)
     scale = ops.where(largest > 0, largest, ops.ones_like(largest))
     w = weights * per_image(ops.sign(rise), x) / scale
@@ -54,70 +60,24 @@ def onto_hyperplane(x: Any, weights: Any, rise: Any, norm: str) -> Any:
     room = ops.where(w > 0, 1.0 - x, ops.where(w < 0, x, 0.0))
     pace = size if norm == "l2" else ops.ones_like(size)
 
-    def short(t: Any) -> Any:
+    def missing_at(t: Tensor) -> Tensor:
+        """|rise| - f(t)."""
         return goal - ops.sum(size * ops.minimum(t * pace, room), axis=axes, keepdims=True)
 
-    def newton(k: Any, t: Any, missing: Any) -> tuple[Any, Any, Any]:
+    def newton(k: Tensor, t: Tensor, missing: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        # f'(t) is the sum over the pixels that are not at the wall; it is 0 if all are.
         slope = ops.sum(ops.where(t * pace < room, size * pace, 0.0), axis=axes, keepdims=True)
-        # no slope: every pixel is at the wall
-        t = ops.minimum(
-            t + ops.where(missing > 0, missing / ops.where(slope > 0, slope, 1.0), 0.0), FAR
-        )
-        missing = short(t)
+        change = ops.where(missing > 0, missing / ops.where(slope > 0, slope, 1.0), 0.0)
+        t = ops.minimum(t + change, FAR)
+        missing = missing_at(t)
         return k + 1, t, ops.where((missing > ROUNDING * goal) & (slope > 0), missing, 0.0)
 
-    def on(k: Any, t: Any, missing: Any) -> Any:
+    def unfinished(k: Tensor, t: Tensor, missing: Tensor) -> Tensor:
         return (k < MOST_STEPS) & ops.any(missing > 0)
 
-    _, t, _ = ops.while_loop(on, newton, (ops.zeros((), "int32"), ops.zeros_like(goal), goal))
+    start = (ops.zeros((), "int32"), ops.zeros_like(goal), goal)
+    _, t, _ = ops.while_loop(unfinished, newton, start)
     return ops.sign(w) * ops.minimum(t * pace, room)
-
-
-def _towards(logits: Callable, point: Any, y: Any, target: Any) -> tuple[Any, Any]:
-    """z_target - z_y at a point, `(n,)`, and its gradient there."""
-
-    def total(x: Any) -> tuple[Any, Any]:
-        each = losses.margin_targeted(logits(x), y, target)
-        return ops.sum(each), each
-
-    _, each, gradient = backend.value_aux_and_gradient(total, point)
-    return each, gradient
-
-
-def nearest_boundary(logits: Callable, point: Any, y: Any, norm: str) -> tuple[Any, Any, Any]:
-    """The class whose linearised boundary is nearest to a point: |z_k - z_y| over the dual norm of its gradient.
-
-    Args:
-        logits: Function from pixels `(n, ...)` to `(n, classes)`.
-        point: Points `(n, ...)`.
-        y: The class to leave, `(n,)` integers.
-        norm: `"l2"` or `"linf"`: of the distance.
-
-    Returns:
-        The distance `(n,)`, the margin z_k - z_y `(n,)` and its gradient `(n, ...)`.
-    """
-    axes = tuple(range(1, len(point.shape)))
-
-    def nearer(k: Any, best: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
-        target = ops.zeros_like(y) + ops.cast(k, y.dtype)
-        each, gradient = _towards(logits, point, y, target)
-        length = (
-            change_norm(gradient, "l2") if norm == "l2" else ops.sum(ops.abs(gradient), axis=axes)
-        )
-        far = ops.where(
-            (length > 0) & (target != y), ops.abs(each) / ops.where(length > 0, length, 1.0), FAR
-        )
-        wins = far < best[0]
-        return (
-            ops.where(wins, far, best[0]),
-            ops.where(wins, each, best[1]),
-            ops.where(per_image(wins, point), gradient, best[2]),
-        )
-
-    zeros = 0.0 * change_norm(point, norm)
-    return backend.fori_loop(
-        logits(point).shape[-1], nearer, (zeros + FAR, zeros, ops.zeros_like(point))
-    )
 
 
 @dataclass(frozen=True)
@@ -128,14 +88,14 @@ class Fab:
         norm: `"l2"` or `"linf"`.
         steps: Steps of a run.
         restarts: Runs for each target: the first from the clean image, others from random points at
-            half the radius; without a radius (infinite), at 0.5.
+            half the radius, or at 0.5 if the radius is infinite.
         targets: How many of the classes ranked highest on the clean image are tried, one after the
             other; 0 for the untargeted attack, whose every step takes a gradient for each class.
         alpha_max: The largest weight of the way from the clean image.
-        eta: How far beyond the hyperplane a step goes.
-        beta: What is left of the change where the point is misclassified.
-        early: Whether an image is done once it is broken within its radius; otherwise it gets all
-            steps, for the smallest change.
+        eta: The length of a step, as a multiple of the way to the hyperplane.
+        beta: The share of the change that stays if the point is misclassified.
+        early: Whether an image is done once it is misclassified within its radius; otherwise it
+            gets all steps, for the smallest change.
 
     Reference: Croce, Hein, arXiv 1907.02044; targeted as in arXiv 2003.01690, without its final
     search.
@@ -154,81 +114,92 @@ class Fab:
         """Restarts, for each of at most `classes - 1` targets."""
         return self.restarts * max(min(self.targets, classes - 1), 1)
 
-    def cost(self, i: Any, classes: int) -> tuple[Any, Any]:
+    def cost(self, i: Tensor, classes: int) -> tuple[Tensor, Tensor]:
         """Gradients and forward passes of a run after `i` steps."""
         return i * (1 if self.targets else classes), i + 1
 
-    def value(self, state: State) -> Any:
-        """Minus the norm of the smallest change found, `(n,)`."""
+    def value(self, state: State) -> Tensor:
+        """Minus the norm of the smallest adversarial change, `(n,)`."""
         return -state["distance"]
 
-    def start(self, logits: Callable, state: State) -> State:
+    def start(self, logits: Callable[..., Tensor], state: State) -> State:
         """The clean image, or a random point at half the radius; see `attacks.stepping`."""
-        x, zeros = state["x"], ops.zeros_like(state["radius"])
-        first = per_image(state["run"] % self.restarts == 0, x)
-        near = state | {"radius": ops.where(ops.isfinite(state["radius"]), state["radius"], 1.0)}
-        point = (
-            x
-            if self.restarts == 1
-            else ops.where(first, x, random_start(near, self.norm, share=0.5))
-        )
-        z = logits(x)
+        x, z = state["x"], logits(state["x"])
+        point = x
+        if self.restarts > 1:
+            first = per_image(state["run"] % self.restarts == 0, x)
+            key = randomness.fold_in(state["key"], state["run"])
+            radius = ops.where(ops.isfinite(state["radius"]), state["radius"], 1.0)
+            point = ops.where(first, x, at_distance(x, 0.5 * radius, self.norm, key))
+
         rank = state["run"] // self.restarts + 1
         state = state | {
             "target": target_classes(z, state["y"], rank),
             "point": point,
             "nearest": x,
-            "distance": zeros + FAR,
+            "distance": ops.where(losses.misclassified(z, state["y"]), 0.0, FAR),
         }
-        clean = ops.cast(ops.argmax(z, axis=-1), "int32") != state["y"]
-        state = stepping.judged(state, self.steps, x, z)
-        return state | {"distance": ops.where(clean, 0.0, state["distance"])}
+        return stepping.with_success(state, self.steps, x, z)
 
-    def _boundary(self, logits: Callable, state: State) -> tuple[Any, Any]:
-        """The margin `(n,)` and its gradient at the point: towards the target, or of the class that is nearest."""
+    def _boundary(self, logits: Callable[..., Tensor], state: State) -> tuple[Tensor, Tensor]:
+        """The margin `(n,)` and its gradient, towards the target or the nearest class."""
         if self.targets:
-            return _towards(logits, state["point"], state["y"], state["target"])
+            return margin_towards(logits, state["point"], state["y"], state["target"])
         return nearest_boundary(logits, state["point"], state["y"], self.norm)[1:]
 
-    def step(self, logits: Callable, state: State) -> State:
-        """One step onto the linearised boundary, and back where it is crossed; see `attacks.stepping`."""
+    def step(self, logits: Callable[..., Tensor], state: State) -> State:
+        """One step onto the linearised boundary, and back if it is crossed; see `stepping`."""
         x, point = state["x"], state["point"]
+
+        # The boundary near the point p is the hyperplane margin + gradient . (z - p) = 0. `here`
+        # leads to it from p, `clean` from the clean image, both on the shortest way in the box.
         margin, gradient = self._boundary(logits, state)
         here = onto_hyperplane(point, gradient, -margin, self.norm)
-        inner = ops.sum(gradient * (x - point), axis=tuple(range(1, len(x.shape))))
+        inner = ops.sum(gradient * (x - point), axis=axes_of(x))
         clean = onto_hyperplane(x, gradient, -margin - inner, self.norm)
-        lengths = [ops.maximum(change_norm(change, self.norm), 1e-8) for change in (here, clean)]
+
+        # p' = (1 - alpha) (p + eta here) + alpha (x + eta clean): the farther p is from the
+        # hyperplane, compared with x, the more the step is drawn towards x.
+        lengths = [
+            ops.maximum(change_norm(change, self.norm), SHORTEST) for change in (here, clean)
+        ]
         alpha = per_image(ops.minimum(lengths[0] / (lengths[0] + lengths[1]), self.alpha_max), x)
         new = (point + self.eta * here) * (1.0 - alpha) + (x + self.eta * clean) * alpha
         new = ops.clip(new, 0.0, 1.0)
+
         z = logits(new)
         distance = change_norm(new - x, self.norm)
-        crossed = ops.cast(ops.argmax(z, axis=-1), "int32") != state["y"]
+        crossed = losses.misclassified(z, state["y"])
         within = distance <= state["radius"] if self.early else distance < 0
-        state = stepping.judged(state, self.steps, new, z, within=within)
+        state = stepping.with_success(state, self.steps, new, z, within=within)
+
+        # Behind the boundary, back towards the clean image: p' = x + beta (p' - x).
         nearer = crossed & (distance < state["distance"])
         return state | {
             "point": ops.where(per_image(crossed, x), x + self.beta * (new - x), new),
-            "nearest": stepping.chosen(nearer, new, state["nearest"]),
+            "nearest": stepping.select(nearer, new, state["nearest"]),
             "distance": ops.where(nearer, distance, state["distance"]),
         }
 
 
 def fab(
-    logits: Callable,
-    x: Any,
-    y: Any,
+    logits: Callable[..., Tensor],
+    x: Tensor,
+    y: Tensor,
     *,
-    epsilon: Any,
+    epsilon: Tensor | float,
     norm: str,
     steps: int = 100,
     restarts: int = 1,
     targeted: bool = True,
-    key: Any = None,
-) -> Any:
-    """The smallest change that FAB finds for each image; the image itself where it finds none within the radius.
+    key: Tensor,
+) -> Tensor:
+    """x_{t+1} = (1 - a) (x_t + eta d_t) + a (x + eta d): steps to a small misclassified change.
 
-    At the end the boundary is bisected between the image and the point found.
+    d_t and d are the shortest changes within the box that take x_t and the image x onto the
+    decision boundary, linearised at x_t; a depends on their lengths. A misclassified x_{t+1} is
+    moved towards x. The result is the nearest misclassified point, after bisection of its way from
+    the image, and the image if that point lies beyond the radius or does not exist.
 
     Args:
         logits: Function from pixels `(n, ...)` to `(n, classes)`.
@@ -240,7 +211,7 @@ def fab(
         restarts: Runs; targeted, for each target.
         targeted: Whether the nine classes ranked highest on the clean image are tried one after the
             other (FAB-T), or each step goes to the class whose boundary is nearest.
-        key: Random key; needed for restarts.
+        key: Random key, for restarts.
 
     Returns:
         `(n, ...)`.
@@ -250,25 +221,14 @@ def fab(
 
     Reference: Croce, Hein, arXiv 1907.02044, 2003.01690.
     """
-    if norm not in ("l2", "linf"):
-        raise unknown("norm", norm, ("l2", "linf"))
+    check_norm(norm)
     attack = Fab(norm, steps, restarts, targets=9 if targeted else 0, early=False)
-    state = stepping.whole(
-        attack,
-        logits(x).shape[-1],
-        logits,
-        x,
-        y,
-        epsilon=epsilon,
-        key=backend.key(0) if key is None else key,
-    )
+    state = stepping.best_run(attack, logits, x, y, epsilon=epsilon, key=key)
 
-    def halve(_: Any, ends: tuple[Any, Any]) -> tuple[Any, Any]:
+    def halve(_: Tensor, ends: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         right, wrong = ends
         middle = (right + wrong) / 2.0
-        crossed = per_image(
-            ops.cast(ops.argmax(logits(middle), axis=-1), "int32") != ops.cast(y, "int32"), x
-        )
+        crossed = per_image(losses.misclassified(logits(middle), y), x)
         return ops.where(crossed, right, middle), ops.where(crossed, middle, wrong)
 
     _, nearest = backend.fori_loop(BISECTIONS, halve, (x, state["nearest"]))

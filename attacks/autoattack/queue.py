@@ -1,37 +1,41 @@
-"""An iterative attack on many images: an image once broken leaves the batch, and the next one takes its place.
+"""An iterative attack on many images: those attacked successfully make room for the next.
 
-Images are attacked in rows of a state (`attacks.stepping`). After a few steps the rows that are
-done are read, and free rows are filled with images that wait. What comes out for an image does not
-depend on which others it shared a batch with, unless the model draws at random, so on a CPU several
-threads take from one queue.
+Images are attacked in rows of a state (`stepping`). After a few steps the rows that are done are
+read, and free rows are filled with images that wait. What comes out for an image does not depend on
+which others it shared a batch with, unless the model draws at random, so on a CPU several threads
+take from one queue.
 """
 
 import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
 from robust_interpretability.attacks.autoattack import stepping
-from robust_interpretability.attacks.autoattack.stepping import Steps
+from robust_interpretability.attacks.autoattack.stepping import IterativeAttack
 from robust_interpretability.models import backend
 from robust_interpretability.models.batching import to_device
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.functional import State, logits_of, pixels, program, state
+from robust_interpretability.models.types import Array, Tensor
 
 MOST_AT_ONCE = 16
 """Steps between two looks at the rows, at most; in a run of many steps a hundredth of them."""
+
 MANY_STAY = 7 / 8
 """The share of rows that must stay for a longer wait until the next look."""
+
 REFILL = 0.25
 """The share of rows that must be free before images enter."""
-SMALL = 8
-"""Where every size costs a compilation, there are two: whole, and this many times smaller for the last images."""
 
+SMALL = 8
+"""If every batch size costs a compilation, there is one more, this many times smaller, for the last
+images."""
 
 Job = tuple[int, int]
 """An image's place and a run's number."""
@@ -41,116 +45,129 @@ class Outcome(NamedTuple):
     """What an attack did to each image.
 
     Attributes:
-        broken: Whether an example was found within the radius, `(n,)` bool.
-        found: The examples, `(n, ...)` float32; zeros where none was found.
+        success: Whether an example within the radius is misclassified, `(n,)` bool.
+        x_adv: The adversarial examples, `(n, ...)` float32; zeros without success.
         gradients: Gradients taken, `(n,)`.
-        forwards: Forward passes beside them, `(n,)`.
+        forwards: Further forward passes, `(n,)`.
     """
 
-    broken: np.ndarray
-    found: np.ndarray
-    gradients: np.ndarray
-    forwards: np.ndarray
+    success: Array
+    x_adv: Array
+    gradients: Array
+    forwards: Array
 
 
-def _begin(attack: Steps, model: keras.Model) -> Callable:
-    def begin(trainable: Any, other: Any, x: Any, y: Any, keys: Any, radius: Any, run: Any) -> dict:
-        given = stepping.given(pixels(x), y, keys, radius, run)
-        return attack.start(logits_of(model, State(trainable, other)), given)
+def _begin(attack: IterativeAttack, model: keras.Model) -> Callable[..., dict]:
+    """The program from images to their states before the first step."""
+
+    def begin(
+        trainable: list[Tensor],
+        other: list[Tensor],
+        x: Tensor,
+        y: Tensor,
+        keys: Tensor,
+        radius: Tensor,
+        run: Tensor,
+    ) -> dict:
+        before = stepping.initial_state(pixels(x), y, keys, radius, run)
+        return attack.start(logits_of(model, State(trainable, other)), before)
 
     return begin
 
 
-def _advance(attack: Steps, model: keras.Model) -> Callable:
-    def advance(trainable: Any, other: Any, rows: dict, count: Any) -> dict:
+def _advance(attack: IterativeAttack, model: keras.Model) -> Callable[..., dict]:
+    """The program from states to those some steps later."""
+
+    def advance(trainable: list[Tensor], other: list[Tensor], rows: dict, count: Tensor) -> dict:
         return stepping.advance(attack, logits_of(model, State(trainable, other)), rows, count)
 
     return advance
 
 
-def _arranged(parts: list[dict], index: np.ndarray) -> dict:
-    """The rows of that index, counted through the parts."""
-    whole = (
-        parts[0]
-        if len(parts) == 1
-        else {k: ops.concatenate([part[k] for part in parts]) for k in parts[0]}
-    )
+def _gathered(parts: list[dict], index: Array) -> dict:
+    """The rows of an index that counts through all parts."""
+    rows = parts[0]
+    if len(parts) > 1:
+        rows = {k: ops.concatenate([part[k] for part in parts]) for k in rows}
     place = to_device(index.astype(np.int32))
-    return {k: ops.take(v, place, axis=0) for k, v in whole.items()}
+    return {k: ops.take(v, place, axis=0) for k, v in rows.items()}
 
 
-class _Run:
-    """One attack on one set of images."""
+def _nothing(x: Array) -> Outcome:
+    """The outcome before an attack."""
+    counts = np.zeros((2, len(x)), np.int64)
+    return Outcome(np.zeros(len(x), bool), np.zeros(x.shape, np.float32), *counts)
+
+
+class _Queue:
+    """One attack on one set of images; the arguments are those of `run`."""
 
     def __init__(
         self,
-        attack: Steps,
+        attack: IterativeAttack,
         model: keras.Model,
-        x: np.ndarray,
-        y: np.ndarray,
+        x: Array,
+        y: Array,
         radius: float,
-        keys: np.ndarray,
-        numbers: np.ndarray | None,
+        keys: Array,
+        numbers: Array | None,
         batch_size: int,
         threads: int,
         progress: Callable[[int, int], None],
     ) -> None:
-        self.attack, self.x, self.y, self.radius, self.keys = (
-            attack,
-            x,
-            np.asarray(y, np.int32),
-            radius,
-            keys,
-        )
-        self.numbers = np.arange(len(x)) if numbers is None else numbers
+        n = len(x)
+        self.attack, self.radius, self.keys = attack, radius, keys
+        self.x, self.y = x, np.asarray(y, np.int32)
+        self.numbers = np.arange(n) if numbers is None else numbers
         self.size, self.progress = batch_size, progress
         self.classes = int(model.output_shape[-1])
         self.runs = attack.runs(self.classes)
         self.most = max(MOST_AT_ONCE, attack.steps // 100)
+
         values = state(model)
         self.weights = (values.trainable, values.other)
         self.begin = program(model, ("begin", attack), lambda m: _begin(attack, m), rows_from=2)
         self.advance = program(
             model, ("advance", attack), lambda m: _advance(attack, m), rows_from=2
         )
-        self.waiting = deque((image, 0) for image in range(len(x)))
-        self.under_way, self.threads, self.failed = 0, threads, False
         self.fixed = backend.fixed_shapes()
-        self.changed = threading.Condition()
-        n = len(x)
-        self.outcome = Outcome(
-            np.zeros(n, bool), np.zeros(x.shape, np.float32), *np.zeros((2, n), np.int64)
-        )
 
-    def _enter(self, own: int) -> list[Job]:
-        """Runs for a thread that has `own` rows: none while it has nearly its share, and after the last one."""
+        self.waiting = deque((image, 0) for image in range(n))
+        self.under_way, self.threads, self.failed = 0, threads, False
+        self.changed = threading.Condition()
+        self.outcome = _nothing(x)
+
+    def _enter(self, rows: int) -> list[Job]:
+        """Runs for a thread that works on some rows.
+
+        None, as long as it has nearly its share, and after the last run.
+        """
         with self.changed:
             while True:
                 share = min(self.size, -(-(len(self.waiting) + self.under_way) // self.threads))
-                if own and own > (1 - REFILL) * share:
+                if rows and rows > (1 - REFILL) * share:
                     return []
-                if self.waiting or own or not self.under_way or self.failed:
-                    entering = [
-                        self.waiting.popleft() for _ in range(min(share - own, len(self.waiting)))
-                    ]
+                if self.waiting or rows or not self.under_way or self.failed:
+                    count = min(share - rows, len(self.waiting))
+                    entering = [self.waiting.popleft() for _ in range(count)]
                     self.under_way += len(entering)
                     return entering
                 self.changed.wait()  # another thread's images may come back for their next run
 
     def _begun(self, jobs: list[Job], rows: int) -> dict:
-        """The first states of some runs, filled up to a number of rows."""
+        """The states of some runs before their first step, padded to a number of rows."""
         images, runs = np.array(jobs, np.int64).T
         images, runs = (
             np.concatenate([v, np.repeat(v[:1], rows - len(v))]) for v in (images, runs)
         )
         radius = np.full(rows, self.radius, np.float32)
-        given = (self.x[images], self.y[images], self.keys[images], radius, runs.astype(np.int32))
-        return self.begin(*self.weights, *map(to_device, given))
+        arrays = (self.x[images], self.y[images], self.keys[images], radius, runs.astype(np.int32))
+        return self.begin(*self.weights, *map(to_device, arrays))
 
-    def _leave(self, jobs: list[Job], rows: dict) -> np.ndarray:
-        """Writes down the rows that are done; the places of the others."""
-        broken, finite, i = (
-            ops.convert_to_numpy(rows[k])[: len(jobs)] for k in ("broken", "finite", "i")
+    def _leave(self, jobs: list[Job], rows: dict) -> Array:
+        """Writes the outcomes of the rows that are done; returns the places of the others."""
+        success, finite, i = (
+            ops.convert_to_numpy(rows[k])[: len(jobs)] for k in ("success", "finite", "i")
         )
         if not finite.all():
             image = jobs[int(np.flatnonzero(~finite)[0])][0]
@@ -158,36 +175,43 @@ class _Run:
                 "The model's logits, or their gradient, are not finite for image"
                 f" {self.numbers[image]} under attack."
             )
-        done = broken | (i >= self.attack.steps)
+
+        done = success | (i >= self.attack.steps)
         if done.any():
-            places = np.flatnonzero(broken)
-            found = np.asarray(ops.convert_to_numpy(rows["found"]))[places]
+            successes = np.flatnonzero(success)
+            x_adv = np.asarray(ops.convert_to_numpy(rows["x_adv"]))[successes]
             gradients, forwards = (
                 np.broadcast_to(v, i.shape) for v in self.attack.cost(i, self.classes)
             )
             with self.changed:
-                for place, example in zip(places, found, strict=True):
-                    self.outcome.found[jobs[place][0]] = example
-                left = 0
+                for place, example in zip(successes, x_adv, strict=True):
+                    self.outcome.x_adv[jobs[place][0]] = example
+                finished = 0
                 for place in np.flatnonzero(done):
                     image, run = jobs[place]
                     self.outcome.gradients[image] += gradients[place]
                     self.outcome.forwards[image] += forwards[place]
-                    self.outcome.broken[image] = broken[place]
-                    if broken[place] or run + 1 == self.runs:
-                        left += 1
+                    self.outcome.success[image] = success[place]
+                    if success[place] or run + 1 == self.runs:
+                        finished += 1
                     else:
                         self.waiting.append((image, run + 1))
                 self.under_way -= int(done.sum())
                 self.changed.notify_all()
-                self.progress(left, len(places))
+                self.progress(finished, len(successes))
         return np.flatnonzero(~done)
 
-    def _filled(self, rows: dict, live: np.ndarray, entering: list[Job]) -> dict:
-        """The live rows and the first states of runs that enter; where a size costs a compilation, filled up to one."""
+    def _filled(self, rows: dict, live: Array, entering: list[Job]) -> dict:
+        """The live rows and those of runs that enter.
+
+        If every batch size costs a compilation, they are padded to one of two sizes.
+        """
         total = len(live) + len(entering)
-        small = self.size // SMALL
-        size = total if not self.fixed else small if total <= small else self.size
+        size = total
+        if self.fixed:
+            small = self.size // SMALL
+            size = small if total <= small else self.size
+
         parts, index = [], [live]
         if len(live):
             parts.append(rows)
@@ -195,7 +219,7 @@ class _Run:
             index.append((len(rows["i"]) if len(live) else 0) + np.arange(len(entering)))
             parts.append(self._begun(entering, size if self.fixed else len(entering)))
         places = np.concatenate(index)
-        return _arranged(parts, np.concatenate([places, np.repeat(places[:1], size - total)]))
+        return _gathered(parts, np.concatenate([places, np.repeat(places[:1], size - total)]))
 
     def work(self) -> None:
         """Attacks images until none is left."""
@@ -211,40 +235,40 @@ class _Run:
                 if entering or len(live) < len(jobs):
                     rows = self._filled(rows, live, entering)
                     jobs = [jobs[place] for place in live] + entering
-                rows = self.advance(
-                    *self.weights, rows, backend.to_device(np.array(count, np.int32))
-                )
+                steps = backend.to_device(np.array(count, np.int32))
+                rows = self.advance(*self.weights, rows, steps)
                 live = self._leave(jobs, rows)
-                count = (
-                    max(count // 2, 1)
-                    if len(live) < MANY_STAY * len(jobs)
-                    else min(count * 2, self.most)
-                )
+
+                # Look again sooner if many rows have become free.
+                if len(live) < MANY_STAY * len(jobs):
+                    count = max(count // 2, 1)
+                else:
+                    count = min(count * 2, self.most)
         except BaseException:
             self.stop()
             raise
 
     def stop(self) -> None:
-        """Has every thread end after the steps it is at: none must wait for another's images."""
+        """Ends every thread after its present steps: none must wait for another's images."""
         with self.changed:
             self.failed = True
             self.changed.notify_all()
 
 
 def run(
-    attack: Steps,
+    attack: IterativeAttack,
     model: keras.Model,
-    x: np.ndarray,
-    y: np.ndarray,
+    x: Array,
+    y: Array,
     *,
     epsilon: float,
-    keys: np.ndarray,
-    numbers: np.ndarray | None = None,
+    keys: Array,
+    numbers: Array | None = None,
     batch_size: int = 500,
     threads: int = 1,
-    progress: Callable[[int, int], None] = lambda left, broken: None,
+    progress: Callable[[int, int], None] = lambda done, successes: None,
 ) -> Outcome:
-    """Attacks images until each is broken or has had all runs.
+    """Attacks images until each is misclassified or has had all runs.
 
     Args:
         attack: The attack.
@@ -253,10 +277,11 @@ def run(
         y: Labels `(n,)`.
         epsilon: Radius in pixel units.
         keys: The images' random keys, `(n,)` uint32 (`randomness.keys_of`).
-        numbers: What the images are called in a message, `(n,)`; their places where not given.
+        numbers: What the images are called in a message, `(n,)`. None: their places.
         batch_size: Images at a time.
         threads: Batches at a time; more than one helps a CPU.
-        progress: Called with the numbers of images done and of those broken, since the last call.
+        progress: Called with the number of images done since the last call, and of successes among
+            them.
 
     Returns:
         What happened to each image.
@@ -265,19 +290,17 @@ def run(
         InputError: Logits that are not finite; the image is named.
     """
     if not len(x):
-        return Outcome(
-            np.zeros(0, bool), np.zeros(x.shape, np.float32), *np.zeros((2, 0), np.int64)
-        )
+        return _nothing(x)
     batch_size = min(batch_size, 1 << max(len(x) - 1, 0).bit_length())
-    work = _Run(attack, model, x, y, epsilon, keys, numbers, batch_size, threads, progress)
+    queue = _Queue(attack, model, x, y, epsilon, keys, numbers, batch_size, threads, progress)
     if threads == 1:
-        work.work()
+        queue.work()
     else:
         with ThreadPoolExecutor(threads) as pool:
             try:
-                for done in [pool.submit(work.work) for _ in range(threads)]:
+                for done in [pool.submit(queue.work) for _ in range(threads)]:
                     done.result()
-            except BaseException:  # also what strikes this thread alone, such as Ctrl-C
-                work.stop()
+            except BaseException:  # also what only this thread receives, such as Ctrl-C
+                queue.stop()
                 raise
-    return work.outcome
+    return queue.outcome

@@ -57,7 +57,7 @@ def bump(side: int) -> Array:
 
 
 def _bumps(largest: int) -> Array:
-    """`bump` of every side up to `largest`, `(largest + 1, largest, largest)`, padded with zeros."""
+    """`bump` of every side, padded with zeros, `(largest + 1, largest, largest)`."""
     table = np.zeros((largest + 1, largest, largest), np.float32)
     for side in range(1, largest + 1):
         table[side, :side, :side] = bump(side)
@@ -147,7 +147,9 @@ class Square:
         draws = randomness.fold_in(key, 2)  # a step's number is folded into these
         return state | {"x_adv": point, "margin": losses.margin(z, state["y"]), "draws": draws}
 
-    def _window(self, drawn: Tensor, side: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _window(
+        self, drawn: Tensor, side: Tensor, height: int, width: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """A window anywhere in the image, from two uniform draws per image, `(n, 2)`.
 
         Returns:

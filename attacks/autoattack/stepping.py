@@ -79,15 +79,13 @@ def initial_state(x: Tensor, y: Tensor, key: Tensor, radius: Tensor, run: Tensor
 
 
 def select(which: Tensor, new: Tensor, old: Tensor) -> Tensor:
-    """`new` for some of the images, `(n,)` bool, and `old` for the others; quick if there is none."""
+    """`new` for some images, `(n,)` bool, and `old` for the others; quick if there are none."""
     return ops.cond(ops.any(which), lambda: ops.where(per_image(which, new), new, old), lambda: old)
 
 
 def active(state: State, steps: int) -> Tensor:
     """Which images the attack still works on, `(n,)` bool."""
-    return ops.logical_and(
-        ops.logical_and(~state["success"], state["finite"]), state["i"] < steps
-    )
+    return ops.logical_and(ops.logical_and(~state["success"], state["finite"]), state["i"] < steps)
 
 
 def with_success(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from robust_interpretability.benchmark.data import tfds
 from robust_interpretability.benchmark.data.dataset import Dataset, Info
+from robust_interpretability.benchmark.data import embedded
 from robust_interpretability.benchmark.data.embedded import EMBEDDED
 from robust_interpretability.benchmark.data.tfds import tfds_folder
 
@@ -39,7 +40,7 @@ def describe(
     Raises:
         InputError: As `load`.
     """
-    info = EMBEDDED[name]().info if name in EMBEDDED else tfds.describe(name, data_dir)
+    info = embedded.build(name).info if name in EMBEDDED else tfds.describe(name, data_dir)
     return _limited(info, train_limit, test_limit)
 
 
@@ -68,7 +69,7 @@ def load(
         InputError: Unknown name (with the close match); a set that is not prepared and cannot be
             downloaded, or is not an image classification; an unwritable cache.
     """
-    data = EMBEDDED[name]() if name in EMBEDDED else tfds.load(name, data_dir, notice)
+    data = embedded.build(name) if name in EMBEDDED else tfds.load(name, data_dir, notice)
     info = _limited(data.info, train_limit, test_limit)
     notice(_origin(info))
     n, m = info.train_size, info.test_size

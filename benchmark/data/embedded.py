@@ -1,6 +1,6 @@
 """Data sets that need no download: scikit-learn's digits and the paper's two Gaussians."""
 
-from collections.abc import Callable
+import importlib
 
 import numpy as np
 
@@ -46,4 +46,14 @@ def gaussians() -> Dataset:
     return Dataset(info, x_train, y, x_test, y)
 
 
-EMBEDDED: dict[str, Callable[[], Dataset]] = {"digits": digits, "gaussians": gaussians}
+EMBEDDED: dict[str, str] = {
+    "digits": "embedded",
+    "gaussians": "embedded",
+}
+"""Data sets that need no download, and the module of this package that has the builder."""
+
+
+def build(name: str) -> Dataset:
+    """A data set of `EMBEDDED`; its builder has its name."""
+    module = importlib.import_module(f"robust_interpretability.benchmark.data.{EMBEDDED[name]}")
+    return getattr(module, name)()

@@ -52,6 +52,7 @@ def _drawings(
         curves,
         images,
         manifold,
+        measures,
         tilt,
         tradeoff,
     )
@@ -66,7 +67,7 @@ def _drawings(
     for name in tables["scores"]["score"].unique():
         about = describe(name)
         if about and about.better and not name.startswith(WITH_OWN_FIGURES):
-            yield tradeoff.score(folder, config, tables, name, about.title)
+            yield measures.measure(folder, config, tables, name, about)
     if "manifold" in tables:
         for attack_loss in tables["manifold"]["attack_loss"].unique():
             yield manifold.manifold_distances(folder, config, tables["manifold"], attack_loss)

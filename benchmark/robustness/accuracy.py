@@ -9,10 +9,13 @@ import keras
 import numpy as np
 
 from robust_interpretability.attacks.autoattack import ensemble
-from robust_interpretability.attacks.autoattack.ensemble import MISCLASSIFIED, SURVIVED
-from robust_interpretability.attacks.autoattack.ensemble import Kept as OutcomeCache
-from robust_interpretability.attacks.autoattack.ensemble import Verdicts as Outcomes
-from robust_interpretability.attacks.autoattack.stepping import Steps
+from robust_interpretability.attacks.autoattack.ensemble import (
+    MISCLASSIFIED,
+    SURVIVED,
+    OutcomeCache,
+    Outcomes,
+)
+from robust_interpretability.attacks.autoattack.stepping import IterativeAttack
 from robust_interpretability.benchmark.robustness.controls import controls, unseen_by_ensemble
 from robust_interpretability.benchmark.robustness.counts import (
     EnsembleAccuracy,
@@ -53,7 +56,7 @@ def _num_classes(model: keras.Model) -> int:
 
 
 def _rows(
-    attacks: Mapping[str, Steps], blocks: Sequence[Outcomes], broken_by: Array
+    attacks: Mapping[str, IterativeAttack], blocks: Sequence[Outcomes], broken_by: Array
 ) -> tuple[EnsembleAttack, ...]:
     """One row per attack, in order."""
     left = int((broken_by != MISCLASSIFIED).sum())
@@ -103,7 +106,7 @@ def _attack_block(
         numbers=numbers,
         threads=threads,
         progress=progress,
-        kept=cache,
+        cache=cache,
     )
     stored = cache.get("controls")
     if stored and "of" in stored[0] and np.array_equal(stored[0]["of"], block.broken_by):
@@ -136,7 +139,7 @@ def evaluate(
     version: str = "standard",
     seed: int = 0,
     threads: int = 1,
-    progress: Progress = lambda attack, done, broken: None,
+    progress: Progress = lambda attack, done, successes: None,
     outcomes: Callable[[int], OutcomeCache] = lambda block: OutcomeCache(),
     examples: Examples = lambda places, x_adv: None,
 ) -> RobustAccuracy:

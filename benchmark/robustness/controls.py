@@ -13,7 +13,7 @@ from robust_interpretability.attacks.attack import run as run_attack
 from robust_interpretability.attacks.autoattack import ensemble
 from robust_interpretability.attacks.autoattack.apgd import Apgd
 from robust_interpretability.attacks.autoattack.ensemble import SURVIVED
-from robust_interpretability.attacks.autoattack.stepping import Steps
+from robust_interpretability.attacks.autoattack.stepping import IterativeAttack
 from robust_interpretability.attacks.projections import l2_norm
 from robust_interpretability.benchmark.robustness import radii
 from robust_interpretability.benchmark.robustness.counts import Controls, UnseenByEnsemble
@@ -118,10 +118,12 @@ def controls(
     )
     steep = slopes(model, x, y)
     classes = [predict(model, x, draw=draw).argmax(-1) for draw in range(2)]
+    operations = hidden_operations(model, x)
     counts = dataclasses.replace(counts, zero_gradients=int((steep[:, 0] == 0).sum()))
     return Controls(
         **vars(counts),
-        **hidden_operations(model, x),
+        loops=operations["loops"],
+        gradient_operations=operations["gradient_operations"],
         vanishing_gradients=int((steep[:, 1] < VANISHING).sum()),
         passes_disagree=int((classes[0] != classes[1]).sum()),
     )
@@ -156,7 +158,7 @@ def unseen_by_ensemble(
     attacks = ensemble.ensemble(version, norm, int(model.output_shape[-1]))
     passes, transformations = (ensemble.TRANSFORMATIONS,) * 2 if version == "rand" else (1, 1)
 
-    def successes(places: Array, attacks: Mapping[str, Steps]) -> int:
+    def successes(places: Array, attacks: Mapping[str, IterativeAttack]) -> int:
         """How many of these images the attacks succeed on."""
         if not (len(places) and attacks):
             return 0

@@ -118,7 +118,7 @@ def assess(
         from robust_interpretability.benchmark.execution.threads import default_workers
         from robust_interpretability.benchmark.robustness import accuracy
         from robust_interpretability.benchmark.robustness.flags import autoattack_flags
-        from robust_interpretability.benchmark.units.autoattack import outcomes_in
+        from robust_interpretability.benchmark.units.attacked import outcomes_in
         from robust_interpretability.models import backend
 
         content = {

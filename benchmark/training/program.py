@@ -84,7 +84,7 @@ def shared_arguments(
         None if ranks is None else to_device(ranks),
         to_device(np.asarray(learning_rate, np.float32)),
         to_device(np.asarray(attack.epsilon if attack else 0, np.float32)),
-        to_device(np.asarray(attack.step_size if attack else 0, np.float32)),
+        to_device(np.asarray((attack.step_size or 0) if attack else 0, np.float32)),
     )
 
 

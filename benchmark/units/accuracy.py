@@ -19,7 +19,6 @@ from robust_interpretability.benchmark.units import autoattack
 from robust_interpretability.benchmark.units.kind import Description, Kind, Measured, Row
 from robust_interpretability.benchmark.units.unit import AttackSpec, DataSpec, Result, to_json
 from robust_interpretability.metrics import statistics
-from robust_interpretability.models.checks import as_floats
 from robust_interpretability.models.types import Array
 
 if TYPE_CHECKING:
@@ -104,6 +103,7 @@ def work(spec: Spec, context: "Context") -> Result[Values]:
     from robust_interpretability.attacks.attack import Attack, run
     from robust_interpretability.benchmark.training.classifier import predicted_classes
     from robust_interpretability.benchmark.units.context import derived_seed
+    from robust_interpretability.models.checks import as_floats
 
     model, data = context.model(spec.model), context.data
     x, y = data.x_test, data.y_test
@@ -140,9 +140,7 @@ def rows(plan: "Plan", store: "Store") -> Iterator[Row]:
     noise. `change` is the mean norm of the paper's attack, in pixel units.
     """
     paper = plan.config.required(Evaluation).name
-    robust = {
-        (unit.network, unit.seed): store.values(unit) for unit in plan.of(autoattack.KIND)
-    }
+    robust = {(unit.network, unit.seed): store.values(unit) for unit in plan.of(autoattack.KIND)}
     for unit in plan.of(KIND):
         values = store.values(unit)
         counts = {"train": values.train, "test": values.test}

@@ -83,9 +83,7 @@ def work(spec: Spec, context: "Context") -> Result[Values]:
         classes = classifier.predicted_classes(model, context.data.x_test, values=values)
         return int((classes == y).sum())
 
-    found = compare(
-        hits, spec.attacks, spec.training.compute, spec.seeds, len(y)
-    )
+    found = compare(hits, spec.attacks, spec.training.compute, spec.seeds, len(y))
     return Result(Values(tuple(found), len(y)))
 
 

@@ -1,6 +1,6 @@
 """Robust accuracy under AutoAttack; each attack's outcome is stored, so a killed one resumes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -9,12 +9,11 @@ from pydantic import field_validator
 from robust_interpretability.attacks import NORMS
 from robust_interpretability.benchmark.config.sections import Count, Radius, Section, known
 from robust_interpretability.benchmark.robustness.counts import EnsembleAccuracy
+from robust_interpretability.benchmark.units.attacked import outcomes_in
 from robust_interpretability.benchmark.units.kind import Kind, Row
-from robust_interpretability.benchmark.units.unit import DataSpec, Result, Unit, to_json
-from robust_interpretability.models.types import Array, Json
+from robust_interpretability.benchmark.units.unit import DataSpec, Result
 
 if TYPE_CHECKING:
-    from robust_interpretability.benchmark.robustness.accuracy import OutcomeCache
     from robust_interpretability.benchmark.units.context import Context
     from robust_interpretability.benchmark.units.plan import Plan, Planner
     from robust_interpretability.benchmark.units.store import Store
@@ -48,36 +47,6 @@ class Spec:
     images: int
 
 
-@dataclass(frozen=True)
-class PartSpec:
-    """One attack of an ensemble on one block of images.
-
-    Attributes:
-        of: The specification of the evaluation that it is a part of.
-        block: Number of the block.
-        images_in_block: Its size.
-        attack: The attack's name.
-    """
-
-    of: object
-    block: int
-    images_in_block: int
-    attack: str
-
-    def json(self) -> Json:
-        """As it is hashed: beside the evaluation's own fields."""
-        return to_json(self.of) | {
-            "block": self.block,
-            "images_in_block": self.images_in_block,
-            "attack": self.attack,
-        }
-
-
-@dataclass(frozen=True)
-class NoValues:
-    """A part has arrays only."""
-
-
 def plan(planner: "Planner") -> None:
     """Every network."""
     section = planner.config.section(AutoAttack)
@@ -85,9 +54,7 @@ def plan(planner: "Planner") -> None:
         return
     images = min(section.images or planner.info.test_size, planner.info.test_size)
     for network, seed, model in planner.measured:
-        spec = Spec(
-            planner.data, model, section.version, section.norm, section.epsilon, images
-        )
+        spec = Spec(planner.data, model, section.version, section.norm, section.epsilon, images)
         unit = KIND.unit(
             f"{network.label} seed {seed}",
             spec,
@@ -116,50 +83,6 @@ def work(spec: Spec, context: "Context") -> Result[EnsembleAccuracy]:
         outcomes=outcomes_in(context.store, spec, label),
     )
     return Result(found.counts, found.arrays)
-
-
-def outcomes_in(store: "Store", spec: object, label: str) -> "Callable[[int], OutcomeCache]":
-    """Stores the outcomes of the attacks, block by block.
-
-    Args:
-        store: The store.
-        spec: What the outcomes depend on, a frozen dataclass: the model, the images and labels,
-            norm, radius, version, seed.
-        label: What they are called in file names.
-
-    Returns:
-        Given a block's number, where the outcomes of its attacks are read and written.
-    """
-    from robust_interpretability.benchmark import environment
-    from robust_interpretability.benchmark.robustness.accuracy import BLOCK, OutcomeCache
-
-    def block(number: int) -> "OutcomeCache":
-        def unit(attack: str) -> Unit[PartSpec, NoValues]:
-            part = PartSpec(spec, number, BLOCK, attack)
-            return PART.unit(f"{label} block {number} {attack}", part)
-
-        def get(attack: str) -> tuple[dict[str, Array], float] | None:
-            part = unit(attack)
-            if not store.done(part):
-                return None
-            return store.arrays(part), store.stored(part).seconds
-
-        def put(attack: str, arrays: dict[str, Array], seconds: float) -> None:
-            result = Result(NoValues(), arrays)
-            store.put(unit(attack), result, environment=environment.collect(), seconds=seconds)
-
-        return OutcomeCache(get, put)
-
-    return block
-
-
-def _no_work(spec: PartSpec, context: "Context") -> Result[NoValues]:
-    """Parts are stored by the evaluation that they belong to.
-
-    Raises:
-        NotImplementedError: Always.
-    """
-    raise NotImplementedError(f"{spec.attack} is computed by its evaluation")
 
 
 def rows(plan: "Plan", store: "Store") -> Iterator[Row]:
@@ -193,13 +116,4 @@ KIND = Kind(
     plan=plan,
     section=AutoAttack,
     rows={"autoattack": rows},
-)
-
-PART = Kind(
-    name="attacked",
-    version=1,
-    stage="attacking with AutoAttack",
-    spec=PartSpec,
-    values=NoValues,
-    work=_no_work,
 )

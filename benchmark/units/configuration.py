@@ -48,7 +48,9 @@ def parse(raw: Json) -> Config:
     for number, grid in enumerate(config.grid):
         for measure in grid.measures:
             if measure not in selectable:
-                raise InputError(f"grid.{number}.measures: {unknown('measure', measure, selectable)}")
+                raise InputError(
+                    f"grid.{number}.measures: {unknown('measure', measure, selectable)}"
+                )
     for kind in KINDS:
         kind.check_config(config)
     return config

@@ -154,9 +154,7 @@ class Context:
         shape = (n, h, w)
         if source is None:
             seed = derived_seed("random ranks", split, repeat)
-            return ranking.pieces(
-                lambda part: ranking.indifferent(part, shape), shape, seed=seed
-            )
+            return ranking.pieces(lambda part: ranking.indifferent(part, shape), shape, seed=seed)
         model, seed = self.model(source), derived_seed("ties", split)
         return ranking.pieces(
             lambda part: attributions.run(attribution, model, x[part]), shape, seed=seed

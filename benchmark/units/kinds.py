@@ -1,33 +1,28 @@
 """The kinds of units, in the order in which a plan lists them. A new kind is a line here."""
 
-from robust_interpretability.benchmark.units import (
-    accuracy,
-    agreement,
-    autoattack,
-    manifold,
-    pictures,
-    retrain,
-    robustness,
-    submitted,
-    tilt,
-    train,
-    vae_gan,
-)
+import importlib
+
 from robust_interpretability.benchmark.units.kind import Description, Kind
 
-KINDS: tuple[Kind, ...] = (
-    agreement.KIND,
-    train.KIND,
-    submitted.KIND,
-    vae_gan.KIND,
-    accuracy.KIND,
-    robustness.KIND,
-    autoattack.KIND,
-    autoattack.PART,
-    pictures.KIND,
-    manifold.KIND,
-    tilt.KIND,
-    retrain.KIND,
+FILES = (
+    "agreement",
+    "train",
+    "submitted",
+    "vae_gan",
+    "accuracy",
+    "robustness",
+    "autoattack",
+    "attacked",
+    "pictures",
+    "manifold",
+    "tilt",
+    "retrain",
+)
+"""Modules of this package that define a `KIND`."""
+
+KINDS: tuple[Kind, ...] = tuple(
+    importlib.import_module(f"robust_interpretability.benchmark.units.{name}").KIND
+    for name in FILES
 )
 
 

@@ -121,6 +121,7 @@ def work(spec: Spec, context: "Context") -> Result[Values]:
     from robust_interpretability.benchmark.training.classifier import predicted_classes
     from robust_interpretability.benchmark.units.context import derived_seed
     from robust_interpretability.metrics import densities, manifold
+    from robust_interpretability.models.checks import as_floats
     from robust_interpretability.models.vae_gan import VaeGan
 
     model, standard = context.model(spec.model), context.model(spec.standard)
@@ -128,7 +129,7 @@ def work(spec: Spec, context: "Context") -> Result[Values]:
     x, y = context.data.x_test, context.data.y_test
 
     x_adv = run(spec.attack.attack(), model, x, y, seed=derived_seed("manifold"))
-    change = (x_adv - x / np.float32(255)).reshape(len(x), -1)
+    change = (x_adv - as_floats(x)).reshape(len(x), -1)
     norms = np.sqrt(np.sum(change**2, axis=1, dtype=np.float64))
     x_noise = run(
         Attack("noise", "l2", spec.attack.epsilon),

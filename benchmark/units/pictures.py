@@ -63,12 +63,13 @@ def work(spec: Spec, context: "Context") -> Result[Values]:
     from robust_interpretability.benchmark.training.classifier import predicted_classes
     from robust_interpretability.benchmark.units.context import derived_seed
     from robust_interpretability.metrics import attributions
+    from robust_interpretability.models.checks import as_floats
 
     model = context.model(spec.model)
     index = shown_images(context.data.y_test, spec.images)
     x, y = np.ascontiguousarray(context.data.x_test[index]), context.data.y_test[index]
     arrays = {
-        "images": x / np.float32(255),
+        "images": as_floats(x),
         "maps": attributions.run("log_likelihood_gradient", model, x),
         "labels": y,
         "predicted": predicted_classes(model, x),

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
-from robust_interpretability.attacks import NORMS
+from robust_interpretability.attacks import NORMS, options
 from robust_interpretability.benchmark.config.sections import Config
 from robust_interpretability.benchmark.data.dataset import Info
 from robust_interpretability.benchmark.units.kind import Kind, Row
@@ -146,7 +146,9 @@ class Planner:
 
     def passes(self, attack: AttackSpec | None) -> int:
         """Forward and backward passes of a training step."""
-        return 1 + (0 if attack is None else attack.steps if attack.name == "pgd" else 1)
+        if attack is None:
+            return 1
+        return 1 + (attack.steps if "steps" in options(attack.name) else 1)
 
 
 def build(config: Config, info: Info) -> Plan:

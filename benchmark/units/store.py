@@ -73,9 +73,7 @@ class Store:
         folder = "models" if suffix.endswith(".keras") else f"units/{unit.kind.name}"
         return self.root / folder / f"{slug}-{unit.key}{suffix}"
 
-    def put(
-        self, unit: Unit, result: Result, *, environment: Json, seconds: float
-    ) -> None:
+    def put(self, unit: Unit, result: Result, *, environment: Json, seconds: float) -> None:
         """Stores a unit's result.
 
         Args:

@@ -17,7 +17,7 @@ from robust_interpretability.benchmark.config.sections import (
 )
 from robust_interpretability.benchmark.data.dataset import Info
 from robust_interpretability.benchmark.units.kind import Description, Kind, Measured, Row
-from robust_interpretability.benchmark.units.unit import AttackSpec, Result, DataSpec, to_json
+from robust_interpretability.benchmark.units.unit import AttackSpec, DataSpec, Result, to_json
 from robust_interpretability.metrics import statistics
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.types import Json

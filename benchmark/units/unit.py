@@ -85,10 +85,12 @@ class AttackSpec:
     restarts: int | None = added_later(None)
 
     def attack(self) -> "Attack":
-        """The attack itself."""
+        """The attack itself; what its function does not take is left out."""
+        from robust_interpretability.attacks import options
         from robust_interpretability.attacks.attack import Attack
 
-        return Attack(**to_json(self))
+        known = {"name", *options(self.name)}
+        return Attack(**{name: value for name, value in to_json(self).items() if name in known})
 
 
 def to_json(value: Any) -> Any:

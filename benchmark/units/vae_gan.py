@@ -95,6 +95,7 @@ def work(spec: Spec, context: "Context") -> Result[Values]:
     from robust_interpretability.benchmark.training.vae_gan import fit_vae_gan
     from robust_interpretability.benchmark.units.context import derived_seed
     from robust_interpretability.metrics import manifold
+    from robust_interpretability.models.checks import as_floats
     from robust_interpretability.models.functional import predict
 
     section, data = spec.vae_gan, context.data
@@ -113,7 +114,7 @@ def work(spec: Spec, context: "Context") -> Result[Values]:
         discriminator_steps=section.discriminator_steps,
     )
 
-    x = data.x_test / np.float32(255)
+    x = as_floats(data.x_test)
     projection = manifold.project(vae_gan, data.x_test)
     random = np.random.default_rng(derived_seed("prior samples"))
     codes = random.standard_normal((spec.shown, vae_gan.latent))

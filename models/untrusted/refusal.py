@@ -23,7 +23,7 @@ def _cut(text: str, most: int) -> str:
 
 
 def shown(value: object) -> str:
-    """How a value of the file appears in a message: escaped, quoted where it is text, and short.
+    """How a value of the file appears in a message: as JSON, escaped and short.
 
     Escaping turns control characters and bidirectional marks into visible ASCII, so no file can
     redraw a terminal.
@@ -31,8 +31,8 @@ def shown(value: object) -> str:
     if isinstance(value, str):
         text = ascii(_cut(value, SHOWN_CHARACTERS))
         return text if len(text) <= 3 * SHOWN_CHARACTERS else text[: 3 * SHOWN_CHARACTERS] + "...'"
-    if value is None:
-        return "null"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, dict):
         name = value.get("class_name")
         return f"an object of class {shown(name)}" if isinstance(name, str) else "an object"

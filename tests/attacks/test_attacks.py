@@ -1,6 +1,10 @@
 """Attacks on networks whose optimum is known in closed form, and what every attack must keep to."""
 
+import dataclasses
+import inspect
 import itertools
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -8,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robust_interpretability.attacks import ATTACKS, RANDOM, Attack, get, run
+from robust_interpretability import attacks
+from robust_interpretability.attacks import ATTACKS, Attack, get, run
 from robust_interpretability.attacks.projections import l2_norm, project, steepest
 from robust_interpretability.models.errors import InputError
 from tests.conftest import linear_model
@@ -42,9 +47,11 @@ def margin(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     ("name", "norm", "loss"), itertools.product(("fgsm", "pgd"), ("l2", "linf"), ("xent", "cw"))
 )
 def test_linear_model_reaches_the_closed_form_optimum(linear, name, norm, loss):
-    """With two classes the margin rises by epsilon times the dual norm of w_other - w_y, whatever the loss."""
+    """With two classes the margin rises by epsilon times the dual norm of w_other - w_y."""
     epsilon = 0.3 if norm == "l2" else 0.05
-    attack = Attack(name, norm, epsilon, loss=loss, steps=15, step_size=epsilon / 3)
+    attack = Attack(name, norm, epsilon, loss=loss)
+    if name == "pgd":
+        attack = dataclasses.replace(attack, steps=15, step_size=epsilon / 3)
     x_adv = run(attack, linear, MIDDLE, LABELS)
     difference = WEIGHTS[:, 1] - WEIGHTS[:, 0]
     dual = np.abs(difference).sum() if norm == "linf" else np.linalg.norm(difference)
@@ -63,25 +70,29 @@ def test_linear_model_reaches_the_closed_form_optimum(linear, name, norm, loss):
 def test_attacks_with_momentum_reach_the_closed_form_optimum(linear, name, norm, loss):
     """APGD's steps shrink to nothing, so that it stops at the optimum from wherever it starts."""
     epsilon = 0.3 if norm == "l2" else 0.05
-    attack = Attack(name, norm, epsilon, loss=loss, steps=100, step_size=epsilon / 3)
+    attack = Attack(name, norm, epsilon, loss=loss, steps=100)
+    if name == "mi_fgsm":
+        attack = dataclasses.replace(attack, step_size=epsilon / 3)
     x_adv = run(attack, linear, MIDDLE, LABELS)
     difference = WEIGHTS[:, 1] - WEIGHTS[:, 0]
     dual = np.abs(difference).sum() if norm == "linf" else np.linalg.norm(difference)
     reached = margin(x_adv, LABELS) - margin(MIDDLE, LABELS)
-    broken = margin(x_adv, LABELS) > 0
-    if name == "apgd":  # where it has broken an image it stops there
-        assert (reached[broken] <= epsilon * dual * (1 + 2e-4)).all()
-        np.testing.assert_array_equal(broken, margin(MIDDLE, LABELS) + epsilon * dual > 0)
+    stopped = margin(x_adv, LABELS) > 0
+    if name == "apgd":  # it stops at the first misclassified point
+        assert (reached[stopped] <= epsilon * dual * (1 + 2e-4)).all()
+        np.testing.assert_array_equal(stopped, margin(MIDDLE, LABELS) + epsilon * dual > 0)
     else:
-        broken[:] = False
-    np.testing.assert_allclose(reached[~broken], epsilon * dual, rtol=2e-4)
+        stopped[:] = False
+    np.testing.assert_allclose(reached[~stopped], epsilon * dual, rtol=2e-4)
 
 
 def test_square_reaches_the_linf_optimum_of_a_linear_model():
     """Every pixel ends at the wall of the ball that lowers the margin."""
     shape = (6, 6, 2)
     weights = RNG.normal(size=(72, 2))
-    bias = np.array([100.0, 0.0])  # the class stays, so that no image is broken before the end
+    bias = np.array(
+        [100.0, 0.0]
+    )  # the class stays, so that no image is misclassified before the end
     model = linear_model(weights, bias, shape)
     x = RNG.uniform(0, 1, (8, *shape)).astype(np.float32)
     y = np.zeros(8, int)
@@ -91,7 +102,7 @@ def test_square_reaches_the_linf_optimum_of_a_linear_model():
 
 
 def test_square_nears_the_l2_optimum_of_a_linear_model():
-    """Its windows of 3 x 3 and more come near slowly: two thirds of the optimum after 3,000 queries, and more later."""
+    """Its windows of 3 x 3 and more come near slowly: two thirds of the way in 3,000 queries."""
     shape = (10, 10, 1)
     weights = RNG.normal(size=(100, 2))
     model = linear_model(weights, np.array([100.0, 0.0]), shape)
@@ -114,7 +125,7 @@ def test_square_nears_the_l2_optimum_of_a_linear_model():
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_distance_to_the_nearest_hyperplane_of_a_linear_model(norm):
-    """|z_k - z_y| over the dual norm of the weights' difference, least over the classes; four classes."""
+    """|z_k - z_y| over the dual norm of the weights' difference, least over four classes."""
     weights, bias = RNG.normal(size=(D, 4)), RNG.normal(size=4) * 0.1
     model = linear_model(weights, bias, SHAPE)
     logits = MIDDLE.reshape(8, -1).astype(np.float64) @ weights + bias
@@ -150,7 +161,7 @@ def test_cw_l2_finds_the_distance_to_the_hyperplane(linear):
     x_adv = run(Attack("cw_l2", "l2", 10.0, steps=300), linear, MIDDLE, y)
     assert (margin(x_adv, y) > 0).all()
     np.testing.assert_allclose(norm_of(x_adv - MIDDLE, "l2"), exact, rtol=0.05)
-    with pytest.raises(InputError, match="`cw_l2` knows the norm 'l2'"):
+    with pytest.raises(InputError, match="`cw_l2` supports the norm 'l2' only"):
         run(Attack("cw_l2", "linf", 0.1), linear, MIDDLE, y)
 
 
@@ -160,6 +171,104 @@ def test_step_longer_than_the_radius_reaches_the_optimum_too(linear, norm):
     attack = Attack("pgd", norm, 0.05, steps=3, step_size=1.0)
     once = run(Attack("fgsm", norm, 0.05), linear, MIDDLE, LABELS)
     np.testing.assert_allclose(run(attack, linear, MIDDLE, LABELS), once, atol=2e-6)
+
+
+def edge_model(middle: float) -> keras.Model:
+    """Logits (|u|, 0) with u = mean(x) - middle: the first is least on a hyperplane."""
+    layers = [keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(2, "relu")]
+    model = keras.Sequential([*layers, keras.layers.Dense(2, use_bias=False)])
+    up = np.full((D, 1), 1 / D, np.float32)
+    model.layers[1].set_weights(
+        [np.concatenate([up, -up], axis=1), np.array([-middle, middle], np.float32)]
+    )
+    model.layers[2].set_weights([np.array([[1, 0], [1, 0]], np.float32)])
+    return model
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_default_pgd_reaches_the_corner_and_does_not_jump_between_corners(linear, norm):
+    """Steps of 2.5 epsilon / steps: to the optimum of a linear network, and near one inside."""
+    epsilon = 0.3 if norm == "l2" else 0.05
+    difference = WEIGHTS[:, 1] - WEIGHTS[:, 0]
+    dual = np.abs(difference).sum() if norm == "linf" else np.linalg.norm(difference)
+    x_adv = run(Attack("pgd", norm, epsilon), linear, MIDDLE, LABELS)
+    reached = margin(x_adv, LABELS) - margin(MIDDLE, LABELS)
+    np.testing.assert_allclose(reached, epsilon * dual, rtol=2e-4)
+
+    x = np.full((1, *SHAPE), 0.5, np.float32)
+    change = 1.0 if norm == "linf" else D**-0.5  # of the mean, by a step of length 1
+    middle = 0.5 + 0.3 * epsilon * change  # inside the ball
+    x_adv = run(Attack("pgd", norm, epsilon, steps=20), edge_model(middle), x, np.zeros(1, int))
+    assert abs(x_adv.mean() - middle) <= 2.5 * epsilon / 20 * change + 1e-6
+
+
+@pytest.mark.parametrize(("name", "length"), [("pgd", 2.5), ("mi_fgsm", 1.0)])
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_default_step_is_relative_to_each_radius(name, length, norm, digits, digits_model):
+    """With one radius per image, every image has steps of its radius."""
+    x, y = digits.x_test[:20], digits.y_test[:20]
+    radii = np.tile([0.05, 0.2], 10)
+    relative = run(Attack(name, norm, 1.0, steps=4), digits_model, x, y, epsilon=radii)
+    for radius in (0.05, 0.2):
+        part = radii == radius
+        attack = Attack(name, norm, radius, steps=4, step_size=length * radius / 4)
+        stated = run(attack, digits_model, x[part], y[part])
+        np.testing.assert_allclose(relative[part], stated, atol=1e-5)
+
+
+def test_default_momentum_steps_reach_the_optimum_of_a_linear_model(linear):
+    """Steps of epsilon / steps: the last one, and none before, reaches the ball's surface."""
+    x_adv = run(Attack("mi_fgsm", "linf", 0.05, steps=4), linear, MIDDLE, LABELS)
+    np.testing.assert_allclose(np.abs(x_adv - MIDDLE), 0.05, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_options_in_the_source_are_those_of_the_signature(name):
+    parameters = inspect.signature(get(name)).parameters.values()
+    expected = {
+        p.name: p.default is p.empty
+        for p in parameters
+        if p.kind is p.KEYWORD_ONLY and p.name != "key"
+    }
+    assert attacks.options(name) == expected
+    assert expected["epsilon"]
+
+
+def test_what_can_train_and_what_draws_at_random():
+    assert attacks.TRAINING == ("fgsm", "fgsm_rs", "mi_fgsm", "pgd", "apgd")
+    random = {name for name in ATTACKS if Attack(name, "l2", 0.1).is_random}
+    assert random == {"fgsm_rs", "apgd", "fab", "square", "noise"}
+    assert Attack("pgd", "l2", 0.1, random_start=True).is_random
+
+
+def test_names_of_attacks_need_no_keras():
+    code = (
+        "import sys; from robust_interpretability import attacks;"
+        " assert attacks.can_train('pgd') and 'pgd' in attacks.TRAINING;"
+        " assert 'keras' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_any_option_of_an_attack_can_be_set(linear):
+    """DeepFool's overshoot has no field: the change is 1.5 times the distance to the hyperplane."""
+    y = (margin(MIDDLE, np.zeros(8, int)) > 0).astype(int)
+    exact = -margin(MIDDLE, y) / np.linalg.norm(WEIGHTS[:, 1] - WEIGHTS[:, 0])
+    attack = Attack.create("deepfool", norm="l2", epsilon=10.0, steps=5, overshoot=0.5)
+    assert attack == Attack("deepfool", "l2", 10.0, steps=5, more=(("overshoot", 0.5),))
+    assert attack.static().more == attack.more
+    x_adv = run(attack, linear, MIDDLE, y)
+    np.testing.assert_allclose(norm_of(x_adv - MIDDLE, "l2"), 1.5 * exact, rtol=1e-3)
+    with pytest.raises(InputError, match="Unknown deepfool option 'overshot'"):
+        Attack.create("deepfool", norm="l2", epsilon=10.0, overshot=0.5)
+
+
+def test_radius_and_step_size_do_not_change_the_program():
+    """A step size that is relative is another program: it is computed inside."""
+    attack = Attack("pgd", "l2", 0.1, steps=3, step_size=0.2)
+    assert attack.static() == Attack("pgd", "l2", 0.4, steps=3, step_size=0.5).static()
+    assert attack.static() != Attack("pgd", "l2", 0.1, steps=3).static()
+    assert hash(Attack("fgsm", "l2", 0.1).static()) == hash(Attack("fgsm", "l2", 0.2).static())
 
 
 def test_box_optimum_of_linf_in_closed_form(linear):
@@ -189,7 +298,7 @@ def test_zero_gradient_leaves_the_image_alone():
     constant = linear_model(np.zeros((D, 2)), np.zeros(2), SHAPE)
     for name in ("fgsm", "pgd"):
         np.testing.assert_array_equal(
-            run(Attack(name, "l2", 0.5, steps=3), constant, MIDDLE, LABELS), MIDDLE
+            run(Attack(name, "l2", 0.5), constant, MIDDLE, LABELS), MIDDLE
         )
 
 
@@ -226,7 +335,7 @@ def name_of(attack: Attack) -> str:
 
 @pytest.mark.parametrize("attack", MINIMAL, ids=name_of)
 def test_attacks_for_the_smallest_change_keep_to_ball_and_box(attack, digits, digits_model):
-    """An image comes back misclassified and within the radius, or as it was."""
+    """The result is misclassified and within the radius, or the image itself."""
     from robust_interpretability.models.functional import predict
 
     x, y = digits.x_test[:50], digits.y_test[:50]
@@ -256,7 +365,7 @@ def test_every_attack_keeps_to_ball_and_box(attack, digits, digits_model):
     assert (norm_of(x_adv - clean, attack.norm) > 0.5 * attack.epsilon).all()
     np.testing.assert_array_equal(x, before)
     np.testing.assert_array_equal(run(attack, digits_model, x, y, seed=3), x_adv)
-    if attack.random_start or attack.name in RANDOM:
+    if attack.is_random:
         assert not np.array_equal(run(attack, digits_model, x, y, seed=4), x_adv)
 
 
@@ -264,7 +373,8 @@ def test_every_attack_keeps_to_ball_and_box(attack, digits, digits_model):
 def test_radius_zero_changes_nothing(name, digits, digits_model):
     for norm in ("l2",) if name == "cw_l2" else ("l2", "linf"):
         x = digits.x_test[:5]
-        x_adv = run(Attack(name, norm, 0.0, steps=2), digits_model, x, digits.y_test[:5])
+        steps = {"steps": 2} if "steps" in attacks.options(name) else {}
+        x_adv = run(Attack(name, norm, 0.0, **steps), digits_model, x, digits.y_test[:5])
         np.testing.assert_allclose(x_adv, x / np.float32(255), atol=1e-7)
 
 
@@ -287,7 +397,7 @@ def test_stronger_attacks_fool_more(digits, digits_model):
 
 
 def test_noise_has_the_asked_norm_after_clipping(digits, digits_model):
-    """Half of all pixels lie on the wall of the box; the norm is met all the same, one radius an image."""
+    """Half of all pixels lie on the wall of the box; the norm is met, with one radius per image."""
     radii = np.linspace(0.1, 1.5, len(digits.x_test)).astype(np.float32)
     noisy = run(
         Attack("noise", "l2", 1.0), digits_model, digits.x_test, digits.y_test, epsilon=radii
@@ -353,6 +463,15 @@ def test_norm_and_direction_of_very_small_vectors():
         ({"step_size": float("inf")}, "`step_size` must be a number of at least 0"),
         ({"steps": 0}, "`steps` must be at least 1. Received 0."),
         ({"restarts": 2}, "`restarts` above 1 needs `random_start`"),
+        (
+            {"name": "fgsm", "steps": 5},
+            "Unknown fgsm option 'steps'. Known: epsilon, loss, norm.",
+        ),
+        ({"name": "noise", "loss": "cw"}, "Unknown noise option 'loss'. Known: epsilon, norm."),
+        ({"name": "fab", "step_size": 0.1}, "Unknown fab option 'step_size'"),
+        ({"more": (("decai", 0.5),)}, "Unknown pgd option 'decai'"),
+        ({"name": "mi_fgsm", "more": (("decai", 0.5),)}, "Did you mean 'decay'?"),
+        ({"name": "mi_fgsm", "more": (("decay", [0.5]),)}, "options must be numbers or text"),
     ],
 )
 def test_bad_hyperparameters(arguments, message):

@@ -1,4 +1,4 @@
-"""The ensemble: verdicts, what they rest on, and what it refuses."""
+"""The ensemble: outcomes, what they rest on, and what it refuses."""
 
 import keras
 import numpy as np
@@ -10,7 +10,7 @@ from robust_interpretability.attacks.autoattack.apgd import Apgd
 from robust_interpretability.attacks.autoattack.ensemble import (
     MISCLASSIFIED,
     SURVIVED,
-    Kept,
+    OutcomeCache,
     ensemble,
     evaluate,
     predicted,
@@ -57,44 +57,46 @@ def test_standard_is_the_published_ensemble():
     assert {a.transformations for a in ensemble("rand", "l2", 10).values()} == {20}
     # an image that survives costs 101 + 9 * 101 + 9 * 100 gradients and 9 + 9 * 101 + 5,001 passes
     # beside them
-    whole = [
+    costs = [
         np.array(attack.cost(attack.steps, 10)) * attack.runs(10) for attack in attacks.values()
     ]
-    assert sum(whole).tolist() == [1910, 5919]
+    assert sum(costs).tolist() == [1910, 5919]
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
-def test_verdicts(norm, images, digits_model):
+def test_outcomes(norm, images, digits_model):
     x, y = images
     epsilon = RADII[norm]
-    found = evaluate(digits_model, x, y, norm=norm, epsilon=epsilon, attacks=short(norm), seed=1)
+    outcomes = evaluate(digits_model, x, y, norm=norm, epsilon=epsilon, attacks=short(norm), seed=1)
     clean = predict(digits_model, x).argmax(-1) == y
-    np.testing.assert_array_equal(found.broken_by == MISCLASSIFIED, ~clean)
-    broken = found.broken_by > 0
-    assert 0.2 < broken.mean() < 0.95
-    # every example stands: misclassified, in the ball and in the box
-    assert (predict(digits_model, found.x_adv).argmax(-1) != y[broken]).all()
-    assert found.x_adv.min() >= 0
-    assert found.x_adv.max() <= 1
+    np.testing.assert_array_equal(outcomes.broken_by == MISCLASSIFIED, ~clean)
+    attacked = outcomes.broken_by > 0
+    assert 0.2 < attacked.mean() < 0.95
+    # every example is confirmed: misclassified, in the ball and in the box
+    assert (predict(digits_model, outcomes.x_adv).argmax(-1) != y[attacked]).all()
+    assert outcomes.x_adv.min() >= 0
+    assert outcomes.x_adv.max() <= 1
     change = (
-        (found.x_adv - x[broken] / np.float32(255)).reshape(len(found.x_adv), -1).astype(np.float64)
+        (outcomes.x_adv - x[attacked] / np.float32(255))
+        .reshape(len(outcomes.x_adv), -1)
+        .astype(np.float64)
     )
     length = np.abs(change).max(1) if norm == "linf" else np.linalg.norm(change, axis=1)
-    np.testing.assert_allclose(found.norms[broken], length)
+    np.testing.assert_allclose(outcomes.norms[attacked], length)
     assert length.max() <= epsilon * (1 + 1e-5)
-    assert np.isnan(found.norms[~broken]).all()
-    # who is broken early costs less, who survives has had everything
-    survived = found.broken_by == SURVIVED
-    whole = 21 + 9 * 11 + 9 * 5
-    assert set(found.gradients[survived]) == {whole}
-    assert set(found.forwards[survived]) == {9 + 9 * 6 + 101}
-    assert (found.gradients[broken] < whole).all()
-    assert found.gradients[found.broken_by == 1].max() <= 21
-    assert set(found.gradients[~clean]) == {0}
+    assert np.isnan(outcomes.norms[~attacked]).all()
+    # an image that is misclassified early costs less; one that survives has had all runs
+    survived = outcomes.broken_by == SURVIVED
+    all_runs = 21 + 9 * 11 + 9 * 5
+    assert set(outcomes.gradients[survived]) == {all_runs}
+    assert set(outcomes.forwards[survived]) == {9 + 9 * 6 + 101}
+    assert (outcomes.gradients[attacked] < all_runs).all()
+    assert outcomes.gradients[outcomes.broken_by == 1].max() <= 21
+    assert set(outcomes.gradients[~clean]) == {0}
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
-def test_verdicts_do_not_depend_on_batches(norm, images, digits_model):
+def test_outcomes_do_not_depend_on_batches(norm, images, digits_model):
     """Nor on threads, nor on which other images there are."""
     x, y = images
     options = {"norm": norm, "epsilon": RADII[norm], "attacks": short(norm), "seed": 1}
@@ -113,23 +115,23 @@ def test_each_attack_gets_the_survivors_of_the_one_before(norm, images, digits_m
     x, y = images
     seen: dict[str, int] = {}
 
-    def progress(attack: str, left: int, broken: int) -> None:
-        seen[attack] = seen.get(attack, 0) + left
+    def progress(attack: str, done: int, successes: int) -> None:
+        seen[attack] = seen.get(attack, 0) + done
 
-    found = evaluate(
+    outcomes = evaluate(
         digits_model, x, y, norm=norm, epsilon=RADII[norm], attacks=short(norm), progress=progress
     )
     counts = [
-        ((found.broken_by < 0) | (found.broken_by >= number)).sum() for number in (1, 2, 3, 4)
+        ((outcomes.broken_by < 0) | (outcomes.broken_by >= number)).sum() for number in (1, 2, 3, 4)
     ]
     assert list(seen.values()) == counts
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_no_attack_of_the_ensemble_is_weaker_than_pgd(norm, digits, digits_model):
-    """Each gradient attack alone breaks at least what PGD-40 breaks, but for an image in two hundred.
+    """Each gradient attack alone succeeds at least where PGD-40 does, up to an image in 200.
 
-    Square knows no gradients, and is only asked to break half as many.
+    Square takes no gradients, and is only asked to succeed on half as many images.
     """
     x, y = digits.x_test, digits.y_test
     epsilon = RADII[norm]
@@ -138,28 +140,30 @@ def test_no_attack_of_the_ensemble_is_weaker_than_pgd(norm, digits, digits_model
     clean = (predicted(digits_model, x) == y).sum()
     for name, attack in ensemble("standard", norm, 10).items():
         cheaper = Square(norm, 1000) if name == "square" else attack
-        found = evaluate(digits_model, x, y, norm=norm, epsilon=epsilon, attacks={name: cheaper})
-        left = (found.broken_by == SURVIVED).sum()
+        outcomes = evaluate(digits_model, x, y, norm=norm, epsilon=epsilon, attacks={name: cheaper})
+        left = (outcomes.broken_by == SURVIVED).sum()
         if name == "square":
             assert clean - left >= (clean - standing) / 2, name
         else:
             assert left <= standing + len(x) / 200, name
 
 
-def test_a_killed_evaluation_goes_on(images, digits_model):
-    """What was kept is not done again, and the verdicts are the same."""
+def test_a_killed_evaluation_resumes(images, digits_model):
+    """What was stored is not computed again, and the outcomes are the same."""
     x, y = images
     store: dict = {}
-    kept = Kept(store.get, lambda name, arrays, seconds: store.update({name: (arrays, seconds)}))
-    options = {"norm": "linf", "epsilon": 0.1, "attacks": SHORT, "kept": kept}
-    whole = evaluate(digits_model, x, y, **options)
+    cache = OutcomeCache(
+        store.get, lambda name, arrays, seconds: store.update({name: (arrays, seconds)})
+    )
+    options = {"norm": "linf", "epsilon": 0.1, "attacks": SHORT, "cache": cache}
+    complete = evaluate(digits_model, x, y, **options)
     assert list(store) == list(SHORT)
     lost = {name: store.pop(name) for name in ("fab-t", "square")}
     ran = []
     again = evaluate(digits_model, x, y, progress=lambda name, *_: ran.append(name), **options)
     assert ran[:2] == ["apgd-ce", "apgd-t"]  # said to be done, at once
-    np.testing.assert_array_equal(whole.broken_by, again.broken_by)
-    np.testing.assert_array_equal(whole.gradients, again.gradients)
+    np.testing.assert_array_equal(complete.broken_by, again.broken_by)
+    np.testing.assert_array_equal(complete.gradients, again.gradients)
     np.testing.assert_array_equal(store["square"][0]["broken"], lost["square"][0]["broken"])
     assert again.seconds["apgd-ce"] == store["apgd-ce"][1]
 
@@ -179,7 +183,7 @@ def test_an_attack_that_leaves_its_bounds_is_never_counted(images, digits_model)
         )
 
 
-def test_logits_that_are_no_numbers_name_the_image():
+def test_logits_that_are_not_finite_name_the_image():
     weights = np.ones((4, 3))
     model = linear_model(weights, np.zeros(3), (2, 2, 1))
     x = np.full((6, 2, 2, 1), 0.5, np.float32)
@@ -215,7 +219,7 @@ def test_few_classes_take_the_margin(classes):
     model = linear_model(rng.normal(size=(36, classes)), np.zeros(classes), (6, 6, 1))
     x = rng.uniform(0.3, 0.7, (40, 6, 6, 1)).astype(np.float32)
     y = predicted(model, x)
-    found = evaluate(
+    outcomes = evaluate(
         model, x, y, norm="l2", epsilon=0.15, attacks=attacks | {"square": Square("l2", 50)}
     )
     weights = model.get_weights()[0].astype(np.float64)
@@ -230,7 +234,7 @@ def test_few_classes_take_the_margin(classes):
         )
         for k in range(classes)
     ]
-    np.testing.assert_array_equal(found.broken_by > 0, np.min(apart, axis=0) < 0.15)
+    np.testing.assert_array_equal(outcomes.broken_by > 0, np.min(apart, axis=0) < 0.15)
 
 
 class Shaken(keras.layers.Layer):
@@ -246,7 +250,7 @@ class Shaken(keras.layers.Layer):
 
 
 def test_expectation_over_a_random_layer():
-    """On a linear model with noise the mean gradient is exact: `rand` finds what lies within the radius."""
+    """On a linear model with noise the mean gradient is exact, and so is the accuracy of `rand`."""
     rng = np.random.default_rng(1)
     weights = rng.normal(size=(36, 4)).astype(np.float32)
     model = keras.Sequential(
@@ -270,15 +274,15 @@ def test_expectation_over_a_random_layer():
         epsilon=0.03,
         attacks=short("linf"),
     )
-    found = evaluate(model, x, y, norm="linf", epsilon=0.03, version="rand")
-    assert (found.broken_by != SURVIVED).mean() == pytest.approx(
+    outcomes = evaluate(model, x, y, norm="linf", epsilon=0.03, version="rand")
+    assert (outcomes.broken_by != SURVIVED).mean() == pytest.approx(
         (exact.broken_by != SURVIVED).mean(), abs=0.1
     )
-    assert found.gradients.max() == 2 * 20 * 101
+    assert outcomes.gradients.max() == 2 * 20 * 101
 
 
 def test_one_lucky_average_does_not_end_an_attack_on_a_random_model():
-    """Where the best example lies three deviations of an average beyond the boundary, one attack breaks every image."""
+    """An attack succeeds if the best point is three deviations of an average past the boundary."""
     rng = np.random.default_rng(2)
     direction, size, epsilon = rng.normal(size=(36, 1)).astype(np.float32), 0.5, 0.1
     model = keras.Sequential(
@@ -297,9 +301,9 @@ def test_one_lucky_average_does_not_end_an_attack_on_a_random_model():
     sure = margin - 2 * epsilon * np.abs(direction).sum() < -3 * deviation
     assert sure.mean() > 0.3
     attacks = {"apgd-ce": Apgd("linf", steps=25, transformations=20)}
-    found = evaluate(model, x, y, norm="linf", epsilon=epsilon, version="rand", attacks=attacks)
-    assert (found.broken_by[sure] != SURVIVED).all()
-    assert (found.gradients[found.broken_by != MISCLASSIFIED] == 20 * 26).all(), (
+    outcomes = evaluate(model, x, y, norm="linf", epsilon=epsilon, version="rand", attacks=attacks)
+    assert (outcomes.broken_by[sure] != SURVIVED).all()
+    assert (outcomes.gradients[outcomes.broken_by != MISCLASSIFIED] == 20 * 26).all(), (
         "all steps are done"
     )
 

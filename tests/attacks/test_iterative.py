@@ -14,12 +14,12 @@ from robust_interpretability.attacks.autoattack import randomness, stepping
 from robust_interpretability.attacks.autoattack.apgd import (
     Apgd,
     checkpoints,
-    random_start,
     target_classes,
 )
 from robust_interpretability.attacks.autoattack.fab import onto_hyperplane
 from robust_interpretability.attacks.autoattack.queue import run as run_queue
 from robust_interpretability.attacks.autoattack.square import Square, bump, sides
+from robust_interpretability.attacks.starts import at_distance
 from robust_interpretability.models import backend
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.functional import logits_of, state
@@ -67,17 +67,17 @@ def test_targets_are_ranked_on_the_clean_logits():
         )
 
 
-def given_state(x, y, epsilon):
+def first_state(x, y, epsilon):
     n = len(x)
     keys = keras.ops.convert_to_tensor(randomness.keys_of(3, np.arange(n)))
     run = keras.ops.zeros((n,), "int32")
-    return stepping.given(
+    return stepping.initial_state(
         keras.ops.convert_to_tensor(x), y, keys, np.full(n, epsilon, np.float32), run
     )
 
 
 def plain_apgd(value_and_gradient, x, start, norm, epsilon, steps):
-    """Algorithm 1 of Croce and Hein for one image, in float64, until it breaks the image."""
+    """Algorithm 1 of Croce and Hein for one image, in float64, until it succeeds."""
 
     def project(z):
         change = z - x
@@ -118,21 +118,22 @@ def plain_apgd(value_and_gradient, x, start, norm, epsilon, steps):
 
 @pytest.mark.parametrize(("norm", "epsilon"), [("linf", 0.05), ("l2", 0.3)])
 def test_apgd_is_the_published_algorithm(norm, epsilon, digits, digits_model):
-    """Image by image against plain NumPy; the gradient is the model's own, in float32."""
+    """Image by image against plain NumPy; the gradient is the model's, in float32."""
     logits = logits_of(digits_model, state(digits_model))
     x = (digits.x_test[:30] / np.float32(255)).astype(np.float32)
     y = digits.y_test[:30].astype(np.int32)
     steps = 30
-    given = given_state(x, y, epsilon)
-    start = numpy(random_start(given, norm))
+    before = first_state(x, y, epsilon)
+    key = randomness.fold_in(before["key"], before["run"])
+    start = numpy(at_distance(before["x"], before["radius"], norm, key))
     attack = Apgd(norm, "dlr", steps)
-    found = stepping.advance(attack, logits, attack.start(logits, given), steps)
+    after = stepping.advance(attack, logits, attack.start(logits, before), steps)
     ended = np.where(
-        numpy(found["broken"])[:, None, None, None],
-        numpy(found["found"]),
-        numpy(found["best_point"]),
+        numpy(after["success"])[:, None, None, None],
+        numpy(after["x_adv"]),
+        numpy(after["best_point"]),
     )
-    same, broken = [], []
+    same, success = [], []
     for i in range(len(x)):
         label = y[i : i + 1]
 
@@ -151,20 +152,20 @@ def test_apgd_is_the_published_algorithm(norm, epsilon, digits, digits_model):
             )
 
         if evaluated(start[i].astype(np.float64))[2]:
-            expected, fell = start[i], True
+            expected, wrong = start[i], True
         else:
-            expected, fell = plain_apgd(
+            expected, wrong = plain_apgd(
                 evaluated, x[i].astype(np.float64), start[i], norm, epsilon, steps
             )
         same.append(np.abs(ended[i] - expected).max() < 1e-3 * epsilon)
-        broken.append(fell)
-    np.testing.assert_array_equal(numpy(found["broken"]), broken)
-    assert 3 < sum(broken) < 27
+        success.append(wrong)
+    np.testing.assert_array_equal(numpy(after["success"]), success)
+    assert 3 < sum(success) < 27
     assert np.mean(same) > 0.9, same  # a sign of a gradient near zero may turn by rounding
 
 
 def distance_by_root(x, w, rise, norm):
-    """The box-bound change that reaches the hyperplane, by Brent's method in float64, and what it may be off by.
+    """The change to the hyperplane in the box, by Brent's method in float64, and its tolerance.
 
     The attack's sums are rounded to about a millionth of the rise: where few pixels, of small
     weights, are still free, that is a long way."""
@@ -232,7 +233,7 @@ def test_a_bump_has_norm_one_and_two_signs(side):
 
 
 def test_square_windows_lie_anywhere_and_belong_to_the_image(digits_model):
-    """Over many draws every position comes, the last row and column included; another batch draws the same."""
+    """Every position is drawn, also in the last row and column; another batch draws the same."""
     attack = Square("linf")
     keys = keras.ops.convert_to_tensor(randomness.keys_of(0, np.arange(4000)))
     drawn = randomness.uniform(keys, (2,))
@@ -267,7 +268,7 @@ def test_random_numbers_have_their_distributions():
 
 
 def test_a_queue_of_no_images(digits, digits_model):
-    nothing = run_queue(
+    outcome = run_queue(
         Apgd("linf"),
         digits_model,
         digits.x_test[:0],
@@ -275,7 +276,7 @@ def test_a_queue_of_no_images(digits, digits_model):
         epsilon=0.1,
         keys=np.zeros(0),
     )
-    assert nothing.found.shape == (0, 8, 8, 1)
+    assert outcome.x_adv.shape == (0, 8, 8, 1)
 
 
 @pytest.mark.skipif(backend.fixed_shapes(), reason="a compiler that needs every size knows two")
@@ -304,5 +305,5 @@ def test_images_leave_and_enter_without_another_compilation(digits, digits_model
         keys=keys,
         batch_size=16,
     )
-    assert 0 < out.broken.sum() < 30
+    assert 0 < out.success.sum() < 30
     assert len(lengths) == len(steps) == 1

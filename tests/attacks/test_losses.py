@@ -22,7 +22,7 @@ def test_xent():
 
 
 def test_gradient_of_xent_at_a_confident_prediction():
-    """With margin 30 the other class has probability e^-30: the two components must be equal and opposite."""
+    """With margin 30 the other class has probability e^-30; the components are opposite."""
     logits = keras.ops.convert_to_tensor(np.array([[30.0, 0.0]], np.float32))
     _, gradient = backend.value_and_gradient(
         lambda z: keras.ops.sum(losses.xent(z, np.array([0]))), logits
@@ -32,7 +32,7 @@ def test_gradient_of_xent_at_a_confident_prediction():
 
 
 def test_cw_takes_the_best_of_the_other_classes_only():
-    """Margins 2 - 1, 1 - 3, -4 - (-1): in the last row the best other logit is below the zero the 2019 code meets."""
+    """Margins 2 - 1, 1 - 3, -4 - (-1); the 2019 code would take a zero in the last row."""
     np.testing.assert_allclose(value(losses.cw), [-501, -498, -497], rtol=1e-6)
     np.testing.assert_allclose(value(losses.cw, confidence=0.0), [-1, 0, 0], atol=1e-6)
 

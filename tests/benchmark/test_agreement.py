@@ -6,8 +6,7 @@ import pytest
 
 from robust_interpretability import models
 from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.benchmark.training import precision_check
-from robust_interpretability.benchmark.training import classifier
+from robust_interpretability.benchmark.training import classifier, precision_check
 from robust_interpretability.benchmark.units import agreement, configuration, plan, retrain, train
 from robust_interpretability.benchmark.units.context import Context
 from robust_interpretability.benchmark.units.store import Store

@@ -56,10 +56,7 @@ def entry_with(score: float) -> entries.Entry:
 
 
 def test_recheck_believes_scores_that_follow():
-    assert (
-        recheck.recheck(entry_with(recheck.curve_score(curve("roar", 0.5, 0.7)).value))
-        is None
-    )
+    assert recheck.recheck(entry_with(recheck.curve_score(curve("roar", 0.5, 0.7)).value)) is None
 
 
 def test_recheck_finds_scores_that_do_not():
@@ -93,9 +90,7 @@ def test_recheck_compares_robust_accuracy_with_its_attacks():
     risen = honest.model_copy(
         update={"autoattack": honest.autoattack.model_copy(update={"attacks": rising})}
     )
-    assert (
-        recheck.recheck(risen) == "its accuracy rises from one attack of AutoAttack to the next"
-    )
+    assert recheck.recheck(risen) == "its accuracy rises from one attack of AutoAttack to the next"
 
 
 def test_ids():

@@ -123,7 +123,9 @@ def test_display(tmp_path, terminal):
     console = Console(file=out, force_terminal=terminal, width=100)
     plan = Plan(None, None, (), UNITS)
     with Display(plan, {A.key}, 2, console, every=0) as display:
-        runner.execute(plan, {A.key}, threads(Store(tmp_path), lambda *_: Result(Values()), 1), display)
+        runner.execute(
+            plan, {A.key}, threads(Store(tmp_path), lambda *_: Result(Values()), 1), display
+        )
     text = out.getvalue()
     assert "training base models" in text
     if not terminal:
@@ -150,6 +152,8 @@ def test_ctrl_c_that_strikes_inside_a_destructor_is_not_lost(tmp_path):
     observer = Observer()
     plan = Plan(None, None, (), UNITS)
     with pytest.raises(KeyboardInterrupt):
-        runner.execute(plan, set(), threads(Store(tmp_path), lambda *_: Result(Values()), 1), observer)
+        runner.execute(
+            plan, set(), threads(Store(tmp_path), lambda *_: Result(Values()), 1), observer
+        )
     assert observer.begun == ["a"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -1,5 +1,6 @@
-"""Robust accuracy: what it returns, every flag on a model that earns it, and that a killed evaluation goes on."""
+"""Robust accuracy: its counts, each flag on a model that raises it, and a killed evaluation."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -13,12 +14,15 @@ import pytest
 
 from robust_interpretability.attacks.autoattack import ensemble
 from robust_interpretability.benchmark.robustness import accuracy as robust_accuracy
-from robust_interpretability.benchmark.robustness.accuracy import evaluate, kept_in
-from robust_interpretability.benchmark.robustness.flags import autoattack_flags
+from robust_interpretability.benchmark.robustness.accuracy import evaluate
+from robust_interpretability.benchmark.robustness.counts import EnsembleAccuracy
+from robust_interpretability.benchmark.robustness.flags import Flag, autoattack_flags
+from robust_interpretability.benchmark.units.autoattack import outcomes_in
 from robust_interpretability.benchmark.units.store import Store
 from robust_interpretability.leaderboard.flags import MEANINGS
 from robust_interpretability.metrics import statistics
 from robust_interpretability.models.errors import InputError
+from robust_interpretability.models.validation import revive
 from tests.attacks.test_autoattack import SHORT, Shaken
 from tests.commands import COMMAND, call
 from tests.conftest import ROOT, linear_model
@@ -28,7 +32,7 @@ N = 120
 
 @pytest.fixture
 def short(monkeypatch):
-    """The ensemble with fewer steps; all else as it is."""
+    """The ensemble with fewer steps, otherwise unchanged."""
     monkeypatch.setattr(ensemble, "ensemble", lambda version, norm, classes: SHORT)
 
 
@@ -38,45 +42,46 @@ def images(digits):
 
 
 def test_values_and_arrays(short, images, digits_model):
-    kept = []
+    blocks = []
     found = evaluate(
-        digits_model, *images, norm="linf", epsilon=0.1, examples=lambda *block: kept.append(block)
+        digits_model,
+        *images,
+        norm="linf",
+        epsilon=0.1,
+        examples=lambda *block: blocks.append(block),
     )
-    values, by = found.values, found.arrays["broken_by"]
-    assert (values["examples"], values["version"], values["norm"], values["epsilon"]) == (
-        N,
-        "standard",
-        "linf",
-        0.1,
-    )
-    assert values["clean"] == (by != 0).sum()
-    assert values["robust"] == (by == -1).sum() == values["attacks"][-1]["hits"]
-    left = values["clean"]
-    for number, row in enumerate(values["attacks"], 1):
-        left -= row["broken"]
-        assert row["broken"] == (by == number).sum()
-        assert row["hits"] == left
-        assert (row["accuracy"], row["low"], row["high"], N) == statistics.proportion(left, N)
-    assert values["gradients"] == pytest.approx(found.arrays["gradients"].mean())
-    ((places, x_adv),) = kept
+    counts, by = found.counts, found.arrays["broken_by"]
+    assert (counts.examples, counts.version, counts.norm) == (N, "standard", "linf")
+    assert counts.epsilon == 0.1
+    assert counts.clean == (by != 0).sum()
+    assert counts.robust == (by == -1).sum() == counts.attacks[-1].hits
+    left = counts.clean
+    for number, row in enumerate(counts.attacks, 1):
+        left -= row.broken
+        assert row.broken == (by == number).sum()
+        assert row.hits == left
+        assert (row.accuracy, row.low, row.high, N) == statistics.proportion(left, N)
+    assert counts.gradients == pytest.approx(found.arrays["gradients"].mean())
+    ((places, x_adv),) = blocks
     np.testing.assert_array_equal(places, np.flatnonzero(by > 0))
     change = np.abs(x_adv - images[0][places] / np.float32(255)).reshape(len(places), -1).max(1)
     np.testing.assert_allclose(change, found.arrays["norms"][places], atol=1e-7)
     assert not np.isnan(found.arrays["norms"][by > 0]).any()
-    assert autoattack_flags(values, 10) == []
-    json.dumps(values)
+    assert autoattack_flags(counts, 10) == []
+    stored = json.loads(json.dumps(dataclasses.asdict(counts)))
+    assert revive(EnsembleAccuracy, stored) == counts
 
 
 def test_blocks_change_nothing(short, images, digits_model, monkeypatch):
-    kept: list[tuple] = []
-    options = {"norm": "linf", "epsilon": 0.1, "examples": lambda *block: kept.append(block)}
-    whole = evaluate(digits_model, *images, **options)
+    blocks: list[tuple] = []
+    options = {"norm": "linf", "epsilon": 0.1, "examples": lambda *block: blocks.append(block)}
+    at_once = evaluate(digits_model, *images, **options)
     monkeypatch.setattr(robust_accuracy, "BLOCK", 50)
-    parts = evaluate(digits_model, *images, **options)
-    for one, several in zip(kept[0], zip(*kept[1:], strict=True), strict=True):
+    in_blocks = evaluate(digits_model, *images, **options)
+    for one, several in zip(blocks[0], zip(*blocks[1:], strict=True), strict=True):
         np.testing.assert_allclose(one, np.concatenate(several), atol=1e-5)
-    for name, values in whole.arrays.items():
-        np.testing.assert_allclose(values, parts.arrays[name], atol=1e-5, err_msg=name)
+    for name, values in at_once.arrays.items():
+        np.testing.assert_allclose(values, in_blocks.arrays[name], atol=1e-5, err_msg=name)
 
 
 class Rounded(keras.layers.Layer):
@@ -119,46 +124,53 @@ def test_masked_models_raise_their_flag(name, images, digits_model, monkeypatch)
     longer = SHORT | {"square": type(SHORT["square"])("linf", 400)}
     monkeypatch.setattr(ensemble, "ensemble", lambda version, norm, classes: longer)
     model = around(digits_model, before and before(), after and after())
-    raised = dict(autoattack_flags(evaluate(model, *images, norm="linf", epsilon=0.1).values, 10))
-    assert expected <= set(raised)
-    assert set(raised) <= set(MEANINGS)
+    counts = evaluate(model, *images, norm="linf", epsilon=0.1).counts
+    raised = {flag.name for flag in autoattack_flags(counts, 10)}
+    assert expected <= raised
+    assert raised <= set(MEANINGS)
     if name in ("divided by 10,000", "times 10,000", "a loop"):
-        assert set(raised) == expected, "and no other"
+        assert raised == expected, "and no other"
 
 
 def test_counts_of_what_gradients_do_not_see(short, images, digits_model):
-    values = evaluate(digits_model, *images, norm="linf", epsilon=0.1).values
+    counts = evaluate(digits_model, *images, norm="linf", epsilon=0.1).counts
     for by, name in (
         ("noise", "noise_beats_gradient"),
         ("square", "black_box_beats_gradient"),
         ("more_steps", "more_steps_gain"),
     ):
-        one, two = ({"unseen": values["unseen"] | {by: count}} for count in (1, 2))
-        assert autoattack_flags(values | one, 10) == []
-        (raised,) = autoattack_flags(values | two, 10)
-        assert raised == (
-            name,
-            {"by": by, "norm": "linf", "epsilon": 0.1, "images": 2, "examples": N, "share": 2 / N},
+        one, two = (
+            dataclasses.replace(counts, unseen=dataclasses.replace(counts.unseen, **{by: images}))
+            for images in (1, 2)
         )
-        many = values | two | {"examples": 1000}
+        assert autoattack_flags(one, 10) == []
+        (raised,) = autoattack_flags(two, 10)
+        radius = {"norm": "linf", "epsilon": 0.1}
+        images = {"images": 2, "examples": N, "share": 2 / N}
+        assert raised == Flag(name, {"by": by} | radius | images)
+        many = dataclasses.replace(two, examples=1000)
         assert autoattack_flags(many, 10) == [], "0.2 percent is not over 0.2 percent"
 
 
 def test_what_is_stored_is_not_done_again(short, images, digits_model, tmp_path):
     spec = {"model": "m", "norm": "linf", "epsilon": 0.1}
-    whole = evaluate(
-        digits_model, *images, norm="linf", epsilon=0.1, kept=kept_in(Store(tmp_path), spec, "m")
+    options = {"norm": "linf", "epsilon": 0.1}
+
+    def times() -> dict[str, int]:
+        folder = tmp_path / "units" / "attacked"
+        return {path.name: path.stat().st_mtime_ns for path in folder.glob("*.json")}
+
+    first = evaluate(
+        digits_model, *images, **options, outcomes=outcomes_in(Store(tmp_path), spec, "m")
     )
-    files = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "units" / "attacked").glob("*.json")}
+    files = times()
     assert len(files) == 5, "four attacks and the controls"
     again = evaluate(
-        digits_model, *images, norm="linf", epsilon=0.1, kept=kept_in(Store(tmp_path), spec, "m")
+        digits_model, *images, **options, outcomes=outcomes_in(Store(tmp_path), spec, "m")
     )
-    assert {
-        p.name: p.stat().st_mtime_ns for p in (tmp_path / "units" / "attacked").glob("*.json")
-    } == files
-    assert again.values == whole.values
-    other = kept_in(Store(tmp_path), spec | {"epsilon": 0.2}, "m")(0)
+    assert times() == files
+    assert again.counts == first.counts
+    other = outcomes_in(Store(tmp_path), spec | {"epsilon": 0.2}, "m")(0)
     assert other.get("apgd-ce") is None, "another radius is another evaluation"
 
 
@@ -187,11 +199,11 @@ def test_what_is_refused(change, message, digits, digits_model):
         evaluate(digits_model, **arguments)
 
 
-def test_a_model_whose_output_is_no_array_of_logits(digits):
+def test_a_model_that_does_not_output_logits(digits):
     two = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(3, 3)])
     with pytest.raises(
         InputError,
-        match=r"must put out logits of shape \(n, classes\). It puts out \(None, 6, 6, 3\)",
+        match=r"must output logits of shape \(n, classes\). It outputs \(None, 6, 6, 3\)",
     ):
         evaluate(two, digits.x_test[:4], digits.y_test[:4], norm="linf", epsilon=0.1)
     flat = linear_model(np.ones((2, 3)), np.zeros(3), (2,))
@@ -224,13 +236,13 @@ def command(file, out, *more) -> list[str]:
     return [*COMMAND, "evaluate", str(file), *options, "--out", str(out), *more]
 
 
-def test_the_command_killed_goes_on_with_the_same_verdicts(file, tmp_path):
-    """A real kill -9 between two attacks; the files of the whole run and of the resumed one agree."""
-    whole = subprocess.run(
-        command(file, tmp_path / "whole"), cwd=ROOT, capture_output=True, text=True, check=True
+def test_the_killed_command_resumes_with_the_same_outcomes(file, tmp_path):
+    """A real kill -9 between two attacks: the files of a resumed and an uninterrupted run agree."""
+    complete = subprocess.run(
+        command(file, tmp_path / "complete"), cwd=ROOT, capture_output=True, text=True, check=True
     )
     for word in ("apgd-ce", "apgd-t", "fab-t", "square", "robust accuracy", "of 40 images"):
-        assert word in whole.stdout
+        assert word in complete.stdout
     out = tmp_path / "killed"
     with subprocess.Popen(command(file, out), cwd=ROOT, stdout=subprocess.PIPE) as process:
         deadline = time.monotonic() + 120
@@ -246,7 +258,7 @@ def test_the_command_killed_goes_on_with_the_same_verdicts(file, tmp_path):
         for name, then in first.items()
     )
     results = [
-        next((folder / "evaluations").glob("*.json")) for folder in (tmp_path / "whole", out)
+        next((folder / "evaluations").glob("*.json")) for folder in (tmp_path / "complete", out)
     ]
     values = [json.loads(path.read_text()) for path in results]
     for name in ("clean", "robust", "flags", "unseen", "model", "data", "gradients"):
@@ -303,15 +315,18 @@ from tests.attacks.test_autoattack import RADII, short
 with np.load(sys.argv[2]) as file:
     x, y = file["x"], file["y"]
 model = keras.saving.load_model(sys.argv[1], compile=False)
-found = [ensemble.evaluate(model, x, y, norm=n, epsilon=e, attacks=short(n)).broken_by for n, e in RADII.items()]
+found = [
+    ensemble.evaluate(model, x, y, norm=n, epsilon=e, attacks=short(n)).broken_by
+    for n, e in RADII.items()
+]
 np.save(sys.argv[3], np.stack(found))
 """
 
 
-def test_both_backends_give_the_same_verdicts(file, digits, tmp_path):
+def test_both_backends_give_the_same_outcomes(file, digits, tmp_path):
     """For at least 99.5 percent of the images, in both norms."""
     np.savez(tmp_path / "images.npz", x=digits.x_test, y=digits.y_test)
-    verdicts = {}
+    outcomes = {}
     for name in ("tensorflow", "jax"):
         out = tmp_path / f"{name}.npy"
         environment = os.environ | {"KERAS_BACKEND": name, "JAX_PLATFORMS": "cpu"}
@@ -327,6 +342,6 @@ def test_both_backends_give_the_same_verdicts(file, digits, tmp_path):
             arguments, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr[-3000:]
-        verdicts[name] = np.load(out) == ensemble.SURVIVED
-    assert 0.2 < verdicts["jax"].mean() < 0.9
-    assert (verdicts["tensorflow"] == verdicts["jax"]).mean(axis=1).min() >= 0.995
+        outcomes[name] = np.load(out) == ensemble.SURVIVED
+    assert 0.2 < outcomes["jax"].mean() < 0.9
+    assert (outcomes["tensorflow"] == outcomes["jax"]).mean(axis=1).min() >= 0.995

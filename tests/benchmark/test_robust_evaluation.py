@@ -1,4 +1,4 @@
-"""Accuracy at rising radii on models with known answers, and every flag on a model that raises it."""
+"""Accuracy at rising radii on models with known answers; each flag on a model that raises it."""
 
 import dataclasses
 

@@ -40,5 +40,8 @@ def test_refused_before_anything_was_written_it_leaves_no_folder(tmp_path):
 
 def test_somebody_elses_folder(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="is not empty and does not hold a run"), folder.locked(tmp_path):
+    with (
+        pytest.raises(InputError, match="is not empty and does not hold a run"),
+        folder.locked(tmp_path),
+    ):
         pass

@@ -1,4 +1,4 @@
-"""Several networks at once are the same networks, to rounding, in every way that the backend has."""
+"""Several networks at once are the same networks, to rounding, in every way of the backend."""
 
 import keras
 import numpy as np
@@ -18,8 +18,10 @@ HERE = WAYS if backend.NAME == "jax" else WAYS[:1]
 
 
 FAR = 1e-5
-"""By how much of the way that training went the weights may differ: rounding is seen in single
-weights, since Adam divides by the gradient's size."""
+"""Share of the distance covered in training by which weights may differ.
+
+Rounding is seen in single weights, since Adam divides by the gradient's size.
+"""
 
 
 def vector(weights: list) -> np.ndarray:
@@ -52,7 +54,7 @@ def alone(digits, masked: bool, name: str = "digits_cnn"):
     ("name", "masked"), [("digits_cnn", True), ("digits_cnn", False), ("cifar_cnn", False)]
 )
 def test_same_networks(digits, way, masked, name):
-    """Not pooling of masked images: where all pixels are equal, rounding decides which is the largest."""
+    """Pooling only without masks: among equal pixels, rounding decides which is the largest."""
     x, y = digits.x_train[:300], digits.y_train[:300]
     found = train_together(
         networks(name),

@@ -46,7 +46,7 @@ def test_adam_is_keras_adam():
 
 
 def test_one_full_batch_is_one_step_of_keras(digits):
-    """With one batch an epoch the order does not matter: three epochs are three steps, also by Keras itself."""
+    """With one batch per epoch the order does not matter: three epochs are three steps in Keras."""
     x, y = digits.x_train[:100], digits.y_train[:100]
     ours, theirs = build(), build()
     keras.utils.set_random_seed(0)
@@ -111,7 +111,7 @@ def test_adversarial_training_gives_robustness(digits, digits_model, attack):
         x_adv = run(stronger, model, digits.x_test, digits.y_test)
         return (predict(model, x_adv).argmax(-1) == digits.y_test).mean()
 
-    gain = 0.1 if attack.name == "pgd" else 0.05  # one gradient finds less than five
+    gain = 0.1 if attack.name == "pgd" else 0.05  # one gradient gains less than five
     assert under_attack(robust) > under_attack(digits_model) + gain
 
 
@@ -166,7 +166,7 @@ def test_train_leaves_the_model_as_it_is(digits):
 
 
 def test_other_variables_are_trained_too(digits):
-    """Batch norm's moving statistics follow the data; dropout draws anew each step."""
+    """Batch norm's moving statistics follow the data; dropout draws at each step."""
     layers = [
         keras.Input((8, 8, 1)),
         keras.layers.Flatten(),

@@ -1,8 +1,9 @@
-"""Honest models, and the tools to take their files apart and put them together again, broken."""
+"""Honest models, and the tools to take their files apart and to put damaged ones together."""
 
 import functools
 import io
 import json
+import re
 import struct
 import tempfile
 import zipfile
@@ -125,6 +126,30 @@ HONEST: dict[str, Callable[[], keras.Model]] = {
 }
 
 
+@functools.cache
+def honest(name: str) -> keras.Model:
+    """An honest model with every float weight moved, so that none is at its initial value."""
+    model, draw = HONEST[name](), np.random.default_rng(1)
+    model.set_weights(
+        [
+            w + draw.uniform(0.01, 0.1, w.shape).astype(w.dtype) if w.dtype == "float32" else w
+            for w in model.get_weights()
+        ]
+    )
+    for inner in model._flatten_layers():
+        if isinstance(inner, layers.Normalization):
+            inner.finalize_state()  # takes the moments, as loading does
+    return model
+
+
+def check_line(message: str, pattern: str) -> None:
+    """A refusal's message is one short printable line of ASCII that matches the pattern."""
+    assert re.search(pattern, message), message
+    assert len(message) < 400
+    assert message.isprintable()
+    assert message.isascii()
+
+
 @contextmanager
 def nothing_left_running() -> Iterator[None]:
     """Fails where a process that was not there before is left behind."""
@@ -142,7 +167,7 @@ def saved(model: keras.Model, path: Path) -> Path:
 def members(name: str) -> dict[str, bytes]:
     """The members of an honest model's file."""
     with tempfile.TemporaryDirectory() as folder:
-        path = saved(HONEST[name](), Path(folder) / "m.keras")
+        path = saved(honest(name), Path(folder) / "m.keras")
         with zipfile.ZipFile(path) as archive:
             return {member: archive.read(member) for member in NAMES}
 
@@ -169,13 +194,13 @@ def with_config(edit: Callable[[dict], object], base: str = "plain") -> bytes:
 
 
 def with_layer(index: int, edit: Callable[[dict], object], base: str = "plain") -> bytes:
-    """An honest file with one layer's serialised form edited, or replaced by what `edit` returns."""
+    """An honest file with one serialised layer edited, or replaced by what `edit` returns."""
 
     def change(config: dict) -> None:
-        found = config["config"]["layers"]
-        replaced = edit(found[index])
+        serialized = config["config"]["layers"]
+        replaced = edit(serialized[index])
         if isinstance(replaced, dict):
-            found[index] = replaced
+            serialized[index] = replaced
 
     return with_config(change, base)
 
@@ -219,7 +244,7 @@ LOCAL, CENTRAL, END = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
 
 
 def both(data: bytes, number: int, local: int, central: int, form: str, *values: int) -> bytes:
-    """The same numbers written into a member's own header and into the directory."""
+    """The same numbers written into a member's local header and into the directory."""
     return patched(
         patched(data, LOCAL, number, local, form, *values), CENTRAL, number, central, form, *values
     )

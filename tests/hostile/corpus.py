@@ -1,6 +1,6 @@
-"""The corpus: hostile files by name, each with the line that must refuse it. Nothing binary is kept; all are built.
+"""The corpus: hostile files by name, each with the line that must refuse it, without Keras.
 
-`CASES` are refused without Keras; `TRIED` are refused by what the model does when it is tried.
+No binary is stored; all are built.
 """
 
 import os
@@ -52,15 +52,14 @@ def several(message: str, prefix: str, builders: dict[str, Callable[[Trap], byte
         CASES.append(Case(f"{prefix}_{name}", build, message))
 
 
-def _code(trap: Trap) -> str:
+def code(trap: Trap) -> str:
     return (
         f"(open({trap.canary!r}, 'w'), __import__('socket').create_connection(('127.0.0.1',"
         f" {trap.port}), 1), x)[-1]"
     )
 
 
-# --- the archive
-# ------------------------------------------------------------------------------------------------------
+# --- the archive ---
 
 
 class _Bomb:
@@ -139,7 +138,7 @@ def streamed(_: Trap) -> bytes:
     return both(pack(members("plain")), 1, 6, 8, "<H", 8)
 
 
-@case(r"packed by method 12")
+@case(r"compressed by method 12")
 def bzip2(_: Trap) -> bytes:
     return pack(members("plain"), zipfile.ZIP_BZIP2)
 
@@ -156,7 +155,7 @@ several(
     },
 )
 several(
-    r"The file is not a ZIP archive|The archive's directory is not where it says",
+    r"The file is not a ZIP archive|The archive's directory is not where its end record says",
     "before",
     {
         "script": lambda t: f"#!/bin/sh\ntouch {t.canary}\n".encode() + pack(members("plain")),
@@ -165,7 +164,7 @@ several(
 )
 
 
-@case(r"Something lies between the archive's last member and its directory")
+@case(r"The archive holds data between its last member and its directory")
 def gap(_: Trap) -> bytes:
     data = pack(members("plain"))
     start = data.index(CENTRAL)
@@ -183,7 +182,7 @@ def zip64(_: Trap) -> bytes:
     return patched(pack(members("plain")), END, 0, 16, "<L", 0xFFFFFFFF)
 
 
-@case(r"one part of several")
+@case(r"one volume of several")
 def spanned(_: Trap) -> bytes:
     return patched(pack(members("plain")), END, 0, 4, "<H", 1)
 
@@ -196,7 +195,7 @@ def two_names(_: Trap) -> bytes:
     return bytes(data)
 
 
-@case(r"disagree about it")
+@case(r"local header and the directory disagree")
 def two_sizes(_: Trap) -> bytes:
     return patched(pack(members("plain")), LOCAL, 1, 22, "<L", 5)
 
@@ -231,8 +230,7 @@ def large_config(_: Trap) -> bytes:
     return replaced("config.json", b" " * (5 << 20))
 
 
-# --- JSON
-# -------------------------------------------------------------------------------------------------------------
+# --- JSON ---
 
 
 def _text(old: bytes, new: bytes) -> Callable[[Trap], bytes]:
@@ -241,19 +239,23 @@ def _text(old: bytes, new: bytes) -> Callable[[Trap], bytes]:
 
 _KEY = b'{"module": "keras"'
 for _name, _build, _message in (
-    ("deep_lists", lambda _: replaced("config.json", b"[" * 100_000), r"nests deeper than 64"),
+    (
+        "deep_lists",
+        lambda _: replaced("config.json", b"[" * 100_000),
+        r"is nested more than 64 levels deep",
+    ),
     (
         "deep_objects",
         lambda _: replaced("config.json", b'{"a":' * 100_000 + b"1" + b"}" * 100_000),
-        r"nests deeper than 64",
+        r"is nested more than 64 levels deep",
     ),
     (
         "escaped_quotes",
         lambda _: replaced("config.json", b'"\\"' * 500_000),
-        r"the text is not JSON",
+        r"the text is not valid JSON",
     ),
-    ("nan", _text(b'"scale": 2.0', b'"scale": NaN'), r"NaN is not a number that JSON has"),
-    ("infinity", _text(b'"scale": 2.0', b'"scale": -Infinity'), r"-Infinity is not a number"),
+    ("nan", _text(b'"scale": 2.0', b'"scale": NaN'), r"NaN is not valid JSON"),
+    ("infinity", _text(b'"scale": 2.0', b'"scale": -Infinity'), r"-Infinity is not valid JSON"),
     ("overflow", _text(b'"scale": 2.0', b'"scale": 1e999'), r"the number 1e999 is too large"),
     (
         "huge_integer",
@@ -263,13 +265,13 @@ for _name, _build, _message in (
     (
         "duplicate_key",
         _text(_KEY, b'{"module": "os", "module": "keras"'),
-        r"the key 'module' stands twice",
+        r"the key 'module' occurs twice in one object",
     ),
     ("latin", lambda _: replaced("config.json", b'{"a": "\xff"}'), r"not UTF-8"),
     ("utf16", lambda _: replaced("config.json", '{"a": 1}'.encode("utf-16")), r"not UTF-8"),
     ("list", lambda _: replaced("config.json", b"[]"), r"the JSON is not an object"),
-    ("nothing", lambda _: replaced("config.json", b""), r"the text is not JSON"),
-    ("python", lambda t: replaced("config.json", _code(t).encode()), r"the text is not JSON"),
+    ("nothing", lambda _: replaced("config.json", b""), r"the text is not valid JSON"),
+    ("python", lambda t: replaced("config.json", code(t).encode()), r"the text is not valid JSON"),
 ):
     CASES.append(Case(f"json_{_name}", _build, rf"^config\.json: .*{_message}"))
 CASES += [

@@ -1,4 +1,4 @@
-"""The corpus, continued: configurations that name code, files, or too much."""
+"""The corpus, continued: configurations that name code or files, or ask for too much."""
 
 import copy
 import json
@@ -8,7 +8,7 @@ import keras
 from keras import layers
 
 from tests.hostile.building import CLASSES, SHAPE, layer, members, replaced, with_config, with_layer
-from tests.hostile.corpus import CASES, Case, Trap, _code
+from tests.hostile.corpus import CASES, Case, Trap, code
 
 FUNCTION = {
     "module": "builtins",
@@ -28,10 +28,10 @@ def add(name: str, message: str, build: Callable[[Trap], bytes]) -> None:
     CASES.append(Case(name, build, rf"^config\.json: .*{message}"))
 
 
-def insert(found: Callable[[Trap], dict]) -> Callable[[Trap], bytes]:
+def insert(make: Callable[[Trap], dict]) -> Callable[[Trap], bytes]:
     """A layer put before the last of an honest Sequential model."""
     return lambda trap: with_config(
-        lambda config: config["config"]["layers"].insert(-1, found(trap))
+        lambda config: config["config"]["layers"].insert(-1, make(trap))
     )
 
 
@@ -44,7 +44,7 @@ def argument(index: int, name: str, value: object) -> Callable[[Trap], bytes]:
 
 
 def _lambda(trap: Trap) -> dict:
-    function = eval(f"lambda x: {_code(trap)}")
+    function = eval(f"lambda x: {code(trap)}")
     return keras.saving.serialize_keras_object(layers.Lambda(function, name="lambda"))
 
 
@@ -65,8 +65,7 @@ def _nested_lambda(trap: Trap) -> dict:
     return inner
 
 
-# --- code, functions, objects of other modules
-# ------------------------------------------------------------------------
+# --- code, functions, objects of other modules ---
 
 NOT_ALLOWED = "which is not on the list of allowed layers"
 add("lambda_bytecode", rf"layer 'lambda' is of class Lambda, {NOT_ALLOWED}", insert(_lambda))
@@ -162,7 +161,7 @@ add(
 )
 add(
     "model_of_another_module",
-    r"not keras\.layers",
+    r"of module 'os', not keras:",
     lambda t: with_config(lambda c: c | {"module": "os"}),
 )
 add(
@@ -171,11 +170,11 @@ add(
     lambda t: replaced("config.json", json.dumps(layer("Flatten")).encode()),
 )
 for _argument, _index, _message in (
-    ("kernel_initializer", 2, "one of an initializers"),
-    ("bias_regularizer", 2, "one of a regularizers"),
-    ("kernel_constraint", 2, "one of a constraints"),
+    ("kernel_initializer", 2, "must be an initializer: one of Zeros"),
+    ("bias_regularizer", 2, "must be a regularizer: one of L1"),
+    ("kernel_constraint", 2, "must be a constraint: one of MaxNorm"),
     ("activation", 2, "must be the name of a built-in activation"),
-    ("dtype", 2, "must be (float32|Keras' own policy float32)"),
+    ("dtype", 2, "must be (float32|Keras' policy float32)"),
     ("name", 2, "has a name that is not text"),
     ("units", 5, "must be an integer from 1 to 65536"),
     ("scale", 1, "must be a number"),
@@ -189,7 +188,7 @@ for _argument, _index, _message in (
         add(f"{_argument}_{_kind}", _message, argument(_index, _argument, _value))
 add(
     "initializer_of_another_module",
-    r"must be Keras' own an initializer|must be Keras' own",
+    r"must be Keras' initializer Zeros, of module keras\.initializers",
     argument(
         2,
         "kernel_initializer",
@@ -197,8 +196,8 @@ add(
     ),
 )
 add(
-    "initializer_with_code",
-    r"with no other arguments than",
+    "initializer_withcode",
+    r"must be the initializer Zeros with no arguments",
     argument(
         2,
         "kernel_initializer",
@@ -220,12 +219,11 @@ add(
 )
 add("activation_name", r"activation is 'get_file'", argument(5, "activation", "get_file"))
 add("path_as_name", r"of class Dense: units is '/etc/passwd'", argument(5, "units", "/etc/passwd"))
-add("boolean_as_number", r"units is True", argument(5, "units", True))
+add("boolean_as_number", r"units is true", argument(5, "units", True))
 add("float_as_number", r"units is 3\.0", argument(5, "units", 3.0))
 add("sparse_input", r"sparse, ragged or optional", argument(0, "sparse", True))
 
-# --- too much
-# ---------------------------------------------------------------------------------------------------------
+# --- too much ---
 
 
 def _nest(depth: int) -> Callable[[Trap], bytes]:
@@ -291,7 +289,7 @@ add(
 )
 add(
     "much_arithmetic",
-    r"to \d+ multiply_adds; at most",
+    r"to \d+ multiply-adds; at most",
     _stack(
         layer("UpSampling2D", size=[16, 16]),
         *(
@@ -301,7 +299,7 @@ add(
     ),
 )
 add("many_layers", r"layers; at most 1000 are accepted", _repeat(layer("ReLU"), 1200))
-add("deep_models", r"models nest deeper than 4 levels", _nest(5))
+add("deep_models", r"models are nested more than 4 levels deep", _nest(5))
 add(
     "long_name",
     r"has a name that is not text of 1 to 128 characters",
@@ -317,8 +315,7 @@ add(
 add("bidi_marks", r"\\u202e\\u2066", insert(lambda t: layer("Evil", name="\u202e\u2066rorre on")))
 add("surrogates", r"\\ud800", insert(lambda t: layer("Evil", name="\ud800")))
 
-# --- shapes and graphs
-# ------------------------------------------------------------------------------------------------
+# --- shapes and graphs ---
 
 
 def _graph(edit: Callable[[dict], object]) -> Callable[[Trap], bytes]:
@@ -340,12 +337,12 @@ add("flat_input", r"takes inputs of shape \(64,\), not", argument(0, "batch_shap
 add("fixed_batch", r"fixes the batch size at 32", argument(0, "batch_shape", [32, *SHAPE]))
 add(
     "wrong_classes",
-    r"puts out shape \(7,\) for one image, not \(10,\) logits",
+    r"outputs shape \(7,\) for one image, not \(10,\) logits",
     argument(5, "units", 7),
 )
 add(
     "images_out",
-    r"puts out shape",
+    r"outputs shape \(36,\)",
     lambda t: with_config(lambda c: c["config"].update(layers=c["config"]["layers"][:-1])),
 )
 add(
@@ -365,12 +362,12 @@ add(
 )
 add(
     "circle",
-    r"runs in a circle",
+    r"is part of a cycle",
     _graph(lambda c: _tensor(c, 1).update(keras_history=["add", 0, 0])),
 )
 add(
     "dangling",
-    r"that no layer gives",
+    r"that no layer produces",
     _graph(lambda c: _tensor(c, 2).update(keras_history=["nowhere", 0, 0])),
 )
 add(
@@ -404,7 +401,7 @@ add(
 )
 add(
     "training_at_inference",
-    r"is called with 'training' = True",
+    r"is called with 'training' = true",
     _graph(lambda c: c["layers"][2]["inbound_nodes"][0].update(kwargs={"training": True})),
 )
 add(
@@ -458,10 +455,10 @@ add(
 add("permute_the_batch", r"dims", insert(lambda t: layer("Permute", dims=[0])))
 add(
     "attention_of_one",
-    r"it takes a query, a value and perhaps a key, not 1 inputs",
+    r"it takes two or three inputs \(query, value, optionally key\), not 1",
     insert(lambda t: layer("MultiHeadAttention", num_heads=1, key_dim=1)),
 )
-add("renorm", r"renorm is True; it must be false", argument(3, "renorm", True))
+add("renorm", r"renorm is true; it must be false", argument(3, "renorm", True))
 add(
     "noise_shape",
     r"noise_shape is",

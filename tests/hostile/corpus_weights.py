@@ -1,4 +1,4 @@
-"""The corpus, continued: weights files that name other files, hold too much, or not what the configuration says."""
+"""The corpus, continued: weights files that name other files, hold too much or the wrong things."""
 
 from collections.abc import Callable
 
@@ -86,7 +86,7 @@ add(
 )
 add(
     "external_storage",
-    r"keeps its values in an external file",
+    r"stores its values in an external file",
     instead(
         lambda f: f.create_dataset(KERNEL, (36, 10), "<f4", external=[("/etc/passwd", 0, 1440)])
     ),
@@ -190,10 +190,10 @@ add(
     r"has no shape|does not hold its 0 bytes",
     instead(lambda f: f.create_dataset(KERNEL, data=h5py.Empty("<f4"))),
 )
-add("deep_groups", r"groups nest deeper than 16 levels", _deep)
+add("deep_groups", r"groups are nested more than 16 levels deep", _deep)
 add(
     "cycle",
-    r"is linked twice, so the file may run in a circle",
+    r"is linked twice, so its links may form a cycle",
     lambda f: f.__setitem__("layers/dense/again", f["layers"]),
 )
 add("self_cycle", r"is linked twice", lambda f: f.__setitem__("root", f["/"]))

@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from robust_interpretability.models.untrusted import Refused
-from robust_interpretability.models.untrusted.format import configuration, weights
-from robust_interpretability.models.untrusted.layers import graph
+from robust_interpretability.models.untrusted.model import configuration, graph, weights
 
 
 def damage(content: bytes, draw: np.random.Generator) -> bytes:
-    """An HDF5 file with bytes of its structure, not of its values, overwritten; its length is kept."""
+    """An HDF5 file of the same length with bytes of its structure, not of its values, overwritten."""
     changed = bytearray(content)
     for _ in range(draw.integers(1, 6)):
         at = int(draw.integers(0, len(changed) - 8))
@@ -34,15 +33,15 @@ def damage(content: bytes, draw: np.random.Generator) -> bytes:
 
 
 def main(arguments, outputs):
-    """Inside the confinement: reads damaged weights files, and writes a letter for each before and after."""
+    """Reads damaged weights files in the confinement; writes a letter before and after each."""
     name, shape, classes, seed, first, last = arguments
     config, content = (Path(f"{name}.{end}").read_bytes() for end in ("json", "h5"))
-    found = graph.flatten(configuration.read(config), tuple(shape), classes)
+    flat = graph.flatten(configuration.read(config), tuple(shape), classes)
     for i in range(first, last):
         os.write(outputs["progress"], b"?")
         answer = b"a"
         try:
-            weights.read(damage(content, np.random.default_rng([seed, i])), found)
+            weights.read(damage(content, np.random.default_rng([seed, i])), flat)
         except Refused:
             answer = b"r"
         except BaseException as error:

@@ -1,8 +1,10 @@
-"""Honest models pass whole; hostile ones are refused by the same door."""
+"""Honest models are admitted and compute the same; hostile ones are refused by the same call."""
 
+import functools
 import hashlib
 import os
 import pickle
+import shutil
 import time
 
 import keras
@@ -12,16 +14,23 @@ from keras import layers
 
 from robust_interpretability.models import untrusted
 from robust_interpretability.models.untrusted import Limits, Refused
-from robust_interpretability.models.untrusted.layers.build import fingerprint
+from robust_interpretability.models.untrusted.model.build import fingerprint
 from robust_interpretability.models.untrusted.sandbox import child, trial
+from robust_interpretability.models.untrusted.sandbox.confinement import confined
 from tests.hostile import building, corpus_config, corpus_weights
-from tests.hostile.building import CLASSES, HONEST, SHAPE, layer, nothing_left_running, saved
+from tests.hostile.building import (
+    CLASSES,
+    HONEST,
+    SHAPE,
+    check_line,
+    honest,
+    layer,
+    nothing_left_running,
+    saved,
+)
 from tests.hostile.corpus import CASES
-from tests.hostile.test_corpus import check_line, trap
 
-assert corpus_config
-assert corpus_weights
-assert trap
+assert corpus_config.CASES is corpus_weights.CASES is CASES
 
 IMAGES = np.random.default_rng(0).random((32, *SHAPE), np.float32)
 BY_NAME = {case.name: case for case in CASES}
@@ -38,87 +47,6 @@ def refused(path, pattern, **options):
     with nothing_left_running(), pytest.raises(Refused) as error:
         admit(path, **options)
     check_line(str(error.value), pattern)
-
-
-def shaken(model: keras.Model) -> keras.Model:
-    """The model with every float weight moved, so that none is at its initial value."""
-    draw = np.random.default_rng(1)
-    model.set_weights(
-        [
-            w + draw.uniform(0.01, 0.1, w.shape).astype(w.dtype) if w.dtype == "float32" else w
-            for w in model.get_weights()
-        ]
-    )
-    return model
-
-
-@pytest.mark.parametrize("name", HONEST)
-def test_an_honest_model_passes_and_computes_the_same(name, tmp_path):
-    model = shaken(HONEST[name]())
-    for (
-        inner
-    ) in model._flatten_layers():  # an adapted normalisation takes its moments when it is loaded
-        if isinstance(inner, layers.Normalization):
-            inner.finalize_state()
-    admitted = admit(saved(model, tmp_path / "m.keras"))
-    ours, theirs = (np.asarray(m(IMAGES, training=False)) for m in (admitted.model, model))
-    np.testing.assert_array_equal(ours, theirs)
-    floats = [w for w in model.weights if w.dtype == "float32"]
-    assert admitted.parameters == sum(int(np.prod(w.shape)) for w in floats)
-    assert admitted.probe["pass_difference"] == 0
-    assert admitted.probe["max_abs_logit"] == pytest.approx(np.abs(theirs).max(), rel=1e-3)
-    assert admitted.probe["images"] == len(IMAGES)
-    assert "seccomp" in admitted.confinement
-    assert all(type(inner).__module__.startswith("keras.") for inner in admitted.model.layers)
-
-
-def test_the_same_weights_have_the_same_hash(tmp_path):
-    first = building.functional()
-    second, third = keras.models.clone_model(first), keras.models.clone_model(first)
-    second.set_weights(first.get_weights())
-    second.compile("sgd", "mse")
-    changed = first.get_weights()
-    changed[0][0, 0, 0, 0] += 1e-3
-    third.set_weights(changed)
-    files = [
-        saved(m, tmp_path / f"{i}.keras").read_bytes() for i, m in enumerate((first, second, third))
-    ]
-    found = [fingerprint(*child.examine(data, SHAPE, CLASSES)[1:]) for data in files]
-    assert files[0] != files[1]
-    assert found[0] == found[1] != found[2]
-    admitted = admit(tmp_path / "1.keras")
-    assert admitted.sha256 == found[0]
-    assert admitted.file_sha256 == hashlib.sha256(files[1]).hexdigest()
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["lambda_bytecode", "bomb", "external_link", "nan_weight", "pickle_plain", "many_layers"],
-)
-def test_what_needs_no_keras_is_refused_at_once(name, tmp_path, trap):
-    path = tmp_path / "m.keras"
-    path.write_bytes(BY_NAME[name].build(trap))
-    began = time.monotonic()
-    refused(path, BY_NAME[name].message)
-    assert time.monotonic() - began < 3
-
-
-def test_training_state_that_names_code_is_neither_run_nor_kept(tmp_path, trap):
-    evil = {
-        "class_name": "__lambda__",
-        "config": {"value": "gASV"},
-        "module": "os",
-        "registered_name": "evil>x",
-    }
-    path = tmp_path / "m.keras"
-    path.write_bytes(
-        building.with_config(
-            lambda c: c.update(compile_config={"loss": evil, "optimizer": evil}), "trained"
-        )
-    )
-    admitted = admit(path)
-    assert not admitted.model.compiled
-    assert getattr(admitted.model, "optimizer", None) is None
 
 
 def _with_last(*last: keras.Layer) -> keras.Model:
@@ -140,25 +68,137 @@ def _negative_variance() -> keras.Model:
     return model
 
 
+TRIED = {name: functools.partial(honest, name) for name in HONEST} | {
+    "probabilities": lambda: _with_last(layers.Softmax()),
+    "huge": _huge,
+    "negative_variance": _negative_variance,
+    "sigmoid": lambda: _with_last(layers.Activation("sigmoid")),
+}
+
+
+@pytest.fixture(scope="module")
+def tried(tmp_path_factory):
+    """The folder of one confined process that examined all of `TRIED`, and how it ended."""
+    folder = tmp_path_factory.mktemp("tried")
+    for name, make in TRIED.items():
+        (folder / name).mkdir()
+        saved(make(), folder / name / child.SUBMITTED)
+        np.save(folder / name / child.IMAGES, IMAGES)
+    with nothing_left_running():
+        done = confined(
+            "tests.hostile.tried",
+            [list(TRIED), SHAPE, CLASSES],
+            folder=folder,
+            outputs=[f"{name}/{output}" for name in TRIED for output in child.OUTPUTS],
+        )
+    assert done.returncode == 0, done.log
+    return folder, done
+
+
+@pytest.fixture
+def admit_tried(tried, monkeypatch):
+    """Admits a model of `TRIED`: a process of its own would write what the shared one wrote."""
+    root, done = tried
+
+    def of(name):
+        def shared(module, arguments, *, folder, outputs, limits):
+            assert module == child.__name__
+            assert (arguments, list(outputs)) == ([list(SHAPE), CLASSES], list(child.OUTPUTS))
+            for sent in (child.SUBMITTED, child.IMAGES):
+                assert (folder / sent).read_bytes() == (root / name / sent).read_bytes()
+            for output in outputs:
+                shutil.copy(root / name / output, folder)
+            return done
+
+        monkeypatch.setattr(untrusted, "confined", shared)
+        return admit(root / name / child.SUBMITTED)
+
+    return of
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_an_honest_model_passes_and_computes_the_same(name, admit_tried):
+    model, admitted = honest(name), admit_tried(name)
+    ours, theirs = (np.asarray(m(IMAGES, training=False)) for m in (admitted.model, model))
+    np.testing.assert_array_equal(ours, theirs)
+    floats = [w for w in model.weights if w.dtype == "float32"]
+    assert admitted.parameters == sum(int(np.prod(w.shape)) for w in floats)
+    assert admitted.probe["pass_difference"] == 0
+    assert admitted.probe["max_abs_logit"] == pytest.approx(np.abs(theirs).max(), rel=1e-3)
+    assert admitted.probe["images"] == len(IMAGES)
+    assert "seccomp" in admitted.confinement
+    assert all(type(inner).__module__.startswith("keras.") for inner in admitted.model.layers)
+
+
+def test_the_same_weights_have_the_same_hash(tmp_path):
+    first = honest("functional")
+    second, third = keras.models.clone_model(first), keras.models.clone_model(first)
+    second.set_weights(first.get_weights())
+    second.compile("sgd", "mse")
+    changed = first.get_weights()
+    changed[0][0, 0, 0, 0] += 1e-3
+    third.set_weights(changed)
+    files = [
+        saved(m, tmp_path / f"{i}.keras").read_bytes() for i, m in enumerate((first, second, third))
+    ]
+    hashes = [fingerprint(*child.examine(data, SHAPE, CLASSES)[1:]) for data in files]
+    assert files[0] != files[1]
+    assert hashes[0] == hashes[1] != hashes[2]
+    admitted = admit(tmp_path / "1.keras")
+    assert admitted.sha256 == hashes[0]
+    assert admitted.file_sha256 == hashlib.sha256(files[1]).hexdigest()
+
+
 @pytest.mark.parametrize(
-    ("make", "message"),
+    "name",
+    ["lambda_bytecode", "bomb", "external_link", "nan_weight", "pickle_plain", "many_layers"],
+)
+def test_what_needs_no_keras_is_refused_at_once(name, tmp_path, trap):
+    path = tmp_path / "m.keras"
+    path.write_bytes(BY_NAME[name].build(trap))
+    began = time.monotonic()
+    refused(path, BY_NAME[name].message)
+    assert time.monotonic() - began < 3
+
+
+def test_training_state_that_names_code_is_neither_run_nor_passed_on(tmp_path, trap):
+    evil = {
+        "class_name": "__lambda__",
+        "config": {"value": "gASV"},
+        "module": "os",
+        "registered_name": "evil>x",
+    }
+    path = tmp_path / "m.keras"
+    path.write_bytes(
+        building.with_config(
+            lambda c: c.update(compile_config={"loss": evil, "optimizer": evil}), "trained"
+        )
+    )
+    admitted = admit(path)
+    assert not admitted.model.compiled
+    assert getattr(admitted.model, "optimizer", None) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
     [
-        (lambda: _with_last(layers.Softmax()), r"puts out probabilities"),
-        (_huge, r"puts out NaN or infinity"),
-        (_negative_variance, r"puts out NaN or infinity"),
+        ("probabilities", r"It outputs probabilities"),
+        ("huge", r"It outputs NaN or infinity"),
+        ("negative_variance", r"It outputs NaN or infinity"),
     ],
 )
-def test_a_model_that_is_no_classifier_is_refused_when_tried(make, message, tmp_path):
-    refused(saved(make(), tmp_path / "m.keras"), message)
+def test_a_model_that_is_not_a_classifier_is_refused_when_tried(name, message, admit_tried):
+    with pytest.raises(Refused) as error:
+        admit_tried(name)
+    check_line(str(error.value), message)
 
 
-def test_sigmoid_outputs_pass_and_are_told(tmp_path):
-    found = admit(saved(_with_last(layers.Activation("sigmoid")), tmp_path / "m.keras"))
-    assert found.probe["outputs_in_unit_interval"] is True
+def test_sigmoid_outputs_pass_and_are_told(admit_tried):
+    assert admit_tried("sigmoid").probe["outputs_in_unit_interval"] is True
 
 
 def _slow(tmp_path):
-    """Within every cap, but some hundred thousand million operations for the images of the probe."""
+    """Within every cap, but some hundred thousand million operations for all images."""
     inner = [
         layer("Conv2D", filters=64, kernel_size=[7, 7], padding="same", name=f"c{i}")
         for i in range(2)
@@ -184,10 +224,10 @@ def test_a_slow_model_meets_its_limits(tmp_path):
     path = _slow(tmp_path)
     refused(
         path,
-        r"not loaded and tried within 5 seconds of processor time",
-        limits=Limits(cpu_seconds=5),
+        r"not loaded and tried within 3 seconds of processor time",
+        limits=Limits(cpu_seconds=3),
     )
-    refused(path, r"not loaded and tried within 3 seconds", limits=Limits(wall_seconds=3.0))
+    refused(path, r"not loaded and tried within 2\.5 seconds", limits=Limits(wall_seconds=2.5))
     refused(path, r"memory", limits=Limits(memory_bytes=1 << 30))
 
 
@@ -212,8 +252,8 @@ def test_other_places_are_refused_up_front(tmp_path):
     refused(tmp_path / "saved_model", r"is a folder \(a SavedModel\?\)")
     refused(tmp_path / "none.keras", r"does not exist")
     os.mkfifo(tmp_path / "pipe.keras")
-    refused(tmp_path / "pipe.keras", r"is not a plain file")
-    refused("/dev/zero", r"is not a plain file")
+    refused(tmp_path / "pipe.keras", r"is not a regular file")
+    refused("/dev/zero", r"is not a regular file")
     for address in (
         "https://example.org/m.keras",
         "hf://user/model",
@@ -221,7 +261,7 @@ def test_other_places_are_refused_up_front(tmp_path):
         "kaggle://x",
         "hf:user/model",
     ):
-        refused(address, r"is an address; give a \.keras file")
+        refused(address, r"is an address; download the \.keras file")
     refused("m\0.keras", r"is not a file name")
 
 
@@ -241,7 +281,7 @@ def test_a_file_larger_than_accepted_is_not_copied(tmp_path):
 )
 def test_a_model_whose_logits_depend_on_the_batch_is_told(last):
     with pytest.raises(Refused, match="depend on the rest of the batch"):
-        trial.probe(_with_last(last(), layers.Rescaling(10.0, -1.0)), IMAGES, CLASSES)
+        trial.measure(_with_last(last(), layers.Rescaling(10.0, -1.0)), IMAGES, CLASSES)
 
 
 def test_a_normalisation_in_training_mode_depends_on_the_batch():
@@ -250,4 +290,4 @@ def test_a_normalisation_in_training_mode_depends_on_the_batch():
             return x - keras.ops.mean(x, axis=0)
 
     with pytest.raises(Refused, match="depend on the rest of the batch"):
-        trial.probe(_with_last(Mixed()), IMAGES, CLASSES)
+        trial.measure(_with_last(Mixed()), IMAGES, CLASSES)

@@ -11,12 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from robust_interpretability.models.untrusted import Refused
-from robust_interpretability.models.untrusted.format import archive, configuration, strict_json
-from robust_interpretability.models.untrusted.layers import graph
+from robust_interpretability.models.untrusted.format import archive, strict_json
+from robust_interpretability.models.untrusted.model import configuration, graph
 from robust_interpretability.models.untrusted.sandbox import child
 from robust_interpretability.models.untrusted.sandbox.confinement import Limits, confined
-from tests.hostile.building import CLASSES, SHAPE, members, pack
-from tests.hostile.test_corpus import check_line
+from tests.hostile.building import CLASSES, SHAPE, check_line, members, pack
 
 EXAMPLES = int(os.environ.get("HYPOTHESIS_EXAMPLES", "150"))
 HONEST_NAMES = ("plain", "functional", "trained", "nested", "attention", "assorted")
@@ -162,7 +161,7 @@ def test_damaged_json(data, name):
 
 
 def test_damaged_weights_files(tmp_path):
-    """In the confinement, in batches: where HDF5 itself dies of a file, that is a refusal, and the next one is read."""
+    """In the confinement: where HDF5 itself dies of a file, the file is refused; the next is read."""
     seed = int.from_bytes(os.urandom(4), "little") if EXAMPLES > 150 else 0
     limits = Limits(cpu_seconds=60, wall_seconds=60)
     died = 0
@@ -190,7 +189,7 @@ def test_damaged_weights_files(tmp_path):
     print(f"HDF5 died {died} times of {2 * EXAMPLES}")
 
 
-def test_the_archive_reader_takes_only_whole_honest_archives():
+def test_the_archive_reader_takes_only_complete_honest_archives():
     for name in HONEST_NAMES:
         data = pack(members(name))
         assert archive.members(data) == members(name)

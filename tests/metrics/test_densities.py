@@ -1,4 +1,4 @@
-"""Peaks of densities, and how samples differ: numbers that can be worked out by hand."""
+"""Peaks of densities, and differences of samples: numbers that can be worked out by hand."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def test_too_few_or_equal_values_have_no_peak(values):
 
 
 def test_welch_difference_by_hand():
-    """Means 2 and 5, variances 1 and 4, n = 3 each: standard error sqrt(5/3), 2.94 degrees of freedom."""
+    """Means 2 and 5, variances 1 and 4, n = 3 each: standard error sqrt(5/3), 2.94 degrees."""
     found = statistics.difference(np.array([1.0, 2, 3]), np.array([3.0, 5, 7]))
     assert found.value == -3
     freedom = (1 / 3 + 4 / 3) ** 2 / ((1 / 3) ** 2 / 2 + (4 / 3) ** 2 / 2)

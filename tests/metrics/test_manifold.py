@@ -1,4 +1,4 @@
-"""Distances to a manifold that is known: a plane, with a linear encoder and decoder in place of the VAE-GAN."""
+"""Distances to a known manifold: a plane, with a linear encoder and decoder as the VAE-GAN."""
 
 import keras
 import numpy as np
@@ -45,7 +45,7 @@ def test_distance_is_twice_the_pixel_distance_from_the_plane(plane):
 
 
 def test_sampled_posterior_lies_off_the_mean_and_is_seeded(plane):
-    """Standard deviation exp(-1) in each of three directions: the mean squared distance is 4 x 3 x exp(-2)."""
+    """Standard deviation exp(-1) in three directions: the mean squared distance is 12 exp(-2)."""
     x = points(np.zeros(4000))
     found = manifold.manifold_distance(x, plane, sample_seed=1)
     assert np.mean(found**2) == pytest.approx(4 * 3 * np.exp(-2), rel=0.05)

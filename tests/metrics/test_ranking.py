@@ -25,7 +25,7 @@ def test_every_image_is_a_permutation_in_the_order_of_its_values(monkeypatch):
 
 
 def test_ties_fall_evenly():
-    """Each of 16 equal pixels is first in a sixteenth of 20,000 images, within five standard deviations."""
+    """Each of 16 equal pixels is first in 1/16 of 20,000 images, within 5 standard deviations."""
     first = (random_ranks((20_000, 4, 4), seed=1) == 0).reshape(20_000, 16).sum(0)
     assert abs(first - 1250).max() < 5 * np.sqrt(20_000 / 16 * 15 / 16)
     assert not np.array_equal(random_ranks((3, 4, 4), seed=1), random_ranks((3, 4, 4), seed=2))

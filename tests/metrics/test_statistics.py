@@ -1,4 +1,4 @@
-"""Estimates against values worked out by hand, and intervals against how often they hold the truth."""
+"""Estimates against values worked out by hand, and the coverage of intervals."""
 
 import math
 
@@ -35,10 +35,11 @@ def test_area_without_repeats_has_no_interval():
 
 @pytest.mark.parametrize("seeds", [1, 4])
 def test_area_interval_covers_the_truth(seeds):
-    """Three repeats with known noise, base models with known spread: the interval holds the truth as often as it says.
+    """Three repeats with known noise, base models with known spread.
 
-    With so few values a percentile interval is known to be narrow; between 80 and 99 of 100 is
-    asked for."""
+    With so few values a percentile interval is known to be narrow: between 80 and 99 of 100 must
+    hold the truth.
+    """
     rng = np.random.default_rng(1)
     truth, held = 0.9 * 0.1, 0
     for trial in range(200):
@@ -85,7 +86,7 @@ def test_correlation_where_there_is_none_to_take():
 
 @pytest.mark.parametrize("n", [4, 5, 6, 8])
 def test_a_perfect_order_of_few_pairs_is_not_certain(n):
-    """It excludes zero where 2 of n! orders are fewer than 5 percent: from five pairs on, as the exact test does."""
+    """It excludes zero where 2 of n! orders are under 5 percent, as the exact test: from n = 5."""
     x = np.arange(n)
     rising, falling = statistics.correlation(x, x**3), statistics.correlation(x, -(x**3))
     assert rising.spearman_high == 1
@@ -97,7 +98,7 @@ def test_a_perfect_order_of_few_pairs_is_not_certain(n):
 
 
 def test_perfect_order_by_hand():
-    """Five pairs: half a swap of neighbours off 1 is .95; standard error sqrt((1 + .95^2 / 2) / 2)."""
+    """Five pairs: half a swap of neighbours below 1 is .95; error sqrt((1 + .95^2 / 2) / 2)."""
     found = statistics.correlation(np.arange(5), np.arange(5) ** 2)
     half = 1.959964 * np.sqrt((1 + 0.95**2 / 2) / 2)
     assert found.spearman_low == pytest.approx(np.tanh(np.arctanh(0.95) - half), abs=1e-6)

@@ -27,7 +27,7 @@ def test_mean_change_is_not_the_mean_of_angles():
 
 @pytest.mark.parametrize("degrees", [0, 20, 65, 90])
 def test_linear_network(degrees):
-    """An L2 attack on logits (w.x, -w.x) moves every point along w, so the tilt is the angle of w to the line."""
+    """An L2 attack on logits (w.x, -w.x) moves along w: the tilt is the angle of w to the line."""
     w = np.array([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))])
     model = linear_model(np.stack([w, -w], axis=1), np.zeros(2), (2,))
     x = np.random.default_rng(0).uniform(0.4, 0.6, (50, 2)).astype(np.float32)

@@ -43,6 +43,10 @@ FIXED_LOOKS: dict[tuple[str, str], Look] = {
     ("linf", "gradient"): (ORANGE, "D"),
 }
 """Looks of the series of the paper's attributions, by norm and attribution."""
+NORM_COLOURS = {"none": BLACK, "l2": BLUE, "linf": VERMILION}
+NORM_MARKERS = {"none": "D", "l2": "o", "linf": "s"}
+"""Looks of networks by the norm of their training, where a figure shows one score."""
+
 MORE_COLOURS = (GREEN, PURPLE, BLACK)
 MORE_MARKERS = ("v", "P", "X", "<", ">", "*", "h")
 

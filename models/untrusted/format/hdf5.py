@@ -108,8 +108,8 @@ def _check_dataset(dataset: h5d.DatasetID, path: str, end: int) -> Dataset:
     kind = dataset.get_type()
     if kind.get_class() in _REFUSED_TYPES:
         raise refuse(
-            f"dataset {shown(path)} is of {_REFUSED_TYPES[kind.get_class()]} type; only plain numbers are"
-            " accepted."
+            f"dataset {shown(path)} is of {_REFUSED_TYPES[kind.get_class()]} type; only plain"
+            " numbers are accepted."
         )
     dtype = next((name for name, standard in _NUMBERS.items() if kind.equal(standard)), None)
     if dtype is None:

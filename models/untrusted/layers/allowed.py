@@ -68,7 +68,7 @@ _COMMON = {
     "dtype": _unused(float32, "float32"),
 }
 _FORMAT = {"data_format": _unused(_LAST, "channels_last")}
-_ZEROS = {
+_ZEROS: dict[str, object] = {
     "module": "keras.initializers",
     "class_name": "Zeros",
     "config": {},

@@ -16,8 +16,10 @@ from robust_interpretability.models.untrusted.layers.rules import (
     optional,
 )
 
-Classes: TypeAlias = dict[str, dict[str, tuple[Rule[object], object]]]
-"""Classes by name, each with the rules and defaults of its arguments."""
+Arguments: TypeAlias = dict[str, tuple[Rule[object], object]]
+"""For each argument its rule and its default."""
+Classes: TypeAlias = dict[str, Arguments]
+"""The arguments of each class."""
 
 _KEYS = {"module", "class_name", "config", "registered_name", "shared_object_id"}
 
@@ -52,7 +54,7 @@ def _one_of(kind: str, module: str, classes: Classes) -> Rule[list[object]]:
 
 
 def seed(value: object) -> None:
-    """Any seed, dropped: the file brings the weights."""
+    """Drops a seed, whatever it is: the weights are in the file."""
     if value is None or type(value) is int:
         return
     if isinstance(value, dict) and value.get("class_name") == "SeedGenerator":
@@ -81,10 +83,10 @@ def float32(value: object) -> str:
     return "float32"
 
 
-_SEEDED: dict[str, tuple[Rule[object], object]] = {"seed": (seed, None)}
+_SEEDED: Arguments = {"seed": (seed, None)}
 _AXES = optional(listed(integer(-8, 8)))
-_FAN = _SEEDED | {"input_axes": (_AXES, None), "output_axes": (_AXES, None)}
-_SCALED = {
+_FAN: Arguments = _SEEDED | {"input_axes": (_AXES, None), "output_axes": (_AXES, None)}
+_SCALED: Arguments = {
     "scale": (number(1e-30), 1.0),
     "mode": (choice("fan_in", "fan_out", "fan_avg"), "fan_in"),
     "distribution": (
@@ -111,7 +113,7 @@ _INITIALIZERS: Classes = {
     "Identity": {"gain": (number(), 1.0)},
     "IdentityInitializer": {"gain": (number(), 1.0)},
 }
-_AXIS = {"axis": (listed(integer(-8, 8)), 0)}
+_AXIS: Arguments = {"axis": (listed(integer(-8, 8)), 0)}
 _FACTOR = number(0, 1e6)
 
 initializer = _one_of("initializer", "keras.initializers", _INITIALIZERS)
@@ -135,15 +137,13 @@ constraint = optional(
         "constraint",
         "keras.constraints",
         {
-            "MaxNorm": {"max_value": (number(0), 2.0)} | _AXIS,
-            "MinMaxNorm": (
-                {
-                    "min_value": (number(0), 0.0),
-                    "max_value": (number(0), 1.0),
-                    "rate": (number(0, 1), 1.0),
-                }
-                | _AXIS
-            ),
+            "MaxNorm": _AXIS | {"max_value": (number(0), 2.0)},
+            "MinMaxNorm": _AXIS
+            | {
+                "min_value": (number(0), 0.0),
+                "max_value": (number(0), 1.0),
+                "rate": (number(0, 1), 1.0),
+            },
             "NonNeg": {},
             "UnitNorm": _AXIS,
         },

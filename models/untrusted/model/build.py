@@ -39,7 +39,8 @@ def _connect(graph: Graph) -> tuple[keras.Model, list[keras.Layer]]:
             ) from None
         if tuple(tensor.shape) != (None, *call.shape):
             raise refuse(
-                f"{source.label} has shape {tuple(tensor.shape)} in Keras, not {(None, *call.shape)}."
+                f"{source.label} has shape {tuple(tensor.shape)} in Keras, not"
+                f" {(None, *call.shape)}."
             )
         tensors.append(tensor)
     return keras.Model(tensors[0], tensors[-1], name="submitted"), layers

@@ -1,4 +1,4 @@
-"""The calls of a layer in the configuration of a functional model: what goes in, with which options."""
+"""The calls of a layer in a functional model's configuration: their inputs and options."""
 
 from robust_interpretability.models.untrusted.model.nested import (
     MAX_CALLS,
@@ -74,7 +74,7 @@ def _call(node: object, label: str, class_name: str) -> LayerCall:
         raise refuse(
             f"{label} is called with {len(inputs)} tensors; 1 to {MAX_CALLS} are accepted."
         )
-    options = {}
+    options: dict[str, bool] = {}
     for key, value in kwargs.items():
         if attention and key == "use_causal_mask" and type(value) is bool:
             if value:

@@ -1,4 +1,4 @@
-"""The flat graph of a model: each layer once, its calls in an order that can be computed, all shapes.
+"""The flat graph of a model: each layer once, its calls in a computable order, every shape.
 
 This is what is built, hashed and compared. It is worked out in plain Python from the walked
 configuration, together with what the model costs; the caps are here.
@@ -151,8 +151,8 @@ def _check_caps(builder: _Builder, label: str, effect: Effect) -> None:
     totals["multiply_adds"] += effect.multiply_adds
     if effect.activations > MAX_ACTIVATIONS:
         raise refuse(
-            f"{label} holds {effect.activations} activations for one image; at most {MAX_ACTIVATIONS}"
-            " are accepted."
+            f"{label} holds {effect.activations} activations for one image; at most"
+            f" {MAX_ACTIVATIONS} are accepted."
         )
     for name, most in (
         ("parameters", MAX_PARAMETERS),
@@ -161,8 +161,8 @@ def _check_caps(builder: _Builder, label: str, effect: Effect) -> None:
     ):
         if totals[name] > most:
             raise refuse(
-                f"{label} brings the model to {totals[name]} {name.replace('_', '-')}; at most {most}"
-                " are accepted."
+                f"{label} brings the model to {totals[name]} {name.replace('_', '-')}; at most"
+                f" {most} are accepted."
             )
     if len(builder.calls) >= MAX_TOTAL_CALLS:
         raise refuse(f"{label}: the model calls its layers more than {MAX_TOTAL_CALLS} times.")

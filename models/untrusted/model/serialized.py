@@ -37,7 +37,7 @@ def check_arguments(config: Json, allowed: set[str], label: str) -> None:
 
 
 def _check_class(data: Json, label: str) -> str:
-    """The class of a serialised layer or model; it must be allowed, and Keras' class of the name."""
+    """The class of a serialised layer or model; it must be allowed and Keras' class."""
     class_name, module = data["class_name"], data.get("module")
     registered = data.get("registered_name")
     if class_name not in LAYERS and class_name not in MODELS and class_name != "InputLayer":

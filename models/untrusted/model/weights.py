@@ -1,4 +1,4 @@
-"""The weights of a graph, taken from the datasets of the weights file, which must be these alone."""
+"""The weights of a graph, from the datasets of the weights file, which must hold no others."""
 
 from typing import NamedTuple
 

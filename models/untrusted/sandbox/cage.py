@@ -1,7 +1,7 @@
-"""The inside of the confinement: started as a program of its own, it locks itself in and only then imports anything.
+"""The inside of the confinement: a program that confines itself before it imports anything.
 
-Nothing but the standard library is imported before the locks are on. In order: resource limits,
-death with the parent, a network namespace, no capabilities, no new privileges, Landlock, seccomp.
+Nothing but the standard library is imported before the locks are on. In order: resource limits, a
+network namespace, no capabilities, death with the parent, no new privileges, Landlock, seccomp.
 What holds is reported to the parent through a pipe, which is closed before the payload begins, so a
 payload cannot claim more.
 """
@@ -20,7 +20,7 @@ import struct
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn, TypedDict
 
 _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 22, 24, 38
 _CLONE_NEWUSER, _CLONE_NEWNET, _CLONE_NEWIPC = 0x10000000, 0x40000000, 0x08000000
@@ -62,7 +62,10 @@ def _die_with(parent: int) -> None:
 
 
 def _few_cores() -> None:
-    """At most two cores: pools of threads, and the addresses they reserve, then do not grow with the machine."""
+    """Uses at most two cores.
+
+    Pools of threads, and the addresses they reserve, then do not grow with the machine.
+    """
     with contextlib.suppress(OSError):
         cores = sorted(os.sched_getaffinity(0))
         first = os.getpid() % len(cores)
@@ -70,7 +73,7 @@ def _few_cores() -> None:
 
 
 def _no_network() -> bool:
-    """A network namespace without any interface; as another user than root, inside a user namespace."""
+    """Enters a network namespace without interfaces; not as root, inside a user namespace."""
     if _libc.unshare(_CLONE_NEWNET | _CLONE_NEWIPC) == 0:
         return True
     return _libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET | _CLONE_NEWIPC) == 0
@@ -84,18 +87,14 @@ def _no_capabilities(machine: str) -> bool:
 
 
 def _landlock() -> bool:
-    """Every change to the file system is denied, whatever the user may do; files open already stay writable."""
+    """Denies every change to the file system; files that are open already stay writable."""
     version = _libc.syscall(_LANDLOCK_CREATE, None, ctypes.c_size_t(0), 1)
     if version < 1:
         return False
-    changes = (1 << 1) | sum(
-        1 << bit for bit in range(4, 13)
-    )  # write to files; make and remove anything
-    changes |= (
-        (1 << 13 if version >= 2 else 0)
-        | (1 << 14 if version >= 3 else 0)
-        | (1 << 15 if version >= 5 else 0)
-    )
+    # write to files; make and remove anything; link across folders; truncate; control devices
+    bits = [1, *range(4, 13)]
+    bits += [bit for bit, since in ((13, 2), (14, 3), (15, 5)) if version >= since]
+    changes = sum(1 << bit for bit in bits)
     network = 0b11 if version >= 4 else 0  # bind and connect
     scope = 0b11 if version >= 6 else 0  # abstract sockets of and signals to processes outside
     size = 8 if version < 4 else 16 if version < 6 else 24
@@ -140,7 +139,7 @@ def filter_program(machine: str, pid: int) -> list[tuple[int, int, int, int]]:
                 program += [(_JEQ, 0, 1, numbers[column]), (_RETURN, 0, 0, answer)]
 
     def when(name: str, *tests: tuple[int, int, int, int]) -> None:
-        """Within one call, `tests` end by falling through to "denied" or jumping over it; then it is allowed."""
+        """Adds one call's tests; they fall through to "denied" or jump over it to "allowed"."""
         number = calls["CONDITIONAL"][name][column]
         if number is not None:
             body = [*tests, (_RETURN, 0, 0, denied), (_RETURN, 0, 0, _ALLOW)]
@@ -159,12 +158,10 @@ def filter_program(machine: str, pid: int) -> list[tuple[int, int, int, int]]:
     when("kill", low(0), (_JEQ, 1, 0, pid))
     when("tgkill", low(0), (_JEQ, 1, 0, pid))
     when("prctl", low(0), (_JEQ, 0, 1, _PR_SET_PDEATHSIG))
-    when(
-        "prlimit64", low(2), (_JEQ, 0, 2, 0), high(2), (_JEQ, 1, 0, 0)
-    )  # limits may be read, not set
-    when(
-        "ioctl", low(1), (_JEQ, 1, 0, _TIOCSTI), (_JEQ, 0, 1, _TIOCLINUX)
-    )  # typing into a terminal
+    # limits may be read, not set
+    when("prlimit64", low(2), (_JEQ, 0, 2, 0), high(2), (_JEQ, 1, 0, 0))
+    # typing into a terminal
+    when("ioctl", low(1), (_JEQ, 1, 0, _TIOCSTI), (_JEQ, 0, 1, _TIOCLINUX))
     return [*program, (_RETURN, 0, 0, _ALLOW)]
 
 
@@ -179,7 +176,19 @@ def _seccomp(machine: str) -> bool:
     return _libc.prctl(_PR_SET_SECCOMP, 2, ctypes.byref(pointer), 0, 0) == 0
 
 
-def _lock(order: dict[str, Any]) -> list[str]:
+class Order(TypedDict):
+    """What the parent asks for: the payload, its surroundings and its limits."""
+
+    module: str
+    path: list[str]
+    arguments: list[object]
+    outputs: dict[str, int]
+    report: int
+    parent: int
+    limits: dict[str, int]
+
+
+def _lock(order: Order) -> list[str]:
     """Puts every lock on; returns those that hold."""
     machine = platform.machine()
     _few_cores()
@@ -203,16 +212,16 @@ def _lock(order: dict[str, Any]) -> list[str]:
 
 
 def main() -> NoReturn:
-    """Locks the process in, reports it, and runs the payload's `main(arguments, outputs)`."""
-    order = json.loads(sys.argv[1])
+    """Confines the process, reports how, and runs the payload's `main(arguments, outputs)`."""
+    order: Order = json.loads(sys.argv[1])
     held = _lock(order)
     with os.fdopen(order["report"], "w") as report:
         json.dump(held, report)
     if "seccomp" not in held:
         os._exit(3)
-    tempfile.tempdir = str(
-        Path.cwd()
-    )  # TensorFlow asks for its name when it is imported; none can be found by trying
+    # TensorFlow asks for its name when it is imported; none can be found by trying
+    tempfile.tempdir = str(Path.cwd())
+    sys.path[:] = order["path"]
     payload = importlib.import_module(order["module"])
     payload.main(order["arguments"], order["outputs"])
     sys.stdout.flush()

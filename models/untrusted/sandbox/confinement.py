@@ -1,12 +1,12 @@
-"""Runs a module of ours in a process that can do nothing but compute: the outside of the confinement.
+"""The outside of the confinement: runs a module of ours in a process that can only compute.
 
 The process cannot reach a network, start a process or a program, open any file for writing, or
 outlive its limits or this process. It writes results through descriptors that are open before it is
-locked in, so what it can put on disk is bounded too. Linux only: seccomp is what denies these
+confined, so what it can put on disk is bounded too. Linux only: seccomp is what denies these
 things, and without it nothing is run.
 
 Reading is not restricted: a process that can send nothing anywhere but into its few outputs gains
-little by it, and everything it puts out is taken as hostile.
+little by it, and everything it outputs is taken as hostile.
 """
 
 import json
@@ -18,17 +18,18 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import robust_interpretability
 from robust_interpretability.models.untrusted.refusal import Refused
 
-_ROOT = Path(robust_interpretability.__file__).resolve().parent.parent
+_ROOT = str(Path(robust_interpretability.__file__).absolute().parent.parent)
 _CAGE = Path(__file__).resolve().parent / "cage.py"
+_INHERITED = ("LD_LIBRARY_PATH", "SYSTEMROOT")
 
 
 class Limits(NamedTuple):
-    """What a confined process may use. The defaults let every model within the caps of `graph.py` pass.
+    """What a confined process may use; the defaults suffice for every model within `graph`'s caps.
 
     Attributes:
         memory_bytes: Address space. TensorFlow needs 2.2 GiB before the model.
@@ -64,13 +65,23 @@ class Completed(NamedTuple):
     log: str
 
 
-def _environment(folder: Path) -> dict[str, str]:
-    """A fresh environment: the caller's secrets stay here, and every library runs small and on the processor."""
-    kept = {
-        name: os.environ[name] for name in ("LD_LIBRARY_PATH", "SYSTEMROOT") if name in os.environ
-    }
-    path = [str(_ROOT), *(entry for entry in sys.path if entry and Path(entry).is_absolute())]
-    return kept | {
+def search_path() -> list[str]:
+    """Where the confined process looks for modules: where this process does, in the same order.
+
+    Entries that depend on the working folder are left out, so this package's parent is added where
+    it was imported through one of these.
+    """
+    path = [entry for entry in sys.path if Path(entry).is_absolute()]
+    return path if _ROOT in path else [_ROOT, *path]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """The environment of the confined process, in which every library runs small and on the CPU.
+
+    The caller's variables, and the secrets in them, stay here.
+    """
+    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    return inherited | {
         "PATH": "/usr/bin:/bin",
         "HOME": str(folder),
         "TMPDIR": str(folder),
@@ -78,7 +89,6 @@ def _environment(folder: Path) -> dict[str, str]:
         "MPLCONFIGDIR": str(folder),
         "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "tensorflow"),
         "LANG": "C.UTF-8",
-        "PYTHONPATH": os.pathsep.join(dict.fromkeys(path)),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUTF8": "1",
         "PYTHONHASHSEED": "0",
@@ -95,7 +105,7 @@ def _environment(folder: Path) -> dict[str, str]:
 
 
 def _report(descriptor: int, deadline: float) -> list[str]:
-    """The locks that hold, from a process that has not yet touched anything hostile."""
+    """The locks that hold, as told by a process that has not yet read anything hostile."""
     text = b""
     with selectors.DefaultSelector() as selector:
         selector.register(descriptor, selectors.EVENT_READ)
@@ -110,7 +120,7 @@ def _report(descriptor: int, deadline: float) -> list[str]:
         return []
 
 
-def _end(process: subprocess.Popen) -> None:
+def _end(process: subprocess.Popen[bytes]) -> None:
     """Kills the process and its group, and waits for it."""
     if process.returncode is None:
         try:
@@ -122,7 +132,7 @@ def _end(process: subprocess.Popen) -> None:
 
 def confined(
     module: str,
-    arguments: list[Any],
+    arguments: Sequence[object],
     *,
     folder: Path,
     outputs: Sequence[str] = (),
@@ -134,8 +144,8 @@ def confined(
         module: An importable module with a function `main(arguments, outputs)`, where `outputs`
             maps names to open descriptors. It is imported inside the confinement.
         arguments: JSON values for it.
-        folder: An existing empty folder: its working folder, and where the outputs and `log.txt`
-            come to lie.
+        folder: An existing empty folder: its working folder, in which the outputs and `log.txt`
+            are made.
         outputs: Names of the files that it may write.
         limits: What it may use.
 
@@ -148,7 +158,7 @@ def confined(
     if sys.platform != "linux":
         raise Refused(
             "Submitted models are loaded on Linux only: other systems cannot confine the process"
-            " that does it."
+            " that reads them."
         )
     deadline = time.monotonic() + limits.wall_seconds
     create = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -157,6 +167,7 @@ def confined(
     read, write = os.pipe()
     order = {
         "module": module,
+        "path": search_path(),
         "arguments": arguments,
         "outputs": descriptors,
         "report": write,
@@ -167,7 +178,7 @@ def confined(
         process = subprocess.Popen(
             [sys.executable, "-P", "-s", "-B", str(_CAGE), json.dumps(order)],
             cwd=folder,
-            env=_environment(folder),
+            env=environment(folder),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -190,8 +201,8 @@ def confined(
                 os.close(descriptor)
     if "seccomp" not in held and not timed_out:
         raise Refused(
-            "Submitted models cannot be loaded here: the process that does it cannot be confined"
-            " (no seccomp)."
+            "Submitted models cannot be loaded here: this system cannot confine the process that"
+            " reads them (no seccomp)."
         )
     with (folder / "log.txt").open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - 4000))

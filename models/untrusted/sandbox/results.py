@@ -76,12 +76,12 @@ def measurements(folder: Path, completed: Completed, limits: Limits) -> dict[str
         Refused: It refuses the file, exceeded a limit, or wrote anything else.
     """
     _check_completed(completed, limits)
-    outcome: Json | None = None
+    content = output(folder, OUTCOME, MAX_OUTCOME_BYTES)
+    outcome: Json | None
     try:
-        outcome = json.loads(output(folder, OUTCOME, MAX_OUTCOME_BYTES))
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, Refused):
-            raise
+        outcome = json.loads(content)
+    except (ValueError, RecursionError):
+        outcome = None
     if not isinstance(outcome, dict):
         raise Refused("The confined process that loads the model ended without an outcome.")
     if "refused" in outcome:

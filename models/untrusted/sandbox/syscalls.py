@@ -156,7 +156,10 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
 """Denied with EPERM."""
 
 ABSENT: dict[str, tuple[int | None, int | None]] = {"clone3": (435, 435), "openat2": (437, 437)}
-"""Answered with ENOSYS: their arguments lie in memory where a filter cannot look, and libraries have an older call."""
+"""Answered with ENOSYS, upon which libraries fall back to an older call.
+
+Their arguments lie in memory, where a filter cannot look.
+"""
 
 CONDITIONAL: dict[str, tuple[int | None, int | None]] = {
     "clone": (56, 220),

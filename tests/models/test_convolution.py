@@ -1,12 +1,11 @@
-"""Convolutions without convolutions."""
+"""Other implementations of convolution compute what Keras' does."""
 
 import keras
 import numpy as np
 import pytest
 
 from robust_interpretability import models
-from robust_interpretability.models import backend
-from robust_interpretability.models import convolution as layerwise
+from robust_interpretability.models import backend, convolution
 from robust_interpretability.models.functional import logits_of, state
 
 
@@ -17,7 +16,7 @@ def test_same_logits(name, shape):
     for variable in model.trainable_variables:  # biases too
         variable.assign(np.random.default_rng(1).normal(0, 0.1, variable.shape))
     x = np.random.default_rng(0).random((4, *shape), np.float32)
-    found = layerwise.forward(model, layerwise.shifted)(
+    found = convolution.forward(model, convolution.shifted)(
         [v.value for v in model.trainable_variables], x
     )
     np.testing.assert_allclose(found, keras.ops.convert_to_numpy(model(x)), atol=1e-4)
@@ -33,7 +32,7 @@ def test_padding_is_keras_padding(size, kernel, stride):
         rng.random((kernel, kernel, 3, 4), np.float32),
     )
     expected = keras.ops.conv(x, w, strides=stride, padding="same")
-    found = layerwise.shifted(
+    found = convolution.shifted(
         keras.ops.convert_to_tensor(x), keras.ops.convert_to_tensor(w), (stride, stride)
     )
     np.testing.assert_allclose(found, expected, rtol=1e-5)
@@ -41,7 +40,7 @@ def test_padding_is_keras_padding(size, kernel, stride):
 
 def test_other_models_are_left_alone():
     def forward(model):
-        return layerwise.forward(model, layerwise.shifted)
+        return convolution.forward(model, convolution.shifted)
 
     layers = [keras.Input((8, 8, 1)), keras.layers.Conv2D(2, 3, dilation_rate=2, padding="same")]
     assert forward(keras.Sequential(layers)) is None

@@ -1,0 +1,253 @@
+"""ROAR and KAR of a caller's model: networks retrained without, or with only, the top pixels."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from robust_interpretability.benchmark.library.classifier import check_trainable, classifier
+from robust_interpretability.benchmark.training.classifier import Mask, predicted_classes, train
+from robust_interpretability.metrics import MODES, attributions, ranking, retraining
+from robust_interpretability.models import KERAS_LOCK
+from robust_interpretability.models.batching import to_device
+from robust_interpretability.models.errors import InputError, unknown
+from robust_interpretability.models.types import Array, Tensor
+
+RANDOM = "random"
+"""The name of the random order, with which every other is compared."""
+UNTOUCHED = "none"
+"""The mode and the order of retraining on untouched images."""
+
+Build = Callable[[int], keras.Model]
+"""From a seed to a network with initial weights that follow from it."""
+
+
+@dataclass(frozen=True)
+class RetrainingBudget:
+    """How much is retrained for ROAR and KAR, and how.
+
+    For each attribution and for the random order, `modes` x `fractions` x `repeats` networks are
+    trained.
+
+    Attributes:
+        modes: `"roar"`, which removes the most important pixels, `"kar"`, which keeps only them.
+        fractions: Shares of the pixels that are removed or kept, increasing in (0, 1).
+        repeats: Networks per fraction, each from other initial weights; two at least give an
+            interval.
+        epochs: Passes over the training images.
+        batch_size: Images per step.
+        learning_rate: Adam's.
+        seed: Seed of the first repeat; the others follow.
+
+    Raises:
+        InputError: An unknown mode, or a value out of its range.
+    """
+
+    modes: tuple[str, ...] = ("roar", "kar")
+    fractions: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9)
+    repeats: int = 3
+    epochs: int = 10
+    batch_size: int = 100
+    learning_rate: float = 1e-3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for mode in self.modes:
+            if mode not in MODES:
+                raise unknown("mode", mode, MODES)
+            shape = (1, len(self.fractions))
+            retraining.Curve(mode, np.array(self.fractions), np.zeros(shape))
+        if not (self.modes and self.fractions):
+            raise InputError("Retraining needs at least one mode and one fraction.")
+        for name in ("repeats", "epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise InputError(f"`{name}` must be at least 1. Received {getattr(self, name)}.")
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """The test accuracy of one retrained network.
+
+    Attributes:
+        mode: `"roar"` or `"kar"`; `"none"` on untouched images.
+        order: The attribution by which pixels are ordered; `"random"`, or `"none"` on untouched
+            images.
+        fraction: Share of the pixels that is removed (ROAR) or kept (KAR).
+        repeat: Number of the repeat.
+        accuracy: On test images of which the same pixels are removed.
+    """
+
+    mode: str
+    order: str
+    fraction: float
+    repeat: int
+    accuracy: float
+
+
+def fresh_copies(model: keras.Model) -> Build:
+    """Copies of a model's architecture with new initial weights.
+
+    Args:
+        model: A functional or sequential model.
+
+    Raises:
+        InputError: The architecture cannot be built again from its configuration, or has weights
+            that training would not restore.
+    """
+    mend = "Pass build=, a function from a seed to an untrained network."
+    try:
+        text = json.dumps(keras.saving.serialize_keras_object(model))
+        keras.saving.deserialize_keras_object(json.loads(text))
+    except Exception as error:  # a layer may raise what it likes
+        raise InputError(f"The model cannot be copied from its configuration. {mend}") from error
+    for layer in model._flatten_layers(include_self=False):
+        if layer.weights and (not layer.trainable or hasattr(layer, "adapt")):
+            raise InputError(
+                f"A copy of the layer '{layer.name}' would lose its weights, which are not trained."
+                f" {mend}"
+            )
+
+    def build(seed: int) -> keras.Model:
+        rng = np.random.default_rng(seed)
+        with KERAS_LOCK:
+            return keras.saving.deserialize_keras_object(_reseeded(json.loads(text), rng))
+
+    return build
+
+
+def _reseeded(config: object, rng: np.random.Generator) -> object:
+    """A configuration whose seeds, of initializers above all, are drawn anew."""
+    if isinstance(config, list):
+        return [_reseeded(part, rng) for part in config]
+    if not isinstance(config, dict):
+        return config
+    return {
+        name: int(rng.integers(2**31 - 1)) if name == "seed" else _reseeded(part, rng)
+        for name, part in config.items()
+    }
+
+
+def channel_means(x: Array) -> Array:
+    """What a removed pixel becomes: the mean of its channel, `(c,)` float32 in [0, 1]."""
+    mean = x.mean(axis=(0, 1, 2), dtype=np.float64)
+    return (mean / 255 if x.dtype == np.uint8 else mean).astype(np.float32)
+
+
+def retrain(
+    network: keras.Model,
+    build: Build,
+    x_train: Array,
+    y_train: Array,
+    x: Array,
+    y: Array,
+    *,
+    orders: list[str],
+    budget: RetrainingBudget,
+    logits: bool,
+    scale: float,
+    verbose: bool,
+) -> list[Retrained]:
+    """Retrains networks on untouched images, in random order and in the order of attributions.
+
+    Args:
+        network: The classifier whose attributions order the pixels.
+        build: From a seed to an untrained network, as the caller's: see `logits` and `scale`.
+        x_train: Training images `(n, h, w, c)`.
+        y_train: Their labels `(n,)`.
+        x: Test images `(m, h, w, c)`.
+        y: Their labels `(m,)`.
+        orders: Names of attributions.
+        budget: How much is retrained.
+        logits: Whether the networks of `build` output logits.
+        scale: What pixels are multiplied by before them.
+        verbose: Show the progress on stderr.
+
+    Raises:
+        InputError: `build` does not return networks of different initial weights.
+    """
+    seeds = [budget.seed + repeat for repeat in range(budget.repeats)]
+    built = [build(seed) for seed in seeds]
+    networks = [classifier(one, x, logits=logits, scale=scale) for one in built]
+    _check_built(networks)
+    check_trainable(networks[0])
+    fill, x_device = channel_means(x_train), to_device(x_train)
+    points = [(mode, fraction) for mode in budget.modes for fraction in budget.fractions]
+    total = budget.repeats * (1 + len(points) * (1 + len(orders)))
+
+    def accuracy(repeat: int, masks: tuple[Mask, Mask] | None) -> float:
+        in_training, in_test = masks or (None, None)
+        values, _ = train(
+            networks[repeat],
+            x_device,
+            y_train,
+            seed=seeds[repeat],
+            epochs=budget.epochs,
+            batch_size=budget.batch_size,
+            learning_rate=budget.learning_rate,
+            mask=in_training,
+        )
+        classes = predicted_classes(networks[repeat], x, mask=in_test, values=values)
+        return float(np.mean(classes == y))
+
+    def retrained() -> Iterator[Retrained]:
+        for repeat in range(budget.repeats):
+            yield Retrained(UNTOUCHED, UNTOUCHED, 0.0, repeat, accuracy(repeat, None))
+        for order in (RANDOM, *orders):
+            ranks: tuple[Tensor, Array] | None = None
+            for repeat in range(budget.repeats):
+                if ranks is None or order == RANDOM:
+                    ranks = _ranks(network, order, x_train, x, seeds[repeat])
+                for mode, fraction in points:
+                    first, second = (Mask(one, fraction, mode, fill) for one in ranks)
+                    value = accuracy(repeat, (first, second))
+                    yield Retrained(mode, order, fraction, repeat, value)
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    console = Console(stderr=True, quiet=not verbose)
+    with Progress(*columns, TimeRemainingColumn(), console=console) as bar:
+        return list(bar.track(retrained(), total=total, description="retraining"))
+
+
+def _check_built(networks: list[keras.Model]) -> None:
+    """Refuses networks that are one network, or start from the same weights."""
+    for other in networks[1:]:
+        pairs = zip(networks[0].trainable_variables, other.trainable_variables, strict=False)
+        if all(np.array_equal(a.numpy(), b.numpy()) for a, b in pairs):
+            raise InputError(
+                "`build` must return a new network with other initial weights for another seed. It"
+                " returns the same weights."
+            )
+
+
+def _ranks(
+    network: keras.Model, order: str, x_train: Array, x: Array, seed: int
+) -> tuple[Tensor, Array]:
+    """Ranks of the pixels of training images, on the device, and of test images."""
+
+    def ranked(split: int, images: Array) -> Array:
+        n, h, w = images.shape[:3]
+
+        def attribution(part: slice) -> Array:
+            if order == RANDOM:
+                return ranking.indifferent(part, (n, h, w))
+            return attributions.run(order, network, images[part])
+
+        words = [seed, split, order == RANDOM]  # ties and random orders are drawn apart
+        derived = int(np.random.SeedSequence(words).generate_state(1)[0])
+        return np.concatenate(list(ranking.pieces(attribution, (n, h, w), seed=derived)))
+
+    return to_device(ranked(0, x_train)), ranked(1, x)
+
+
+def curve(values: Sequence[Retrained], mode: str, order: str) -> retraining.Curve:
+    """The accuracies of one order in one mode, repeats by fractions."""
+    own = [value for value in values if (value.mode, value.order) == (mode, order)]
+    fractions = sorted({value.fraction for value in own})
+    accuracy = {(value.repeat, value.fraction): value.accuracy for value in own}
+    repeats = sorted({value.repeat for value in own})
+    rows = [[accuracy[repeat, fraction] for fraction in fractions] for repeat in repeats]
+    return retraining.Curve(mode, np.array(fractions), np.array(rows))
