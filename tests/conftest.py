@@ -1,4 +1,4 @@
-"""Shared by all tests: real TFDS data where it is, one process-wide configuration of the backend."""
+"""Shared by all tests: real TFDS data where it is there, one configuration of the backend."""
 
 import os
 from pathlib import Path

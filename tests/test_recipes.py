@@ -130,7 +130,7 @@ def test_an_attack_that_networks_are_trained_with(tree):
 
 
 def test_an_attribution(tree, scores, board):
-    """All that it marks are the stripes' edges, whatever the network: every network scores alike."""
+    """It does not ask the network, so every network scores alike."""
     rows = scores[scores["score"] == "roar_contrast"]
     assert len(rows) == 3
     assert rows["value"].nunique() == 1

@@ -1,4 +1,4 @@
-"""The newcomer's path, word for word from docs/submitting.md, in a copy of the project; then what can go wrong."""
+"""The newcomer's path, word for word from docs/submitting.md, and what can go wrong on it."""
 
 import json
 import os
@@ -190,9 +190,9 @@ def test_two_at_once_are_both_on_the_board(clone):
     [
         (
             "layers.Dense(10, activation='softmax')",
-            "It puts out probabilities: remove the last softmax.",
+            "It outputs probabilities: remove the last softmax.",
         ),
-        ("layers.Dense(9)", "puts out shape (9,) for one image, not (10,) logits."),
+        ("layers.Dense(9)", "outputs shape (9,) for one image, not (10,) logits."),
         ("layers.Lambda(lambda x: x[:, :10])", "Lambda"),
     ],
 )

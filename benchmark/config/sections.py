@@ -23,14 +23,14 @@ Radius = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
-T = TypeVar("T")
+Name = TypeVar("Name", str, list[str])
 
 
-def known(kind: str, names: Iterable[str]) -> Callable[[T], T]:
+def known(kind: str, names: Iterable[str]) -> Callable[[Name], Name]:
     """A validator of a name, or of every name in a list: it must be one of `names`."""
 
-    def check(value: T) -> T:
-        for name in value if isinstance(value, list) else [value]:
+    def check(value: Name) -> Name:
+        for name in [value] if isinstance(value, str) else value:
             if name not in names:
                 raise unknown(kind, name, names)
         return value

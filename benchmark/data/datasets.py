@@ -4,9 +4,8 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from robust_interpretability.benchmark.data import tfds
+from robust_interpretability.benchmark.data import embedded, tfds
 from robust_interpretability.benchmark.data.dataset import Dataset, Info
-from robust_interpretability.benchmark.data import embedded
 from robust_interpretability.benchmark.data.embedded import EMBEDDED
 from robust_interpretability.benchmark.data.tfds import tfds_folder
 

@@ -63,7 +63,9 @@ def locked(out: Path, *, wait: Callable[[str], None] | None = None) -> Iterator[
             f"Another run is at work in {out}. Wait for it, or choose another folder with --out."
         ) from None
     except OSError as error:
-        raise InputError(f"The output folder {out} cannot be written ({error.strerror}).") from error
+        raise InputError(
+            f"The output folder {out} cannot be written ({error.strerror})."
+        ) from error
     try:
         yield
     finally:

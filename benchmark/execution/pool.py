@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol, Self
 from robust_interpretability.benchmark.units.unit import Unit
 
 LOSSES = 3
-"""Workers that may be lost with the same unit before the run gives up: it may be what kills them."""
+"""Workers that may be lost with one unit before the run gives up: it may be what kills them."""
 
 
 class Observer(Protocol):

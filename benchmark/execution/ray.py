@@ -113,7 +113,7 @@ def _same(here: Json, there: Json, name: str) -> None:
 
 
 def _connect(address: str | None, cpus: int | None, backend: str) -> str:
-    """Starts Ray on this machine, or joins the cluster at an address; returns the address of its head.
+    """Starts Ray on this machine or joins the cluster at an address; returns its head's address.
 
     Raises:
         InputError: Ray is not installed, or nothing answers there.

@@ -15,7 +15,7 @@ from robust_interpretability.benchmark.units.unit import Unit
 def chains(
     units: Iterable[Unit], cost: Callable[[Unit], float] = lambda unit: unit.cost
 ) -> dict[str, float]:
-    """By key: the cost of the longest chain of units that begins with this one, each needing the one before."""
+    """By key: the cost of the longest chain of dependent units that begins with this one."""
     behind: dict[str, float] = {}
     for unit in reversed(list(units)):  # a unit comes after what it needs
         own = behind[unit.key] = behind.get(unit.key, 0.0) + cost(unit)

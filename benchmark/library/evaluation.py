@@ -149,7 +149,7 @@ def evaluate(
     >>> model = keras.Sequential(
     ...     [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)]
     ... )
-    >>> _ = ri.fit(model, digits.x_train, digits.y_train, epochs=5, verbose=False)
+    >>> _ = ri.fit(model, digits.x_train, digits.y_train, epochs=20, verbose=False)
     >>> x, y = digits.x_test[:50], digits.y_test[:50]
     >>> result = ri.evaluate(model, x, y, norm="linf", epsilon=0.5, verbose=False)
     >>> result.clean.accuracy > 0.5, result.autoattack.accuracy

@@ -25,6 +25,9 @@ from robust_interpretability.metrics.statistics import Estimate
 from robust_interpretability.models.errors import InputError, unknown
 from robust_interpretability.models.types import Array
 
+ENOUGH = 0.9
+"""Share of the model's accuracy that networks retrained on untouched images should reach."""
+
 Better = Literal["higher", "lower", ""]
 
 
@@ -81,6 +84,18 @@ class Interpretability(Result):
         scores = Table("interpretability", [dict(vars(score)) for score in self.scores])
         modes = dict.fromkeys(v.mode for v in self.retrained if v.mode != UNTOUCHED)
         return [scores, *(self._curves(mode) for mode in modes)]
+
+    def notes(self) -> list[str]:
+        """A warning if the retrained networks are far less accurate than the model."""
+        untouched = [value.accuracy for value in self.retrained if value.mode == UNTOUCHED]
+        accuracy = self.score("accuracy").value
+        if not untouched or np.mean(untouched) >= ENOUGH * accuracy:
+            return []
+        return [
+            f"warning: retrained on untouched images, networks reach {np.mean(untouched):.2f}, and"
+            f" the model {accuracy:.2f}: ROAR and KAR need a larger budget, as"
+            " retrain=ri.RetrainingBudget(epochs=50)"
+        ]
 
     def _curves(self, mode: str) -> Table:
         rows: list[Row] = []
@@ -179,8 +194,8 @@ def interpretability(
 
     def scored(name: str, title: str, estimate: Estimate, better: Better) -> Score:
         low, high = (float(end) if np.isfinite(end) else None for end in estimate[1:3])
-        value, n = float(estimate.value), estimate.n
-        return Score(name, title, value, low, high, better, n, correct.value)
+        value = float(estimate.value) + 0.0  # no negative zero
+        return Score(name, title, value, low, high, better, estimate.n, correct.value)
 
     scores = [
         scored("accuracy", "accuracy", correct, "higher"),

@@ -32,10 +32,10 @@ def _pictures(plan: Plan, store: Store) -> dict[str, Array]:
     """Arrays of the first seed's pictures, named `network/array`."""
     named = {unit.network.label: unit for unit in plan.of(pictures.KIND, seed=0) if unit.network}
     toy = {f"{PLANE}{u.network.label}": u for u in plan.of(tilt.KIND, seed=0) if u.network}
-    model = {MANIFOLD_MODEL: unit for unit in plan.of(vae_gan.KIND)}
+    model = zip([MANIFOLD_MODEL], plan.of(vae_gan.KIND), strict=False)
     return {
         f"{label}/{name}": array
-        for label, unit in (named | toy | model).items()
+        for label, unit in [*named.items(), *toy.items(), *model]
         for name, array in store.arrays(unit).items()
     }
 

@@ -76,9 +76,7 @@ def dataset(plan: Plan) -> pd.DataFrame:
 def build(plan: Plan, store: Store) -> Tables:
     """All tables of a finished run, by name."""
     tables = {
-        name: pd.DataFrame(rows(plan, store))
-        for kind in KINDS
-        for name, rows in kind.rows.items()
+        name: pd.DataFrame(rows(plan, store)) for kind in KINDS for name, rows in kind.rows.items()
     }
     tables["scores"] = scores(plan, tables)
     tables["correlations"] = correlations(tables["scores"])

@@ -21,6 +21,7 @@ from robust_interpretability.benchmark.units.retrain import Retraining
 from robust_interpretability.leaderboard.entry import DataRecord, TrackRecord
 from robust_interpretability.models.errors import InputError, unknown
 
+
 class Track(NamedTuple):
     """A track.
 
@@ -132,12 +133,11 @@ def _retrained(config: Config) -> str:
 def _robustness(config: Config) -> str:
     paper = config.required(Evaluation)
     steps = f", {paper.steps} steps" if paper.name == "pgd" else ""
-    pgd = f"{paper.name.upper()} {NORM_TITLES[paper.norm]} {paper.epsilon:g}{steps}, loss {paper.loss}"
+    ball = f"{NORM_TITLES[paper.norm]} {paper.epsilon:g}"
+    pgd = f"{paper.name.upper()} {ball}{steps}, loss {paper.loss}"
     attack = config.section(AutoAttack)
     if attack is None:
         return f"not measured; {pgd} (pixel units)"
     images = f" on the first {attack.images:,} test images" if attack.images else ""
-    return (
-        f"AutoAttack {attack.version} {NORM_TITLES[attack.norm]} {attack.epsilon:g}{images}; {pgd} (pixel"
-        " units)"
-    )
+    ball = f"{NORM_TITLES[attack.norm]} {attack.epsilon:g}"
+    return f"AutoAttack {attack.version} {ball}{images}; {pgd} (pixel units)"

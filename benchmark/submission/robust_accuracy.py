@@ -108,9 +108,7 @@ def assess(
         raise InputError(
             f"'{data_name}' has {info.test_size:,} test images. Received --images {images}."
         )
-    data = datasets.load(
-        data_name, data_dir=data_dir, notice=say, train_limit=1, test_limit=images
-    )
+    data = datasets.load(data_name, data_dir=data_dir, notice=say, train_limit=1, test_limit=images)
     x, y = data.x_test, data.y_test
     admitted = admission.admit(path, data, say)
     with admission.store_in(out, data, say) as store:

@@ -251,14 +251,16 @@ def test_names_of_attacks_need_no_keras():
 
 
 def test_any_option_of_an_attack_can_be_set(linear):
-    """DeepFool's overshoot has no field: the change is 1.5 times the distance to the hyperplane."""
+    """DeepFool's overshoot has no field: 1.5 times the way to the hyperplane, then into the box."""
     y = (margin(MIDDLE, np.zeros(8, int)) > 0).astype(int)
-    exact = -margin(MIDDLE, y) / np.linalg.norm(WEIGHTS[:, 1] - WEIGHTS[:, 0])
+    towards = (WEIGHTS[:, 1] - WEIGHTS[:, 0]) * np.where(y == 0, 1, -1)[:, None]
+    way = towards * (-margin(MIDDLE, y) / np.square(towards).sum(1))[:, None]
+    expected = np.clip(MIDDLE + 1.5 * way.reshape(MIDDLE.shape), 0, 1)
     attack = Attack.create("deepfool", norm="l2", epsilon=10.0, steps=5, overshoot=0.5)
     assert attack == Attack("deepfool", "l2", 10.0, steps=5, more=(("overshoot", 0.5),))
     assert attack.static().more == attack.more
     x_adv = run(attack, linear, MIDDLE, y)
-    np.testing.assert_allclose(norm_of(x_adv - MIDDLE, "l2"), 1.5 * exact, rtol=1e-3)
+    np.testing.assert_allclose(x_adv, expected, atol=1e-4)
     with pytest.raises(InputError, match="Unknown deepfool option 'overshot'"):
         Attack.create("deepfool", norm="l2", epsilon=10.0, overshot=0.5)
 
@@ -465,7 +467,7 @@ def test_norm_and_direction_of_very_small_vectors():
         ({"restarts": 2}, "`restarts` above 1 needs `random_start`"),
         (
             {"name": "fgsm", "steps": 5},
-            "Unknown fgsm option 'steps'. Known: epsilon, loss, norm.",
+            "Unknown fgsm option 'steps'. Did you mean 'epsilon'? Known: epsilon, loss, norm.",
         ),
         ({"name": "noise", "loss": "cw"}, "Unknown noise option 'loss'. Known: epsilon, norm."),
         ({"name": "fab", "step_size": 0.1}, "Unknown fab option 'step_size'"),

@@ -1,4 +1,4 @@
-"""The attacks of the ensemble, step by step: against plain NumPy, solvers and facts of the papers."""
+"""The attacks of the ensemble, step by step: against plain NumPy, solvers and the papers."""
 
 from dataclasses import dataclass
 

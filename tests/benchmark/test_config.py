@@ -26,7 +26,7 @@ INFOS = {
 
 
 def test_paper_cifar10_is_the_papers_grid():
-    """81 networks with 4,860 retrainings for ROAR and KAR, 13 for the distances; radii are half of the paper's."""
+    """81 networks with 4,860 retrainings, 13 for the distances; radii are half of the paper's."""
     resolved = configuration.resolve("paper-cifar10", None, [])
     networks = plan.networks(resolved)
     retrained = [n for n, measures in networks.items() if "retraining" in measures]

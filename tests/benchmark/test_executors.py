@@ -1,4 +1,4 @@
-"""Units run once, after what they need; a failure keeps what is done; the estimate is what it says."""
+"""Units run once, after what they need; a failure keeps what is done; estimates are honest."""
 
 import os
 import signal
@@ -44,8 +44,8 @@ def threads(store, work, workers):
     """Threads that do one unit at a time and store its result."""
 
     def perform(units):
-        for unit in units:
-            store.put(unit, work(unit, None), environment={}, seconds=0.0)
+        for one in units:
+            store.put(one, work(one, None), environment={}, seconds=0.0)
         return [0.0] * len(units)
 
     return Threads(workers, perform)

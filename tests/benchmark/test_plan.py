@@ -21,7 +21,7 @@ def keys(work: plan.Plan, kind: str) -> set[str]:
 
 
 def test_units_of_the_tiny_plan():
-    """6 networks; each: training, accuracy, robustness, AutoAttack, pictures; 2 attack losses; 16 retrainings."""
+    """6 networks, each with all measures: 2 attack losses, 16 retrainings."""
     work = build()
     assert {kind: count for kind, count, _ in plan.summary(work)} == {
         "train": 6,

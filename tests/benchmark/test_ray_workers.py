@@ -241,7 +241,7 @@ def test_an_address_that_is_none():
 
 
 def test_a_cluster_that_asks_for_a_token(serial, tmp_path):
-    """`ray start` as a user types it, a token stored: a named head is shown it only where Ray is told to."""
+    """`ray start` as typed, with a stored token, which a named head is shown only on request."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"

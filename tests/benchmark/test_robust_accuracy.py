@@ -310,7 +310,7 @@ import sys
 import keras, numpy as np
 from robust_interpretability.models import backend
 backend.configure()
-from robust_interpretability.attacks.autoattack import ensemble as autoattack
+from robust_interpretability.attacks.autoattack import ensemble
 from tests.attacks.test_autoattack import RADII, short
 with np.load(sys.argv[2]) as file:
     x, y = file["x"], file["y"]

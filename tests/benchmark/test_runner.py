@@ -17,7 +17,7 @@ def test_killed_while_its_first_file_was_written(tmp_path):
 
 
 def test_killed_while_clearing_it_can_be_used_again(tmp_path, monkeypatch):
-    """Wherever the removal stops, what is left is empty or still marked as a run by its configuration."""
+    """Wherever the removal stops, what is left is empty or still marked as a run."""
     for stop in range(len(folder.WRITTEN)):
         out = tmp_path / str(stop)
         for name in folder.WRITTEN[:5]:

@@ -1,4 +1,4 @@
-"""Long chains first; a worker keeps to the ranks it holds; nothing is handed out twice or before its time."""
+"""Long chains first; a worker keeps to its ranks; nothing is handed out twice or too early."""
 
 import random
 

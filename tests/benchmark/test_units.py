@@ -31,7 +31,7 @@ def baseline(work: plan.Plan) -> list[Unit]:
 
 
 def test_masks_alone_tell_nothing_of_the_pixels(digits):
-    """With another picture under the same masks, a network on images learns something else, one on masks the same."""
+    """With other images under the same masks, a network trained on masks learns the same."""
     part = dataclasses.replace(
         digits,
         info=dataclasses.replace(digits.info, train_size=300, test_size=100),
@@ -60,7 +60,7 @@ def test_what_is_seen_is_part_of_the_key(digits):
 
 
 def test_several_at_once_end_with_the_same_results(digits, tmp_path, monkeypatch):
-    """Retrainings that share their ranks, done together by an executor, in each way of the backend."""
+    """Retrainings that share their ranks, done together by a worker, in each way there is."""
     work = plan.build(
         configuration.resolve(None, TINY, ["data.train_limit=1200", "data.test_limit=597"]),
         digits.info,
@@ -97,7 +97,7 @@ class Quiet:
 
 
 def test_units_of_one_shape_are_traced_once(digits, monkeypatch):
-    """Two networks against adversaries of different radii, and retrainings of four fractions, modes and repeats."""
+    """Networks against adversaries of two radii; retrainings of several modes and fractions."""
     monkeypatch.setattr(functional, "_programs", {})
     limits = [
         "data.train_limit=1200",

@@ -13,7 +13,7 @@ from robust_interpretability.models.untrusted.model import configuration, graph,
 
 
 def damage(content: bytes, draw: np.random.Generator) -> bytes:
-    """An HDF5 file of the same length with bytes of its structure, not of its values, overwritten."""
+    """An HDF5 file of the same length, bytes of its structure, not of its values, overwritten."""
     changed = bytearray(content)
     for _ in range(draw.integers(1, 6)):
         at = int(draw.integers(0, len(changed) - 8))

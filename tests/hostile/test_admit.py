@@ -97,7 +97,7 @@ def tried(tmp_path_factory):
 
 @pytest.fixture
 def admit_tried(tried, monkeypatch):
-    """Admits a model of `TRIED`: a process of its own would write what the shared one wrote."""
+    """Admits a model of `TRIED`: the shared process stands for a fresh one."""
     root, done = tried
 
     def of(name):

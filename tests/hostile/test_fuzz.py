@@ -161,7 +161,7 @@ def test_damaged_json(data, name):
 
 
 def test_damaged_weights_files(tmp_path):
-    """In the confinement: where HDF5 itself dies of a file, the file is refused; the next is read."""
+    """In the confinement: where HDF5 itself dies of a file, it is refused; the next is read."""
     seed = int.from_bytes(os.urandom(4), "little") if EXAMPLES > 150 else 0
     limits = Limits(cpu_seconds=60, wall_seconds=60)
     died = 0

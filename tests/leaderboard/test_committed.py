@@ -3,9 +3,9 @@
 import jsonschema
 import pytest
 
-from robust_interpretability.benchmark.results import tracks
 from robust_interpretability.benchmark.config.versions import PROTOCOL_VERSION
 from robust_interpretability.benchmark.data import datasets
+from robust_interpretability.benchmark.results import tracks
 from robust_interpretability.benchmark.submission import measure
 from robust_interpretability.benchmark.units.plan import networks
 from robust_interpretability.leaderboard import entry as entries

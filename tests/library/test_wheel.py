@@ -47,7 +47,7 @@ def call(*command: object, cwd: Path, **environment: str) -> str:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """Where the wheel is installed, in an environment that sees this one's packages; what it added."""
+    """The site-packages of an environment that holds the wheel, and what the wheel added there."""
     work = tmp_path_factory.mktemp("wheel")
     source = work / "source"
     for folder in FOLDERS:

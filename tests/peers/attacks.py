@@ -77,7 +77,7 @@ def _art(classifier: object, norm: str, epsilon: float, steps: int, step_size: f
 def art_tensorflow(
     model: keras.Model, *, norm: str, epsilon: float, steps: int, step_size: float
 ) -> Attack:
-    """ART, its `TensorFlowV2Classifier`; the loss is summed over images, as in the other attacks."""
+    """ART, its `TensorFlowV2Classifier`; the loss is summed over images, as in the others."""
     from art.estimators.classification import TensorFlowV2Classifier
 
     classifier = TensorFlowV2Classifier(

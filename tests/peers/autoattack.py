@@ -1,4 +1,4 @@
-"""AutoAttack by this project and by torchattacks, on the same weights and images; each in a process of its own.
+"""AutoAttack by this project and by torchattacks, on the same weights, in separate processes.
 
 `python -m tests.peers.autoattack WHO MODEL.keras IMAGES.npz NORM EPSILON` answers with a line of
 JSON: clean accuracy, and for each attack the accuracy after it and its seconds."""
@@ -69,7 +69,7 @@ def ours(path: Path, x: np.ndarray, y: np.ndarray, norm: str, epsilon: float) ->
 def theirs(
     path: Path, x: np.ndarray, y: np.ndarray, norm: str, epsilon: float, *, shipped: bool
 ) -> dict[str, Any]:
-    """torchattacks' AutoAttack; unless `shipped`, with the published 100 steps (it ships 10) and Square's schedule."""
+    """torchattacks' AutoAttack, as published (100 steps, Square's schedule) unless `shipped`."""
     import keras
     import torch
     import torchattacks
@@ -116,7 +116,7 @@ def theirs(
 
 
 def alone(model: Any, x: np.ndarray, y: np.ndarray, norm: str, epsilon: float) -> dict[str, float]:
-    """Accuracy under PGD-40 (cross-entropy, step 2.5 radii over 40) and under each attack of `standard` by itself."""
+    """Accuracy under PGD-40 (cross-entropy) and under each attack of `standard` by itself."""
     from robust_interpretability.attacks import Attack, run
     from robust_interpretability.attacks.autoattack import ensemble
 
@@ -133,18 +133,19 @@ def alone(model: Any, x: np.ndarray, y: np.ndarray, norm: str, epsilon: float) -
 INTRODUCTION = """\
 # AutoAttack here and in torchattacks
 
-Made by `make test-peers`: the first {images:,} MNIST test images, `strided_cnn` trained as `reduced-mnist` says, the
-same weights in both; radii {radii} (pixel units). *theirs*: torchattacks' ensemble with the published 100 steps and
-Square's published schedule. *shipped*: what it runs by default, with 10 steps. Accuracy after each attack, and its
-seconds; two cores each, ours with the compilation of its programs.
+Made by `make test-peers`: the first {images:,} MNIST test images, `strided_cnn` trained as
+`reduced-mnist` says, the same weights in both; radii {radii} (pixel units). *theirs*: torchattacks'
+ensemble with the published 100 steps and Square's published schedule. *shipped*: its default, with
+10 steps. Accuracy after each attack, and its seconds; two cores each, ours with the compilation of
+its programs.
 """
 
 
 ALONE = """
 ## Each attack alone
 
-Accuracy under PGD-40 with cross-entropy (step 2.5 radii over 40, no random start) and under each of our attacks by
-itself, on all the images.
+Accuracy under PGD-40 with cross-entropy (step 2.5 radii over 40, no random start) and under each of
+our attacks by itself, on all the images.
 
 """
 

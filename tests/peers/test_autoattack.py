@@ -45,7 +45,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def note():
-    """Notes what a test found, `compared` or `alone`; written down at once where `PEER_DOCUMENT` names a file."""
+    """Notes a test's figures, `compared` or `alone`; writes them where `PEER_DOCUMENT` says."""
     found: dict[str, list[dict]] = {"compared": [], "alone": []}
 
     def note(kind: str, row: dict) -> None:
@@ -65,7 +65,7 @@ def note():
 @pytest.mark.parametrize("norm", RADII)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_robust_accuracy_is_that_of_torchattacks(folder, note, name, norm):
-    """Never above theirs by more than 0.2 points; below it by as much as our attacks are stronger, and by no chance."""
+    """Never above theirs by over 0.2 points; below it as far as our attacks are stronger."""
     pytest.importorskip("torchattacks")
     path, images, epsilon = folder / f"{name}.keras", folder / "images.npz", RADII[norm]
     ours, theirs, shipped = (

@@ -86,7 +86,7 @@ def _activation(layer: keras.Layer) -> dict[str, nn.Module]:
 
 
 def _input_order(model: keras.Model) -> dict[str, np.ndarray]:
-    """For the dense layer behind a flattened image: the place in Keras' (h, w, c) of each of PyTorch's (c, h, w)."""
+    """For a dense layer after flattening: the place in (h, w, c) of each value of (c, h, w)."""
     orders, order = {}, None
     for layer in model.layers:
         if isinstance(layer, keras.layers.Flatten) and len(layer.input.shape) == 4:

@@ -1,4 +1,4 @@
-"""What only an accelerator can show: which way trains most networks an hour, beside `fit` and the floors.
+"""What only an accelerator can show: which way trains most networks per hour, and the floors.
 
     KERAS_BACKEND=jax python -m tests.performance.accelerator cifar_cnn --images 50000 --out FOLDER
 
@@ -115,7 +115,7 @@ class Measurements:
         self.note(row | {"images/s": len(self.labels) / again})
 
     def batches(self) -> None:
-        """Attack and attribution in batches of 500 and in those that the probe of memory chooses."""
+        """Attack and attribution in batches of 500 and of the size that free memory allows."""
         model, attack = self.model(), Attack("pgd", "l2", 0.5, steps=40, step_size=0.1)
         x, y = self.images[:10_000], self.labels[:10_000]
         work = {

@@ -1,4 +1,4 @@
-"""Figures that a benchmark found: shown after pytest-benchmark's table, and kept where `--figures FILE` says."""
+"""Figures of a benchmark: shown after pytest-benchmark's table, stored by `--figures FILE`."""
 
 import json
 from datetime import date

@@ -1,4 +1,6 @@
-"""Contenders that take turns: each in a process of its own, since TensorFlow's threads are set once for a process.
+"""Contenders that take turns, each in a process of its own.
+
+TensorFlow's threads are set once per process.
 
 `python -m tests.performance.contenders WHO WHAT NETWORK FOLDER` prepares its work, does it once,
 and then once more for every line it reads, answering with a line of JSON: the seconds, and whatever
@@ -69,7 +71,7 @@ class Contender:
 
 
 def prepared(who: str, what: str, network: str, folder: Path) -> Any:
-    """A contender's work: a function that does it once and returns what it tells (its own `seconds`, if it likes)."""
+    """A contender's work: a function that does it once and returns its figures, as `seconds`."""
     os.environ.pop(ONEDNN, None)  # the tests' own choice; TensorFlow is not imported yet
     if who == "ours":
         from robust_interpretability import models

@@ -30,7 +30,7 @@ def rate(work: Callable[[], Any], amount: float) -> float:
 
 
 def product_rate(side: int, steps: int = 20) -> float:
-    """float32 operations a second in products of square matrices, as the backend multiplies by default."""
+    """float32 operations per second in products of square matrices, by the backend's default."""
     matrix = to_device((np.random.default_rng(0).random((side, side)) / side).astype(np.float32))
     run = backend.jit(lambda m: backend.fori_loop(steps, lambda _, x: m @ x, m)[:1, :1])
     return rate(lambda: run(matrix), steps * 2 * side**3)
@@ -44,7 +44,7 @@ def copy_rate(megabytes: int = 256, steps: int = 20) -> float:
 
 
 def operations(model: keras.Model) -> int:
-    """Operations of a forward pass for one image: two for each weight and each place where it is used."""
+    """Operations of a forward pass for one image: two per weight and place where it is used."""
     return sum(
         2 * int(np.prod(layer.kernel.shape)) * int(np.prod(layer.output.shape[1:-1]))
         for layer in model.layers
@@ -64,7 +64,7 @@ def traffic(model: keras.Model) -> float:
 
 
 def measure(network: str) -> dict[str, tuple[float, str]]:
-    """Images a second in training, by one thread or one accelerator; the two floors; the share of the nearer one."""
+    """Images per second in training, the two floors, and the share of the nearer one."""
     x, y, *_ = load(network)
     images, epochs = (len(x), 10) if backend.has_accelerator() else CASES[network].training
     model = models.get(network)(x.shape[1:], 10, seed=0)

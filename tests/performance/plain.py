@@ -1,4 +1,4 @@
-"""The other side: what a Keras user writes by hand, with TensorFlow's own threads, and the peers of `tests.peers`."""
+"""The other side: what a Keras user writes by hand, and the peers of `tests.peers`."""
 
 import time
 from collections.abc import Callable
@@ -195,7 +195,7 @@ def vae_gan_epoch(network: str, _: Path) -> Callable[[], dict]:
 
 
 def peer(name: str, what: str, folder: Path) -> Callable[[], dict]:
-    """PGD, or APGD by torchattacks, on the same weights and images; tells the share whose prediction is wrong."""
+    """PGD, or torchattacks' APGD, on the same weights and images; returns the success rate."""
     kind, _, norm = what.partition("_")
     model = keras.saving.load_model(folder / "strided_cnn.keras", compile=False)
     arrays = np.load(folder / "images.npz")

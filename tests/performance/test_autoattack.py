@@ -1,4 +1,4 @@
-"""AutoAttack against torchattacks on the same weights, APGD by the gradient, and memory over the number of images."""
+"""AutoAttack against torchattacks on the same weights, APGD per gradient, memory over images."""
 
 import os
 import statistics

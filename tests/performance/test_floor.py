@@ -10,7 +10,7 @@ from tests.performance.contenders import Contender
 @needs_tfds
 @pytest.mark.parametrize("network", CASES)
 def test_floor(benchmark, figure, network, tmp_path):
-    """Images a second by one thread or one accelerator, beside the floors by arithmetic and by memory traffic."""
+    """Images per second, beside the floors by arithmetic and by memory traffic."""
     with Contender("ours", "floor", network, tmp_path) as process:
         found = benchmark.pedantic(process.turn, rounds=1)
     for name, (value, unit) in found["figures"].items():

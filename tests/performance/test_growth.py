@@ -1,4 +1,4 @@
-"""How time and memory grow with networks, fractions and images; and how Ray's workers share the work.
+"""How time and memory grow with networks, fractions and images; how Ray's workers share work.
 
 Each size runs in a process of its own, so its memory is its own. An exponent is the slope of a line
 through the
@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from robust_interpretability.benchmark import environment
-from robust_interpretability.benchmark.execution import runner, threads
-from robust_interpretability.benchmark.units import plan
+from robust_interpretability.benchmark.execution import runner
+from robust_interpretability.benchmark.units import configuration, plan, retrain
 from tests.conftest import ROOT, needs_tfds
 
 SIZES = (1, 2, 4, 8)
@@ -39,7 +39,8 @@ x, y = to_device(data.x_train), data.y_train
 ranks = to_device(random_ranks(data.x_train.shape[:3], seed=0))
 def one(fraction, seed):
     model = models.get("strided_cnn")(data.info.shape, 10, seed=seed)
-    train(model, x, y, seed=seed, epochs=1, mask=Mask(ranks, fraction, "roar", data.channel_means()))
+    mask = Mask(ranks, fraction, "roar", data.channel_means())
+    train(model, x, y, seed=seed, epochs=1, mask=mask)
 one(0.5, 0)
 start = time.perf_counter()
 if what == "fractions":
@@ -99,7 +100,7 @@ RETRAININGS = (
 
 @needs_tfds
 def test_two_ray_workers_against_one(benchmark, figure, tmp_path):
-    """Retrainings an hour of single-threaded workers, once each has done its first. Aim: at least 1.7 times.
+    """Retrainings per hour of single-threaded workers after their first. Aim: at least 1.7 times.
 
     Three turns; the medians, and the median, the least and the greatest of the ratios.
     """
@@ -107,7 +108,7 @@ def test_two_ray_workers_against_one(benchmark, figure, tmp_path):
 
     resolved = configuration.resolve("quick", None, list(RETRAININGS))
     whole = runner.plan(resolved, None)
-    units = tuple(whole.of("retrain", attribution=plan.BASELINE))
+    units = tuple(u for u in whole.of(retrain.KIND) if u.spec.attribution == retrain.BASELINE)
     work = plan.Plan(resolved, whole.info, (), units)
     data = {"name": "mnist", "train_limit": 4000, "test_limit": 1000}
 
@@ -126,7 +127,7 @@ def test_two_ray_workers_against_one(benchmark, figure, tmp_path):
             notice=lambda _: None,
         )
         clock = Clock()
-        threads.run(work, set(), pool, clock)
+        runner.execute(work, set(), pool, clock)
         first, last = clock.ended[workers - 1], clock.ended[-workers]  # all at work in between
         return 3600 * (len(clock.ended) - 2 * workers + 1) / (last - first)
 

@@ -1,4 +1,4 @@
-"""How much memory masked retraining takes, against training on the unmasked data; each in a process of its own."""
+"""Memory of masked retraining against training on unmasked data, in separate processes."""
 
 import subprocess
 import sys
@@ -30,7 +30,10 @@ else:
     fill = data.channel_means()
 
     def rank(x):
-        return ranking.pieces(lambda part: attributions.run("gradient", model, x[part]), x.shape[:3], seed=0)
+        def attribute(part):
+            return attributions.run("gradient", model, x[part])
+
+        return ranking.pieces(attribute, x.shape[:3], seed=0)
 
     ranks = [keras.ops.concatenate([to_device(piece) for piece in rank(data.x_train)])]
     ranks.append(np.concatenate(list(rank(data.x_test))))

@@ -1,4 +1,4 @@
-"""Ours against the plain Keras way and against other libraries: contenders in processes of their own, taking turns."""
+"""Ours against the plain Keras way and against other libraries, in processes that take turns."""
 
 import statistics
 

@@ -56,7 +56,5 @@ def measure(
                 )
             axis.set_xlabel(label)
         axes[0, 0].set_ylabel(f"{about.title} ({about.better} is better)")
-        made.legend(
-            *axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3
-        )
+        made.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
         return style.save(made, folder, f"score_{score}")
