@@ -1,6 +1,7 @@
 """An attack with its hyperparameters, and how to run it on arrays."""
 
 import dataclasses
+import functools
 import inspect
 import math
 import sys
@@ -151,6 +152,8 @@ class Attack:
             for option in known
             if option not in arguments and hasattr(self, option)
         } | dict(self.more)
+        if self.step_size is not None:
+            return functools.partial(attack, **fixed)
 
         def adversarial(
             logits: Callable[..., Tensor],
@@ -161,8 +164,7 @@ class Attack:
             step_size: Tensor,
             key: Tensor,
         ) -> Tensor:
-            step = {} if self.step_size is None else {"step_size": step_size}
-            return attack(logits, x, y, epsilon=epsilon, key=key, **step, **fixed)
+            return attack(logits, x, y, epsilon=epsilon, key=key, **fixed)
 
         return adversarial
 

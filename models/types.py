@@ -12,3 +12,9 @@ Array: TypeAlias = np.ndarray
 
 Json: TypeAlias = dict[str, Any]
 """A JSON object."""
+
+Value: TypeAlias = Any
+"""A JSON value: an object, a list, text, a number, a truth value or None."""
+
+Untyped: TypeAlias = Any
+"""An object of a library that states no types."""

@@ -6,8 +6,9 @@ The functions below measure a Keras classifier. They are imported when they are 
     result = ri.evaluate(model, x, y, norm="linf", epsilon=8 / 255)
 
 Images are `(n, h, w, c)`, uint8 or floats in [0, 1]; labels are integers `(n,)`. A classifier maps
-pixels in [0, 1] to logits; `logits=False` and `scale=255` say that it does otherwise. Radii are in
-pixel units, where the box is [0, 1].
+pixels in [0, 1] to logits; `logits=False` and `scale=255` say that it does otherwise. What does not
+fit is an `InputError` of one line that says what to do; a scale with which accuracy is far lower
+than with the other is a warning. Radii are in pixel units, where the box is [0, 1].
 """
 
 import importlib

@@ -36,9 +36,9 @@ class Clone:
     def __init__(self, root: Path) -> None:
         self.root = root
         unwanted = shutil.ignore_patterns(
-            ".git", ".venv", "runs", "results", "__pycache__", ".*_cache", ".hypothesis"
+            ".git", ".venv", "runs", "docs", "__pycache__", ".*_cache", ".hypothesis"
         )
-        shutil.copytree(ROOT, root, ignore=unwanted)
+        shutil.copytree(ROOT, root, ignore=unwanted, symlinks=True)
         self.environment = os.environ | {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         }

@@ -1,1 +1,1 @@
-"""config."""
+"""The parts of a configuration that every run has, and the files of presets and tracks."""

@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import tomli_w
 
@@ -70,11 +70,11 @@ def _assign(raw: Json, assignment: str) -> None:
     except tomllib.TOMLDecodeError:
         value = text.strip()
     *parents, last = path.strip().split(".")
-    at: Any = raw
+    at: Json = raw
     for part in parents:
-        place = _place(at, part, path)
+        place = cast(str, _place(at, part, path))
         at = at.setdefault(place, {}) if isinstance(at, dict) else at[place]
-    at[_place(at, last, path)] = value
+    at[cast(str, _place(at, last, path))] = value
 
 
 def _place(at: object, part: str, path: str) -> str | int:

@@ -12,13 +12,13 @@ import socket
 import time
 from collections.abc import Callable, Hashable
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from robust_interpretability.benchmark.execution.pool import LOSSES, Ended
 from robust_interpretability.benchmark.units.plan import Plan
 from robust_interpretability.benchmark.units.unit import Unit
 from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.types import Json
+from robust_interpretability.models.types import Json, Untyped
 
 HEAD_SILENT = 10.0
 """Seconds without an answer after which Ray's head is taken to be gone."""
@@ -73,10 +73,10 @@ class Worker:
 class _Member:
     """What the run knows of one worker."""
 
-    def __init__(self, actor: Any) -> None:
+    def __init__(self, actor: Untyped) -> None:
         self.actor = actor
-        self.preparing: Any = actor.prepare.remote()
-        self.running: dict[Any, list[Unit]] = {}
+        self.preparing: Untyped = actor.prepare.remote()
+        self.running: dict[Untyped, list[Unit]] = {}
         self.name = "a worker"
         self.at_once = 1
 
@@ -142,7 +142,7 @@ def _connect(address: str | None, cpus: int | None, backend: str) -> str:
     try:
         if address and address != "auto":
             _answers(address, 5.0)
-        context: Any = ray.init(
+        context: Untyped = ray.init(
             **options,
             log_to_driver=False,
             logging_level=logging.ERROR,
@@ -256,7 +256,7 @@ class RayPool:
         """A worker once for each unit that it could begin."""
         return [m for m in self.members if m.ready for _ in range(self.slots - len(m.running))]
 
-    def start(self, worker: Any, units: list[Unit]) -> None:
+    def start(self, worker: Untyped, units: list[Unit]) -> None:
         """Begins units."""
         worker.running[worker.actor.perform.remote([unit.key for unit in units])] = units
 
@@ -301,7 +301,7 @@ class RayPool:
         _same(self.here, there, member.name)
         member.preparing, self.lost_in_a_row = None, 0
 
-    def _ended(self, member: _Member, reference: Any) -> list[Ended]:
+    def _ended(self, member: _Member, reference: Untyped) -> list[Ended]:
         units = member.running.pop(reference)
         try:
             seconds = self.ray.get(reference)
@@ -342,7 +342,7 @@ class RayPool:
         return ", ".join(f"{found.get(name, 0):g} {name}s" for name in ("CPU", "GPU"))
 
 
-def _cause(error: Any) -> BaseException:
+def _cause(error: Untyped) -> BaseException:
     """What a worker raised, without Ray's wrapping."""
     return error.cause if isinstance(error.cause, BaseException) else error
 

@@ -4,7 +4,8 @@ import functools
 import json
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -107,7 +108,8 @@ def run(
             pool = threads(work, store, data, workers)
         else:
             pool = _on_ray(work, out, data_dir, workers, cluster, say)
-        complete(work, store, pool, console, name=config.name)
+        with progress(work, store, pool, console, name=config.name) as (done, observer):
+            execute(work, done, pool, observer)
 
         say("writing results, leaderboard and figures")
         tables = files.write_results(work, store)
@@ -196,8 +198,15 @@ def _on_ray(
     )
 
 
-def complete(work: Plan, store: Store, pool: Pool, console: Console, *, name: str) -> None:
-    """Computes the units of a plan that are not stored, and shows how far it is."""
+@contextmanager
+def progress(
+    work: Plan, store: Store, pool: Pool, console: Console, *, name: str
+) -> Iterator[tuple[set[str], Observer]]:
+    """Shows how far a plan is.
+
+    Yields:
+        The keys of the units that are stored, and what is told of the others.
+    """
     done = {unit.key for unit in work.units if store.done(unit)}
     sayer(console)(
         f"{name}: {len(work.units)} units of work, {len(done)} done before, {pool.workers} at a"
@@ -207,7 +216,7 @@ def complete(work: Plan, store: Store, pool: Pool, console: Console, *, name: st
         for unit in work.units:  # what was computed here before gives the estimate its pace
             if unit.key in done and unit.cost:
                 display.estimate.add(unit, store.stored(unit).seconds)
-        execute(work, done, pool, display)
+        yield done, display
 
 
 def execute(work: Plan, done: set[str], pool: Pool, observer: Observer) -> None:

@@ -70,7 +70,7 @@ def attack(
 
     Raises:
         InputError: An unknown attack or option, a value out of its range, images or labels of
-            another kind, or a model that does not do what `logits` and `scale` say.
+            another kind, or a model that does not do what `logits` says.
 
     >>> import keras
     >>> import robust_interpretability as ri

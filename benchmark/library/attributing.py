@@ -122,7 +122,7 @@ def input_gradient(
 
     Raises:
         InputError: An unknown loss, one that does not return `(n,)`, images or labels of another
-            kind, or a model that does not do what `logits` and `scale` say.
+            kind, or a model that does not do what `logits` says.
 
     >>> import keras
     >>> import robust_interpretability as ri

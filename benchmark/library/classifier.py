@@ -2,6 +2,8 @@
 
 import functools
 import math
+import re
+import warnings
 
 import keras
 import numpy as np
@@ -58,20 +60,20 @@ def classifier(model: object, x: Array, *, logits: bool = True, scale: float = 1
 
 
 def check_scale(model: keras.Model, x: Array, y: Array, scale: float) -> None:
-    """Refuses a scale with which a model is far less accurate than with the other usual one.
+    """Warns where a model is far less accurate with a scale than with the other usual one.
+
+    It is not refused: the caller may have chosen images that are misclassified.
 
     Args:
         model: The caller's model.
         x: Images `(n, ...)`, uint8 or float32 in [0, 1].
         y: Labels `(n,)`.
         scale: The scale as passed; only 1 and 255 are compared.
-
-    Raises:
-        InputError: The model takes pixels from 0 to 255 and `scale` is 1, or the reverse.
     """
-    other = {1.0: 255.0, 255.0: 1.0}.get(float(scale))
-    if other is None:
+    others = {1.0: 255.0, 255.0: 1.0}
+    if float(scale) not in others:
         return
+    other = others[float(scale)]
     accuracy, with_other = (
         float(np.mean(ops.convert_to_numpy(outputs).argmax(-1) == y[:TRIED]))
         for outputs in (_outputs(model, x[:TRIED], scale), _outputs(model, x[:TRIED], other))
@@ -79,9 +81,10 @@ def check_scale(model: keras.Model, x: Array, y: Array, scale: float) -> None:
     if with_other - accuracy < GAIN:
         return
     mend = "pass scale=255" if other == 255 else "leave out scale=255"
-    raise InputError(
+    warnings.warn(
         f"On the first {len(y[:TRIED])} images the model's accuracy is {accuracy:.2f}, and"
-        f" {with_other:.2f} on pixels from 0 to {other:g}: {mend}."
+        f" {with_other:.2f} on pixels from 0 to {other:g}. If it takes those, {mend}.",
+        stacklevel=3,
     )
 
 
@@ -146,10 +149,13 @@ def _outputs(model: keras.Model, x: Array, scale: float) -> Tensor:
 
 
 def _failed(error: Exception, on: str) -> InputError:
-    lines = str(error).strip().splitlines() or [""]
-    return InputError(
-        f"The model could not be called on {on} ({type(error).__name__}: {lines[0][:200]})."
-    )
+    """The first line of what a model raised; Keras puts a heading before it, and colours."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if len(lines) > 1 and lines[0].startswith("Exception encountered when calling"):
+        lines = lines[1:]
+    line = lines[0][:200] if lines else ""
+    return InputError(f"The model could not be called on {on} ({type(error).__name__}: {line}).")
 
 
 def _check_outputs(outputs: Tensor, n: int, logits: bool) -> None:

@@ -138,7 +138,7 @@ def evaluate(
 
     Raises:
         InputError: An unknown norm or version, a radius below 0, images or labels of another kind,
-            or a model that does not do what `logits` and `scale` say.
+            or a model that does not do what `logits` says.
 
     Reference: arXiv 1706.06083 (PGD); arXiv 2003.01690 (AutoAttack).
 

@@ -157,7 +157,7 @@ def interpretability(
 
     Raises:
         InputError: An unknown attribution, images or labels of another kind, a model that does not
-            do what `logits` and `scale` say, retraining without training images, or a model that
+            do what `logits` says, retraining without training images, or a model that
             cannot be copied.
 
     Reference: arXiv 1806.10758 (ROAR); arXiv 1903.11626 (KAR).

@@ -1,1 +1,1 @@
-"""results."""
+"""Stored results as tables, entries of the leaderboard and figures."""

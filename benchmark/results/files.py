@@ -13,6 +13,7 @@ from robust_interpretability.benchmark.results.tables import Tables
 from robust_interpretability.benchmark.units import pictures, tilt, vae_gan
 from robust_interpretability.benchmark.units.plan import Plan
 from robust_interpretability.benchmark.units.store import Store
+from robust_interpretability.benchmark.units.unit import Unit
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.files import write
 from robust_interpretability.models.types import Array
@@ -28,14 +29,20 @@ Pictures = dict[str, dict[str, Array]]
 """Arrays to look at: by network (or other name), then by their own name."""
 
 
+def _label(unit: Unit) -> str:
+    return unit.network.label if unit.network else ""
+
+
 def _pictures(plan: Plan, store: Store) -> dict[str, Array]:
     """Arrays of the first seed's pictures, named `network/array`."""
-    named = {unit.network.label: unit for unit in plan.of(pictures.KIND, seed=0) if unit.network}
-    toy = {f"{PLANE}{u.network.label}": u for u in plan.of(tilt.KIND, seed=0) if u.network}
-    model = zip([MANIFOLD_MODEL], plan.of(vae_gan.KIND), strict=False)
+    labelled: list[tuple[str, Unit]] = [
+        *((_label(unit), unit) for unit in plan.of(pictures.KIND, seed=0)),
+        *((f"{PLANE}{_label(unit)}", unit) for unit in plan.of(tilt.KIND, seed=0)),
+        *((MANIFOLD_MODEL, unit) for unit in plan.of(vae_gan.KIND)),
+    ]
     return {
         f"{label}/{name}": array
-        for label, unit in [*named.items(), *toy.items(), *model]
+        for label, unit in labelled
         for name, array in store.arrays(unit).items()
     }
 

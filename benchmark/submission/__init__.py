@@ -1,1 +1,1 @@
-"""submission."""
+"""A model from outside: admitted, measured, and compared with the board."""

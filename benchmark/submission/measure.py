@@ -75,7 +75,8 @@ def measure(
             result = Result(values, models={"model": admitted.model})
             store.put(unit, result, environment=environment.collect(), seconds=0)
         pool = runner.threads(work, store, data, workers)
-        runner.complete(work, store, pool, console, name=track.name)
+        with runner.progress(work, store, pool, console, name=track.name) as (done, observer):
+            runner.execute(work, done, pool, observer)
         return entries.entry(
             work,
             store,

@@ -5,7 +5,7 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
-from typing import Any, TypeVar
+from typing import TypeVar, cast
 
 import keras
 import numpy as np
@@ -42,7 +42,7 @@ class _Shared:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.values: OrderedDict[Hashable, Any] = OrderedDict()
+        self.values: OrderedDict[Hashable, object] = OrderedDict()
         self.making: dict[Hashable, threading.Lock] = {}
         self.lock = threading.Lock()
 
@@ -53,7 +53,7 @@ class _Shared:
             with self.lock:
                 if key in self.values:
                     self.values.move_to_end(key)
-                    return self.values[key]
+                    return cast(T, self.values[key])
             value = make()
             with self.lock:
                 self.values[key] = value

@@ -81,11 +81,13 @@ def work(spec: Spec, context: "Context") -> Result[Values]:
     """Trains the network."""
     from robust_interpretability.benchmark.training import classifier
     from robust_interpretability.benchmark.units.context import derived_seed
+    from robust_interpretability.models.functional import assign
 
     agreement.require(context, spec.agreement, spec.training.compute)
     seed = derived_seed("train", spec.seed)
-    trained = classifier.fit(
-        context.build(spec.model, seed),
+    model = context.build(spec.model, seed)
+    values, history = classifier.train(
+        model,
         context.x_train,
         context.data.y_train,
         seed=seed,
@@ -95,8 +97,9 @@ def work(spec: Spec, context: "Context") -> Result[Values]:
         compute=spec.training.compute,
         attack=spec.attack.attack() if spec.attack else None,
     )
-    history = tuple(Epoch(epoch.loss, epoch.accuracy) for epoch in trained.history)
-    return Result(Values(history), models={"model": trained.model})
+    assign(model, values)
+    epochs = tuple(Epoch(epoch.loss, epoch.accuracy) for epoch in history)
+    return Result(Values(epochs), models={"model": model})
 
 
 def rows(plan: "Plan", store: "Store") -> Iterator[Row]:

@@ -12,11 +12,11 @@ import json
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
-from robust_interpretability.models.types import Array, Json
+from robust_interpretability.models.types import Array, Json, Value
 
 if TYPE_CHECKING:
     import keras
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 S = TypeVar("S")
 V = TypeVar("V")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ STANDARD = Network()
 SUBMISSION = Network(name="submission")
 
 
-def added_later(default: Any) -> Any:
+def added_later(default: T) -> T:
     """A field that stored results do not know: at its default it does not enter the key."""
     return field(default=default, metadata={"added later": True})
 
@@ -93,7 +94,7 @@ class AttackSpec:
         return Attack(**{name: value for name, value in to_json(self).items() if name in known})
 
 
-def to_json(value: Any) -> Any:
+def to_json(value: object) -> Value:
     """Dataclasses, sections and tuples as JSON values."""
     if isinstance(value, BaseModel):
         return value.model_dump()

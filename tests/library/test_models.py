@@ -84,6 +84,7 @@ def test_evaluation_of_two_classes():
     assert (result.clean.correct, result.autoattack.correct) == (8, 0)
 
 
+@pytest.mark.filterwarnings("ignore:On the first 12 images")  # another class is trained
 @pytest.mark.parametrize(
     "make", [networks.sequential, networks.Subclassed, networks.with_dropout, networks.of_bytes]
 )
@@ -150,11 +151,14 @@ def test_uint8_images_are_pixels_in_the_unit_interval():
 
 
 def test_the_same_with_jax():
-    """The tests above in a process whose backend is JAX."""
+    """The tests above, except the slow ones, in a process whose backend is JAX."""
     if keras.backend.backend() == "jax":
         return
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider", __file__],
+        [
+            *(sys.executable, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider"),
+            *("-k", "not counts_the_same", __file__),
+        ],
         cwd=ROOT,
         env=os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
         capture_output=True,

@@ -46,7 +46,7 @@ def adversarial_training(network: str, _: Path) -> Callable[[], None]:
 
 
 def roar_curve(network: str, _: Path) -> Callable[[], None]:
-    """Attribution, ranks, and a retraining with its accuracy per fraction; one per core at a time."""
+    """Attribution, ranks, and a retraining per fraction with its accuracy; one per core."""
     x, y, x_test, y_test = load(network)
     images, epochs = CASES[network].retraining
     x, y, x_test, y_test = x[:images], y[:images], x_test[: images // 4], y_test[: images // 4]

@@ -112,7 +112,7 @@ model = models.get("strided_cnn")(data.info.shape, 10, seed=0)
 x = data.x_test[:n]
 y = autoattack.predicted(model, x)
 found = robust_accuracy.evaluate(model, x, y, norm="linf", epsilon=0.1)
-print(found.values["robust"] / n, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(found.counts.robust / n, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 

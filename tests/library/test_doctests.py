@@ -1,0 +1,47 @@
+"""Every public function has an example, and it runs."""
+
+import doctest
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+import robust_interpretability as ri
+from tests.conftest import ROOT
+
+FUNCTIONS = [name for name in ri.__all__ if inspect.isfunction(getattr(ri, name))]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_example_of_a_public_function_runs(name):
+    finder = doctest.DocTestFinder(recurse=False)
+    (example,) = finder.find(getattr(ri, name), name, globs={})
+    assert example.examples, f"ri.{name} has no example"
+    result = doctest.DocTestRunner(verbose=False).run(example)
+    assert result.attempted
+    assert not result.failed
+
+
+def test_public_functions_are_those_of_the_documents():
+    assert {"evaluate", "interpretability", "attack", "attribute", "input_gradient", "fit"} < set(
+        FUNCTIONS
+    )
+    assert {"load_data", "list_datasets", "list_attacks", "list_attributions"} < set(FUNCTIONS)
+    assert set(ri.__all__) <= set(dir(ri))
+    with pytest.raises(AttributeError, match="no attribute 'evaluates'"):
+        _ = ri.evaluates
+
+
+def test_importing_it_imports_nothing_heavy():
+    program = """
+import sys, time
+start = time.perf_counter()
+import robust_interpretability
+taken = time.perf_counter() - start
+heavy = {"keras", "tensorflow", "jax", "numpy", "pandas", "scipy"} & set(sys.modules)
+assert not heavy, heavy
+assert taken < 0.3, taken
+"""
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
+    assert (ROOT / "robust_interpretability" / "py.typed").exists()
