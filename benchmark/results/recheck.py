@@ -14,10 +14,11 @@ ROUNDING = 1e-9
 
 def curve_score(curve: RetrainingCurve) -> statistics.Estimate:
     """The ROAR or KAR score that follows from an entry's curve, with its interval."""
-    weights = retraining.score_weights(np.array(curve.fractions))
-    accuracies = [np.array(seed) for seed in curve.accuracy]
-    sign = 1 if curve.mode == "kar" else -1
-    return statistics.area_difference(accuracies, np.array(curve.random), weights, sign=sign)
+    fractions = np.array(curve.fractions)
+    return retraining.score(
+        [retraining.Curve(curve.mode, fractions, np.array(seed)) for seed in curve.accuracy],
+        retraining.Curve(curve.mode, fractions, np.array(curve.random)),
+    )
 
 
 def recheck(entry: Entry) -> str | None:

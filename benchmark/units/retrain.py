@@ -26,7 +26,7 @@ from robust_interpretability.benchmark.units.unit import (
     Result,
     added_later,
 )
-from robust_interpretability.metrics import ATTRIBUTIONS, MODES, retraining, statistics
+from robust_interpretability.metrics import ATTRIBUTIONS, MODES, retraining
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.types import Array
 
@@ -245,12 +245,14 @@ def scores(tables: "dict[str, pd.DataFrame]", network: str) -> Iterator[Measured
     baseline = table[table["attribution"] == BASELINE]
     measured = table[table["network"] == network]
     for (mode, attribution), part in measured.groupby(["mode", "attribution"], sort=False):
-        curves = [curve(rows) for _, rows in part.groupby("seed")]
-        weights = retraining.score_weights(np.sort(part["fraction"].unique()))
+        fractions = np.sort(part["fraction"].unique())
+        accuracies = [curve(rows) for _, rows in part.groupby("seed")]
         random = curve(baseline[baseline["mode"] == mode])
-        sign = 1 if mode == "kar" else -1
-        found = statistics.area_difference(curves, random, weights, sign=sign)
-        yield Measured(f"{mode}_{attribution}", found, sum(map(len, curves)))
+        found = retraining.score(
+            [retraining.Curve(mode, fractions, accuracy) for accuracy in accuracies],
+            retraining.Curve(mode, fractions, random),
+        )
+        yield Measured(f"{mode}_{attribution}", found, sum(map(len, accuracies)))
 
 
 def describe(score: str) -> Description | None:

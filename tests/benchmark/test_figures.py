@@ -12,11 +12,13 @@ from robust_interpretability.benchmark.results.figures import (
     curves,
     images,
     manifold,
+    measures,
     style,
     tilt,
     tradeoff,
 )
 from robust_interpretability.benchmark.units import configuration
+from robust_interpretability.benchmark.units.kind import Description
 from robust_interpretability.metrics import ATTRIBUTIONS, statistics
 from tests.commands import TINY
 
@@ -134,9 +136,10 @@ def test_tradeoff(tmp_path, tables):
     assert drawn[".png"].startswith(b"\x89PNG")
 
 
-def test_any_score_against_accuracy(tmp_path, tables):
-    """A score that the figures do not know; without adversarial networks, there is one series."""
-    draw = lambda f, t: tradeoff.score(f, CONFIG, t, "manifold_xent_excess", "Excess")  # noqa: E731
+def test_a_measure_without_a_figure_of_its_own(tmp_path, tables):
+    """Also where there is only the standard network."""
+    about = Description("Excess distance", "lower")
+    draw = lambda f, t: measures.measure(f, CONFIG, t, "manifold_xent_excess", about)  # noqa: E731
     twice(tmp_path, lambda f: draw(f, tables))
     standard = {"scores": tables["scores"].query("norm == 'none'")}
     assert {p.name for p in draw(tmp_path, standard)} == {

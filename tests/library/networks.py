@@ -23,6 +23,11 @@ def labels(n: int = 12, seed: int = 1) -> np.ndarray:
     return logits(images(n, seed)).argmax(-1)
 
 
+def first_logit(logits, y):
+    """A loss of a caller's."""
+    return logits[:, 0]
+
+
 def dense(factor: float = 1.0, **options: object) -> layers.Dense:
     weights = [WEIGHTS * factor, BIAS]
     layer = layers.Dense(CLASSES, **options)

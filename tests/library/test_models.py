@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import robust_interpretability as ri
+from robust_interpretability.models import backend
 from tests.conftest import ROOT
 from tests.library import networks
 from tests.library.networks import PLAIN, STATED, half
@@ -129,6 +130,16 @@ def test_a_layer_that_is_added_changes_the_results_of_a_wrapped_model():
     before = ri.input_gradient(model, X, Y, scale=255)
     model.add(keras.layers.Rescaling(0.5))
     assert not np.allclose(ri.input_gradient(model, X, Y, scale=255), before)
+
+
+@pytest.mark.parametrize(("make", "options"), [(networks.Subclassed, {}), *STATED.items()])
+def test_a_wrapped_model_is_compiled_once(make, options, monkeypatch):
+    model, made = make(), []
+    jit = backend.jit
+    monkeypatch.setattr(backend, "jit", lambda *args, **kw: made.append(1) or jit(*args, **kw))
+    for _ in range(3):
+        ri.input_gradient(model, X, Y, loss=networks.first_logit, **options)
+    assert len(made) <= 1
 
 
 def test_images_of_a_column_or_a_list_or_another_float():

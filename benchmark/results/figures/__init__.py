@@ -2,6 +2,6 @@
 
 A run's figures: `tradeoff` (score against accuracy or attack strength), `curves` (ROAR and KAR),
 `manifold` (distances to the manifold model), `images` (gradients, adversarial examples,
-projections) and `tilt` (the two-dimensional toy). `board` draws those of a board; `style` holds
-what they share.
+projections), `tilt` (the two-dimensional toy) and `measures` (any other score). `board` draws those
+of a board; `style` holds what they share.
 """

@@ -70,16 +70,6 @@ _RC: mpl.RcParams | dict = {
 }
 
 
-def every_look() -> Iterator[Look]:
-    """Colours and markers that differ from each other: the fixed ones, then all others."""
-    yield from FIXED_LOOKS.values()
-    yield from _more_looks()
-
-
-def _more_looks() -> Iterator[Look]:
-    return zip(itertools.cycle(MORE_COLOURS), itertools.cycle(MORE_MARKERS), strict=False)
-
-
 def looks() -> dict[tuple[str, str], Look]:
     """Colour and marker of every series, by norm and attribution.
 
@@ -92,7 +82,8 @@ def looks() -> dict[tuple[str, str], Look]:
         for norm in NORMS
         if (norm, attribution) not in FIXED_LOOKS
     ]
-    return FIXED_LOOKS | dict(zip(others, _more_looks(), strict=False))
+    more = zip(itertools.cycle(MORE_COLOURS), itertools.cycle(MORE_MARKERS), strict=False)
+    return FIXED_LOOKS | dict(zip(others, more, strict=False))
 
 
 def series_name(norm: str, attribution: str) -> str:
