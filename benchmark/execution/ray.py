@@ -26,7 +26,6 @@ HEAD_SILENT = 10.0
 NO_WORKER = 60.0
 """Seconds after which a run without any worker says so."""
 
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 # Ray's own switch for clusters on a desktop: off, a Ray started here listens on 127.0.0.1 alone
 LOCAL_ONLY = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 
@@ -40,13 +39,18 @@ class Worker:
     def prepare(self) -> tuple[str, Json, int]:
         """Loads everything.
 
-        Returns where it is, what it runs with, and how many units it does together.
+        Returns:
+            Where it is, what it runs with, and how many units it computes together.
+
+        Raises:
+            InputError: It does not see the folder, or its images are not those of the run.
         """
         from robust_interpretability.models import backend
 
         backend.configure(self.threads)
         from robust_interpretability.benchmark import environment
         from robust_interpretability.benchmark.data import datasets
+        from robust_interpretability.benchmark.data.identity import same_images
         from robust_interpretability.benchmark.training import batched
         from robust_interpretability.benchmark.units.context import Context
         from robust_interpretability.benchmark.units.store import Store
@@ -57,13 +61,15 @@ class Worker:
                 " file system that all machines of the cluster share, under the same path."
             )
         self.store = Store(self.folder)
-        self.context = Context(self.plan, self.store, datasets.load(**self.data))
+        data = datasets.load(**self.data)
+        same_images(self.folder, data)
+        self.context = Context(self.plan, self.store, data)
         self.units = {unit.key: unit for unit in self.plan.units}
         self.here = environment.collect()
         return f"{socket.gethostname()}, process {os.getpid()}", self.here, batched.chosen()[1]
 
     def perform(self, keys: list[str]) -> list[float]:
-        """Does units and stores their results; returns the seconds of each."""
+        """Computes units and stores their results; returns the seconds of each."""
         from robust_interpretability.benchmark.execution import runner
 
         units = [self.units[key] for key in keys]
@@ -95,10 +101,8 @@ def _same(here: Json, there: Json, name: str) -> None:
         InputError: A worker has another program or other libraries.
     """
     for what in ("backend", "commit", "protocol_version", "packages"):
-        if here[what] != there[what] and None not in (
-            here[what],
-            there[what],
-        ):  # a machine may lack git
+        known = None not in (here[what], there[what])  # a machine may lack git
+        if known and here[what] != there[what]:
             differ = f"{there[what]}, here it is {here[what]}"
             if isinstance(here[what], dict):
                 names = sorted({*here[what], *there[what]})
@@ -118,6 +122,7 @@ def _connect(address: str | None, cpus: int | None, backend: str) -> str:
     Raises:
         InputError: Ray is not installed, or nothing answers there.
     """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if address is None:
         os.environ.setdefault(LOCAL_ONLY, "0")
     try:

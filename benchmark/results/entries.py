@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 
-from robust_interpretability.attacks import NORM_TITLES
+from robust_interpretability.attacks import NORM_TITLES, options
 from robust_interpretability.benchmark.config.sections import Config
 from robust_interpretability.benchmark.results import tables
 from robust_interpretability.benchmark.results.tables import Tables
@@ -254,7 +254,7 @@ def entry(
 def reference_card(config: Config, network: Network) -> Card:
     """The card of a network of the reference grid."""
     adversary = config.adversary
-    steps = f"{adversary.steps} steps" if adversary.name == "pgd" else "one step"
+    steps = f"{adversary.steps} steps" if "steps" in options(adversary.name) else "one step"
     titles = {"pgd": "PGD", "fgsm": "FGSM", "fgsm_rs": "random-start FGSM"}
     attack = titles.get(adversary.name, adversary.name)
     against = f", every batch replaced by {attack} examples of {steps}" if network.norm else ""

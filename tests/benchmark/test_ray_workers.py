@@ -166,7 +166,7 @@ def test_a_killed_node(serial, tmp_path):
 
 
 def test_a_killed_head(serial, tmp_path):
-    """One line, exit code 2, what is done is kept; the same command goes on with another head."""
+    """One error, exit code 2, what is done is kept; the same command goes on with another head."""
     with cluster(1) as made:
         run = Run(tmp_path / "run", "--address", made.address)
         run.until("retraining")
@@ -178,7 +178,9 @@ def test_a_killed_head(serial, tmp_path):
         assert time.monotonic() - start < 45
         worker.kill()
     assert run.process.returncode == 2, said
-    assert said.splitlines()[-1].startswith("error: The head of the Ray cluster at 127.0.0.1:")
+    errors = [line for line in said.splitlines() if line.startswith("error: ")]  # Ray logs after it
+    assert len(errors) == 1, said
+    assert errors[0].startswith("error: The head of the Ray cluster at 127.0.0.1:")
     with cluster() as made:
         run = Run(tmp_path / "run", "--address", made.address)
         said = run.end()
@@ -231,6 +233,19 @@ def test_a_folder_that_a_worker_cannot_see(tmp_path, monkeypatch):
     ):
         Worker((Plan(None, None, (), ()), tmp_path / "elsewhere", {"name": "digits"}, 3)).prepare()
     assert told == [3]
+
+
+def test_a_worker_that_reads_other_images(tmp_path, monkeypatch, digits):
+    """Its machine's copy of the data set has the same name and sizes, but not the same images."""
+    from robust_interpretability.benchmark.data.identity import same_images
+    from robust_interpretability.benchmark.execution.ray import Worker
+
+    monkeypatch.setattr(backend, "configure", lambda _: None)
+    (tmp_path / "config.toml").touch()
+    other = dataclasses.replace(digits, x_test=digits.x_test[::-1])
+    same_images(tmp_path, other)
+    with pytest.raises(InputError, match="holds results made from other images"):
+        Worker((Plan(None, None, (), ()), tmp_path, {"name": "digits"}, 1)).prepare()
 
 
 def test_an_address_that_is_none():

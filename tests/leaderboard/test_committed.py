@@ -6,7 +6,7 @@ import pytest
 from robust_interpretability.benchmark.config.versions import PROTOCOL_VERSION
 from robust_interpretability.benchmark.data import datasets
 from robust_interpretability.benchmark.results import tracks
-from robust_interpretability.benchmark.submission import measure
+from robust_interpretability.benchmark.submission import check
 from robust_interpretability.benchmark.units.plan import networks
 from robust_interpretability.leaderboard import entry as entries
 from robust_interpretability.leaderboard.board import Board
@@ -22,7 +22,7 @@ def found() -> list[entries.Entry]:
 
 
 def test_the_board_is_as_it_should_be():
-    assert measure.check(BOARD) == []
+    assert check.check(BOARD) == []
 
 
 def test_entries_fit_the_exported_schema(found):

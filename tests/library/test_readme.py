@@ -1,0 +1,25 @@
+"""The README's lines of Python, word for word."""
+
+import re
+import subprocess
+import sys
+
+from tests.conftest import ROOT
+
+
+def test_the_lines_of_the_readme_run(tmp_path):
+    section = (ROOT / "README.md").read_text().split("## From Python")[1].split("\n## ")[0]
+    (program,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    script = tmp_path / "readme.py"
+    script.write_text(program + "print(x_adv.shape, maps.shape, gradient.shape)\n")
+    done = subprocess.run(
+        [sys.executable, script],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": "", "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.splitlines()[-1] == "(200, 8, 8, 1) (200, 8, 8) (200, 8, 8, 1)"
+    assert "AutoAttack" in done.stdout
