@@ -1,7 +1,7 @@
 """What a data set for classification consists of."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -46,10 +46,10 @@ class Dataset:
     """
 
     info: Info
-    x_train: Array
-    y_train: Array
-    x_test: Array
-    y_test: Array
+    x_train: Array = field(repr=False)
+    y_train: Array = field(repr=False)
+    x_test: Array = field(repr=False)
+    y_test: Array = field(repr=False)
 
     def sha256(self) -> str:
         """Hash of images and labels, shapes and types included."""

@@ -172,12 +172,12 @@ def reference(
     """
     track, say = tracks.get(track_name), sayer(console)
     config = track.config
+    data = datasets.load(**runner.limited(config, data_dir), notice=say)
+    record = tracks.record(track.name, config, data)  # refused now, not after hours
     runner.run(
         config, track.folder, data_dir=data_dir, fresh=False, workers=workers, console=console
     )
-    data = datasets.load(**runner.limited(config, data_dir), notice=say)
     work, store = plan.build(config, data.info), Store(track.folder, say)
-    record = tracks.record(track.name, config, data)
     found = entries.grid_entries(
         work, store, tables.build(work, store), track=record, verified=True
     )
