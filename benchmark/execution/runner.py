@@ -133,7 +133,7 @@ def _prepared(work: Plan, out: Path, *, data_dir: str | None, fresh: bool, say: 
     if stored.exists() and configuration.load(stored) != config:
         say(f"{out} holds a run of another configuration; what both need is reused")
     data = datasets.load(**limited(config, data_dir), notice=say)
-    same_images(out, data)
+    same_images(out, data, say)
     write(stored, configuration.dumps(config))
     _write_environment(out, {})
     return data

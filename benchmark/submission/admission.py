@@ -81,7 +81,7 @@ def store_in(
             other images.
     """
     with folder.locked(out, wait=say if wait else None):
-        same_images(out, data)
+        same_images(out, data, say)
         store = Store(out, say)
         store.sweep()
         yield store

@@ -368,6 +368,18 @@ def test_copies_of_another_format_are_not_used(empty_cache, tmp_path):
     assert len(cache.copies()) == 1
 
 
+def test_results_older_than_the_record_of_images_are_named_once(tmp_path):
+    (tmp_path / "units").mkdir()
+    said: list[str] = []
+    data = datasets.load("digits")
+    same_images(tmp_path / "fresh", data, said.append)
+    (tmp_path / "units" / "a.json").touch()
+    same_images(tmp_path, data, said.append)
+    same_images(tmp_path, data, said.append)
+    assert len(said) == 1
+    assert f"results in {tmp_path} do not say which images" in said[0]
+
+
 def test_results_made_from_other_images_are_not_resumed(empty_cache, tmp_path):
     run, folder = tmp_path / "run", str(tmp_path)
     run.mkdir()
