@@ -22,6 +22,15 @@ def has_tfds(name: str) -> bool:
     return any((datasets.tfds_folder() / name).glob("*/dataset_info.json"))
 
 
+FIRST = ("jax", "ray_workers", "submitting", "command_line", "robust_accuracy", "board")
+"""The files that take longest: begun first, so that neither worker is left with one at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Longest files first; the rest in the order in which they were found."""
+    items.sort(key=lambda item: item.path.stem.removeprefix("test_") not in FIRST)
+
+
 needs_tfds = pytest.mark.skipif(
     not all(map(has_tfds, ("mnist", "fashion_mnist", "cifar10"))),
     reason=f"MNIST, Fashion-MNIST and CIFAR-10 are not prepared in {datasets.tfds_folder()}",
@@ -37,7 +46,7 @@ def digits() -> datasets.Dataset:
 def digits_model(digits):
     """A digits classifier trained for a few epochs."""
     from robust_interpretability import models
-    from robust_interpretability.benchmark.training.classifier import fit
+    from tests.fitting import fit
 
     model = models.get("digits_cnn")((8, 8, 1), 10, seed=1)
     fit(model, digits.x_train, digits.y_train, seed=1, epochs=12)

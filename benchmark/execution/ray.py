@@ -28,6 +28,8 @@ NO_WORKER = 60.0
 
 # Ray's own switch for clusters on a desktop: off, a Ray started here listens on 127.0.0.1 alone
 LOCAL_ONLY = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+# Ray's own number of tries, a second each, to join a cluster whose head answers: 20 by default
+TRIES = "RAY_NUM_REDIS_GET_RETRIES"
 
 
 class Worker:
@@ -125,6 +127,8 @@ def _connect(address: str | None, cpus: int | None, backend: str) -> str:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if address is None:
         os.environ.setdefault(LOCAL_ONLY, "0")
+    else:
+        os.environ.setdefault(TRIES, "5")
     try:
         import ray
     except ImportError:

@@ -10,7 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from robust_interpretability.benchmark.library.classifier import check_trainable, classifier
-from robust_interpretability.benchmark.training.classifier import Mask, predicted_classes, train
+from robust_interpretability.benchmark.training.classifier import train
+from robust_interpretability.benchmark.training.masks import Mask
+from robust_interpretability.benchmark.training.prediction import predicted_classes
 from robust_interpretability.metrics import MODES, attributions, ranking, retraining
 from robust_interpretability.models import KERAS_LOCK
 from robust_interpretability.models.batching import to_device

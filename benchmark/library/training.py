@@ -9,9 +9,9 @@ from robust_interpretability.benchmark.library.attacking import as_attack
 from robust_interpretability.benchmark.library.classifier import check_trainable, classifier
 from robust_interpretability.benchmark.library.inputs import images, labels
 from robust_interpretability.benchmark.library.result import Result, Table
-from robust_interpretability.benchmark.training import classifier as training
-from robust_interpretability.benchmark.training.classifier import EpochMeans
+from robust_interpretability.benchmark.training.classifier import EpochMeans, train
 from robust_interpretability.models.errors import InputError
+from robust_interpretability.models.functional import assign
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def fit(
             line = f"epoch {number}/{epochs}: loss {means.loss:.4f}, accuracy {means.accuracy:.4f}"
             print(line, file=sys.stderr, flush=True)
 
-    _, means = training.fit(
+    values, means = train(
         network,
         x,
         y,
@@ -136,6 +136,7 @@ def fit(
         attack=adversary,
         progress=say,
     )
+    assign(network, values)
     rows = tuple(Epoch(i, one.loss, one.accuracy) for i, one in enumerate(means, 1))
     if adversary is None:
         return History(None, seed, rows)

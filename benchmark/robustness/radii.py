@@ -13,7 +13,7 @@ from robust_interpretability.benchmark.robustness.counts import (
     RisingRadii,
     UnseenCount,
 )
-from robust_interpretability.benchmark.training.classifier import predicted_classes
+from robust_interpretability.benchmark.training.prediction import predicted_classes
 from robust_interpretability.metrics import attributions
 from robust_interpretability.models.functional import predict
 from robust_interpretability.models.types import Array

@@ -15,21 +15,18 @@ from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
-from keras import ops
 
 from robust_interpretability.benchmark.training.classifier import (
     EpochMeans,
-    Mask,
-    check_training,
-    history_of,
-    train,
-)
-from robust_interpretability.benchmark.training.program import (
     Shared,
     TrainingVariant,
+    check_training,
+    history_of,
     shared_arguments,
+    train,
     training_program,
 )
+from robust_interpretability.benchmark.training.masks import Mask
 from robust_interpretability.models import backend
 from robust_interpretability.models.errors import InputError, unknown
 from robust_interpretability.models.functional import State, program, state
@@ -46,8 +43,13 @@ def chosen() -> tuple[str, int]:
     return "one", 1
 
 
-def _mapped(run: Callable) -> Callable:
-    """A program that makes the runs of several networks one after the other."""
+def _lifted(run: Callable, lift: Callable[[Callable], Callable]) -> Callable:
+    """A program that makes the runs of several networks: what is theirs has a further first axis.
+
+    Args:
+        run: One network's run, from `training_program`.
+        lift: `backend.vmap` or `backend.map_`.
+    """
 
     def runs(
         vectors: Tensor,
@@ -57,7 +59,7 @@ def _mapped(run: Callable) -> Callable:
         shared: Shared,
         numbers: Tensor,
     ) -> tuple:
-        return backend.map_(lambda *one: run(*one, shared, numbers))(vectors, others, keys, masks)
+        return lift(lambda *own: run(*own, shared, numbers))(vectors, others, keys, masks)
 
     return runs
 
@@ -87,9 +89,9 @@ def train_together(
 
     Args:
         models: The networks.
-        x: Training images `(n, ...)`, as for `classifier.fit`.
+        x: Training images `(n, ...)`, as for `classifier.train`.
         y: Labels `(n,)`, integers.
-        seeds: One per network, as for `classifier.fit`.
+        seeds: One per network, as for `classifier.train`.
         masks: One per network, all with the same ranks; None where no pixels are removed.
         way: One of `WAYS`.
         epochs: Passes over the data, at least 1.
@@ -101,8 +103,8 @@ def train_together(
         For each network the trained values of its variables and its history, as `classifier.train`.
 
     Raises:
-        InputError: As `classifier.fit`; also for masks with different ranks, or a way that does not
-            exist or needs another backend.
+        InputError: As `classifier.train`; also for masks with different ranks, or a way that does
+            not exist or needs another backend.
     """
     if way not in WAYS:
         raise unknown("way to train several networks", way, WAYS)
@@ -130,22 +132,19 @@ def train_together(
     first, mask = models[0], mask_of[0]
     check_training(first, x, y, epochs=epochs, batch_size=batch_size, mask=mask)
     size = min(batch_size, len(x))
-    variant = TrainingVariant(size, None, mask is not None, compute, way != "map", way == "shifted")
+    variant = TrainingVariant(size, None, mask is not None, compute, way == "shifted")
+    lift = backend.map_ if way == "map" else backend.vmap
+    one = training_program(first, variant)
+    run = program(first, ("train", variant, way), lambda _: _lifted(one, lift), any_length=False)
     values = [state(model) for model in models]
     arguments = (
         backend.stack([backend.flatten(value.trainable) for value in values]),
         _stacked([value.other for value in values]),
         backend.stack([backend.key(seed) for seed in seeds]),
-        _stacked([one.tensors() if one else None for one in mask_of]),
+        _stacked([each.tensors() if each else None for each in mask_of]),
     )
-    run = training_program(first, variant)
-    if way == "map":
-        alone = run
-        run = program(first, ("train", variant, "map"), lambda _: _mapped(alone), any_length=False)
     shared = shared_arguments(x, y, learning_rate, mask.ranks if mask else None, None)
     vectors, others, losses, accuracies = run(*arguments, shared, np.arange(1, epochs + 1))
-    if way != "map":  # side by side, the first axis is that of the epochs
-        losses, accuracies = ops.transpose(losses), ops.transpose(accuracies)
     shapes = [tuple(v.shape) for v in first.trainable_variables]
     return [
         (

@@ -1,9 +1,12 @@
-"""Standard, adversarial and masked training of a classifier, and its predictions: one `fit`.
+"""Standard, adversarial and masked training of a classifier.
 
-Images and labels go to the device once; `program` holds what is compiled.
+An epoch is one compiled program (with JAX, all epochs of a run are): it shuffles, gathers each
+batch, removes pixels by rank where there is a mask, replaces the batch by adversarial examples
+where there is an attack, and takes an Adam step. Seed, learning rate, radius, fraction and ranks
+are arguments of the program, so an architecture compiles once for each `TrainingVariant`. Images
+and labels go to the device once.
 """
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -12,61 +15,21 @@ import numpy as np
 from keras import ops
 
 from robust_interpretability.attacks.attack import Attack
-from robust_interpretability.benchmark.training.program import (
-    MaskTensors,
-    TrainingVariant,
-    shared_arguments,
-    training_program,
-)
-from robust_interpretability.metrics import MODES
-from robust_interpretability.metrics.masking import masked, pixel_count
+from robust_interpretability.benchmark.training.batches import batch_order
+from robust_interpretability.benchmark.training.masks import Mask, MaskTensors
+from robust_interpretability.metrics.masking import masked
 from robust_interpretability.models import backend
-from robust_interpretability.models.adam import adam_start
-from robust_interpretability.models.batching import in_batches, to_device
+from robust_interpretability.models.adam import Adam, adam_start, adam_step
+from robust_interpretability.models.batching import to_device
 from robust_interpretability.models.checks import check_images, check_labels
-from robust_interpretability.models.errors import InputError, unknown
-from robust_interpretability.models.functional import (
-    State,
-    assign,
-    logits_of,
-    pixels,
-    predict,
-    program,
-    state,
-)
+from robust_interpretability.models.convolution import forward, shifted
+from robust_interpretability.models.errors import InputError
+from robust_interpretability.models.functional import State, logits_of, pixels, program, state
+from robust_interpretability.models.precision import in_precision
 from robust_interpretability.models.types import Array, Tensor
 
-
-class Mask(NamedTuple):
-    """Which pixels are removed from images.
-
-    Attributes:
-        ranks: `(n, h, w)` uint16, one order of the pixels per image, 0 the most important pixel; an
-            array or a tensor.
-        fraction: Share of the pixels that is removed (`"roar"`) or kept (`"kar"`), in (0, 1).
-        mode: `"roar"` or `"kar"`.
-        fill: `(c,)` float32: what a removed pixel becomes, in [0, 1].
-    """
-
-    ranks: Array | Tensor
-    fraction: float
-    mode: str
-    fill: Array
-
-    def tensors(self) -> MaskTensors:
-        """`(count, keep, fill)` for `metrics.masking.masked`, on the device.
-
-        Raises:
-            InputError: An unknown mode, or a fraction outside (0, 1).
-        """
-        if self.mode not in MODES:
-            raise unknown("mode", self.mode, MODES)
-        count = pixel_count(self.fraction, math.prod(self.ranks.shape[1:]))
-        return (
-            to_device(np.asarray(count, np.int32)),
-            to_device(np.asarray(MODES[self.mode].top_pixels == "kept")),
-            to_device(np.asarray(self.fill, np.float32)),
-        )
+Shared = tuple[Tensor, ...]
+"""What `shared_arguments` returns."""
 
 
 class EpochMeans(NamedTuple):
@@ -81,11 +44,149 @@ class EpochMeans(NamedTuple):
     accuracy: float
 
 
-class FitResult(NamedTuple):
-    """A trained model and its history, one `EpochMeans` per epoch."""
+class TrainingVariant(NamedTuple):
+    """What a training program is compiled for, beside the network's structure.
 
-    model: keras.Model
-    history: list[EpochMeans]
+    Attributes:
+        batch_size: Images per step.
+        attack: The static part of the adversary.
+        with_mask: Whether pixels are removed.
+        compute: `"float32"` or `"bfloat16"`: the type in which activations and products are
+            computed.
+        shifted: Whether convolutions are written as matrix products (see `models.convolution`).
+    """
+
+    batch_size: int
+    attack: Attack | None
+    with_mask: bool
+    compute: str = "float32"
+    shifted: bool = False
+
+
+def training_program(model: keras.Model, variant: TrainingVariant) -> Callable:
+    """The compiled program of a variant for the model's structure.
+
+    Returns:
+        With JAX, a run: `(vector, other, key, mask, shared, numbers) -> (vector, other, losses,
+        accuracies)`, where `numbers` counts the epochs from 1. With TensorFlow, an epoch: `(vector,
+        adam, other, key, mask, shared) -> (vector, adam, other, loss, accuracy)`. `vector` is the
+        flat vector of trainable weights, `other` the other variables; `mask` are the tensors of a
+        mask or None, `shared` those of `shared_arguments`.
+    """
+
+    def make(model: keras.Model) -> Callable:
+        epoch = _epoch(variant, model)
+        return _run(epoch) if backend.WHOLE_RUNS else epoch
+
+    return program(model, ("train", variant), make, any_length=False)
+
+
+def shared_arguments(
+    x: Array | Tensor,
+    y: Array,
+    learning_rate: float,
+    ranks: Array | Tensor | None,
+    attack: Attack | None,
+) -> Shared:
+    """What all networks that are trained together share, on the device."""
+    return (
+        to_device(x),
+        to_device(np.asarray(y, np.int32)),
+        None if ranks is None else to_device(ranks),
+        to_device(np.asarray(learning_rate, np.float32)),
+        to_device(np.asarray(attack.epsilon if attack else 0, np.float32)),
+        to_device(np.asarray((attack.step_size or 0) if attack else 0, np.float32)),
+    )
+
+
+def _epoch(variant: TrainingVariant, model: keras.Model) -> Callable:
+    """One epoch of one network."""
+    model = in_precision(model, variant.compute)
+    shapes = [tuple(v.shape) for v in model.trainable_variables]
+    attack = variant.attack.function() if variant.attack else None
+    layerwise = forward(model, shifted) if variant.shifted else None
+
+    def call(
+        trainable: list[Tensor], other: list[Tensor], images: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        if layerwise is not None:
+            return layerwise(trainable, images), other
+        return model.stateless_call(trainable, other, images, training=True)[:2]
+
+    def epoch(
+        vector: Tensor,
+        adam: Adam,
+        other: list[Tensor],
+        key: Tensor,
+        mask: MaskTensors | None,
+        shared: Shared,
+    ) -> tuple[Tensor, Adam, list[Tensor], Tensor, Tensor]:
+        x, y, ranks, learning_rate, epsilon, step_size = shared
+        order = batch_order(backend.fold_in(key, 0), x.shape[0], variant.batch_size)
+        steps = order.shape[0]
+
+        def step(i: Tensor, carry: tuple) -> tuple:
+            vector, adam, other, loss_sum, accuracy_sum = carry
+            index, step_key = order[i], backend.fold_in(key, i + 1)
+            images, labels = pixels(ops.take(x, index, axis=0)), ops.take(y, index, axis=0)
+
+            if variant.with_mask:
+                assert mask is not None
+                images = masked(images, ops.take(ranks, index, axis=0), *mask)
+
+            if attack:
+                inference = logits_of(model, State(backend.unflatten(vector, shapes), other))
+                images = attack(
+                    lambda x: ops.cast(inference(x), "float32"),
+                    images,
+                    labels,
+                    epsilon=epsilon,
+                    step_size=step_size,
+                    key=step_key,
+                )
+                images = backend.stop_gradient(images)
+
+            def loss(vector: Tensor) -> tuple[Tensor, tuple[Tensor, list[Tensor]]]:
+                logits, after = call(backend.unflatten(vector, shapes), other, images)
+                logits = ops.cast(logits, "float32")
+                value = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+                correct = ops.cast(ops.argmax(logits, axis=-1), "int32") == labels
+                return ops.mean(value), (ops.mean(ops.cast(correct, "float32")), after)
+
+            value, (accuracy, after), gradient = backend.value_aux_and_gradient(loss, vector)
+            vector, adam = adam_step(vector, gradient, adam, learning_rate)
+            return vector, adam, after, loss_sum + value, accuracy_sum + accuracy
+
+        zero = ops.zeros((), "float32")
+        vector, adam, other, loss_sum, accuracy_sum = backend.fori_loop(
+            steps, step, (vector, adam, other, zero, zero)
+        )
+        return vector, adam, other, loss_sum / steps, accuracy_sum / steps
+
+    return epoch
+
+
+def _run(epoch: Callable) -> Callable:
+    """All epochs of a run as one program: a scan over their numbers."""
+
+    def run(
+        vector: Tensor,
+        other: list[Tensor],
+        key: Tensor,
+        mask: MaskTensors | None,
+        shared: Shared,
+        numbers: Tensor,
+    ) -> tuple[Tensor, list[Tensor], Tensor, Tensor]:
+        def one(carry: tuple, number: Tensor) -> tuple[tuple, tuple]:
+            *after, loss, accuracy = epoch(*carry, backend.fold_in(key, number), mask, shared)
+            return tuple(after), (loss, accuracy)
+
+        (vector, _, other), (losses, accuracies) = backend.scan(
+            one, (vector, adam_start(vector), other), numbers
+        )
+        return vector, other, losses, accuracies
+
+    return run
 
 
 def check_training(
@@ -134,28 +235,45 @@ def train(
     compute: str = "float32",
     progress: Callable[[int, EpochMeans], None] | None = None,
 ) -> tuple[State, list[EpochMeans]]:
-    """Trains from a model's present weights and leaves the model unchanged.
+    """Trains a classifier from its present weights with Adam on the cross-entropy.
 
-    One model can serve several runs at the same time.
+    The model itself stays as it is, so it can serve several runs at the same time;
+    `models.functional.assign` gives it the trained values.
+
+    With an attack this is adversarial training,
+
+        min_w  mean  xent(f_w(x_adv), y),
+
+    where the adversarial examples x_adv of every batch are computed against the present weights,
+    inside the compiled program.
 
     Args:
-        model: As for `fit`.
-        x: As for `fit`.
-        y: As for `fit`.
-        seed: As for `fit`.
-        epochs: As for `fit`.
-        batch_size: As for `fit`.
-        learning_rate: As for `fit`.
-        attack: As for `fit`.
-        mask: As for `fit`.
-        compute: As for `fit`.
-        progress: As for `fit`.
+        model: The classifier: pixels in [0, 1] to logits `(n, classes)`.
+        x: Training images `(n, ...)`, uint8 or float32 in [0, 1]; an array, or a tensor on the
+            device that several runs share.
+        y: Labels `(n,)`, integers from 0 to classes - 1.
+        seed: Seed of the order of the batches and of what an attack draws. It determines the result
+            together with the initial weights.
+        epochs: Passes over the data, at least 1. The data are shuffled before each (the paper never
+            shuffles again).
+        batch_size: Images per step, at least 1. Images left over after the last full batch of an
+            epoch are not used in that epoch.
+        learning_rate: Adam's.
+        attack: Replace all images of every batch by their adversarial examples.
+        mask: Remove pixels from every image by rank (ROAR, KAR).
+        compute: `"float32"`, or `"bfloat16"` for activations and products; weights and sums stay
+            float32.
+        progress: Called with the number of each epoch, from 1, and its means: after the epoch with
+            TensorFlow, after the run with JAX.
 
     Returns:
         The trained values of the model's variables, and the history, one `EpochMeans` per epoch.
 
     Raises:
-        InputError: As `fit`.
+        InputError: There are images outside [0, 1], labels that are not integers in the range of
+            the classes, ranks of another shape than the images, or a number out of its range.
+
+    Reference: arXiv 1706.06083 for adversarial training; arXiv 1806.10758 for masked training.
     """
     check_training(model, x, y, epochs=epochs, batch_size=batch_size, mask=mask)
     variant = TrainingVariant(
@@ -187,113 +305,3 @@ def train(
                 progress(number, history[-1])
     shapes = [tuple(v.shape) for v in model.trainable_variables]
     return State(backend.unflatten(vector, shapes), other), history
-
-
-def fit(
-    model: keras.Model,
-    x: Array | Tensor,
-    y: Array,
-    *,
-    seed: int,
-    epochs: int,
-    batch_size: int = 100,
-    learning_rate: float = 1e-3,
-    attack: Attack | None = None,
-    mask: Mask | None = None,
-    compute: str = "float32",
-    progress: Callable[[int, EpochMeans], None] | None = None,
-) -> FitResult:
-    """Trains a classifier in place, from its present weights, with Adam on the cross-entropy.
-
-    With an attack this is adversarial training,
-
-        min_w  mean  xent(f_w(x_adv), y),
-
-    where the adversarial examples x_adv of every batch are computed against the present weights,
-    inside the compiled program.
-
-    Args:
-        model: The classifier: pixels in [0, 1] to logits `(n, classes)`.
-        x: Training images `(n, ...)`, uint8 or float32 in [0, 1]; an array, or a tensor on the
-            device that several runs share.
-        y: Labels `(n,)`, integers from 0 to classes - 1.
-        seed: Seed of the order of the batches and of what an attack draws. It determines the result
-            together with the initial weights.
-        epochs: Passes over the data, at least 1. The data are shuffled before each (the paper never
-            shuffles again).
-        batch_size: Images per step, at least 1. Images left over after the last full batch of an
-            epoch are not used in that epoch.
-        learning_rate: Adam's.
-        attack: Replace all images of every batch by their adversarial examples.
-        mask: Remove pixels from every image by rank (ROAR, KAR).
-        compute: `"float32"`, or `"bfloat16"` for activations and products; weights and sums stay
-            float32.
-        progress: Called with the number of each epoch, from 1, and its means: after the epoch with
-            TensorFlow, after the run with JAX.
-
-    Returns:
-        The same model, trained, and the history, one `EpochMeans` per epoch.
-
-    Raises:
-        InputError: There are images outside [0, 1], labels that are not integers in the range of
-            the classes, ranks of another shape than the images, or a number out of its range.
-
-    Reference: arXiv 1706.06083 for adversarial training; arXiv 1806.10758 for masked training.
-    """
-    values, history = train(
-        model,
-        x,
-        y,
-        seed=seed,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        attack=attack,
-        mask=mask,
-        compute=compute,
-        progress=progress,
-    )
-    assign(model, values)
-    return FitResult(model, history)
-
-
-def _masked_logits(model: keras.Model) -> Callable:
-    def run(
-        trainable: list[Tensor], other: list[Tensor], x: Tensor, ranks: Tensor, mask: MaskTensors
-    ) -> Tensor:
-        return logits_of(model, State(trainable, other))(masked(pixels(x), ranks, *mask))
-
-    return run
-
-
-def predicted_classes(
-    model: keras.Model,
-    x: Array,
-    *,
-    mask: Mask | None = None,
-    values: State | None = None,
-    batch_size: int = 1000,
-) -> Array:
-    """The predicted class of every image, with pixels removed where there is a mask.
-
-    Args:
-        model: The classifier.
-        x: `(n, ...)`, uint8 or float32 in [0, 1].
-        mask: Which pixels to remove; its ranks are of these images.
-        values: Variables to use in place of the model's, from `train`.
-        batch_size: Images at a time.
-
-    Returns:
-        `(n,)` int64.
-
-    Raises:
-        InputError: As `Mask.tensors`.
-    """
-    values = values or state(model)
-    if mask is None:
-        return predict(model, x, values=values, batch_size=batch_size).argmax(-1)
-    run = program(model, ("masked logits",), _masked_logits)
-    tensors = mask.tensors()
-    before = (values.trainable, values.other)
-    logits = in_batches(run, before, [x, mask.ranks], lambda _: (tensors,), batch_size=batch_size)
-    return np.concatenate([part for _, part in logits]).argmax(-1)

@@ -61,7 +61,8 @@ def add(planner: "Planner") -> str | None:
 
 def work(spec: Spec, context: "Context") -> Result[Values]:
     """Trains the networks in both types and counts the test images they classify correctly."""
-    from robust_interpretability.benchmark.training import classifier
+    from robust_interpretability.benchmark.training.classifier import train
+    from robust_interpretability.benchmark.training.prediction import predicted_classes
     from robust_interpretability.benchmark.units.context import derived_seed
 
     y = context.data.y_test
@@ -69,7 +70,7 @@ def work(spec: Spec, context: "Context") -> Result[Values]:
     def hits(attack: AttackSpec | None, compute: str, number: int) -> int:
         seed = derived_seed("agreement", number)
         model = context.initial(spec.model, seed)
-        values, _ = classifier.train(
+        values, _ = train(
             model,
             context.x_train,
             context.data.y_train,
@@ -80,7 +81,7 @@ def work(spec: Spec, context: "Context") -> Result[Values]:
             compute=compute,
             attack=attack.attack() if attack else None,
         )
-        classes = classifier.predicted_classes(model, context.data.x_test, values=values)
+        classes = predicted_classes(model, context.data.x_test, values=values)
         return int((classes == y).sum())
 
     found = compare(hits, spec.attacks, spec.training.compute, spec.seeds, len(y))

@@ -118,7 +118,7 @@ def plan(planner: "Planner") -> None:
 def work(spec: Spec, context: "Context") -> Result[Values]:
     """Distances of clean images, of adversarial examples and of noise of the same norm."""
     from robust_interpretability.attacks.attack import Attack, run
-    from robust_interpretability.benchmark.training.classifier import predicted_classes
+    from robust_interpretability.benchmark.training.prediction import predicted_classes
     from robust_interpretability.benchmark.units.context import derived_seed
     from robust_interpretability.metrics import densities, manifold
     from robust_interpretability.models.checks import as_floats

@@ -60,7 +60,7 @@ def shown_images(y: Array, count: int) -> Array:
 def work(spec: Spec, context: "Context") -> Result[Values]:
     """Computes the gradients and, with an attack, the adversarial examples."""
     from robust_interpretability.attacks.attack import run
-    from robust_interpretability.benchmark.training.classifier import predicted_classes
+    from robust_interpretability.benchmark.training.prediction import predicted_classes
     from robust_interpretability.benchmark.units.context import derived_seed
     from robust_interpretability.metrics import attributions
     from robust_interpretability.models.checks import as_floats

@@ -167,7 +167,8 @@ def work(spec: Spec, context: "Context") -> Result[Values]:
 def together(specs: list[Spec], context: "Context") -> list[Result[Values]]:
     """Retrainings that share their ranks: they differ in mode, fraction and repeat alone."""
     from robust_interpretability.benchmark.training import batched
-    from robust_interpretability.benchmark.training.classifier import Mask, predicted_classes
+    from robust_interpretability.benchmark.training.masks import Mask
+    from robust_interpretability.benchmark.training.prediction import predicted_classes
     from robust_interpretability.benchmark.units.context import derived_seed
 
     first = specs[0]

@@ -109,7 +109,7 @@ def plan(planner: "Planner") -> None:
 def work(spec: Spec, context: "Context") -> Result[Values]:
     """Attacks one class and measures the angle of the mean change."""
     from robust_interpretability.attacks.attack import run
-    from robust_interpretability.benchmark.training.classifier import predicted_classes
+    from robust_interpretability.benchmark.training.prediction import predicted_classes
     from robust_interpretability.benchmark.units.context import derived_seed
     from robust_interpretability.metrics.tilt import tilt
 

@@ -1,9 +1,14 @@
 """The folder of a run: who may use it, and what a kill at a bad moment leaves."""
 
 import shutil
+import sys
+import threading
+from pathlib import Path
 
 import pytest
 
+from robust_interpretability.attacks import pgd
+from robust_interpretability.benchmark.cli.app import entry_point
 from robust_interpretability.benchmark.execution import folder
 from robust_interpretability.models.errors import InputError
 
@@ -45,3 +50,57 @@ def test_somebody_elses_folder(tmp_path):
         folder.locked(tmp_path),
     ):
         pass
+
+
+def way(thread: int | None) -> list[str]:
+    """Functions of the project that a thread is in, outermost first, as `file.function`.
+
+    Left out are lambdas, comprehensions, and a backend's loops around a function.
+    """
+    found, frame = [], sys._current_frames()[thread]
+    while frame is not None:
+        path, name = Path(frame.f_code.co_filename), frame.f_code.co_name
+        ours = "robust_interpretability" in path.parts and path.parts[-2] != "backend"
+        if ours and not name.startswith("<"):
+            found.append(f"{path.stem}.{name}")
+        frame = frame.f_back
+    return found[::-1]
+
+
+def test_from_the_command_to_the_formula(tmp_path, monkeypatch):
+    """The way that `docs/design.md` names: eight calls through five files."""
+    ways: list[list[str]] = []
+    caller, projected = threading.get_ident(), pgd.into_ball_and_box
+
+    def reached(*args: object) -> object:
+        worker_way = way(threading.get_ident())
+        if "train.work" in worker_way:
+            ways.append(way(caller))
+            ways.append(worker_way)
+            raise InputError("far enough")
+        return projected(*args)
+
+    monkeypatch.setattr(pgd, "into_ball_and_box", reached)
+    config = tmp_path / "one.toml"
+    config.write_text(
+        'version = 1\nname = "one"\nscale = "quick"\n[data]\nname = "digits"\n'
+        '[model]\nname = "digits_cnn"\n[training]\nepochs = 1\n[adversary]\nsteps = 2\n'
+        '[[grid]]\nnorm = "l2"\nepsilons = [0.5]\nlosses = ["xent"]\n'
+        '[evaluation]\nnorm = "l2"\nepsilon = 0.4\n'
+    )
+    assert entry_point(["run", "--config", str(config), "--out", str(tmp_path / "run")]) == 2
+
+    caller_way, worker_way = ways[:2]
+    start, end = caller_way.index("app.run"), worker_way.index("pgd.pgd")
+    calls = [name for name in caller_way[start:] if name != "threads.wait"] + worker_way[: end + 1]
+    assert calls == [
+        "app.run",
+        "runner.run",
+        "runner.execute",
+        "runner.perform",
+        "train.work",
+        "classifier.train",
+        "classifier.epoch",
+        "classifier.step",
+        "pgd.pgd",
+    ]

@@ -6,7 +6,8 @@ import pytest
 
 from robust_interpretability import models
 from robust_interpretability.benchmark.training.batched import WAYS, train_together
-from robust_interpretability.benchmark.training.classifier import Mask, train
+from robust_interpretability.benchmark.training.classifier import train
+from robust_interpretability.benchmark.training.masks import Mask
 from robust_interpretability.models import backend
 from robust_interpretability.models.errors import InputError
 from tests.ranks import random_ranks

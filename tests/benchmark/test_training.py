@@ -6,16 +6,13 @@ import pytest
 
 from robust_interpretability import models
 from robust_interpretability.attacks import Attack, run
-from robust_interpretability.benchmark.training.classifier import (
-    Mask,
-    fit,
-    predicted_classes,
-    train,
-)
-from robust_interpretability.benchmark.training.program import TrainingVariant
+from robust_interpretability.benchmark.training.classifier import TrainingVariant, train
+from robust_interpretability.benchmark.training.masks import Mask
+from robust_interpretability.benchmark.training.prediction import predicted_classes
 from robust_interpretability.models.adam import Adam, adam_start, adam_step
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.functional import predict, program, state
+from tests.fitting import fit
 from tests.ranks import random_ranks
 
 
@@ -25,9 +22,8 @@ def build(seed=0):
 
 def weights(digits, **options) -> bytes:
     x = options.pop("x", digits.x_train[:300])
-    model = fit(
-        build(), x, digits.y_train[:300], **({"seed": 0, "epochs": 2, "batch_size": 50} | options)
-    ).model
+    model = build()
+    fit(model, x, digits.y_train[:300], **({"seed": 0, "epochs": 2, "batch_size": 50} | options))
     return b"".join(w.tobytes() for w in model.get_weights())
 
 
@@ -70,8 +66,9 @@ def test_same_seed_same_bytes(digits):
 
 def test_history_is_of_what_was_trained_on(digits):
     seen = []
-    model, history = fit(
-        build(),
+    model = build()
+    history = fit(
+        model,
         digits.x_train,
         digits.y_train,
         seed=0,
@@ -104,7 +101,8 @@ def test_masked_training_equals_training_on_a_masked_set_byte_by_byte(digits, mo
 )
 def test_adversarial_training_gives_robustness(digits, digits_model, attack):
     """By PGD, and by the one gradient of fast adversarial training."""
-    robust = fit(build(1), digits.x_train, digits.y_train, seed=1, epochs=12, attack=attack).model
+    robust = build(1)
+    fit(robust, digits.x_train, digits.y_train, seed=1, epochs=12, attack=attack)
     stronger = Attack("pgd", "l2", 0.4, steps=20, step_size=0.1)
 
     def under_attack(model):

@@ -4,7 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from robust_interpretability.benchmark.training.classifier import Mask, predicted_classes, train
+from robust_interpretability.benchmark.training.classifier import train
+from robust_interpretability.benchmark.training.masks import Mask
+from robust_interpretability.benchmark.training.prediction import predicted_classes
 from robust_interpretability.metrics import MODES
 from robust_interpretability.metrics.masking import masked, pixel_count
 from robust_interpretability.metrics.retraining import Curve, score, score_weights

@@ -24,7 +24,8 @@ def trained(data: Any, attack: Any) -> Any:
     Strong adversaries leave some runs at chance: which ones, rounding decides.
     """
     from robust_interpretability import models
-    from robust_interpretability.benchmark.training.classifier import fit, predicted_classes
+    from robust_interpretability.benchmark.training.prediction import predicted_classes
+    from tests.fitting import fit
 
     for seed in range(5):
         model = models.get("strided_cnn")(data.info.shape, data.info.num_classes, seed=seed)

@@ -24,7 +24,8 @@ from robust_interpretability.attacks.attack import run as run_attack
 from robust_interpretability.benchmark import environment
 from robust_interpretability.benchmark.data import datasets
 from robust_interpretability.benchmark.training.batched import WAYS, train_together
-from robust_interpretability.benchmark.training.classifier import Mask, train
+from robust_interpretability.benchmark.training.classifier import train
+from robust_interpretability.benchmark.training.masks import Mask
 from robust_interpretability.metrics import attributions
 from robust_interpretability.models import backend, batching
 from tests.performance.cases import BATCH, CASES

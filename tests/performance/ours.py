@@ -14,7 +14,9 @@ from robust_interpretability.attacks.attack import run as run_attack
 from robust_interpretability.attacks.autoattack import queue, randomness
 from robust_interpretability.attacks.autoattack.apgd import Apgd
 from robust_interpretability.benchmark.execution.threads import default_workers
-from robust_interpretability.benchmark.training.classifier import Mask, predicted_classes, train
+from robust_interpretability.benchmark.training.classifier import train
+from robust_interpretability.benchmark.training.masks import Mask
+from robust_interpretability.benchmark.training.prediction import predicted_classes
 from robust_interpretability.benchmark.training.vae_gan import fit_vae_gan
 from robust_interpretability.metrics import attributions, ranking
 from robust_interpretability.models.batching import to_device

@@ -29,7 +29,8 @@ from robust_interpretability.models import backend
 backend.configure()
 import numpy as np
 from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.benchmark.training.classifier import Mask, train
+from robust_interpretability.benchmark.training.classifier import train
+from robust_interpretability.benchmark.training.masks import Mask
 from robust_interpretability.models.batching import to_device
 from tests.ranks import random_ranks
 what, size = sys.argv[1], int(sys.argv[2])

@@ -15,7 +15,9 @@ import keras
 from robust_interpretability import models
 import numpy as np
 from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.benchmark.training.classifier import Mask, predicted_classes, train
+from robust_interpretability.benchmark.training.classifier import train
+from robust_interpretability.benchmark.training.masks import Mask
+from robust_interpretability.benchmark.training.prediction import predicted_classes
 from robust_interpretability.metrics import attributions, ranking
 from robust_interpretability.models.batching import to_device
 

@@ -8,8 +8,8 @@ import pytest
 
 from robust_interpretability import models
 from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.benchmark.training.classifier import fit
 from tests.conftest import needs_tfds
+from tests.fitting import fit
 from tests.performance.cases import CASES
 from tests.performance.contenders import Contender
 
