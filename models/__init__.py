@@ -10,6 +10,7 @@ A new model is a function of its name, in a module of this package, and a line h
 
 import importlib
 import os
+import sys
 import threading
 from collections.abc import Callable
 
@@ -43,10 +44,11 @@ def choose_kernels(name: str) -> None:
     """Enables or disables oneDNN's kernels on a CPU, whichever is faster for a classifier.
 
     Without this TensorFlow decides by the processor's vendor. A value that the user has set in
-    `TF_ENABLE_ONEDNN_OPTS` stands. To be called before TensorFlow is imported; later it has no
-    effect.
+    `TF_ENABLE_ONEDNN_OPTS` stands. To be called before TensorFlow is imported: later there is
+    nothing left to choose, and the variable, which a run records, stays as it is.
     """
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0" if name in SMALL else "1")
+    if "tensorflow" not in sys.modules:
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0" if name in SMALL else "1")
 
 
 def get(name: str) -> Callable:

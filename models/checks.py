@@ -1,10 +1,14 @@
 """What a classifier and its images must be; each message names what was expected and received."""
 
-import keras
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.types import Array, Tensor
+
+if TYPE_CHECKING:
+    import keras
 
 
 def as_floats(x: Array) -> Array:
@@ -19,6 +23,8 @@ def check_images(x: Array | Tensor) -> None:
         InputError: `x` is not an array of floats in [0, 1] or of uint8, or has no examples, or
             holds NaN.
     """
+    import keras
+
     if keras.ops.is_tensor(x) and keras.backend.standardize_dtype(x.dtype) == "uint8":
         return  # every uint8 is a valid pixel: nothing to read from the device
     x = np.asarray(x)
@@ -54,7 +60,7 @@ def check_labels(y: Array, n: int, num_classes: int) -> None:
         )
 
 
-def check_classifier(model: keras.Model, x: Array, num_classes: int) -> None:
+def check_classifier(model: "keras.Model", x: Array, num_classes: int) -> None:
     """Checks that a model maps such images to logits.
 
     Args:
@@ -66,6 +72,8 @@ def check_classifier(model: keras.Model, x: Array, num_classes: int) -> None:
         InputError: The model takes another shape, or outputs another shape, several tensors,
             probabilities (non-negative rows that sum to 1) or values that are not finite.
     """
+    import keras
+
     check_images(x)
     expected = tuple(x.shape[1:])
     received = model.input_shape

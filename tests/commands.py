@@ -1,9 +1,12 @@
-"""The command line in another process."""
+"""The command line in another process, or in this one."""
 
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
+from robust_interpretability.benchmark.cli.app import entry_point
 from tests.conftest import ROOT
 
 TINY = ROOT / "tests" / "benchmark" / "tiny.toml"
@@ -17,3 +20,13 @@ def call(*arguments: object, **options) -> subprocess.CompletedProcess:
 
 def run(out: Path, *more: str) -> subprocess.CompletedProcess:
     return call("run", "--config", TINY, "--out", out, *more)
+
+
+def here(*arguments: object) -> subprocess.CompletedProcess:
+    """The command line in this process, which has imported Keras: for what a start adds nothing to.
+
+    Commands that train, are killed or must do without a package are tested by `call`.
+    """
+    with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as error:
+        code = entry_point([str(argument) for argument in arguments])
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), error.getvalue())

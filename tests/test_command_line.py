@@ -16,7 +16,7 @@ import pytest
 
 from robust_interpretability.leaderboard.board import Board
 from robust_interpretability.leaderboard.entry import seal
-from tests.commands import COMMAND, TINY, call, run
+from tests.commands import COMMAND, TINY, call, here, run
 from tests.conftest import ROOT, needs_tfds
 
 
@@ -209,7 +209,7 @@ def test_plots_notices_altered_results(finished, tmp_path):
     shutil.copytree(finished, out)
     path = out / "results" / "scores.parquet"
     path.write_bytes(path.read_bytes()[:-1])
-    done = call("plots", "--out", out)
+    done = here("plots", "--out", out)
     assert (done.returncode, done.stdout) == (2, "")
     assert (
         done.stderr
@@ -221,9 +221,9 @@ def test_plots_notices_altered_results(finished, tmp_path):
 def test_leaderboard_from_entries(finished, tmp_path):
     out = tmp_path / "board"
     shutil.copytree(finished / "leaderboard" / "entries", out / "leaderboard" / "entries")
-    assert call("leaderboard", "--out", out).returncode == 0
+    assert here("leaderboard", "--out", out).returncode == 0
     assert contents(out / "leaderboard") == contents(finished / "leaderboard")
-    done = call("leaderboard", "--out", out, "--check")
+    done = here("leaderboard", "--out", out, "--check")
     assert (done.returncode, done.stdout) == (
         0,
         f"{out / 'leaderboard'}: 6 entries; all is as it should be\n",
@@ -268,11 +268,11 @@ def test_an_entry_that_no_curve_supports_is_found(finished, tmp_path):
     better = scores["roar_gradient"].model_copy(update={"value": scores["roar_gradient"].high})
     forged = seal(entries[0].model_copy(update={"scores": scores | {"roar_gradient": better}}))
     board.put([forged, *entries[1:]])
-    done = call("leaderboard", "--out", tmp_path, "--check")
+    done = here("leaderboard", "--out", tmp_path, "--check")
     assert done.returncode == 2
     assert "roar_gradient is stated as" in done.stderr
-    call("leaderboard", "--board", board.root)
-    assert "(and " in call("leaderboard", "--board", board.root, "--check").stderr, (
+    here("leaderboard", "--board", board.root)
+    assert "(and " in here("leaderboard", "--board", board.root, "--check").stderr, (
         "not verified, and of no track"
     )
 
@@ -312,7 +312,7 @@ def test_plan_estimates_the_time_on_this_device(tmp_path):
 def test_report_of_the_paper_on_another_data_set(finished, tmp_path):
     """Digits are not in the paper: no claim is compared, and the run's own numbers stand apart."""
     target = tmp_path / "paper.md"
-    done = call("paper", "--out", finished, "--report", target)
+    done = here("paper", "--out", finished, "--report", target)
     assert done.returncode == 0, done.stderr
     compared = pd.read_csv(target.with_suffix(".csv"), keep_default_na=False)
     assert set(compared["direction"]) | set(compared["size"]) == {"not run", "-"}

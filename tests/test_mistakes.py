@@ -12,7 +12,7 @@ import sys
 import pandas as pd
 import pytest
 
-from tests.commands import TINY, call, run
+from tests.commands import TINY, call, here, run
 from tests.conftest import ROOT
 
 MISTAKES = [
@@ -51,7 +51,7 @@ def test_mistakes_are_one_line(arguments, message):
 
 @pytest.mark.parametrize(("arguments", "message"), SLOW_MISTAKES)
 def test_mistakes_about_data_leave_no_folder(arguments, message, tmp_path):
-    check_mistake(run(tmp_path / "out", *arguments), message)
+    check_mistake(here("run", "--config", TINY, "--out", tmp_path / "out", *arguments), message)
     assert not (tmp_path / "out").exists()
 
 
@@ -64,7 +64,9 @@ def test_folders_that_do_not_hold_a_run_are_left_alone(tmp_path):
 
 def test_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
-    check_mistake(run(tmp_path / "file" / "out"), "cannot be written")
+    check_mistake(
+        here("run", "--config", TINY, "--out", tmp_path / "file" / "out"), "cannot be written"
+    )
 
 
 def test_full_disk(tmp_path):

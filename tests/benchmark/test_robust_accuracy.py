@@ -24,7 +24,7 @@ from robust_interpretability.metrics import statistics
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.validation import revive
 from tests.attacks.test_autoattack import SHORT, Shaken
-from tests.commands import COMMAND, call
+from tests.commands import COMMAND, here
 from tests.conftest import ROOT, linear_model
 
 N = 120
@@ -291,16 +291,14 @@ def test_the_killed_command_resumes_with_the_same_outcomes(file, tmp_path):
     ],
 )
 def test_mistakes_of_the_command(file, tmp_path, more, message):
-    done = subprocess.run(
-        command(file, tmp_path, *more), cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    done = here(*command(file, tmp_path, *more)[len(COMMAND) :])
     assert done.returncode == 2, done.stderr
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_radius_is_needed(file):
-    done = call("evaluate", file, "--data", "digits")
+    done = here("evaluate", file, "--data", "digits")
     assert done.returncode == 2
     assert "--data needs --epsilon" in done.stderr
 

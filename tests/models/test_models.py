@@ -1,16 +1,23 @@
 """oneDNN where it is faster, and never against a user's wish."""
 
+import os
+import subprocess
+import sys
+
 from robust_interpretability import models
+from tests.conftest import ROOT
 
 
-def chosen(monkeypatch, name: str, own: str | None = None) -> str:
-    import os
-
+def chosen(monkeypatch, name: str, own: str | None = None, early: bool = True) -> str | None:
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    if early:
+        monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+    else:
+        monkeypatch.setitem(sys.modules, "tensorflow", sys)
     if own is not None:
         monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", own)
     models.choose_kernels(name)
-    return os.environ["TF_ENABLE_ONEDNN_OPTS"]
+    return os.environ.get("TF_ENABLE_ONEDNN_OPTS")
 
 
 def test_kernels_follow_from_the_network(monkeypatch):
@@ -25,3 +32,28 @@ def test_kernels_follow_from_the_network(monkeypatch):
 
 def test_a_users_choice_stands(monkeypatch):
     assert chosen(monkeypatch, "cifar_cnn", own="0") == "0"
+
+
+def test_too_late_to_choose_it_records_no_choice(monkeypatch):
+    assert chosen(monkeypatch, "cifar_cnn", early=False) is None
+
+
+COMMANDS = """
+import importlib, pkgutil, sys
+import robust_interpretability.benchmark as benchmark
+for package in ("cli", "execution", "submission", "results", "paper"):
+    module = importlib.import_module(f"{benchmark.__name__}.{package}")
+    for found in pkgutil.walk_packages(module.__path__, f"{module.__name__}."):
+        if found.name.endswith((".threads", ".estimate")):
+            continue  # imported where computing begins
+        importlib.import_module(found.name)
+        assert not {"keras", "tensorflow", "jax"} & set(sys.modules), found.name
+"""
+
+
+def test_what_a_command_imports_leaves_the_choice_open():
+    """Each module of the commands: none imports Keras before the kernels are chosen."""
+    done = subprocess.run(
+        [sys.executable, "-c", COMMANDS], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
