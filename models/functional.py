@@ -16,6 +16,7 @@ from keras import ops
 from robust_interpretability.models import backend
 from robust_interpretability.models.batching import in_batches
 from robust_interpretability.models.convolution import forward
+from robust_interpretability.models.pooling import first_maxima
 from robust_interpretability.models.structure import structure
 from robust_interpretability.models.types import Array, Tensor
 
@@ -108,7 +109,8 @@ def program(
         # model may have been changed since, and another batch shape would trace it as it is now.
         run, maker = _programs.pop(full, (None, model))
         if run is None or (maker is not model and structure(maker) != text):
-            run = backend.jit(make(model), any_length=any_length, rows_from=rows_from)
+            made_with = first_maxima(model) if backend.has_accelerator() else model
+            run = backend.jit(make(made_with), any_length=any_length, rows_from=rows_from)
             maker = model
         _programs[full] = run, maker
         while len(_programs) > PROGRAMS:

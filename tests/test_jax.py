@@ -21,6 +21,7 @@ FILES = (
     "tests/models/test_batching.py",
     "tests/models/test_convolution.py",
     "tests/models/test_functional.py",
+    "tests/models/test_pooling.py",
 )
 CHOSEN = (
     "same_networks",
@@ -54,6 +55,7 @@ CHOSEN = (
     "of_the_network",
     "share_with_themselves",
     "whatever_their_names",
+    "but_for_its_pooling",
 )
 ENVIRONMENT = os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
 

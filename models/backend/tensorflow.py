@@ -256,5 +256,9 @@ def normal(random_key: Tensor, shape: tuple | Tensor) -> Tensor:
 
 
 def permutation(random_key: Tensor, n: int) -> Tensor:
-    """A random order of 0 .. n - 1."""
-    return tf.random.experimental.stateless_shuffle(tf.range(n), random_key)
+    """A random order of 0 .. n - 1; another on an accelerator, for which there is no shuffle."""
+    if not has_accelerator():
+        return tf.random.experimental.stateless_shuffle(tf.range(n), random_key)
+    # Of 2**62 numbers no two are equal; XLA's sort is stable in any case.
+    draws = tf.random.stateless_uniform((n,), random_key, None, None, tf.int64)
+    return tf.cast(tf.argsort(draws), tf.int32)
