@@ -1,6 +1,7 @@
 # make benchmark   install what is needed and run the main job (the quick preset)
 # make test        install what is needed and run the tests
 # make test-peers  install what is needed, other libraries included, and compare AutoAttack with theirs
+# make test-gpu-compile   install a compiler for GPUs too, and count what it makes of our programs
 # make bench       install what is needed, other libraries included, and measure
 # Both use uv where it is there and pip where it is not.
 
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo -n)
 export PYTHONUTF8 = 1
 
-.PHONY: benchmark test test-peers chromium bench check lock clean
+.PHONY: benchmark test test-peers test-gpu-compile chromium bench check lock clean
 
 benchmark: $(VENV)/.installed
 	$(BIN)/python run_benchmark.py
@@ -25,6 +26,11 @@ bench: $(VENV)/.installed-peers  # ratios, growth, memory; 45 minutes on two cor
 
 test-peers: $(VENV)/.installed-peers  # AutoAttack beside torchattacks; an hour on two cores
 	PEERS=1 PEER_DOCUMENT=docs/results/autoattack.md $(BIN)/python -m pytest tests/peers -n 0
+
+# Neither a GPU nor its driver is needed; two minutes on two cores.
+test-gpu-compile: $(VENV)/.installed-gpu-compile
+	GPU_COMPILE=1 GPU_COMPILE_DOCUMENT=docs/results/gpu-compile.md KERAS_BACKEND=jax JAX_PLATFORMS=cpu \
+		PYTHONPATH=$(VENV)/gpu-compile $(BIN)/python -m pytest tests/gpu_compile -n 0
 
 chromium:  # the leaderboard's page is tested in a real browser
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || { \
@@ -63,6 +69,15 @@ $(VENV)/.installed-peers: $(VENV)/.installed-dev requirements-peers.txt requirem
 	@$(BIN)/python -m ensurepip >/dev/null
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements-dev.txt -r requirements-peers.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-peers-nodeps.txt
+	@touch $@
+
+# JAX's plugin for GPUs without the CUDA libraries that it asks for, in a folder of its own: only a GPU needs them, and
+# beside the plugin JAX looks for one. The versions are those that `make lock` chose for GPUs.
+$(VENV)/.installed-gpu-compile: $(VENV)/.installed-dev requirements-cuda.txt
+	@grep '^jax-cuda12-' requirements-cuda.txt > $(VENV)/gpu-compile.txt
+	@$(BIN)/python -m ensurepip >/dev/null
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade \
+		--target $(VENV)/gpu-compile -r $(VENV)/gpu-compile.txt
 	@touch $@
 
 lock:  # needs uv; exact versions for every platform, no addresses

@@ -104,7 +104,7 @@ def dlr(logits: Tensor, y: Tensor) -> Tensor:
     """
     if logits.shape[-1] < 3:
         raise InputError(f"The DLR loss needs at least 3 classes. Received {logits.shape[-1]}.")
-    ordered, _ = ops.top_k(logits, 3)
+    ordered = backend.largest(logits, 3)
     return _quotient(margin(logits, y), ordered[:, 0] - ordered[:, 2])
 
 
@@ -133,7 +133,7 @@ def dlr_targeted(logits: Tensor, y: Tensor, target: Tensor) -> Tensor:
         raise InputError(
             f"The targeted DLR loss needs at least 4 classes. Received {logits.shape[-1]}."
         )
-    ordered, _ = ops.top_k(logits, 4)
+    ordered = backend.largest(logits, 4)
     return _quotient(
         margin_targeted(logits, y, target), ordered[:, 0] - (ordered[:, 2] + ordered[:, 3]) / 2
     )

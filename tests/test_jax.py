@@ -56,6 +56,7 @@ CHOSEN = (
     "share_with_themselves",
     "whatever_their_names",
     "but_for_its_pooling",
+    "without_one",
 )
 ENVIRONMENT = os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import keras
 
+from robust_interpretability.models.backend.selection import largest_by_masks
 from robust_interpretability.models.files import cache_folder
 from robust_interpretability.models.types import Array, Tensor
 
@@ -24,6 +25,7 @@ __all__ = [
     "has_faster_convolution",
     "jit",
     "key",
+    "largest",
     "loops_and_gradients",
     "map_",
     "memory_of",
@@ -163,6 +165,11 @@ def convolution(x: Tensor, kernel: Tensor, strides: tuple[int, int]) -> Tensor:
 def add_bias(x: Tensor, bias: Tensor) -> Tensor:
     """`x + bias`, `(..., channels)` and `(channels,)`."""
     return x + bias
+
+
+def largest(x: Tensor, k: int) -> Tensor:
+    """The `k` largest values of each row, `(n, k)` from `(n, m)`, in falling order."""
+    return largest_by_masks(x, k)
 
 
 def fori_loop(steps: Tensor | int, body: Callable[[Tensor, State], State], state: State) -> State:

@@ -7,6 +7,7 @@ from typing import TypeVar
 import keras
 import tensorflow as tf
 
+from robust_interpretability.models.backend.selection import largest_by_masks
 from robust_interpretability.models.backend.subpixel import strided_convolution
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.types import Array, Tensor
@@ -25,6 +26,7 @@ __all__ = [
     "has_faster_convolution",
     "jit",
     "key",
+    "largest",
     "loops_and_gradients",
     "map_",
     "memory_of",
@@ -198,6 +200,11 @@ def convolution(x: Tensor, kernel: Tensor, strides: tuple[int, int]) -> Tensor:
 def add_bias(x: Tensor, bias: Tensor) -> Tensor:
     """`x + bias`, `(..., channels)` and `(channels,)`; graph mode fuses it with its convolution."""
     return tf.nn.bias_add(x, bias)
+
+
+def largest(x: Tensor, k: int) -> Tensor:
+    """The `k` largest values of each row, `(n, k)` from `(n, m)`, in falling order."""
+    return largest_by_masks(x, k) if has_accelerator() else tf.math.top_k(x, k).values
 
 
 def fori_loop(steps: Tensor | int, body: Callable[[Tensor, State], State], state: State) -> State:

@@ -185,3 +185,24 @@ print(os.environ["TF_CPP_MIN_LOG_LEVEL"], os.environ.get("XLA_FLAGS"))
 )
 def test_what_is_set_before_the_backend_is_imported(environment, printed):
     assert python(ENVIRONMENT, **environment) == printed
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_largest_is_a_stable_sort_without_one(seed):
+    """Ties are many. The gradient goes to the first of equal values, as with a sort's places."""
+    from robust_interpretability.models.backend.selection import largest_by_masks
+
+    rng = np.random.default_rng(seed)
+    x = rng.integers(-3, 3, (50, 7)).astype(np.float32) * np.float32(0.1)
+    weights = rng.normal(size=(50, 4)).astype(np.float32)
+    order = np.argsort(-x, axis=1, kind="stable")[:, :4]
+    expected = np.zeros_like(x)
+    np.put_along_axis(expected, order, weights, axis=1)
+    for largest in (backend.largest, largest_by_masks):
+        np.testing.assert_array_equal(
+            largest(backend.to_device(x), 4), np.take_along_axis(x, order, axis=1)
+        )
+        _, gradient = backend.value_and_gradient(
+            lambda x, largest=largest: ops.sum(largest(x, 4) * weights), backend.to_device(x)
+        )
+        np.testing.assert_array_equal(gradient, expected)
