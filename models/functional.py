@@ -88,6 +88,7 @@ def program(
     *,
     any_length: bool = True,
     rows_from: int | None = None,
+    exact: bool = True,
 ) -> Callable:
     """The compiled program for a model's structure, made at its first use.
 
@@ -98,6 +99,7 @@ def program(
             `stateless_call` alone.
         any_length: Whether it works for batches whose length is not known when it is compiled.
         rows_from: The argument from which on all first axes are a batch's, where that is so.
+        exact: Whether float32 keeps all its bits (see `models.precision`).
 
     Returns:
         The compiled function.
@@ -110,7 +112,9 @@ def program(
         run, maker = _programs.pop(full, (None, model))
         if run is None or (maker is not model and structure(maker) != text):
             made_with = first_maxima(model) if backend.has_accelerator() else model
-            run = backend.jit(make(made_with), any_length=any_length, rows_from=rows_from)
+            run = backend.jit(
+                make(made_with), any_length=any_length, rows_from=rows_from, exact=exact
+            )
             maker = model
         _programs[full] = run, maker
         while len(_programs) > PROGRAMS:

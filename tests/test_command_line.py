@@ -72,6 +72,7 @@ def test_a_run_leaves_what_it_should(finished):
     environment = json.loads((finished / "environment.json").read_text())
     assert environment["packages"]["keras"]
     assert environment["devices"]
+    assert environment["precision"] == {"training": "float32", "all else": "float32"}
     tables = (
         "training",
         "accuracy",

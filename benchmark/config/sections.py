@@ -84,14 +84,14 @@ class Model(Section):
 class Training(Section):
     """Adam's budget, and the type in which activations and products are computed.
 
-    Weights and sums stay float32. With bfloat16, a few networks are first trained in both types,
-    and the run continues only where their accuracies agree.
+    Weights and sums stay float32. With tf32 or bfloat16, a few networks are first trained in both
+    types, and the run continues only where their accuracies agree.
     """
 
     epochs: Count
     batch_size: Count = 100
     learning_rate: Positive = 1e-3
-    compute: Literal["float32", "bfloat16"] = "float32"
+    compute: Literal["float32", "tf32", "bfloat16"] = "float32"
 
     @model_serializer(mode="wrap")
     def _without_default(self, handler: SerializerFunctionWrapHandler) -> Json:

@@ -115,7 +115,7 @@ def run(
         tables = files.write_results(work, store)
         report.write_leaderboard(work, store, tables, data)
         report.draw(out, say)
-        _write_environment(out, {"seconds_of_work": report.costs(work, store)})
+        _write_environment(out, config, {"seconds_of_work": report.costs(work, store)})
     board, figures = out / "leaderboard" / "LEADERBOARD.md", out / "figures"
     say(f"done in {duration(time.perf_counter() - start)}: {board}, {figures}")
 
@@ -135,14 +135,15 @@ def _prepared(work: Plan, out: Path, *, data_dir: str | None, fresh: bool, say: 
     data = datasets.load(**limited(config, data_dir), notice=say)
     same_images(out, data, say)
     write(stored, configuration.dumps(config))
-    _write_environment(out, {})
+    _write_environment(out, config, {})
     return data
 
 
-def _write_environment(out: Path, more: Json) -> None:
+def _write_environment(out: Path, config: Config, more: Json) -> None:
     from robust_interpretability.benchmark import environment
 
-    record = environment.collect() | more
+    precision = {"training": config.training.compute, "all else": "float32"}
+    record = environment.collect() | {"precision": precision} | more
     write(out / "environment.json", json.dumps(record, indent=2, sort_keys=True) + "\n")
 
 

@@ -97,7 +97,7 @@ def train_together(
         epochs: Passes over the data, at least 1.
         batch_size: Images per step, at least 1.
         learning_rate: Adam's.
-        compute: `"float32"`, or `"bfloat16"` for activations and products.
+        compute: As for `classifier.train`.
 
     Returns:
         For each network the trained values of its variables and its history, as `classifier.train`.
@@ -135,7 +135,13 @@ def train_together(
     variant = TrainingVariant(size, None, mask is not None, compute, way == "shifted")
     lift = backend.map_ if way == "map" else backend.vmap
     one = training_program(first, variant)
-    run = program(first, ("train", variant, way), lambda _: _lifted(one, lift), any_length=False)
+    run = program(
+        first,
+        ("train", variant, way),
+        lambda _: _lifted(one, lift),
+        any_length=False,
+        exact=compute == "float32",
+    )
     values = [state(model) for model in models]
     arguments = (
         backend.stack([backend.flatten(value.trainable) for value in values]),

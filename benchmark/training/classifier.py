@@ -51,8 +51,8 @@ class TrainingVariant(NamedTuple):
         batch_size: Images per step.
         attack: The static part of the adversary.
         with_mask: Whether pixels are removed.
-        compute: `"float32"` or `"bfloat16"`: the type in which activations and products are
-            computed.
+        compute: The type in which activations and products are computed, one of
+            `models.precision.COMPUTE`.
         shifted: Whether convolutions are written as matrix products (see `models.convolution`).
     """
 
@@ -78,7 +78,8 @@ def training_program(model: keras.Model, variant: TrainingVariant) -> Callable:
         epoch = _epoch(variant, model)
         return _run(epoch) if backend.WHOLE_RUNS else epoch
 
-    return program(model, ("train", variant), make, any_length=False)
+    exact = variant.compute == "float32"
+    return program(model, ("train", variant), make, any_length=False, exact=exact)
 
 
 def shared_arguments(
@@ -261,8 +262,8 @@ def train(
         learning_rate: Adam's.
         attack: Replace all images of every batch by their adversarial examples.
         mask: Remove pixels from every image by rank (ROAR, KAR).
-        compute: `"float32"`, or `"bfloat16"` for activations and products; weights and sums stay
-            float32.
+        compute: `"float32"`; `"tf32"` for products, on accelerators with JAX; or `"bfloat16"` for
+            activations and products. Weights and sums stay float32.
         progress: Called with the number of each epoch, from 1, and its means: after the epoch with
             TensorFlow, after the run with JAX.
 

@@ -1,4 +1,4 @@
-"""Whether networks trained in bfloat16 are as accurate as in float32; trainings rest on it."""
+"""Whether networks trained in another type are as accurate as in float32; trainings rest on it."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -97,7 +97,7 @@ def require(context: "Context", key: str | None, compute: str) -> None:
 KIND = Kind(
     name="agreement",
     version=1,
-    stage="comparing bfloat16 with float32",
+    stage="comparing a type of computation with float32",
     spec=Spec,
     values=Values,
     work=work,

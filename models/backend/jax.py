@@ -1,5 +1,6 @@
 """JAX's gradient, compilation, loops and random keys: the same names as `tensorflow.py`."""
 
+import functools
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -87,15 +88,30 @@ def memory_of(run: Callable, arguments: tuple) -> int:
     return memory.temp_size_in_bytes + memory.output_size_in_bytes
 
 
-def jit(function: Callable, *, any_length: bool = False, rows_from: int | None = None) -> Callable:
+def jit(
+    function: Callable,
+    *,
+    any_length: bool = False,
+    rows_from: int | None = None,
+    exact: bool = True,
+) -> Callable:
     """Compiles a function of tensors; one program for each set of argument shapes.
 
     Args:
         function: The function.
         any_length: Not used: XLA compiles for one length.
         rows_from: Not used.
+        exact: Whether float32 keeps all its bits in convolutions and products, on a GPU too.
     """
-    return jax.jit(function)
+    if not exact:
+        return jax.jit(function)
+
+    @functools.wraps(function)  # whose name the stored program has
+    def exactly(*arguments: object) -> object:
+        with jax.default_matmul_precision("highest"):
+            return function(*arguments)
+
+    return jax.jit(exactly)
 
 
 def loops_and_gradients(function: Callable, x: Array) -> dict[str, int]:

@@ -53,12 +53,14 @@ def configure(threads: int | None = None) -> None:
 
     With one thread inside an operation a sum is always taken in the same order, whatever the number
     of cores; the cores are filled by running units of work side by side instead, which is also
-    faster for small networks. Called once before the first operation; later calls have no effect.
+    faster for small networks. float32 keeps all its bits: no tf32. Called once before the first
+    operation; later calls have no effect.
 
     Args:
         threads: How many operations run at a time; None for as many as there are cores, at least 2.
     """
     tf.get_logger().setLevel("ERROR")
+    tf.config.experimental.enable_tensor_float_32_execution(False)
     try:
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(threads or max(2, os.cpu_count() or 2))
@@ -98,7 +100,13 @@ def memory_of(run: Callable, arguments: tuple) -> int:
     raise InputError("TensorFlow does not report a program's memory; KERAS_BACKEND=jax does.")
 
 
-def jit(function: Callable, *, any_length: bool = False, rows_from: int | None = None) -> Callable:
+def jit(
+    function: Callable,
+    *,
+    any_length: bool = False,
+    rows_from: int | None = None,
+    exact: bool = True,
+) -> Callable:
     """Compiles a function of tensors; one program for each set of argument shapes.
 
     Args:
@@ -107,6 +115,7 @@ def jit(function: Callable, *, any_length: bool = False, rows_from: int | None =
             any length.
         rows_from: The argument from which on all first axes are a batch's; the first compilation
             then serves all lengths.
+        exact: Not used: `configure` switches tf32 off for the process.
     """
     if has_accelerator():
         return tf.function(function, autograph=False, jit_compile=True)

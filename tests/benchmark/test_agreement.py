@@ -11,6 +11,7 @@ from robust_interpretability.benchmark.units import agreement, configuration, pl
 from robust_interpretability.benchmark.units.context import Context
 from robust_interpretability.benchmark.units.store import Store
 from robust_interpretability.benchmark.units.unit import Result
+from robust_interpretability.models import backend
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.precision import in_precision
 from tests.commands import TINY
@@ -28,6 +29,26 @@ def test_float32_is_as_it_always_was():
     assert "compute" not in configuration.resolve(None, TINY, []).training.model_dump()
     assert [u.key for u in work().units] == [u.key for u in work("training.compute=float32").units]
     assert not list(work().of(agreement.KIND))
+
+
+def test_tf32_rests_on_it_too():
+    (unit,) = work("training.compute=tf32").of(agreement.KIND)
+    assert unit.spec.training.compute == "tf32"
+
+
+def test_tf32_is_float32_on_a_cpu_and_refused_by_tensorflow(digits):
+    x, y = digits.x_train[:100], digits.y_train[:100]
+    model = models.get("digits_cnn")((8, 8, 1), 10, seed=0)
+    options = {"seed": 0, "epochs": 1}
+    if backend.NAME == "tensorflow":
+        with pytest.raises(InputError, match="Training in tf32 needs KERAS_BACKEND=jax"):
+            classifier.train(model, x, y, compute="tf32", **options)
+        return
+    found, expected = (
+        classifier.train(model, x, y, compute=c, **options)[0] for c in ("tf32", "float32")
+    )
+    for a, b in zip(found.trainable, expected.trainable, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_every_training_rests_on_the_agreement():

@@ -24,6 +24,9 @@ _BYTES = {"pred": 1, "s4": 0.5, "u4": 0.5, "bf16": 2, "f16": 2, "f32": 4, "f64":
 _SHAPE = re.compile(r"\b(pred|bf16|[a-z]\d+(?:e\d+m\d+\w*)?)\[([\d,]*)\]")
 _INSTRUCTION = re.compile(r"^\s*(ROOT )?%?([\w.\-]+) = (.+?) ([a-z][\w\-]*)\((.*)$")
 _HEAD = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\) -> .* \{$")
+_PRODUCT = re.compile(r" dot\(|custom_call_target=\"__cu(dnn\$conv|blas)")
+_HIGHEST = re.compile(r"operand_precision=\{highest,highest\b")
+"""Of both factors; a third operand is a bias that is added."""
 _OPERAND = re.compile(r"%([\w.\-]+)")
 
 
@@ -207,6 +210,17 @@ def loops(module: dict[str, Computation]) -> Iterator[tuple[str, int]]:
 def entry(module: dict[str, Computation]) -> str:
     """Where a module begins."""
     return next(c.name for c in module.values() if c.entry)
+
+
+def products(text: str) -> list[str]:
+    """The lines of a module with a convolution or a product."""
+    return [line for line in text.splitlines() if _PRODUCT.search(line)]
+
+
+def exact(text: str) -> bool:
+    """Whether every convolution and product of a module asks for all of its factors' bits."""
+    found = products(text)
+    return bool(found) and all(_HIGHEST.search(line) for line in found)
 
 
 def multiplies(module: dict[str, Computation], name: str) -> bool:

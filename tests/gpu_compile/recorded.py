@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -36,6 +36,14 @@ SHAPES = {"cifar_cnn": (32, 32, 3), "mnist_cnn": (28, 28, 1), "strided_cnn": (28
 VAE_GANS = {"cifar_vae_gan": (32, 32, 3), "mnist_vae_gan": (28, 28, 1)}
 
 
+class Recorded(NamedTuple):
+    """A program as the project jits it, its function's name, and what it was first called with."""
+
+    name: str
+    program: Any
+    arguments: tuple
+
+
 class Part(NamedTuple):
     """A part of a program that holds convolutions or products.
 
@@ -43,11 +51,13 @@ class Part(NamedTuple):
         loops: How many loops are around it.
         counts: What one pass through it does.
         memory: Bytes that the whole program takes besides its arguments.
+        exact: Whether all products and convolutions of the program keep float32's bits.
     """
 
     loops: int
     counts: hlo.Counts
     memory: int
+    exact: bool
 
 
 class RecordedError(Exception):
@@ -55,21 +65,22 @@ class RecordedError(Exception):
 
 
 @contextmanager
-def recording(run_here: bool) -> Iterator[list[tuple[Callable, tuple]]]:
+def recording(run_here: bool) -> Iterator[list[Recorded]]:
     """Collects what is compiled, with the flag of an accelerator; a program is recorded once.
 
     Args:
         run_here: Whether the programs run here too; without, what calls one is left at once.
     """
-    found: list[tuple[Callable, tuple]] = []
+    before = backend.jit, backend.has_accelerator, functional._programs
+    found: list[Recorded] = []
 
-    def jit(function: Callable, **_: object) -> Callable:
-        compiled, seen = jax.jit(function), False
+    def jit(function: Callable, **options: Any) -> Callable:
+        compiled, seen = before[0](function, **options), False
 
         def call(*arguments: object) -> object:
             nonlocal seen
             if not seen:
-                found.append((function, arguments))
+                found.append(Recorded(function.__name__, compiled, arguments))
                 seen = True
             if not run_here:
                 raise RecordedError
@@ -77,7 +88,6 @@ def recording(run_here: bool) -> Iterator[list[tuple[Callable, tuple]]]:
 
         return call
 
-    before = backend.jit, backend.has_accelerator, functional._programs
     backend.jit, functional._programs = jit, {}
     backend.has_accelerator = jax_backend.has_accelerator = lambda: True
     try:
@@ -89,7 +99,7 @@ def recording(run_here: bool) -> Iterator[list[tuple[Callable, tuple]]]:
         jax_backend.has_accelerator = before[1]
 
 
-def compiled(function: Callable, arguments: tuple) -> list[Part]:
+def compiled(recorded: Recorded) -> list[Part]:
     """The parts of a program, compiled for the GPU, with `IMAGES` images in a batch."""
     os.environ["JAX_SKIP_CUDA_CONSTRAINTS_CHECK"] = "1"
     topology = topologies.get_topology_desc(
@@ -101,19 +111,20 @@ def compiled(function: Callable, arguments: tuple) -> list[Part]:
         shape = [IMAGES if length == FEW else length for length in value.shape]
         return jax.ShapeDtypeStruct(shape, value.dtype, sharding=there)
 
-    shapes = jax.tree.map(described, arguments)
-    program = jax.jit(function).lower(*shapes).compile()
-    module = hlo.parse(program.as_text())
+    shapes = jax.tree.map(described, recorded.arguments)
+    program = recorded.program.lower(*shapes).compile()
+    text = program.as_text()
+    module, exact = hlo.parse(text), hlo.exact(text)
     memory = program.memory_analysis().temp_size_in_bytes
     places = [(hlo.entry(module), 0), *hlo.loops(module)]
     return [
-        Part(depth, hlo.counts(module, name), memory)
+        Part(depth, hlo.counts(module, name), memory, exact)
         for name, depth in places
         if hlo.multiplies(module, name)
     ]
 
 
-def training(name: str, what: str, compute: str = "float32") -> list[tuple[Callable, tuple]]:
+def training(name: str, what: str, compute: str = "float32") -> list[Recorded]:
     """`what` is `plain`, `masked` or `PGD-40`."""
     shape = SHAPES[name]
     x, y = images(shape, 10 * IMAGES)
@@ -126,7 +137,7 @@ def training(name: str, what: str, compute: str = "float32") -> list[tuple[Calla
     return found
 
 
-def attribution(name: str) -> list[tuple[Callable, tuple]]:
+def attribution(name: str) -> list[Recorded]:
     """The gradient times the image."""
     with recording(run_here=False) as found:
         network = models.get(name)(SHAPES[name], 10, seed=0)
@@ -134,7 +145,7 @@ def attribution(name: str) -> list[tuple[Callable, tuple]]:
     return found
 
 
-def autoattack(name: str, norm: str) -> list[tuple[Callable, tuple]]:
+def autoattack(name: str, norm: str) -> list[Recorded]:
     """All programs of the ensemble; they run here, in small."""
     x, _ = images(SHAPES[name], FEW)
     with recording(run_here=True) as found:
@@ -145,7 +156,7 @@ def autoattack(name: str, norm: str) -> list[tuple[Callable, tuple]]:
     return found
 
 
-def manifold_model(name: str) -> list[tuple[Callable, tuple]]:
+def manifold_model(name: str) -> list[Recorded]:
     """An epoch of a VAE-GAN."""
     with recording(run_here=False) as found:
         shape = VAE_GANS[name]

@@ -4,7 +4,6 @@ Compiled is not run: this says nothing of seconds, nor whether a GPU's driver ta
 """
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -13,8 +12,9 @@ import pytest
 
 from robust_interpretability import models
 from robust_interpretability.models import backend
+from robust_interpretability.models.precision import COMPUTE
 from tests.gpu_compile import recorded
-from tests.gpu_compile.recorded import IMAGES, SHAPES, VAE_GANS, Part
+from tests.gpu_compile.recorded import IMAGES, SHAPES, VAE_GANS, Part, Recorded
 from tests.performance.floor import traffic
 
 pytestmark = pytest.mark.skipif(
@@ -41,7 +41,7 @@ PGD of at most 36 launches and 3.7 MB an image.
 
 
 @pytest.fixture(scope="module")
-def note():
+def note(request):
     """Notes a part of a program; at the end the document is written, where one is asked for."""
     jax.config.update("jax_enable_compilation_cache", False)
     rows: list[str] = []
@@ -54,7 +54,7 @@ def note():
         )
 
     yield note
-    if DOCUMENT:
+    if DOCUMENT and not request.session.testsfailed:
         head = HEAD.format(version=jax.__version__, images=IMAGES, floor=floor() / 1e6)
         Path(DOCUMENT).write_text(head + "".join(rows))
 
@@ -67,10 +67,10 @@ def megabytes(part: Part) -> float:
     return part.counts.bytes / IMAGES / 1e6
 
 
-def innermost(found: list[tuple[Callable, tuple]]) -> list[Part]:
+def innermost(found: list[Recorded]) -> list[Part]:
     """The parts of the one program; each is free of what stalls a GPU where it is in a loop."""
     (one,) = found
-    parts = recorded.compiled(*one)
+    parts = recorded.compiled(one)
     assert parts
     for part in parts:
         if part.loops:
@@ -78,10 +78,11 @@ def innermost(found: list[tuple[Callable, tuple]]) -> list[Part]:
     return parts
 
 
-@pytest.mark.parametrize("compute", ["float32", "bfloat16"])
+@pytest.mark.parametrize("compute", COMPUTE)
 @pytest.mark.parametrize("name", SHAPES)
 def test_masked_training(note, name, compute):
     (step,) = innermost(recorded.training(name, "masked", compute))
+    assert step.exact == (compute == "float32")
     note(name, f"masked training, {compute}", step)
     if name == "cifar_cnn":
         assert step.counts.launches <= 60
@@ -91,6 +92,7 @@ def test_masked_training(note, name, compute):
 @pytest.mark.parametrize("name", SHAPES)
 def test_training_against_pgd_40(note, name):
     step, pgd = innermost(recorded.training(name, "PGD-40"))
+    assert step.exact
     note(name, "PGD-40 training", step)
     note(name, "its step of PGD", pgd)
     if name == "cifar_cnn":
@@ -101,6 +103,7 @@ def test_training_against_pgd_40(note, name):
 @pytest.mark.parametrize("name", SHAPES)
 def test_attribution(note, name):
     (whole,) = innermost(recorded.attribution(name))
+    assert whole.exact
     assert (whole.counts.sorts, whole.counts.scatters, whole.counts.host) == (0, 0, 0)
     note(name, "gradient times image", whole)
 
@@ -116,9 +119,10 @@ def test_manifold_model(note, name):
 def test_autoattack(note, name, norm):
     """Each attack has a program that begins and one that takes steps."""
     found = recorded.autoattack(name, norm)
-    steps = [one for one in found if one[0].__name__ == "advance"]
+    steps = [one for one in found if one.name == "advance"]
     for attack, one in zip(("APGD-CE", "APGD-T", "FAB-T", "Square"), steps, strict=True):
         (step,) = innermost([one])
+        assert step.exact
         note(name, f"{attack}, {norm}", step)
 
 
@@ -126,7 +130,7 @@ def test_a_sort_would_be_seen(monkeypatch):
     """With JAX's own maximum and largest values, the steps above hold sorts and scatters."""
     monkeypatch.setattr(recorded.functional, "first_maxima", lambda model: model)
     (one,) = recorded.training("cifar_cnn", "plain")
-    counts = recorded.compiled(*one)[-1].counts
+    counts = recorded.compiled(one)[-1].counts
     assert counts.sorts == 2
     assert counts.launches > 60
 

@@ -59,6 +59,15 @@ def test_a_loop_counts_its_body():
 
 
 @pytest.mark.parametrize(
+    ("precision", "exact"),
+    [("{highest,highest,default}", True), ("{highest,default}", False), ("", False)],
+)
+def test_exact(precision, exact):
+    product = f'custom_call_target="__cudnn$conv", operand_precision={precision}'
+    assert hlo.exact(MODULE.replace('custom_call_target="__cudnn$conv"', product)) is exact
+
+
+@pytest.mark.parametrize(
     ("text", "bytes_"),
     [("f32[10,4]{1,0}", 160), ("(bf16[3]{0}, pred[])", 7), ("u8[0]{0}", 0), ("f8e4m3fn[4]", 4)],
 )
