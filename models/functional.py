@@ -58,7 +58,7 @@ def logits_of(model: keras.Model, values: State) -> Callable[..., Tensor]:
         The function. A model that draws at random in inference draws other numbers for another
         `draw`, an integer or a scalar tensor.
     """
-    layerwise = forward(model, backend.convolution) if backend.has_faster_convolution() else None
+    layerwise = forward(model) if backend.has_faster_convolution() else None
     if layerwise is not None:
         return lambda x, draw=0: layerwise(values.trainable, x)
     random = [v.name == SEED for v in model.non_trainable_variables]

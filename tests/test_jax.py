@@ -33,6 +33,7 @@ CHOSEN = (
     "memory",
     "draws",
     "padding",
+    "same_logits",
     "adam",
     "byte_by_byte",
     "same_seed",

@@ -1,12 +1,11 @@
 """Several networks trained at once, which differ in initial weights, order of batches and mask.
 
-Small networks leave most of an accelerator idle. There are four ways to train several, with the
+Small networks leave most of an accelerator idle. There are three ways to train several, with the
 same results except for rounding:
 
-    one      one after the other, one program call each
-    map      one after the other, all in one program
-    vmap     side by side; the convolutions of a step become one grouped convolution
-    shifted  side by side; convolutions written as shifted slices and batched matrix products
+    one   one after the other, one program call each
+    map   one after the other, all in one program
+    vmap  side by side; the convolutions of a step become one grouped convolution
 
 On a CPU one at a time is best, and TensorFlow has no other way here.
 """
@@ -32,7 +31,7 @@ from robust_interpretability.models.errors import InputError, unknown
 from robust_interpretability.models.functional import State, program, state
 from robust_interpretability.models.types import Array, Tensor
 
-WAYS = ("one", "map", "vmap", "shifted")
+WAYS = ("one", "map", "vmap")
 
 
 def chosen() -> tuple[str, int]:
@@ -132,7 +131,7 @@ def train_together(
     first, mask = models[0], mask_of[0]
     check_training(first, x, y, epochs=epochs, batch_size=batch_size, mask=mask)
     size = min(batch_size, len(x))
-    variant = TrainingVariant(size, None, mask is not None, compute, way == "shifted")
+    variant = TrainingVariant(size, None, mask is not None, compute)
     lift = backend.map_ if way == "map" else backend.vmap
     one = training_program(first, variant)
     run = program(

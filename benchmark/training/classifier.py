@@ -22,7 +22,6 @@ from robust_interpretability.models import backend
 from robust_interpretability.models.adam import Adam, adam_start, adam_step
 from robust_interpretability.models.batching import to_device
 from robust_interpretability.models.checks import check_images, check_labels
-from robust_interpretability.models.convolution import forward, shifted
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.functional import State, logits_of, pixels, program, state
 from robust_interpretability.models.precision import in_precision
@@ -53,14 +52,12 @@ class TrainingVariant(NamedTuple):
         with_mask: Whether pixels are removed.
         compute: The type in which activations and products are computed, one of
             `models.precision.COMPUTE`.
-        shifted: Whether convolutions are written as matrix products (see `models.convolution`).
     """
 
     batch_size: int
     attack: Attack | None
     with_mask: bool
     compute: str = "float32"
-    shifted: bool = False
 
 
 def training_program(model: keras.Model, variant: TrainingVariant) -> Callable:
@@ -105,14 +102,6 @@ def _epoch(variant: TrainingVariant, model: keras.Model) -> Callable:
     model = in_precision(model, variant.compute)
     shapes = [tuple(v.shape) for v in model.trainable_variables]
     attack = variant.attack.function() if variant.attack else None
-    layerwise = forward(model, shifted) if variant.shifted else None
-
-    def call(
-        trainable: list[Tensor], other: list[Tensor], images: Tensor
-    ) -> tuple[Tensor, list[Tensor]]:
-        if layerwise is not None:
-            return layerwise(trainable, images), other
-        return model.stateless_call(trainable, other, images, training=True)[:2]
 
     def epoch(
         vector: Tensor,
@@ -148,7 +137,8 @@ def _epoch(variant: TrainingVariant, model: keras.Model) -> Callable:
                 images = backend.stop_gradient(images)
 
             def loss(vector: Tensor) -> tuple[Tensor, tuple[Tensor, list[Tensor]]]:
-                logits, after = call(backend.unflatten(vector, shapes), other, images)
+                weights = backend.unflatten(vector, shapes)
+                logits, after, *_ = model.stateless_call(weights, other, images, training=True)
                 logits = ops.cast(logits, "float32")
                 value = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
                 correct = ops.cast(ops.argmax(logits, axis=-1), "int32") == labels
