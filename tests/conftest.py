@@ -22,7 +22,15 @@ def has_tfds(name: str) -> bool:
     return any((datasets.tfds_folder() / name).glob("*/dataset_info.json"))
 
 
-FIRST = ("jax", "ray_workers", "submitting", "command_line", "robust_accuracy", "board")
+FIRST = (
+    "jax",
+    "ray_workers",
+    "submitting",
+    "command_line",
+    "robust_accuracy",
+    "accelerator",
+    "board",
+)
 """The files that take longest: begun first, so that neither worker is left with one at the end."""
 
 

@@ -94,16 +94,13 @@ def test_every_network_gives_what_it_gives_on_a_cpu(monkeypatch, request, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "shape", "steps"),
-    [("mnist_vae_gan", (28, 28, 1), 1), ("cifar_vae_gan", (8, 8, 3), 2)],
+    ("name", "shape"), [("mnist_vae_gan", (28, 28, 1)), ("cifar_vae_gan", (8, 8, 3))]
 )
-def test_every_manifold_model_trains(accelerator, name, shape, steps):
+def test_every_manifold_model_trains(accelerator, name, shape):
     """The small one is a unit above."""
     x = np.random.default_rng(0).integers(0, 256, (20, *shape), np.uint8)
     made = models.get(name)(shape, seed=0, latent=4, width=0.125)
-    assert np.isfinite(
-        fit_vae_gan(made, x, seed=0, epochs=1, batch_size=10, discriminator_steps=steps)
-    ).all()
+    assert np.isfinite(fit_vae_gan(made, x, seed=0, epochs=1, batch_size=10)).all()
 
 
 def test_the_order_of_the_batches_is_a_permutation(accelerator):

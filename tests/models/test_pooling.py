@@ -18,7 +18,7 @@ def value_and_gradient(pool, x: np.ndarray, weights: np.ndarray) -> tuple[np.nda
     return tuple(map(ops.convert_to_numpy, found))
 
 
-@settings(max_examples=40 if backend.NAME == "tensorflow" else 8, deadline=None)
+@settings(max_examples=40 if backend.NAME == "tensorflow" else 4, deadline=None)
 @given(
     size=PAIRS,
     strides=PAIRS,
