@@ -58,6 +58,7 @@ CHOSEN = (
     "whatever_their_names",
     "but_for_its_pooling",
     "without_one",
+    "infinite_values",
     "tf32",
 )
 ENVIRONMENT = os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}

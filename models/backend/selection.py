@@ -16,6 +16,6 @@ def largest_by_masks(x: Tensor, k: int) -> Tensor:
     for _ in range(k):
         place = ops.expand_dims(ops.argmax(left, axis=-1), -1)
         hit = ops.cast(ops.arange(x.shape[-1]), place.dtype) == place
-        found.append(ops.sum(ops.where(hit, x, ops.zeros_like(x)), axis=-1))
+        found.append(ops.sum(ops.where(hit, left, ops.zeros_like(x)), axis=-1))
         left = ops.where(hit, ops.full_like(x, -math.inf), left)
     return ops.stack(found, axis=-1)

@@ -206,3 +206,12 @@ def test_largest_is_a_stable_sort_without_one(seed):
             lambda x, largest=largest: ops.sum(largest(x, 4) * weights), backend.to_device(x)
         )
         np.testing.assert_array_equal(gradient, expected)
+
+
+def test_largest_of_infinite_values():
+    """Where all that is left is minus infinity, it is the value: no taken one comes again."""
+    from robust_interpretability.models.backend.selection import largest_by_masks
+
+    x = backend.to_device(np.float32([[5, -np.inf, 2, -np.inf], [-np.inf] * 4]))
+    expected = np.float32([[5, 2, -np.inf, -np.inf], [-np.inf] * 4])
+    np.testing.assert_array_equal(largest_by_masks(x, 4), expected)
