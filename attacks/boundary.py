@@ -5,7 +5,7 @@ from collections.abc import Callable
 from keras import ops
 
 from robust_interpretability.attacks import losses
-from robust_interpretability.attacks.projections import axes_of, change_norm, per_image
+from robust_interpretability.attacks.projections import axes_of, change_norm
 from robust_interpretability.models import backend
 from robust_interpretability.models.types import Tensor
 
@@ -58,7 +58,7 @@ def nearest_boundary(
         return (
             ops.where(wins, distance, best[0]),
             ops.where(wins, margins, best[1]),
-            ops.where(per_image(wins, point), gradient, best[2]),
+            backend.select(wins, gradient, best[2]),
         )
 
     zeros = 0.0 * change_norm(point, norm)

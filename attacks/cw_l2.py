@@ -6,7 +6,7 @@ from keras import ops
 
 from robust_interpretability.attacks import losses
 from robust_interpretability.attacks.boundary import FAR
-from robust_interpretability.attacks.projections import axes_of, change_norm, per_image
+from robust_interpretability.attacks.projections import axes_of, change_norm
 from robust_interpretability.models import backend
 from robust_interpretability.models.adam import Adam, adam_start, adam_step
 from robust_interpretability.models.errors import InputError
@@ -85,7 +85,7 @@ def cw_l2(
             won = (margin > 0) & (margin >= confidence)
             nearer = won & (length < shortest)
             w, adam = adam_step(w, gradient, adam, learning_rate, epsilon=ADAM_EPSILON)
-            best = ops.where(per_image(nearer, x), point, best)
+            best = backend.select(nearer, point, best)
             return w, adam, hit | won, best, ops.where(nearer, length, shortest)
 
         before = (start, adam_start(x), ones < 0, best, shortest)
@@ -101,4 +101,4 @@ def cw_l2(
     before = (0.0 * ones, FAR * ones, weight * ones, x, shortest)
     _, _, _, best, _ = backend.fori_loop(searches, search, before)
     within = change_norm(best - x, "l2") <= ops.cast(epsilon, "float32") + 0.0 * ones
-    return backend.stop_gradient(ops.where(per_image(within, x), best, x))
+    return backend.stop_gradient(backend.select(within, best, x))

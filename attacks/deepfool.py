@@ -58,11 +58,11 @@ def deepfool(
         point, done = state
         distance, _, gradient = nearest_boundary(logits, point, y, norm)
         moved = point + per_image(distance, x) * steepest(gradient, norm)
-        point = ops.where(per_image(done, x), point, moved)
+        point = backend.select(done, point, moved)
         return point, done | wrong(beyond(point))
 
     point, done = backend.fori_loop(steps, step, (x, wrong(x)))
     x_adv = beyond(point)
     length = change_norm(x_adv - x, norm)
     within = length <= ops.cast(epsilon, "float32") + ops.zeros_like(length)
-    return backend.stop_gradient(ops.where(per_image(done & within, x), x_adv, x))
+    return backend.stop_gradient(backend.select(done & within, x_adv, x))

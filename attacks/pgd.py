@@ -83,7 +83,7 @@ def pgd(
         x_adv = one_run(run + 1)
         (wrong, value), (best_wrong, best_value) = score(x_adv), score(best)
         wins = (wrong & ~best_wrong) | ((wrong == best_wrong) & (value > best_value))
-        return ops.where(per_image(wins, x), x_adv, best)
+        return backend.select(wins, x_adv, best)
 
     x_adv = one_run(0)
     if restarts > 1:

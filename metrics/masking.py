@@ -2,6 +2,7 @@
 
 from keras import ops
 
+from robust_interpretability.models import backend
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.types import Tensor
 
@@ -34,6 +35,11 @@ def masked(x: Tensor, ranks: Tensor, count: Tensor, keep: Tensor, fill: Tensor) 
     Returns:
         `(n, h, w, c)` float32.
     """
+    _, height, width, channels = x.shape
     top = ops.cast(ranks, "int32") < count
-    removed = ops.not_equal(top, keep)
-    return ops.where(ops.expand_dims(removed, -1), ops.cast(fill, x.dtype), x)
+    removed = ops.expand_dims(ops.not_equal(top, keep), -1)
+    row = ops.tile(ops.cast(fill, x.dtype), (width,))  # a long row is broadcast faster than `fill`
+    filled = ops.broadcast_to(row, (ops.shape(x)[0], height, width * channels))
+    return backend.select(
+        ops.broadcast_to(removed, ops.shape(x)), ops.reshape(filled, ops.shape(x)), x
+    )

@@ -22,7 +22,6 @@ from robust_interpretability.models.types import Array, Tensor
 
 SEED = "seed_generator_state"
 """Keras' name of the variable from which a layer's random numbers follow."""
-_QUOTIENTS = np.arange(256, dtype=np.float32) / np.float32(255)
 
 
 class State(NamedTuple):
@@ -125,11 +124,11 @@ def program(
 def pixels(x: Tensor) -> Tensor:
     """Images as float32 in [0, 1]: uint8 is divided by 255, floats stay as they are. Traceable.
 
-    The quotients are looked up: a compiler turns a division by a constant into a product, which
-    rounds differently.
+    The quotients are rounded as a division rounds: a compiler turns one by a constant into a
+    product, which rounds differently.
     """
     if keras.backend.standardize_dtype(x.dtype) == "uint8":
-        return ops.take(_QUOTIENTS, ops.cast(x, "int32"))
+        return backend.bytes_over_255(x)
     return ops.cast(x, "float32")
 
 

@@ -141,7 +141,7 @@ class Apgd:
         better = here["success"] & ~state["success"] & (value > state["x_adv_value"])
         x_adv_value = ops.where(better, value, state["x_adv_value"])
         return here | {
-            "x_adv": stepping.select(better, point, state["x_adv"]),
+            "x_adv": backend.select(better, point, state["x_adv"]),
             "x_adv_value": x_adv_value,
             "success": state["success"] | (last & (x_adv_value > -float("inf"))),
         }
@@ -188,9 +188,8 @@ class Apgd:
         state = self._with_success(state, new, value, z, last=i + 1 >= self.steps)
 
         gained = value > state["best_value"]
-        wide = per_image(gained, x)
-        best_point = ops.where(wide, new, state["best_point"])
-        best_gradient = ops.where(wide, gradient, state["best_gradient"])
+        best_point = backend.select(gained, new, state["best_point"])
+        best_gradient = backend.select(gained, gradient, state["best_gradient"])
         best_value = ops.where(gained, value, state["best_value"])
         rises = state["rises"] + ops.cast(value > state["value"], "float32")
 
@@ -208,9 +207,9 @@ class Apgd:
         stuck = ~state["halved"] & (best_value <= state["checked_value"])
         halve = at_checkpoint & ((rises < self.rho * length) | stuck)
         return state | {
-            "point": stepping.select(halve, best_point, new),
+            "point": backend.select(halve, best_point, new),
             "before": point,
-            "gradient": stepping.select(halve, best_gradient, gradient),
+            "gradient": backend.select(halve, best_gradient, gradient),
             "value": ops.where(halve, best_value, value),
             "best_point": best_point,
             "best_gradient": best_gradient,
@@ -267,5 +266,5 @@ def apgd(
     check_norm(norm)
     attack = Apgd(norm, loss, steps, restarts)
     state = stepping.best_run(attack, logits, x, y, epsilon=epsilon, key=key)
-    x_adv = ops.where(per_image(state["success"], x), state["x_adv"], state["best_point"])
+    x_adv = backend.select(state["success"], state["x_adv"], state["best_point"])
     return backend.stop_gradient(x_adv)

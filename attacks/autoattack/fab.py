@@ -57,7 +57,8 @@ def onto_hyperplane(x: Tensor, weights: Tensor, rise: Tensor, norm: str) -> Tens
     w = weights * per_image(ops.sign(rise), x) / scale
     goal = per_image(ops.abs(rise), x) / scale
     size = ops.abs(w)
-    room = ops.where(w > 0, 1.0 - x, ops.where(w < 0, x, 0.0))
+    zero = ops.zeros_like(x)
+    room = backend.select(w > 0, 1.0 - x, backend.select(w < 0, x, zero))
     pace = size if norm == "l2" else ops.ones_like(size)
 
     def missing_at(t: Tensor) -> Tensor:
@@ -66,7 +67,8 @@ def onto_hyperplane(x: Tensor, weights: Tensor, rise: Tensor, norm: str) -> Tens
 
     def newton(k: Tensor, t: Tensor, missing: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         # f'(t) is the sum over the pixels that are not at the wall; it is 0 if all are.
-        slope = ops.sum(ops.where(t * pace < room, size * pace, 0.0), axis=axes, keepdims=True)
+        free = backend.select(t * pace < room, size * pace, zero)
+        slope = ops.sum(free, axis=axes, keepdims=True)
         change = ops.where(missing > 0, missing / ops.where(slope > 0, slope, 1.0), 0.0)
         t = ops.minimum(t + change, FAR)
         missing = missing_at(t)
@@ -127,10 +129,10 @@ class Fab:
         x, z = state["x"], logits(state["x"])
         point = x
         if self.restarts > 1:
-            first = per_image(state["run"] % self.restarts == 0, x)
+            first = state["run"] % self.restarts == 0
             key = randomness.fold_in(state["key"], state["run"])
             radius = ops.where(ops.isfinite(state["radius"]), state["radius"], 1.0)
-            point = ops.where(first, x, at_distance(x, 0.5 * radius, self.norm, key))
+            point = backend.select(first, x, at_distance(x, 0.5 * radius, self.norm, key))
 
         rank = state["run"] // self.restarts + 1
         state = state | {
@@ -176,8 +178,8 @@ class Fab:
         # Behind the boundary, back towards the clean image: p' = x + beta (p' - x).
         nearer = crossed & (distance < state["distance"])
         return state | {
-            "point": ops.where(per_image(crossed, x), x + self.beta * (new - x), new),
-            "nearest": stepping.select(nearer, new, state["nearest"]),
+            "point": backend.select(crossed, x + self.beta * (new - x), new),
+            "nearest": backend.select(nearer, new, state["nearest"]),
             "distance": ops.where(nearer, distance, state["distance"]),
         }
 
@@ -228,10 +230,10 @@ def fab(
     def halve(_: Tensor, ends: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         right, wrong = ends
         middle = (right + wrong) / 2.0
-        crossed = per_image(losses.misclassified(logits(middle), y), x)
-        return ops.where(crossed, right, middle), ops.where(crossed, middle, wrong)
+        crossed = losses.misclassified(logits(middle), y)
+        return backend.select(crossed, right, middle), backend.select(crossed, middle, wrong)
 
     _, nearest = backend.fori_loop(BISECTIONS, halve, (x, state["nearest"]))
     distance = ops.where(state["distance"] < FAR, change_norm(nearest - x, norm), FAR)
     radius = ops.cast(epsilon, "float32") + ops.zeros_like(distance)
-    return backend.stop_gradient(ops.where(per_image(distance <= radius, x), nearest, x))
+    return backend.stop_gradient(backend.select(distance <= radius, nearest, x))

@@ -9,6 +9,7 @@ from keras import ops
 from robust_interpretability.attacks import check_norm, losses
 from robust_interpretability.attacks.autoattack import randomness, stepping
 from robust_interpretability.attacks.autoattack.stepping import State
+from robust_interpretability.attacks.autoattack.windows import Windows
 from robust_interpretability.attacks.projections import per_image
 from robust_interpretability.models import backend
 from robust_interpretability.models.errors import InputError
@@ -72,15 +73,19 @@ def _tiled(tile: Array, height: int, width: int) -> Array:
     return grid[None, :, :, None]
 
 
-def _length(change: Tensor, axes: tuple[int, ...]) -> Tensor:
-    """The Euclidean norm over some axes, which stay with length 1."""
-    return ops.sqrt(ops.sum(ops.square(change), axis=axes, keepdims=True))
+def _of_channels(rows: Tensor, shape: tuple[int, int, int]) -> Tensor:
+    """Sums over rows `(n, k, w c)` by channel, `(n, c)`."""
+    return ops.sum(ops.reshape(ops.sum(rows, axis=1), (-1, *shape[1:])), axis=1)
 
 
-def _to_length(change: Tensor, length: Tensor, axes: tuple[int, ...]) -> Tensor:
-    """The change scaled to a length; zero stays zero."""
-    present = _length(change, axes)
-    return change * (length / ops.where(present > 0, present, 1.0))
+def _spread(values: Tensor, shape: tuple[int, int, int]) -> Tensor:
+    """Values of channels `(n, c)`, shaped to multiply rows: `(n, 1, w c)`."""
+    return ops.tile(values, (1, shape[1]))[:, None]
+
+
+def _inverse(length: Tensor) -> Tensor:
+    """1 / length, and 0 where there is nothing to scale."""
+    return ops.where(length > 0, 1.0 / length, 0.0)
 
 
 @dataclass(frozen=True)
@@ -140,77 +145,73 @@ class Square:
                 for v in (sign, turned)
             )
             upright, across = (_tiled(tile, height, width) for tile in (bump(side), bump(side).T))
-            point = x + _to_length(ops.where(turned, upright, across) * sign, radius, IMAGE)
+            change = ops.where(turned, upright, across) * sign
+            length = ops.sqrt(ops.sum(ops.square(change), axis=IMAGE, keepdims=True))
+            point = x + change * (radius / ops.where(length > 0, length, 1.0))
         point = ops.clip(point, 0.0, 1.0)
         z = logits(point)
         state = stepping.with_success(state, self.steps, point, z, store=False)
         draws = randomness.fold_in(key, 2)  # a step's number is folded into these
         return state | {"x_adv": point, "margin": losses.margin(z, state["y"]), "draws": draws}
 
-    def _window(
-        self, drawn: Tensor, side: Tensor, height: int, width: int
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """A window anywhere in the image, from two uniform draws per image, `(n, 2)`.
-
-        Returns:
-            Which pixels are in it, `(n, h, w, 1)`, and the distance of each row and column from its
-            corner, `(n, h)` and `(n, w)`.
-        """
-        free = np.array([height + 1, width + 1], np.float32) - ops.cast(side, "float32")[:, None]
-        corner = ops.cast(ops.floor(drawn * free), "int32")
-        rows, columns = (
-            np.arange(k, dtype=np.int32)[None] - corner[:, a, None]
-            for a, k in enumerate((height, width))
-        )
-        last = side[:, None]
-        inside = [(distance >= 0) & (distance < last) for distance in (rows, columns)]
-        return inside[0][:, :, None, None] & inside[1][:, None, :, None], rows, columns
-
     def _proposal(self, state: State, side: Tensor) -> Tensor:
-        """The change of one window that a query tries, added to the best point, `(n, h, w, c)`.
+        """The best point with one window changed, which a query tries, `(n, h, w, c)`.
 
         L2: the norm that two windows hold, and what the radius leaves, goes into the first one, and
         the second one is emptied.
         """
         x, best = state["x"], state["x_adv"]
-        _, height, width, channels = x.shape
-        radius = per_image(state["radius"], x)
-        drawn = randomness.uniform(randomness.fold_in(state["draws"], state["i"]), (5 + channels,))
-        inside, rows, columns = self._window(drawn[:, :2], side, height, width)
-        sign = ops.where(drawn[:, None, None, 5:] < 0.5, -1.0, 1.0)
+        shape = x.shape[1:]
+        drawn = randomness.uniform(randomness.fold_in(state["draws"], state["i"]), (5 + shape[-1],))
+        sign = ops.where(drawn[:, 5:] < 0.5, -1.0, 1.0)
+        window = Windows.drawn(drawn[:, :2], side, shape)
+        inside = window.covers(window, shape)
+        clean, present = window.read(x), window.read(best)
         if self.norm == "linf":
-            return ops.clip(ops.where(inside, x + radius * sign, best), 0.0, 1.0)
-        change = best - x
-        emptied, _, _ = self._window(drawn[:, 2:4], side, height, width)
+            new = ops.clip(clean + _spread(state["radius"][:, None] * sign, shape), 0.0, 1.0)
+            return window.written(best, backend.select(inside, new, present))
 
-        # The squared norm of a window's new change, per channel: what the two windows hold, and an
-        # equal share of what the radius leaves.
-        held = ops.sum(
-            ops.where(inside | emptied, ops.square(change), 0.0), axis=SPACE, keepdims=True
-        )
-        unused = ops.maximum(ops.square(radius) - ops.square(_length(change, IMAGE)), 0.0)
+        emptied = Windows.drawn(drawn[:, 2:4], side, shape)
+        in_emptied = emptied.covers(emptied, shape)
+        clean_there, present_there = emptied.read(x), emptied.read(best)
+        zero = ops.zeros_like(clean)
+        change = backend.select(inside, present - clean, zero)
+        in_emptied_alone = in_emptied & ~window.covers(emptied, shape)
+        lost = backend.select(in_emptied_alone, present_there - clean_there, zero)
+
+        # The squared norm of the window's new change, per channel: what the two windows hold, and
+        # an equal share of what the radius leaves.
+        held = _of_channels(ops.square(change), shape)
+        unused = ops.square(state["radius"]) - ops.sum(ops.square(best - x), axis=IMAGE)
+        unused = ops.maximum(unused, 0.0)[:, None] / shape[-1]
+        goal = ops.sqrt(unused + held + _of_channels(ops.square(lost), shape))
 
         # Its direction: that of the present change plus a bump of norm 1 and random sign.
-        bumps = self._placed(drawn[:, 4] < 0.5, side, rows, columns) * sign
-        new = ops.where(inside, bumps + _to_length(ops.where(inside, change, 0.0), 1.0, SPACE), 0.0)
-        new = _to_length(new, ops.sqrt(unused / channels + held), SPACE)
+        bumps = self._placed(drawn[:, 4] < 0.5, window, shape)[..., None] * sign[:, None, None]
+        bumps = ops.reshape(bumps, ops.shape(clean))
+        new = bumps + change * _spread(_inverse(ops.sqrt(held)), shape)
+        new = backend.select(inside, new, zero)
+        length = ops.sqrt(_of_channels(ops.square(new), shape))
+        new = ops.clip(clean + new * _spread(goal * _inverse(length), shape), 0.0, 1.0)
 
-        change = ops.where(inside, new, ops.where(emptied, 0.0, change))
-        return ops.clip(x + _to_length(change, radius, IMAGE), 0.0, 1.0)
+        around = backend.select(emptied.covers(window, shape), clean, present)
+        proposal = emptied.written(best, backend.select(in_emptied, clean_there, present_there))
+        return window.written(proposal, backend.select(inside, new, around))
 
-    def _placed(self, turned: Tensor, side: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-        """Each image's bump in its window, upright or turned, `(n, h, w, 1)`.
+    @staticmethod
+    def _placed(turned: Tensor, window: Windows, shape: tuple[int, int, int]) -> Tensor:
+        """Each image's bump in its window, upright or turned, `(n, k, w)`.
 
         Values outside the window are meaningless.
         """
-        largest = min(rows.shape[1], columns.shape[1])
-        rows, columns = (ops.clip(distance, 0, largest - 1) for distance in (rows, columns))
+        largest = min(shape[:2])
+        rows, columns = (ops.clip(d, 0, largest - 1) for d in window.distances(shape[1]))
         turned = turned[:, None]
         down, across = ops.where(turned, 1, largest), ops.where(turned, largest, 1)
-        place = (rows * down + side[:, None] * (largest * largest))[:, :, None] + (
+        place = (rows * down + window.side[:, None] * (largest * largest))[:, :, None] + (
             columns * across
         )[:, None, :]
-        return ops.take(_bumps(largest).ravel(), place)[..., None]
+        return backend.take(_bumps(largest).ravel(), place)
 
     def step(self, logits: Callable[..., Tensor], state: State) -> State:
         """One query; see `stepping`."""
@@ -224,7 +225,7 @@ class Square:
         better = (margin > state["margin"]) | after["success"]
         better = better & stepping.active(state, self.steps)
         return after | {
-            "x_adv": ops.where(per_image(better, proposal), proposal, state["x_adv"]),
+            "x_adv": backend.select(better, proposal, state["x_adv"]),
             "margin": ops.where(better, margin, state["margin"]),
         }
 

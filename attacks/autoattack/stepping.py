@@ -19,7 +19,6 @@ from typing import Protocol
 from keras import ops
 
 from robust_interpretability.attacks.losses import misclassified
-from robust_interpretability.attacks.projections import per_image
 from robust_interpretability.models import backend
 from robust_interpretability.models.types import Tensor
 
@@ -78,11 +77,6 @@ def initial_state(x: Tensor, y: Tensor, key: Tensor, radius: Tensor, run: Tensor
     }
 
 
-def select(which: Tensor, new: Tensor, old: Tensor) -> Tensor:
-    """`new` for some images, `(n,)` bool, and `old` for the others; quick if there are none."""
-    return ops.cond(ops.any(which), lambda: ops.where(per_image(which, new), new, old), lambda: old)
-
-
 def active(state: State, steps: int) -> Tensor:
     """Which images the attack still works on, `(n,)` bool."""
     return ops.logical_and(ops.logical_and(~state["success"], state["finite"]), state["i"] < steps)
@@ -117,7 +111,7 @@ def with_success(
         "finite": state["finite"] & (finite | ~working),
     }
     if store:
-        after["x_adv"] = select(success, point, state["x_adv"])
+        after["x_adv"] = backend.select(success, point, state["x_adv"])
     return after
 
 
@@ -167,6 +161,6 @@ def best_run(
     def better(run: Tensor, best: State) -> State:
         new = one(run + 1)
         stays = best["success"] | (attack.value(best) >= attack.value(new)) & ~new["success"]
-        return {k: ops.where(per_image(stays, v), best[k], v) for k, v in new.items()}
+        return {k: backend.select(stays, best[k], v) for k, v in new.items()}
 
     return backend.fori_loop(attack.runs(classes) - 1, better, one(0))

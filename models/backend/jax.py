@@ -8,13 +8,14 @@ import jax
 import jax.numpy as jnp
 import keras
 
-from robust_interpretability.models.backend.selection import largest_by_masks
+from robust_interpretability.models.backend.selection import QUOTIENTS, largest_by_masks
 from robust_interpretability.models.files import cache_folder
 from robust_interpretability.models.types import Array, Tensor
 
 __all__ = [
     "WHOLE_RUNS",
     "add_bias",
+    "bytes_over_255",
     "configure",
     "convolution",
     "devices",
@@ -33,8 +34,10 @@ __all__ = [
     "normal",
     "permutation",
     "scan",
+    "select",
     "stack",
     "stop_gradient",
+    "take",
     "to_device",
     "uniform",
     "value_and_gradient",
@@ -134,6 +137,11 @@ def loops_and_gradients(function: Callable, x: Array) -> dict[str, int]:
     return {"loops": loops(jax.make_jaxpr(function)(x).jaxpr), "gradient_operations": 0}
 
 
+def take(x: Tensor, index: Tensor) -> Tensor:
+    """Entries of the first axis of `x` at an index, whose integers must not be negative."""
+    return jnp.take(jnp.asarray(x), index, axis=0, mode="clip")
+
+
 def to_device(x: Array) -> Tensor:
     """An array as a tensor on the device, of the same dtype."""
     return jnp.asarray(x)
@@ -178,6 +186,11 @@ def convolution(x: Tensor, kernel: Tensor, strides: tuple[int, int]) -> Tensor:
     return keras.ops.conv(x, kernel, strides, "same")
 
 
+def bytes_over_255(x: Tensor) -> Tensor:
+    """A tensor of uint8 over 255 as float32, correctly rounded."""
+    return take(QUOTIENTS, x.astype("int32"))
+
+
 def add_bias(x: Tensor, bias: Tensor) -> Tensor:
     """`x + bias`, `(..., channels)` and `(channels,)`."""
     return x + bias
@@ -198,6 +211,17 @@ def scan(
 ) -> tuple[State, Tensor]:
     """`(state, outputs)` after `state, output = body(state, x)` for each x of `xs`."""
     return jax.lax.scan(body, state, xs)
+
+
+def select(which: Tensor, new: Tensor, old: Tensor) -> Tensor:
+    """`new` where `which` is true and `old` elsewhere, both of one shape `(n, ...)`.
+
+    Args:
+        which: Booleans of that shape, or `(n,)`.
+        new: Values of any type.
+        old: As `new`.
+    """
+    return jnp.where(jnp.reshape(which, which.shape + (1,) * (new.ndim - which.ndim)), new, old)
 
 
 def vmap(function: Callable) -> Callable:

@@ -1,16 +1,21 @@
-"""The largest values of each row without a sort, which compilers for GPUs do not fuse."""
+"""What both backends choose from: a table of pixels, and the largest values of a row."""
 
 import math
 
+import numpy as np
 from keras import ops
 
 from robust_interpretability.models.types import Tensor
+
+QUOTIENTS = np.arange(256, dtype=np.float32) / np.float32(255)
+"""What the values of a byte become as pixels."""
 
 
 def largest_by_masks(x: Tensor, k: int) -> Tensor:
     """The `k` largest values of each row, `(n, k)` from `(n, m)`, in falling order. Traceable.
 
-    Of equal values the first comes first, and has the gradient.
+    No sort: compilers for GPUs do not fuse one. Of equal values the first comes first, and has the
+    gradient.
     """
     left, found = x, []
     for _ in range(k):

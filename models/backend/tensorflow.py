@@ -7,7 +7,7 @@ from typing import TypeVar
 import keras
 import tensorflow as tf
 
-from robust_interpretability.models.backend.selection import largest_by_masks
+from robust_interpretability.models.backend.selection import QUOTIENTS, largest_by_masks
 from robust_interpretability.models.backend.subpixel import strided_convolution
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.types import Array, Tensor
@@ -15,6 +15,7 @@ from robust_interpretability.models.types import Array, Tensor
 __all__ = [
     "WHOLE_RUNS",
     "add_bias",
+    "bytes_over_255",
     "configure",
     "convolution",
     "devices",
@@ -33,8 +34,10 @@ __all__ = [
     "normal",
     "permutation",
     "scan",
+    "select",
     "stack",
     "stop_gradient",
+    "take",
     "to_device",
     "uniform",
     "value_and_gradient",
@@ -152,6 +155,14 @@ def loops_and_gradients(function: Callable, x: Array) -> dict[str, int]:
     }
 
 
+def take(x: Tensor, index: Tensor) -> Tensor:
+    """Entries of the first axis of `x` at an index, whose integers must not be negative.
+
+    `ops.take` spends most of its time on those that are.
+    """
+    return tf.gather(x, index)
+
+
 def to_device(x: Array) -> Tensor:
     """An array as a tensor on the device, of the same dtype."""
     # convert_to_tensor would keep a second copy for as long as the tensor lives
@@ -206,6 +217,14 @@ def convolution(x: Tensor, kernel: Tensor, strides: tuple[int, int]) -> Tensor:
     return tf.nn.conv2d(x, kernel, strides, "SAME")
 
 
+def bytes_over_255(x: Tensor) -> Tensor:
+    """A tensor of uint8 over 255 as float32, correctly rounded."""
+    if has_accelerator():  # where a division may be a product, but a table costs nothing
+        return tf.gather(QUOTIENTS, tf.cast(x, tf.int32))
+    # The only division that is not replaced by a product; a table takes ten times as long.
+    return tf.math.divide_no_nan(tf.cast(x, tf.float32), 255.0)
+
+
 def add_bias(x: Tensor, bias: Tensor) -> Tensor:
     """`x + bias`, `(..., channels)` and `(channels,)`; graph mode fuses it with its convolution."""
     return tf.nn.bias_add(x, bias)
@@ -232,6 +251,19 @@ def scan(
 ) -> tuple[State, Tensor]:
     """`(state, outputs)` after `state, output = body(state, x)` for each x of `xs`."""
     return keras.ops.scan(body, state, xs)
+
+
+def select(which: Tensor, new: Tensor, old: Tensor) -> Tensor:
+    """`new` where `which` is true and `old` elsewhere, both of one shape `(n, ...)`.
+
+    On a CPU this takes a thirtieth of the time of `ops.where`, which broadcasts.
+
+    Args:
+        which: Booleans of that shape, or `(n,)`.
+        new: Values of any type.
+        old: As `new`.
+    """
+    return tf.raw_ops.Select(condition=which, x=new, y=old)
 
 
 def vmap(function: Callable) -> Callable:
