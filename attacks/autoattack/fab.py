@@ -57,28 +57,32 @@ def onto_hyperplane(x: Tensor, weights: Tensor, rise: Tensor, norm: str) -> Tens
     w = weights * per_image(ops.sign(rise), x) / scale
     goal = per_image(ops.abs(rise), x) / scale
     size = ops.abs(w)
+    room = backend.select(w > 0, 1.0 - x, x)
+    pace = size if norm == "l2" else 1.0
+    steepness = size * pace
     zero = ops.zeros_like(x)
-    room = backend.select(w > 0, 1.0 - x, backend.select(w < 0, x, zero))
-    pace = size if norm == "l2" else ops.ones_like(size)
 
-    def missing_at(t: Tensor) -> Tensor:
-        """|rise| - f(t)."""
-        return goal - ops.sum(size * ops.minimum(t * pace, room), axis=axes, keepdims=True)
+    def at(t: Tensor) -> tuple[Tensor, Tensor]:
+        """|rise| - f(t), and f'(t): the sum over the pixels that are not at the wall."""
+        way = t * pace
+        reached = ops.sum(size * ops.minimum(way, room), axis=axes, keepdims=True)
+        free = backend.select(way < room, steepness, zero)
+        return goal - reached, ops.sum(free, axis=axes, keepdims=True)
 
-    def newton(k: Tensor, t: Tensor, missing: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        # f'(t) is the sum over the pixels that are not at the wall; it is 0 if all are.
-        free = backend.select(t * pace < room, size * pace, zero)
-        slope = ops.sum(free, axis=axes, keepdims=True)
-        change = ops.where(missing > 0, missing / ops.where(slope > 0, slope, 1.0), 0.0)
+    def newton(k: Tensor, t: Tensor, missing: Tensor, slope: Tensor) -> tuple[Tensor, ...]:
+        # f' is 0 if all pixels are at the wall.
+        rises = slope > 0
+        change = ops.where(missing > 0, missing / ops.where(rises, slope, 1.0), 0.0)
         t = ops.minimum(t + change, FAR)
-        missing = missing_at(t)
-        return k + 1, t, ops.where((missing > ROUNDING * goal) & (slope > 0), missing, 0.0)
+        missing, slope = at(t)
+        return k + 1, t, ops.where((missing > ROUNDING * goal) & rises, missing, 0.0), slope
 
-    def unfinished(k: Tensor, t: Tensor, missing: Tensor) -> Tensor:
+    def unfinished(k: Tensor, t: Tensor, missing: Tensor, slope: Tensor) -> Tensor:
         return (k < MOST_STEPS) & ops.any(missing > 0)
 
-    start = (ops.zeros((), "int32"), ops.zeros_like(goal), goal)
-    _, t, _ = ops.while_loop(unfinished, newton, start)
+    none = ops.zeros_like(goal)
+    start = (ops.zeros((), "int32"), none, goal, at(none)[1])
+    _, t, _, _ = ops.while_loop(unfinished, newton, start)
     return ops.sign(w) * ops.minimum(t * pace, room)
 
 

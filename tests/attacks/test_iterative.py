@@ -18,7 +18,7 @@ from robust_interpretability.attacks.autoattack.apgd import (
 )
 from robust_interpretability.attacks.autoattack.fab import onto_hyperplane
 from robust_interpretability.attacks.autoattack.queue import run as run_queue
-from robust_interpretability.attacks.autoattack.square import Square, bump, sides
+from robust_interpretability.attacks.autoattack.square import bump, sides
 from robust_interpretability.attacks.starts import at_distance
 from robust_interpretability.models import backend
 from robust_interpretability.models.errors import InputError
@@ -230,21 +230,6 @@ def test_a_bump_has_norm_one_and_two_signs(side):
     np.testing.assert_allclose(np.linalg.norm(found), 1, rtol=1e-6)
     assert (found[: side // 2] > 0).all()
     assert (found[side // 2 :] < 0).all()
-
-
-def test_square_windows_lie_anywhere_and_belong_to_the_image(digits_model):
-    """Every position is drawn, also in the last row and column; another batch draws the same."""
-    attack = Square("linf")
-    keys = keras.ops.convert_to_tensor(randomness.keys_of(0, np.arange(4000)))
-    drawn = randomness.uniform(keys, (2,))
-    side = np.full(4000, 3, np.int32)
-    inside, rows, columns = (numpy(v) for v in attack._window(drawn, side, 8, 7))
-    assert inside.shape == (4000, 8, 7, 1)
-    assert (inside.sum(axis=(1, 2, 3)) == 9).all()
-    corners = set(zip(-rows[:, 0], -columns[:, 0], strict=True))
-    assert corners == {(r, c) for r in range(6) for c in range(5)}
-    again = randomness.uniform(keys[100:200], (2,))
-    np.testing.assert_array_equal(numpy(drawn)[100:200], numpy(again))
 
 
 def test_random_numbers_have_their_distributions():

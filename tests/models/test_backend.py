@@ -215,3 +215,33 @@ def test_largest_of_infinite_values():
     x = backend.to_device(np.float32([[5, -np.inf, 2, -np.inf], [-np.inf] * 4]))
     expected = np.float32([[5, 2, -np.inf, -np.inf], [-np.inf] * 4])
     np.testing.assert_array_equal(largest_by_masks(x, 4), expected)
+
+
+@pytest.mark.parametrize("kind", ["float32", "int32", "bool"])
+def test_select_takes_rows_or_entries(kind):
+    new, old = (np.random.default_rng(i).integers(0, 2, (4, 3, 2)).astype(kind) for i in range(2))
+    entries = np.random.default_rng(2).random((4, 3, 2)) < 0.5
+    rows = np.array([True, False, False, True])
+    for which, expected in ((entries, entries), (rows, rows[:, None, None])):
+        found = backend.jit(backend.select)(*map(backend.to_device, (which, new, old)))
+        np.testing.assert_array_equal(ops.convert_to_numpy(found), np.where(expected, new, old))
+
+
+def test_select_leaves_infinity_where_it_is():
+    """Nothing is multiplied: what is not chosen cannot spoil what is."""
+    which = backend.to_device(np.array([True, False]))
+    new, old = (backend.to_device(np.array(v, np.float32)) for v in ([1.0, np.inf], [np.nan, 2.0]))
+    assert ops.convert_to_numpy(backend.select(which, new, old)).tolist() == [1.0, 2.0]
+
+
+def test_bytes_are_divided_exactly():
+    every = np.arange(256, dtype=np.uint8)
+    found = backend.jit(backend.bytes_over_255)(backend.to_device(every))
+    np.testing.assert_array_equal(ops.convert_to_numpy(found), every / np.float32(255))
+
+
+def test_take():
+    x = np.arange(12, dtype=np.float32).reshape(4, 3)
+    index = np.array([[3, 0], [0, 2]])
+    found = backend.jit(backend.take)(backend.to_device(x), backend.to_device(index))
+    np.testing.assert_array_equal(ops.convert_to_numpy(found), x[index])
