@@ -41,16 +41,16 @@ class Comparison(Generic[A]):
 
 
 def compare(
-    train: Callable[[A | None, str, int], int],
+    hits: Callable[[A | None, str, int], int],
     attacks: Sequence[A | None],
     compute: str,
     seeds: int,
     examples: int,
 ) -> list[Comparison[A]]:
-    """Trains the same networks in float32 and in another type, from the same seeds.
+    """Compares networks trained in float32 and in another type from the same seeds.
 
     Args:
-        train: From `(attack, type of computation, number of the seed)` to the number of test images
+        hits: From `(attack, type of computation, number of the seed)` to the number of test images
             that a network trained so classifies correctly.
         attacks: The adversary of each network; None for standard training.
         compute: The other type.
@@ -63,11 +63,11 @@ def compare(
     comparisons = []
     for attack in attacks:
         expected, measured = (
-            [train(attack, computation, number) for number in range(seeds)]
+            [hits(attack, computation, number) for number in range(seeds)]
             for computation in ("float32", compute)
         )
-        hits = {"float32": expected, compute: measured}
-        comparisons.append(Comparison(attack, hits, agrees(expected, measured, examples)))
+        both = {"float32": expected, compute: measured}
+        comparisons.append(Comparison(attack, both, agrees(expected, measured, examples)))
     return comparisons
 
 

@@ -3,29 +3,33 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from robust_interpretability.benchmark.config.sections import Model, Training
 from robust_interpretability.benchmark.training.precision_check import Comparison, compare
 from robust_interpretability.benchmark.training.precision_check import require as _require
+from robust_interpretability.benchmark.units import trial
 from robust_interpretability.benchmark.units.kind import Kind
-from robust_interpretability.benchmark.units.unit import AttackSpec, DataSpec, Network, Result
+from robust_interpretability.benchmark.units.unit import AttackSpec, Network, Result
 
 if TYPE_CHECKING:
     from robust_interpretability.benchmark.units.context import Context
     from robust_interpretability.benchmark.units.plan import Planner
 
 SEEDS = 5
-"""Networks trained in each of the two types."""
+"""Networks trained in each of the two types, for each adversary."""
 
 
 @dataclass(frozen=True)
 class Spec:
-    """The networks that are trained in both types of computation."""
+    """The trainings that are compared: for each adversary in both types, for each seed.
 
-    data: DataSpec
-    model: Model
-    training: Training
+    Attributes:
+        attacks: The adversary of each network; None for standard training.
+        trials: Keys of the trainings: by adversary, by type (float32 first), by seed.
+    """
+
+    compute: str
     attacks: tuple[AttackSpec | None, ...]
     seeds: int
+    trials: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -48,44 +52,29 @@ def add(planner: "Planner") -> str | None:
     if first is not None:
         strongest = Network(first.norm, max(first.epsilons), first.losses[0])
         attacks += (planner.training_attack(strongest),)
-    spec = Spec(planner.data, planner.model, planner.training, attacks, SEEDS)
-    images = 2 * SEEDS * planner.info.train_size * planner.training.epochs
-    unit = KIND.unit(
-        planner.training.compute,
-        spec,
-        images=images * len(attacks),
-        cost=float(images * sum(map(planner.passes, attacks))),
+    compute = planner.training.compute
+    trials = tuple(
+        trial.add(planner, computation, attack, number)
+        for attack in attacks
+        for computation in ("float32", compute)
+        for number in range(SEEDS)
     )
-    return planner.add(unit)
+    return planner.add(KIND.unit(compute, Spec(compute, attacks, SEEDS, trials), *trials))
 
 
 def work(spec: Spec, context: "Context") -> Result[Values]:
-    """Trains the networks in both types and counts the test images they classify correctly."""
-    from robust_interpretability.benchmark.training.classifier import train
-    from robust_interpretability.benchmark.training.prediction import predicted_classes
-    from robust_interpretability.benchmark.units.context import derived_seed
-
-    y = context.data.y_test
-
-    def hits(attack: AttackSpec | None, compute: str, number: int) -> int:
-        seed = derived_seed("agreement", number)
-        model = context.initial(spec.model, seed)
-        values, _ = train(
-            model,
-            context.x_train,
-            context.data.y_train,
-            seed=seed,
-            epochs=spec.training.epochs,
-            batch_size=spec.training.batch_size,
-            learning_rate=spec.training.learning_rate,
-            compute=compute,
-            attack=attack.attack() if attack else None,
-        )
-        classes = predicted_classes(model, context.data.x_test, values=values)
-        return int((classes == y).sum())
-
-    found = compare(hits, spec.attacks, spec.training.compute, spec.seeds, len(y))
-    return Result(Values(tuple(found), len(y)))
+    """Compares the accuracies of networks trained in both types."""
+    counted = [context.values(trial.KIND, key) for key in spec.trials]
+    order = [
+        (attack, computation, number)
+        for attack in spec.attacks
+        for computation in ("float32", spec.compute)
+        for number in range(spec.seeds)
+    ]
+    hits = {case: values.hits for case, values in zip(order, counted, strict=True)}
+    examples = counted[0].examples
+    found = compare(lambda *case: hits[case], spec.attacks, spec.compute, spec.seeds, examples)
+    return Result(Values(tuple(found), examples))
 
 
 def require(context: "Context", key: str | None, compute: str) -> None:
@@ -96,7 +85,7 @@ def require(context: "Context", key: str | None, compute: str) -> None:
 
 KIND = Kind(
     name="agreement",
-    version=1,
+    version=2,
     stage="comparing a type of computation with float32",
     spec=Spec,
     values=Values,

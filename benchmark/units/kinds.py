@@ -5,6 +5,7 @@ import importlib
 from robust_interpretability.benchmark.units.kind import Description, Kind
 
 FILES = (
+    "trial",
     "agreement",
     "train",
     "submitted",

@@ -6,8 +6,16 @@ import pytest
 
 from robust_interpretability import models
 from robust_interpretability.benchmark.data import datasets
+from robust_interpretability.benchmark.execution import runner, simulation
 from robust_interpretability.benchmark.training import classifier, precision_check
-from robust_interpretability.benchmark.units import agreement, configuration, plan, retrain, train
+from robust_interpretability.benchmark.units import (
+    agreement,
+    configuration,
+    plan,
+    retrain,
+    train,
+    trial,
+)
 from robust_interpretability.benchmark.units.context import Context
 from robust_interpretability.benchmark.units.store import Store
 from robust_interpretability.benchmark.units.unit import Result
@@ -33,7 +41,7 @@ def test_float32_is_as_it_always_was():
 
 def test_tf32_rests_on_it_too():
     (unit,) = work("training.compute=tf32").of(agreement.KIND)
-    assert unit.spec.training.compute == "tf32"
+    assert unit.spec.compute == "tf32"
 
 
 def test_tf32_is_float32_on_a_cpu_and_refused_by_tensorflow(digits):
@@ -112,14 +120,35 @@ def test_a_training_is_refused_without_agreement(tmp_path, digits):
             kind.work(unit.spec, Context(found, store, digits))
 
 
-def test_digits_agree(digits):
+def test_one_unit_per_network():
+    """So that no worker trains them all while others wait."""
+    found = work(COMPUTE)
+    (agreed,) = found.of(agreement.KIND)
+    trials = list(found.of(trial.KIND))
+    assert agreed.needs == tuple(unit.key for unit in trials)
+    assert [(u.spec.training.compute, u.spec.number) for u in trials[:10]] == [
+        (compute, number) for compute in ("float32", "bfloat16") for number in range(5)
+    ]
+    assert len(trials) == 2 * 2 * 5
+    assert not any(unit.needs for unit in trials)
+    chain = simulation.longest_chain(
+        list(found.units), {unit.key: unit.cost for unit in found.units}
+    )
+    assert [unit.kind.name for unit in chain].count("trial") == 1
+
+
+def test_digits_agree(digits, tmp_path):
     """Really trained in both types; the numbers differ, the accuracies agree."""
     found = plan.build(
         configuration.resolve("quick", None, [COMPUTE, "training.epochs=15", "grid=[]"]),
         digits.info,
     )
+    store = Store(tmp_path)
+    context = Context(found, store, digits)
     (agreed,) = found.of(agreement.KIND)
-    (row,) = agreed.kind.work(agreed.spec, Context(found, None, digits)).values.networks
+    for unit in [*found.of(trial.KIND), agreed]:
+        runner.perform([unit], context, store, {})
+    (row,) = store.values(agreed).networks
     assert row.agrees
     assert min(row.hits["bfloat16"]) > 0.85 * len(digits.y_test)
 

@@ -58,9 +58,9 @@ def summary(value: object) -> object:
 def results(folder: Path) -> dict[str, dict]:
     """By kind: its version, the unit's label, its values, and means of its arrays."""
     runs = {
-        "tiny": (configuration.resolve(None, TINY, []), COMPUTED - {"tilt", "agreement"}),
+        "tiny": (configuration.resolve(None, TINY, []), COMPUTED - {"tilt", "agreement", "trial"}),
         "toy": (configuration.resolve("paper-toy", None, TOY), {"tilt"}),
-        "types": (configuration.resolve(None, TINY, BFLOAT16), {"agreement"}),
+        "types": (configuration.resolve(None, TINY, BFLOAT16), {"agreement", "trial"}),
     }
     found: dict[str, dict] = {}
     for name, (config, kinds) in runs.items():
