@@ -37,7 +37,11 @@ SHAPES = {
 POOLING = ["model.name='mnist_cnn'", "model.width=0.125"]
 RUNS = {
     "tiny": (TINY, POOLING, COMPUTED - {"tilt", "agreement", "trial"}),
-    "types": (TINY, [*POOLING, "training.compute=bfloat16", "training.epochs=1"], {"agreement", "trial"}),
+    "types": (
+        TINY,
+        [*POOLING, "training.compute=bfloat16", "training.epochs=1"],
+        {"agreement", "trial"},
+    ),
     "toy": (None, TOY, {"tilt"}),
 }
 PGD = Attack("pgd", "l2", 0.5, steps=2, step_size=0.3)

@@ -80,6 +80,7 @@ def run(
         int,
         typer.Option(min=1, help="With Ray, the cores of one worker, which share its memory."),
     ] = 1,
+    share: Annotated[int, typer.Option(min=1, help="With Ray, how many workers share a GPU.")] = 1,
 ) -> None:
     """Train the networks, measure them, and write results, leaderboard and figures.
 
@@ -92,8 +93,8 @@ def run(
     from robust_interpretability.models.errors import InputError
 
     resolved = configuration.resolve(preset, config, assignments)
-    if executor != "ray" and (address or cores > 1):
-        raise InputError("--address and --cores need --executor ray.")
+    if executor != "ray" and (address or cores > 1 or share > 1):
+        raise InputError("--address, --cores and --share need --executor ray.")
     runner.run(
         resolved,
         _folder(out, resolved.name),
@@ -101,7 +102,7 @@ def run(
         fresh=fresh,
         workers=workers,
         console=Console(),
-        cluster=runner.Cluster(address, cores) if executor == "ray" else None,
+        cluster=runner.Cluster(address, cores, share) if executor == "ray" else None,
     )
 
 

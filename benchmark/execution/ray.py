@@ -17,6 +17,7 @@ from typing import Self
 from robust_interpretability.benchmark.execution.pool import LOSSES, Ended
 from robust_interpretability.benchmark.units.plan import Plan
 from robust_interpretability.benchmark.units.unit import Unit
+from robust_interpretability.models.backend.sharing import share_environment
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.types import Json, Untyped
 
@@ -35,8 +36,8 @@ TRIES = "RAY_NUM_REDIS_GET_RETRIES"
 class Worker:
     """One process of Ray's with the data and the compiled programs of a plan."""
 
-    def __init__(self, arguments: tuple[Plan, Path, Json, int | None]) -> None:
-        self.plan, self.folder, self.data, self.threads = arguments
+    def __init__(self, arguments: tuple[Plan, Path, Json, int | None, int]) -> None:
+        self.plan, self.folder, self.data, self.threads, self.share = arguments
 
     def prepare(self) -> tuple[str, Json, int]:
         """Loads everything.
@@ -53,7 +54,6 @@ class Worker:
         from robust_interpretability.benchmark import environment
         from robust_interpretability.benchmark.data import datasets
         from robust_interpretability.benchmark.data.identity import same_images
-        from robust_interpretability.benchmark.training import batched
         from robust_interpretability.benchmark.units.context import Context
         from robust_interpretability.benchmark.units.store import Store
 
@@ -68,7 +68,9 @@ class Worker:
         self.context = Context(self.plan, self.store, data)
         self.units = {unit.key: unit for unit in self.plan.units}
         self.here = environment.collect()
-        return f"{socket.gethostname()}, process {os.getpid()}", self.here, batched.chosen()[1]
+        # Workers that share a GPU would disturb each other's measurements.
+        together = 1 if self.share > 1 else self.context.way.together
+        return f"{socket.gethostname()}, process {os.getpid()}", self.here, together
 
     def perform(self, keys: list[str]) -> list[float]:
         """Computes units and stores their results; returns the seconds of each."""
@@ -118,7 +120,7 @@ def _same(here: Json, there: Json, name: str) -> None:
             )
 
 
-def _connect(address: str | None, cpus: int | None, backend: str) -> str:
+def _connect(address: str | None, cpus: int | None, backend: str, share: int = 1) -> str:
     """Starts Ray on this machine or joins the cluster at an address; returns its head's address.
 
     Raises:
@@ -144,10 +146,11 @@ def _connect(address: str | None, cpus: int | None, backend: str) -> str:
         "XDG_CACHE_HOME",
         "XLA_FLAGS",
         "TF_CPP_MIN_LOG_LEVEL",
+        "CUDA_MPS_PIPE_DIRECTORY",
+        "CUDA_MPS_LOG_DIRECTORY",
     )
-    passed = {name: os.environ[name] for name in names if name in os.environ} | {
-        "KERAS_BACKEND": backend
-    }
+    passed = {name: os.environ[name] for name in names if name in os.environ}
+    passed |= share_environment(share) | {"KERAS_BACKEND": backend}
     try:
         if address and address != "auto":
             _answers(address, 5.0)
@@ -185,13 +188,14 @@ class RayPool:
         here: This process' `environment.collect()`, which every worker's must agree with.
         address: `HOST:PORT` of a running cluster, `auto` for the one this machine belongs to; None
             starts one here.
-        workers: How many; None for one a GPU or, without GPUs, one for each `cores` cores of the
-            cluster.
+        workers: How many; None for `share` on each GPU or, without GPUs, one for each `cores` cores
+            of the cluster.
         cores: Cores of a worker, which does as many units at a time; they share its memory.
+        share: Workers that share a GPU; each gets an equal part of its memory.
         notice: Told, in a line, what a user should know.
 
     Raises:
-        InputError: Ray is not installed, or no cluster answers.
+        InputError: Ray is not installed, no cluster answers, or it has no GPUs to share.
     """
 
     def __init__(
@@ -204,27 +208,33 @@ class RayPool:
         address: str | None,
         workers: int | None,
         cores: int,
+        share: int = 1,
         notice: Callable[[str], None],
     ) -> None:
         here_alone = workers * cores if workers else None
-        self.head = _connect(address, here_alone, here["backend"])
+        self.head = _connect(address, here_alone, here["backend"], share)
         import ray
 
         self.ray, self.here, self.notice, self.cores = ray, here, notice, cores
         found = ray.cluster_resources()
         gpus = int(found.get("GPU", 0))
-        self.count = workers or gpus or max(1, int(found.get("CPU", 1)) // cores)
-        what = "GPU" if gpus else "core" if cores == 1 else f"group of {cores} cores"
+        if share > 1 and not gpus:
+            ray.shutdown()
+            raise InputError(f"--share {share} needs GPUs, and Ray finds none in the cluster.")
+        self.count = workers or gpus * share or max(1, int(found.get("CPU", 1)) // cores)
+        per = "core" if cores == 1 else f"group of {cores} cores"
+        if gpus:
+            per = "GPU"
         self.slots = 1 if gpus else cores
         options: Json = {
             "num_cpus": cores,
-            "num_gpus": 1 if gpus else 0,
+            "num_gpus": 1 / share if gpus else 0,
             "max_concurrency": self.slots,
         }
         self._actor = ray.remote(**options)(Worker)
-        self._arguments = ray.put((plan, folder.resolve(), data, None if gpus else cores))
+        self._arguments = ray.put((plan, folder.resolve(), data, None if gpus else cores, share))
         self.workers = self.count * self.slots
-        notice(f"Ray at {self.head}: {self.count} worker(s), one a {what}")
+        notice(f"Ray at {self.head}: {self.count} worker(s), {share} per {per}")
         self.members: list[_Member] = []
         self.lost_in_a_row = 0
         self.last_answer = self.began = time.monotonic()

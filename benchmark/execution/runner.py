@@ -25,7 +25,7 @@ from robust_interpretability.benchmark.execution.pool import (
 )
 from robust_interpretability.benchmark.execution.schedule import Schedule
 from robust_interpretability.benchmark.progress import Display, duration, sayer
-from robust_interpretability.benchmark.units import configuration
+from robust_interpretability.benchmark.units import configuration, retrain
 from robust_interpretability.benchmark.units.plan import Plan, build
 from robust_interpretability.benchmark.units.store import Store
 from robust_interpretability.benchmark.units.unit import Unit
@@ -47,10 +47,12 @@ class Cluster(NamedTuple):
     Attributes:
         address: `HOST:PORT` of a running cluster, or `auto`; None for one that is started here.
         cores: Cores of a worker without a GPU.
+        share: Workers that share a GPU.
     """
 
     address: str | None = None
     cores: int = 1
+    share: int = 1
 
 
 def plan(config: Config, data_dir: str | None) -> Plan:
@@ -105,7 +107,7 @@ def run(
         store = Store(out, say)
         store.sweep()
         if cluster is None:
-            pool = threads(work, store, data, workers)
+            pool = threads(work, store, data, workers, say)
         else:
             pool = _on_ray(work, out, data_dir, workers, cluster, say)
         with progress(work, store, pool, console, name=config.name) as (done, observer):
@@ -170,14 +172,22 @@ def _check_fit(work: Plan) -> None:
         vae_gan(info.shape, seed=0, latent=section.latent, width=section.width)
 
 
-def threads(work: Plan, store: Store, data: Dataset, workers: int | None) -> Pool:
+def threads(
+    work: Plan,
+    store: Store,
+    data: Dataset,
+    workers: int | None,
+    say: Say = lambda line: None,
+) -> Pool:
     """Threads of this process that compute the units of a plan."""
     from robust_interpretability.benchmark import environment
     from robust_interpretability.benchmark.execution.threads import Threads
     from robust_interpretability.benchmark.units.context import Context
 
-    context, here = Context(work, store, data), environment.collect()
-    return Threads(workers, functools.partial(perform, context=context, store=store, here=here))
+    context, here = Context(work, store, data, say), environment.collect()
+    compute = functools.partial(perform, context=context, store=store, here=here)
+    retrains = any(work.of(retrain.KIND))
+    return Threads(workers, compute, context.way.together if retrains else 1)
 
 
 def _on_ray(
@@ -196,6 +206,7 @@ def _on_ray(
         notice=say,
         address=cluster.address,
         cores=cluster.cores,
+        share=cluster.share,
     )
 
 

@@ -6,7 +6,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Self
 
 from robust_interpretability.benchmark.execution.pool import Ended
-from robust_interpretability.benchmark.training import batched
 from robust_interpretability.benchmark.units.unit import Unit
 from robust_interpretability.models import backend
 
@@ -25,12 +24,15 @@ class Threads:
     Args:
         workers: Units at a time; `default_workers()` where not given.
         work: Computes and stores units; returns the seconds of each.
+        at_once: How many units that share their ranks one thread computes together.
     """
 
-    def __init__(self, workers: int | None, work: Callable[[list[Unit]], list[float]]) -> None:
+    def __init__(
+        self, workers: int | None, work: Callable[[list[Unit]], list[float]], at_once: int = 1
+    ) -> None:
         self.workers = workers or default_workers()
         self.work = work
-        self.at_once = batched.chosen()[1]
+        self.at_once = at_once
         self.threads = ThreadPoolExecutor(self.workers, thread_name_prefix="unit")
         self.running: dict[Future, list[Unit]] = {}
 

@@ -7,7 +7,8 @@ same results except for rounding:
     map   one after the other, all in one program
     vmap  side by side; the convolutions of a step become one grouped convolution
 
-On a CPU one at a time is best, and TensorFlow has no other way here.
+On a CPU one at a time is best, and TensorFlow has no other way here. On an accelerator `ways`
+measures which is quickest.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,14 +33,6 @@ from robust_interpretability.models.functional import State, program, state
 from robust_interpretability.models.types import Array, Tensor
 
 WAYS = ("one", "map", "vmap")
-
-
-def chosen() -> tuple[str, int]:
-    """The way that is best on this device, and how many networks at once.
-
-    Accelerators have not been measured yet.
-    """
-    return "one", 1
 
 
 def _lifted(run: Callable, lift: Callable[[Callable], Callable]) -> Callable:

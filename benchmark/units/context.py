@@ -13,6 +13,8 @@ import numpy as np
 from robust_interpretability import models
 from robust_interpretability.benchmark.config.sections import Model
 from robust_interpretability.benchmark.data.dataset import Dataset
+from robust_interpretability.benchmark.training import ways
+from robust_interpretability.benchmark.training.ways import Way
 from robust_interpretability.benchmark.units.kind import Kind
 from robust_interpretability.benchmark.units.plan import Plan
 from robust_interpretability.benchmark.units.retrain import BASELINE
@@ -69,13 +71,36 @@ class Context:
         plan: The plan they are of.
         store: Where results they need are read.
         data: The data set.
+        notice: Told, in a line, what a user should know.
     """
 
-    def __init__(self, plan: Plan, store: Store, data: Dataset) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        store: Store,
+        data: Dataset,
+        notice: Callable[[str], None] = lambda line: None,
+    ) -> None:
         self.store, self.data = store, data
+        self._config, self._notice = plan.config, notice
         self._by_key = {unit.key: unit for unit in plan.units}
         self._models = _Shared(MODELS)
         self._ranks = _Shared(RANKS)
+
+    @functools.cached_property
+    def way(self) -> Way:
+        """How several of the plan's networks are trained: the quickest way on this device."""
+        config, info = self._config, self.data.info
+        batch_size = min(config.training.batch_size, info.train_size)
+        case = ways.Case(
+            config.model.name,
+            config.model.width,
+            cast(tuple[int, int, int], info.shape),
+            info.num_classes,
+            batch_size,
+            config.training.compute,
+        )
+        return ways.chosen(case, self._notice)
 
     @functools.cached_property
     def x_train(self) -> Tensor:

@@ -186,14 +186,13 @@ def together(specs: list[Spec], context: "Context") -> list[Result[Values]]:
 
     seeds = [derived_seed("retrain", spec.repeat) for spec in specs]
     networks = [context.initial(first.model, seed) for seed in seeds]
-    way, _ = batched.chosen()
     trained = batched.train_together(
         networks,
         x_train,
         context.data.y_train,
         seeds=seeds,
         masks=train_masks,
-        way=way,
+        way=context.way.name if len(specs) > 1 else "one",
         epochs=first.training.epochs,
         batch_size=first.training.batch_size,
         learning_rate=first.training.learning_rate,

@@ -18,6 +18,7 @@ __all__ = [
     "bytes_over_255",
     "configure",
     "convolution",
+    "device_kind",
     "devices",
     "fixed_shapes",
     "fold_in",
@@ -42,6 +43,7 @@ __all__ = [
     "uniform",
     "value_and_gradient",
     "value_aux_and_gradient",
+    "version",
     "vmap",
 ]
 
@@ -67,6 +69,16 @@ def configure(threads: int | None = None) -> None:
 def devices() -> list[str]:
     """Names of the devices that computations can run on, as `"CPU:0"`, `"GPU:0"`."""
     return [f"{d.platform.upper()}:{d.id}" for d in jax.devices()]
+
+
+def device_kind() -> str:
+    """What the device that computes is called by its maker."""
+    return jax.devices()[0].device_kind
+
+
+def version() -> str:
+    """The backend's version."""
+    return jax.__version__
 
 
 def has_accelerator() -> bool:

@@ -18,6 +18,7 @@ __all__ = [
     "bytes_over_255",
     "configure",
     "convolution",
+    "device_kind",
     "devices",
     "fixed_shapes",
     "fold_in",
@@ -42,6 +43,7 @@ __all__ = [
     "uniform",
     "value_and_gradient",
     "value_aux_and_gradient",
+    "version",
     "vmap",
 ]
 
@@ -77,6 +79,19 @@ def configure(threads: int | None = None) -> None:
 def devices() -> list[str]:
     """Names of the devices that computations can run on, as `"CPU:0"`, `"GPU:0"`."""
     return [d.name.removeprefix("/physical_device:") for d in tf.config.list_physical_devices()]
+
+
+def device_kind() -> str:
+    """What the device that computes is called by its maker."""
+    for device in tf.config.list_physical_devices()[::-1]:
+        details = tf.config.experimental.get_device_details(device)
+        return str(details.get("device_name", device.device_type))
+    return "CPU"
+
+
+def version() -> str:
+    """The backend's version."""
+    return tf.__version__
 
 
 def has_accelerator() -> bool:

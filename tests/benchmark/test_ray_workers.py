@@ -194,6 +194,57 @@ class Silent:
         return lambda *_: None
 
 
+def pool_of(folder: Path, digits, **options):
+    from robust_interpretability.benchmark import environment
+    from robust_interpretability.benchmark.execution.ray import RayPool
+
+    (folder / "config.toml").touch()
+    return RayPool(
+        plan.build(configuration.resolve(None, TINY, SMALLER), digits.info),
+        folder,
+        {"name": "digits"},
+        here=environment.collect(),
+        cores=1,
+        workers=None,
+        **options,
+    )
+
+
+def test_workers_that_share_a_gpu(tmp_path, digits, monkeypatch):
+    """What two workers see for whom Ray has one GPU, which here is a number only."""
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("CUDA_MPS_PIPE_DIRECTORY", "/tmp/nvidia-mps")
+    lines: list[str] = []
+    made = Cluster()
+    try:
+        made.add_node(num_cpus=0, include_dashboard=False, node_ip_address="127.0.0.1")
+        made.add_node(num_cpus=2, num_gpus=1, node_ip_address="127.0.0.1")
+        options = {"address": made.address, "notice": lines.append}
+        with pool_of(tmp_path, digits, share=2, **options) as pool:
+            assert pool.workers == len(pool.members) == 2
+            assert lines[0].endswith("2 worker(s), 2 per GPU")
+            while not all(member.ready for member in pool.members):
+                pool.wait(1.0)
+            seen = pool.ray.get(
+                [m.actor.__ray_call__.remote(lambda _: dict(os.environ)) for m in pool.members]
+            )
+            assert pool.ray.available_resources().get("GPU", 0) == 0
+    finally:
+        made.shutdown()
+    assert len({found["CUDA_VISIBLE_DEVICES"] for found in seen}) == 1
+    for found in seen:
+        assert found["XLA_PYTHON_CLIENT_MEM_FRACTION"] == "0.450"
+        assert found["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
+        assert found["CUDA_MPS_ACTIVE_THREAD_PERCENTAGE"] == "100"
+        assert found["CUDA_MPS_PIPE_DIRECTORY"] == "/tmp/nvidia-mps"
+
+
+def test_there_must_be_a_gpu_to_share(tmp_path, digits):
+    with cluster(1) as made, pytest.raises(InputError, match="--share 2 needs GPUs, and Ray finds"):
+        pool_of(tmp_path, digits, address=made.address, share=2, notice=pytest.fail)
+
+
 def test_what_a_unit_raises_is_raised_here(tmp_path, digits):
     """Without Ray's wrapping, so that a user's mistake is one line there too."""
     from robust_interpretability.benchmark import environment
@@ -231,7 +282,9 @@ def test_a_folder_that_a_worker_cannot_see(tmp_path, monkeypatch):
     with pytest.raises(
         InputError, match="must be on a file system that all machines of the cluster share"
     ):
-        Worker((Plan(None, None, (), ()), tmp_path / "elsewhere", {"name": "digits"}, 3)).prepare()
+        Worker(
+            (Plan(None, None, (), ()), tmp_path / "elsewhere", {"name": "digits"}, 3, 1)
+        ).prepare()
     assert told == [3]
 
 
@@ -245,7 +298,7 @@ def test_a_worker_that_reads_other_images(tmp_path, monkeypatch, digits):
     other = dataclasses.replace(digits, x_test=digits.x_test[::-1])
     same_images(tmp_path, other)
     with pytest.raises(InputError, match="holds results made from other images"):
-        Worker((Plan(None, None, (), ()), tmp_path, {"name": "digits"}, 1)).prepare()
+        Worker((Plan(None, None, (), ()), tmp_path, {"name": "digits"}, 1, 1)).prepare()
 
 
 def test_an_address_that_is_none():
@@ -302,7 +355,8 @@ def test_a_cluster_that_asks_for_a_token(serial, tmp_path):
             ["--executor", "ray", "--address", "127.0.0.1:9"],
             "No Ray cluster answers at '127.0.0.1:9'",
         ),
-        (["--address", "127.0.0.1:6379"], "--address and --cores need --executor ray."),
+        (["--address", "127.0.0.1:6379"], "--address, --cores and --share need --executor ray."),
+        (["--share", "2"], "--address, --cores and --share need --executor ray."),
         (["--executor", "slurm"], "'slurm' is not one of 'threads', 'ray'"),
         (
             ["--executor", "ray", "--cores", "0"],

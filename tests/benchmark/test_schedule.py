@@ -2,7 +2,13 @@
 
 import random
 
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from robust_interpretability.benchmark.data import datasets
+from robust_interpretability.benchmark.data.dataset import Info
+from robust_interpretability.benchmark.execution import simulation
 from robust_interpretability.benchmark.execution.schedule import Schedule, chains
 from robust_interpretability.benchmark.units import configuration, plan
 from robust_interpretability.benchmark.units.unit import Unit
@@ -103,3 +109,34 @@ def test_every_unit_of_a_plan_once_after_what_it_needs_whatever_is_lost(digits):
                 schedule.finish(ended)
                 finished.append(ended.key)
     assert sorted(finished) == sorted(u.key for u in work.units)
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_a_long_chain_holds_up_only_what_needs_it(data):
+    """No worker waits while a unit is ready: Graham's bound holds for any plan.
+
+    With W the work in all and L the longest chain, n workers end within W / n + L (1 - 1 / n).
+    """
+    units: list[Unit] = []
+    for number in range(data.draw(st.integers(1, 25))):
+        needs = data.draw(st.lists(st.sampled_from(units), max_size=3)) if units else []
+        cost = data.draw(st.sampled_from([0, 1, 2, 5, 40]))
+        units.append(unit(str(number), *dict.fromkeys(needs), cost=cost))
+    workers = data.draw(st.integers(1, 6))
+    seconds = {u.key: float(u.cost) for u in units}
+    work, longest = sum(seconds.values()), max(chains(units).values())
+    wall = simulation.wall_time(units, seconds, workers)
+    assert max(longest, work / workers) <= wall + 1e-9
+    assert wall <= work / workers + longest * (1 - 1 / workers) + 1e-9
+
+
+def test_the_manifold_model_and_the_comparison_of_types_hold_nobody_up():
+    """On a plan in bfloat16: nine workers need hardly more than a ninth of the time of one."""
+    config = configuration.resolve("paper-cifar10", None, ["training.compute=bfloat16"])
+    info = Info("cifar10", "3.0.2", 50_000, 10_000, (32, 32, 3), 10)
+    units = list(plan.build(config, info).units)
+    seconds = {u.key: u.cost for u in units}
+    total, chain = sum(seconds.values()), simulation.longest_chain(units, seconds)
+    wall = simulation.wall_time(units, seconds, 9)
+    assert wall == pytest.approx(max(total / 9, sum(seconds[u.key] for u in chain)), rel=0.05)
