@@ -1,35 +1,52 @@
 """A strided convolution in TensorFlow whose gradient at the image is a convolution too.
 
-oneDNN is slow at the gradient with respect to an input of few channels under strides. Here it is a
-convolution with stride 1 whose output channels are the pixels within a stride, which are then laid
-out in space (sub-pixel convolution).
+oneDNN is slow at the gradient with respect to the input under strides. Cut the padded input into
+blocks of stride x stride pixels: all pixels of a block see the same outputs, through different
+taps. So the gradient is a convolution with stride 1 whose output channels are the pixels of a
+block, which are then laid out in space (sub-pixel convolution).
 
 Reference: Shi et al., arXiv 1609.05158.
 """
 
-import numpy as np
 import tensorflow as tf
 
-from robust_interpretability.models.types import Array, Tensor
+from robust_interpretability.models.types import Tensor
 
 
-def _phases(size: int, taps: int, stride: int) -> tuple[Array, int, int]:
-    """Which tap of a kernel joins an output at distance d with each pixel within a stride.
+def _padding(size: int, taps: int, stride: int) -> int:
+    """Zeros that "same" padding puts before an axis."""
+    return max((-(-size // stride) - 1) * stride + taps - size, 0) // 2
 
-    Args:
-        size: Length of the input along one axis.
-        taps: Length of the kernel along it.
-        stride: The stride along it.
 
-    Returns:
-        Zeros and ones `(distances, stride, taps)`, the least distance and the greatest.
+def _gradient(upstream: Tensor, kernel: Tensor, shape: tuple[int, int, int], stride: int) -> Tensor:
+    """The gradient at an input of shape `(h, w, c)`, from that at the output.
+
+    Block b holds the padded pixels b s to b s + s - 1. Pixel a of it sees output b - d through tap
+    d s + a, for d = 0 .. D - 1 with D s the number of taps, rounded up.
     """
-    before = max((-(-size // stride) - 1) * stride + taps - size, 0) // 2
-    tap = np.arange(stride) + before - stride * np.arange(-taps, taps + 1)[:, None]
-    used = np.flatnonzero(((tap >= 0) & (tap < taps)).any(axis=1)) - taps
-    least, greatest = min(int(used[0]), 0), max(int(used[-1]), 0)
-    joined = tap[least + taps : greatest + taps + 1, :, None] == np.arange(taps)
-    return joined.astype(np.float32), least, greatest
+    *size, channels = shape
+    taps, filters = kernel.shape[:2], kernel.shape[-1]
+    distances = [-(-count // stride) for count in taps]
+    before = [_padding(*axis, stride) for axis in zip(size, taps, strict=True)]
+    blocks = [-(-(zeros + length) // stride) for zeros, length in zip(before, size, strict=True)]
+
+    missing = [[0, d * stride - count] for d, count in zip(distances, taps, strict=True)]
+    spread = tf.pad(kernel, [*missing, [0, 0], [0, 0]])
+    spread = tf.reshape(spread, (distances[0], stride, distances[1], stride, channels, filters))
+    spread = tf.transpose(tf.reverse(spread, (0, 2)), (0, 2, 5, 1, 3, 4))
+    spread = tf.reshape(spread, (*distances, filters, stride * stride * channels))
+
+    margins = [
+        [d - 1, count - length]
+        for d, count, length in zip(distances, blocks, upstream.shape[1:3], strict=True)
+    ]
+    padded = tf.pad(upstream, [[0, 0], *margins, [0, 0]])
+    pixels = tf.nn.conv2d(padded, spread, 1, "VALID")
+    pixels = tf.reshape(pixels, (-1, *blocks, stride, stride * channels))
+    pixels = tf.transpose(pixels, (0, 1, 3, 2, 4))  # moves longer pieces than `depth_to_space`
+    pixels = tf.reshape(pixels, (-1, *(stride * count for count in blocks), channels))
+    (top, left), (height, width) = before, size
+    return pixels[:, top : top + height, left : left + width]
 
 
 def strided_convolution(x: Tensor, kernel: Tensor, stride: int) -> Tensor:
@@ -43,18 +60,8 @@ def strided_convolution(x: Tensor, kernel: Tensor, stride: int) -> Tensor:
     Returns:
         `(n, ceil(h / stride), ceil(w / stride), filters)`.
     """
-    height, width, channels = x.shape[1:]
-    filters = kernel.shape[-1]
 
     def gradient(upstream: Tensor) -> tuple[Tensor, Tensor]:
-        (rows, up, down), (columns, left, right) = (
-            _phases(size, taps, stride)
-            for size, taps in zip((height, width), kernel.shape[:2], strict=True)
-        )
-        spread = tf.einsum("dat,ebu,tuio->deoabi", tf.constant(rows), tf.constant(columns), kernel)
-        spread = tf.reshape(spread, (len(rows), len(columns), filters, stride * stride * channels))
-        padded = tf.pad(upstream, ((0, 0), (-up, down), (-left, right), (0, 0)))
-        pixels = tf.nn.depth_to_space(tf.nn.conv2d(padded, spread, 1, "VALID"), stride)
         at_kernel = tf.raw_ops.Conv2DBackpropFilter(
             input=x,
             filter_sizes=kernel.shape,
@@ -62,7 +69,7 @@ def strided_convolution(x: Tensor, kernel: Tensor, stride: int) -> Tensor:
             strides=(1, stride, stride, 1),
             padding="SAME",
         )
-        return pixels[:, :height, :width], at_kernel
+        return _gradient(upstream, kernel, x.shape[1:], stride), at_kernel
 
     return tf.custom_gradient(
         lambda x, kernel: (tf.nn.conv2d(x, kernel, stride, "SAME"), gradient)

@@ -53,6 +53,10 @@ WHOLE_RUNS = False
 """Whether a training run is one program. In graph mode another call costs nothing: an epoch is."""
 
 
+_FEW = 4
+"""Channels of an image: oneDNN's gradient at so few is slow for every kernel."""
+
+
 def configure(threads: int | None = None) -> None:
     """Makes results depend on the seed alone: one thread per operation, deterministic kernels.
 
@@ -219,15 +223,17 @@ def has_faster_convolution() -> bool:
 
 
 def convolution(x: Tensor, kernel: Tensor, strides: tuple[int, int]) -> Tensor:
-    """A convolution with "same" padding, with a faster gradient at images of few channels.
+    """A convolution with "same" padding, with a faster gradient at its input under strides.
 
     Args:
         x: `(n, h, w, c)`.
         kernel: `(kh, kw, c, filters)`.
         strides: Of rows and columns.
     """
-    few = x.shape[-1] <= 4 and strides[0] == strides[1] > 1 and None not in x.shape[1:]
-    if few:
+    # The faster gradient multiplies by zeros where the stride does not divide the kernel's sides.
+    divided = all(taps % strides[0] == 0 for taps in kernel.shape[:2])
+    worth = strides[0] == strides[1] > 1 and (divided or x.shape[-1] <= _FEW)
+    if worth and None not in x.shape[1:]:
         return strided_convolution(x, kernel, strides[0])
     return tf.nn.conv2d(x, kernel, strides, "SAME")
 
