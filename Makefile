@@ -20,7 +20,7 @@ test: $(VENV)/.installed-dev chromium
 	$(BIN)/python -m pytest
 
 # Other libraries go through pip: some of them only without what they ask for.
-bench: $(VENV)/.installed-peers  # ratios, growth, memory; 45 minutes on two cores, and nothing else should run meanwhile
+bench: $(VENV)/.installed-peers  # ratios, growth, memory; an hour on two cores, and nothing else should run meanwhile
 	$(BIN)/python -m pytest tests/performance -n 0 --benchmark-only --benchmark-disable-gc \
 		--figures docs/results/performance.json --document docs/performance.md
 

@@ -1,9 +1,11 @@
 """AutoAttack by this project and by torchattacks, on the same weights, in separate processes.
 
-`python -m tests.peers.autoattack WHO MODEL.keras IMAGES.npz NORM EPSILON` answers with a line of
-JSON: clean accuracy, and for each attack the accuracy after it and its seconds."""
+`python -m tests.peers.autoattack WHO MODEL.keras IMAGES.npz NORM EPSILON INDEX OF` answers with a
+line of JSON about the images' part number INDEX of OF: clean accuracy, for each attack the accuracy
+after it and its seconds, and the seconds of all, on the wall and of the processors."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -48,7 +50,9 @@ def ours(path: Path, x: np.ndarray, y: np.ndarray, norm: str, epsilon: float) ->
     from robust_interpretability.attacks.autoattack import ensemble
 
     model = keras.saving.load_model(path, compile=False)
+    start = time.process_time()
     found = ensemble.evaluate(model, x, y, norm=norm, epsilon=epsilon, threads=2, batch_size=BATCH)
+    cpu = time.process_time() - start
     broken = found.broken_by
     attacks = [
         {
@@ -62,6 +66,8 @@ def ours(path: Path, x: np.ndarray, y: np.ndarray, norm: str, epsilon: float) ->
     return {
         "clean": clean,
         "attacks": attacks,
+        "seconds": sum(attack["seconds"] for attack in attacks),
+        "cpu": cpu,
         "gradients": int(found.gradients.sum()),
         "broken_by": broken.tolist(),
     }
@@ -75,14 +81,15 @@ def theirs(
     import torch
     import torchattacks
 
-    from tests.peers.torch_models import to_torch
+    from tests.peers.torch_models import fastest, to_torch
 
-    module = to_torch(keras.saving.load_model(path, compile=False)).requires_grad_(False)
+    module = fastest(to_torch(keras.saving.load_model(path, compile=False)))
     whole = torchattacks.AutoAttack(
         module, norm={"l2": "L2", "linf": "Linf"}[norm], eps=epsilon, seed=0, n_classes=10
     )
     parts = whole._autoattack._attacks
-    images = torch.from_numpy(np.ascontiguousarray((x / np.float32(255)).transpose(0, 3, 1, 2)))
+    images = torch.from_numpy((x / np.float32(255)).transpose(0, 3, 1, 2))
+    images = images.contiguous(memory_format=torch.channels_last)
     labels = torch.from_numpy(y.astype(np.int64))
 
     def right(z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -91,6 +98,7 @@ def theirs(
 
     standing = torch.nonzero(right(images, labels)).flatten()
     found: dict[str, Any] = {"clean": len(standing) / len(x), "attacks": []}
+    begun = time.process_time()
     for name, attack in zip(
         NAMES, parts.values() if isinstance(parts, dict) else parts, strict=True
     ):
@@ -113,7 +121,11 @@ def theirs(
                 "seconds": time.perf_counter() - start,
             }
         )
-    return found | {"standing": standing.tolist()}
+    return found | {
+        "seconds": sum(attack["seconds"] for attack in found["attacks"]),
+        "cpu": time.process_time() - begun,
+        "standing": standing.tolist(),
+    }
 
 
 def alone(model: Any, x: np.ndarray, y: np.ndarray, norm: str, epsilon: float) -> dict[str, float]:
@@ -189,36 +201,64 @@ def table(compared: list[dict[str, Any]], by_itself: list[dict[str, Any]], image
     return "\n".join(lines) + "\n"
 
 
-def measured(who: str, path: Path, images: Path, norm: str, epsilon: float) -> dict[str, Any]:
-    """What a process of its own finds."""
-    command = [
-        sys.executable,
-        "-m",
-        "tests.peers.autoattack",
-        who,
-        str(path),
-        str(images),
-        norm,
-        str(epsilon),
+def measured(
+    who: str, path: Path, images: Path, norm: str, epsilon: float, *, processes: int = 1
+) -> dict[str, Any]:
+    """What a process of its own finds, or several of one thread, each on its part of the images."""
+    arguments = [who, str(path), str(images), norm, str(epsilon)]
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.peers.autoattack", *arguments, str(i), str(processes)],
+            cwd=ROOT,
+            env=os.environ | ({"OMP_NUM_THREADS": "1"} if processes > 1 else {}),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for i in range(processes)
     ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(done.stderr[-3000:])
-    return json.loads(done.stdout.splitlines()[-1])
+    answers = [process.communicate() for process in running]
+    for process, (_, error) in zip(running, answers, strict=True):
+        if process.returncode:
+            raise RuntimeError(error[-3000:])
+    found = [json.loads(output.splitlines()[-1]) for output, _ in answers]
+    return found[0] if processes == 1 else _joined(found)
+
+
+def _joined(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """One answer of several about parts of the images: the slowest one's seconds."""
+    weights = [part["images"] for part in found]
+
+    def mean(values: list[float]) -> float:
+        return float(np.average(values, weights=weights))
+
+    return {
+        "clean": mean([part["clean"] for part in found]),
+        "attacks": [
+            {
+                "attack": name,
+                "accuracy": mean([part["attacks"][number]["accuracy"] for part in found]),
+                "seconds": max(part["attacks"][number]["seconds"] for part in found),
+            }
+            for number, name in enumerate(NAMES)
+        ],
+        "seconds": max(part["seconds"] for part in found),
+        "cpu": sum(part["cpu"] for part in found),
+    }
 
 
 def main() -> None:
     """Answers one command."""
-    who, path, images, norm, epsilon = sys.argv[1:]
+    who, path, images, norm, epsilon, index, of = sys.argv[1:]
     with np.load(images) as file:
-        x, y = file["x"], file["y"]
+        x, y = (np.array_split(file[name], int(of))[int(index)] for name in ("x", "y"))
     if who == "ours":
         found = ours(Path(path), x, y, norm, float(epsilon))
     else:
         found = theirs(
             Path(path), x, y, norm, float(epsilon), shipped=who == "torchattacks-shipped"
         )
-    print(json.dumps(found))
+    print(json.dumps(found | {"images": len(x)}))
 
 
 if __name__ == "__main__":

@@ -45,3 +45,19 @@ def load(network: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 def many(x: np.ndarray, count: int) -> np.ndarray:
     """So many images; small sets are repeated."""
     return np.concatenate([x] * -(-count // len(x)))[:count]
+
+
+DATA = {8: "digits", 28: "mnist", 32: "cifar10"}
+"""Data by the images' height."""
+
+
+def shape_of(text: str) -> tuple[int, ...]:
+    """Of `28x28x1`: (28, 28, 1)."""
+    return tuple(map(int, text.split("x")))
+
+
+def data_of(shape: str, images: int) -> datasets.Dataset:
+    """The data whose images have that shape, no more than needed of what is read from a disk."""
+    name = DATA[shape_of(shape)[0]]
+    limit = {} if name == "digits" else {"train_limit": images, "test_limit": images}
+    return datasets.load(name, **limit)

@@ -1,6 +1,5 @@
 """Our side of each comparison: the same functions that a run uses."""
 
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,7 +21,9 @@ from robust_interpretability.metrics import attributions, ranking
 from robust_interpretability.models.batching import to_device
 from robust_interpretability.models.functional import predict
 from tests.performance import floor as floors
+from tests.performance import masked, steps_of_attacks
 from tests.performance.cases import BATCH, CASES, EPSILON, FRACTIONS, STEP_SIZE, STEPS, load, many
+from tests.performance.clock import clock
 
 
 def _training(network: str, size: tuple[int, int], attack: Attack | None) -> Callable[[], None]:
@@ -89,6 +90,16 @@ def floor(network: str, _: Path) -> Callable[[], dict]:
     return lambda: {"figures": floors.measure(network)}
 
 
+def steps(case: str, _: Path) -> Callable[[], dict]:
+    """The attacks' steps in forward passes, for a network and a shape: `strided_cnn-28x28x1`."""
+    return lambda: {"figures": steps_of_attacks.measure(*case.split("-"))}
+
+
+def masked_training(case: str, _: Path) -> Callable[[], dict]:
+    """Training with and without a mask, for a network and a shape: `cifar_cnn-32x32x3`."""
+    return lambda: {"figures": masked.measure(*case.split("-"))}
+
+
 def attribution(network: str, _: Path) -> Callable[[], None]:
     """Gradient of many images, in two halves side by side."""
     _, _, x, _ = load(network)
@@ -114,16 +125,17 @@ def vae_gan_epoch(network: str, _: Path) -> Callable[[], dict]:
 
     def work() -> dict:
         vae_gan = models.get(name)(x.shape[1:], seed=0, latent=latent, width=width)
-        times: list[float] = []
+        times: list[dict[str, float]] = []
+        told = clock()
         fit_vae_gan(
             vae_gan,
             x,
             seed=0,
             epochs=3,
             batch_size=50,
-            progress=lambda *_: times.append(time.perf_counter()),
+            progress=lambda *_: times.append(told()),
         )
-        return {"seconds": (times[2] - times[0]) / 2}
+        return {name: (times[2][name] - times[0][name]) / 2 for name in times[0]}
 
     return work
 
@@ -152,16 +164,12 @@ def pgd(norm: str, network: str, folder: Path) -> Callable[[], dict]:
         return run_attack(attack, model, x[part], y[part])
 
     def work() -> dict:
-        start = time.perf_counter()
+        told = clock()
         with ThreadPoolExecutor(default_workers()) as pool:
             x_adv = np.concatenate(
                 list(pool.map(half, np.array_split(np.arange(len(x)), default_workers())))
             )
-        seconds = time.perf_counter() - start
-        return {
-            "seconds": seconds,
-            "success": float((predict(model, x_adv).argmax(-1) != y).mean()),
-        }
+        return told() | {"success": float((predict(model, x_adv).argmax(-1) != y).mean())}
 
     return work
 
@@ -177,11 +185,11 @@ def apgd(norm: str, network: str, folder: Path) -> Callable[[], dict]:
     x, y, keys = x[right], y[right], randomness.keys_of(0, right)
 
     def work() -> dict:
-        start = time.perf_counter()
+        told = clock()
         out = queue.run(
             Apgd(norm), model, x, y, epsilon=TINY[norm], keys=keys, threads=default_workers()
         )
-        return {"seconds": time.perf_counter() - start, "success": float(out.broken.mean())}
+        return told() | {"success": float(out.success.mean())}
 
     return work
 

@@ -6,6 +6,8 @@ from tabulate import tabulate
 
 BEGIN, END = "<!-- figures begin -->", "<!-- figures end -->"
 RACE = ("ours", "theirs", "ratio", "least", "greatest")
+PROCESSOR = "processor ratio"
+"""Of processor seconds; rows that are older have none."""
 
 
 def _text(found: dict) -> str:
@@ -20,11 +22,13 @@ def _made(row: dict) -> str:
 
 
 def _race(name: str, row: dict) -> tuple[str, ...]:
-    """Against another: both times, their ratio and its range, and what else was found."""
+    """Against another: both times, the ratios and their range, and what else was found."""
     texts = {what: _text(found) for what, found in row["figures"].items()}
     ours, theirs, ratio, least, greatest = (texts.pop(what) for what in RACE)
+    processor = texts.pop(PROCESSOR, "")
     rest = "; ".join(f"{what} {text}" for what, text in texts.items())
-    return f"`{name}`", ours, theirs, f"**{ratio}** ({least} to {greatest})", rest, _made(row)
+    ratios = f"**{ratio}** ({least} to {greatest})", processor
+    return f"`{name}`", ours, theirs, *ratios, rest, _made(row)
 
 
 def _other(name: str, row: dict) -> tuple[str, ...]:
@@ -42,7 +46,7 @@ def write_table(rows: dict[str, dict], document: Path) -> None:
     tables = (
         tabulate(
             [_race(*item) for item in races.items()],
-            headers=("benchmark", "ours", "theirs", "ratio", "also", "commit"),
+            headers=("benchmark", "ours", "theirs", "ratio", "by processor", "also", "commit"),
             tablefmt="github",
             disable_numparse=True,
         ),

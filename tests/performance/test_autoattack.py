@@ -10,10 +10,11 @@ import pytest
 
 from robust_interpretability.attacks.attack import Attack
 from robust_interpretability.benchmark.data import datasets
+from robust_interpretability.benchmark.execution.threads import default_workers
 from tests.conftest import ROOT, needs_tfds
 from tests.peers.autoattack import measured, trained
-from tests.performance.contenders import Contender
-from tests.performance.test_others import folder, race
+from tests.performance.contenders import Contender, fastest
+from tests.performance.test_others import folder, processor_ratio, race
 
 __all__ = ["folder"]
 RADII = {"linf": 0.3, "l2": 2.0}
@@ -43,35 +44,30 @@ def test_autoattack(benchmark, figure, networks, name, norm):
     Aim: 3 times on the first two networks, not slower on the last.
     """
     pytest.importorskip("torchattacks")
-    turns = [
-        [
-            measured(who, networks / f"{name}.keras", networks / "images.npz", norm, RADII[norm])
-            for who in pair
-        ]
-        for pair in [("torchattacks", "ours")] * (ROUNDS[name] - 1)
-    ]
-    last = [
-        measured(
-            "torchattacks", networks / f"{name}.keras", networks / "images.npz", norm, RADII[norm]
+
+    def turn(who: str) -> dict:
+        return measured(
+            who,
+            networks / f"{name}.keras",
+            networks / "images.npz",
+            norm,
+            RADII[norm],
+            processes=default_workers() if who == "torchattacks" else 1,
         )
-    ]
-    last.append(
-        benchmark.pedantic(
-            lambda: measured(
-                "ours", networks / f"{name}.keras", networks / "images.npz", norm, RADII[norm]
-            ),
-            rounds=1,
-        )
-    )
-    turns.append(last)
-    seconds = [[sum(a["seconds"] for a in found["attacks"]) for found in pair] for pair in turns]
-    ratios = [theirs / ours for theirs, ours in seconds]
-    figure("ours", statistics.median(ours for _, ours in seconds), "s")
-    figure("theirs", statistics.median(theirs for theirs, _ in seconds), "s")
+
+    turns = [(turn("torchattacks"), turn("ours")) for _ in range(ROUNDS[name] - 1)]
+    theirs = turn("torchattacks")
+    turns.append((theirs, benchmark.pedantic(lambda: turn("ours"), rounds=1)))
+    ratios = [theirs["seconds"] / ours["seconds"] for theirs, ours in turns]
+    figure("ours", statistics.median(ours["seconds"] for _, ours in turns), "s")
+    figure("theirs", statistics.median(theirs["seconds"] for theirs, _ in turns), "s")
     figure("ratio", statistics.median(ratios))
     figure("least", min(ratios))
     figure("greatest", max(ratios))
-    for who, found in zip(("their", "our"), last, strict=True):
+    figure("processor ratio", processor_ratio((ours, theirs) for theirs, ours in turns))
+    if default_workers() > 1:
+        figure("their processes", default_workers())
+    for who, found in zip(("their", "our"), turns[-1], strict=True):
         figure(f"{who} accuracy", found["attacks"][-1]["accuracy"])
 
 
@@ -87,7 +83,8 @@ def test_apgd(benchmark, figure, folder, norm):
     own, other = race(
         benchmark,
         figure,
-        *(Contender(who, what, "strided_cnn", folder) for who in ("ours", "torchattacks")),
+        Contender("ours", what, "strided_cnn", folder),
+        fastest("torchattacks", what, "strided_cnn", folder, default_workers()),
     )
     figure("success", own[0]["success"])
     figure("their success", other[0]["success"])

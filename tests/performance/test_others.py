@@ -1,6 +1,7 @@
 """Ours against the plain Keras way and against other libraries, in processes that take turns."""
 
 import statistics
+from collections.abc import Iterable
 
 import keras
 import numpy as np
@@ -8,10 +9,11 @@ import pytest
 
 from robust_interpretability import models
 from robust_interpretability.benchmark.data import datasets
+from robust_interpretability.benchmark.execution.threads import default_workers
 from tests.conftest import needs_tfds
 from tests.fitting import fit
 from tests.performance.cases import CASES
-from tests.performance.contenders import Contender
+from tests.performance.contenders import Contender, fastest
 
 ROUNDS = 5
 
@@ -34,7 +36,8 @@ def race(
 ) -> tuple[list[dict], list[dict]]:
     """Takes turns, theirs before each of ours.
 
-    Notes both medians, the median of the ratios and their range.
+    Notes both medians, the median of the ratios and their range, the median of the ratios of
+    processor seconds, and into how many processes the other is divided, if into several.
     """
     own: list[dict] = []
     other: list[dict] = []
@@ -53,7 +56,15 @@ def race(
     figure("ratio", statistics.median(ratios))
     figure("least", min(ratios))
     figure("greatest", max(ratios))
+    figure("processor ratio", processor_ratio(zip(own, other, strict=True)))
+    if len(theirs.processes) > 1:
+        figure("their processes", len(theirs.processes))
     return own, other
+
+
+def processor_ratio(turns: Iterable[tuple[dict, dict]]) -> float:
+    """The median of theirs / ours in processor seconds."""
+    return statistics.median(theirs["cpu"] / ours["cpu"] for ours, theirs in turns)
 
 
 @needs_tfds
@@ -76,6 +87,21 @@ def test_plain(benchmark, figure, folder, what, network):
 
 
 @needs_tfds
+@pytest.mark.parametrize("network", CASES)
+def test_roar_curve_in_graph(benchmark, figure, folder, network):
+    """A ROAR curve by plain Keras at its fastest, fractions divided among processes if that helps.
+
+    One compiled model, masks in its graph.
+    """
+    race(
+        benchmark,
+        figure,
+        Contender("ours", "roar_curve", network, folder),
+        fastest("plain", "roar_curve_in_graph", network, folder, default_workers()),
+    )
+
+
+@needs_tfds
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 @pytest.mark.parametrize(
     "peer",
@@ -86,19 +112,23 @@ def test_plain(benchmark, figure, folder, what, network):
         "cleverhans",
         "torchattacks",
         "pytorch",
+        "jax",
         "keras-plain",
     ],
 )
 def test_pgd(benchmark, figure, folder, peer, norm):
     """PGD-40 of 1,000 images, the same weights.
 
-    Aim: 3 times every TensorFlow library, not slower than PyTorch.
+    A peer takes the images in halves, a process of one thread for each, where that is faster than
+    its library's own threads. Aim: 3 times every TensorFlow library, not slower than PyTorch and
+    JAX.
     """
     pytest.importorskip(
         {"keras-plain": "keras", "pytorch": "torch"}.get(peer, peer.partition("-")[0])
     )
     what = f"pgd_{norm}"
-    ours, theirs = (Contender(who, what, "strided_cnn", folder) for who in ("ours", peer))
+    theirs = fastest(peer, what, "strided_cnn", folder, default_workers())
+    ours = Contender("ours", what, "strided_cnn", folder)
     own, other = race(benchmark, figure, ours, theirs, rounds=3)
     figure("success", own[0]["success"])
     figure("their success", other[0]["success"])
