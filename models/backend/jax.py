@@ -18,6 +18,7 @@ __all__ = [
     "bytes_over_255",
     "configure",
     "convolution",
+    "device_names",
     "devices",
     "fixed_shapes",
     "fold_in",
@@ -67,6 +68,11 @@ def configure(threads: int | None = None) -> None:
 def devices() -> list[str]:
     """Names of the devices that computations can run on, as `"CPU:0"`, `"GPU:0"`."""
     return [f"{d.platform.upper()}:{d.id}" for d in jax.devices()]
+
+
+def device_names() -> list[str]:
+    """What the devices are, in their makers' words, in the order of `devices`."""
+    return [str(d.device_kind) for d in jax.devices()]
 
 
 def has_accelerator() -> bool:

@@ -18,6 +18,7 @@ __all__ = [
     "bytes_over_255",
     "configure",
     "convolution",
+    "device_names",
     "devices",
     "fixed_shapes",
     "fold_in",
@@ -77,6 +78,14 @@ def configure(threads: int | None = None) -> None:
 def devices() -> list[str]:
     """Names of the devices that computations can run on, as `"CPU:0"`, `"GPU:0"`."""
     return [d.name.removeprefix("/physical_device:") for d in tf.config.list_physical_devices()]
+
+
+def device_names() -> list[str]:
+    """What the devices are, in their makers' words, in the order of `devices`."""
+    found = tf.config.list_physical_devices()
+    details = [tf.config.experimental.get_device_details(device) for device in found]
+    pairs = zip(found, details, strict=True)
+    return [str(known.get("device_name", device.device_type.lower())) for device, known in pairs]
 
 
 def has_accelerator() -> bool:
