@@ -55,7 +55,7 @@ def verdict(record: Record) -> str:
     if failed:
         parts.append(f"Failed: {', '.join(failed)}.")
     if left:
-        parts.append(f"{left} were not run; the same command continues with them.")
+        parts.append(f"Not run: {left}; the same command goes on with what is left.")
     return " ".join(parts)
 
 

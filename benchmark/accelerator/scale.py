@@ -81,7 +81,7 @@ FULL = Scale(
     width=0.25,
     checked=16,
     trained=50_000,
-    attacked=10_000,
+    attacked=8192,
     steps=40,
     modelled=2000,
     autoattack=1000,
@@ -119,7 +119,7 @@ class Case(NamedTuple):
     Attributes:
         shape: Of an image, `(h, w, c)`.
         images: Training images of a retraining in the preset.
-        epochs: Of a retraining in the preset.
+        epochs: Of a retraining in the preset; of its training, where it retrains nothing.
         preset: Its name.
     """
 
@@ -144,8 +144,8 @@ def case(network: str) -> Case:
     """What a network is measured on, from its preset."""
     config = configuration.resolve(PRESETS[network], None, [])
     section, info = config.section(Retraining), described(config)
-    assert section is not None
-    return Case(info.shape, info.train_size, section.epochs, config.name)
+    epochs = section.epochs if section else config.training.epochs
+    return Case(info.shape, info.train_size, epochs, config.name)
 
 
 def built(network: str, seed: int = 0) -> keras.Model:

@@ -116,7 +116,7 @@ def test_steps_for_which_no_time_is_left_are_listed(tmp_path):
     assert found.keys() == {step.name for step in steps.all_steps(REDUCED)}
     assert found.pop("proposal")["status"].startswith("not run: needs training digits_cnn")
     assert {step["status"] for step in found.values()} == {"not run: out of time"}
-    assert "11 were not run" in lines[-1]
+    assert "Not run: 11;" in lines[-1]
     assert (tmp_path / "gpu-check.md").read_text().count("not run: out of time") == 10
 
 
@@ -173,6 +173,7 @@ def test_the_time_of_the_papers_run_follows_from_the_figures(tmp_path):
     assert by_kind["vae_gan"]["s"] == pytest.approx(150 * 50_000 / 1e5)
     assert by_kind["all"]["s"] == pytest.approx(sum(r["s"] for r in found.rows[:-1]))
     assert "`paper-cifar10` would take about " in found.notes[0]
+    assert all(case(name).epochs >= 1 for name in FULL.networks)
     assert case("cifar_cnn")[:3] == ((32, 32, 3), 50_000, 20)
     best = {"what": "vmap", "networks": 16, "compute": "float32", "images/s": 2e6}
     record.put("together cifar_cnn", DONE, 1.0, rows=[best])
