@@ -62,6 +62,7 @@ def test_help_is_quick_and_lists_the_commands():
             "plots",
             "paper",
             "leaderboard",
+            "gpu-check",
             "doctor",
         )
     )

@@ -20,6 +20,7 @@ ORDER = (
     "results",
     "paper",
     "execution",
+    "accelerator",
     "submission",
     "library",
     "cli",

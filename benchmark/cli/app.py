@@ -355,6 +355,38 @@ def doctor(out: Out = None, data_dir: DataDir = None) -> None:
         print(f"{'ok' if fine else '--':3} {what:18} {state}")
 
 
+@app.command("gpu-check")
+def gpu_check(
+    out: Annotated[Path, typer.Option(help="The folder of the report and its figures.")] = Path(
+        "runs/gpu-check"
+    ),
+    small: Annotated[
+        bool, typer.Option("--small", help="A reduced run, as without an accelerator.")
+    ] = False,
+    budget: Annotated[
+        float, typer.Option(min=0, help="Seconds; steps for which none are left are listed.")
+    ] = 600.0,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Only steps whose names begin so; may be repeated."),
+    ] = None,
+) -> None:
+    """Try a GPU: results against a CPU's, floors, speed, and how long paper-cifar10 would take.
+
+    It needs no data set. When it was stopped, the same command resumes where it was.
+    """
+    from robust_interpretability import models
+
+    models.choose_kernels("cifar_cnn")
+    from robust_interpretability.benchmark.accelerator import contact
+
+    fine = contact.run(
+        out, small=small, budget=budget, only=only or [], say=lambda text: print(text, flush=True)
+    )
+    if not fine:
+        raise typer.Exit(1)
+
+
 def entry_point(arguments: list[str] | None = None) -> int:
     """Runs the command line; returns its exit code.
 

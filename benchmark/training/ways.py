@@ -177,7 +177,7 @@ def measured(case: Case, measure: Callable[[Way, Case], float] = rate) -> dict[W
         measure: Takes the place of `rate`.
     """
     path = cache_folder() / "ways.json"
-    device = [backend.device_kind(), backend.version()]
+    device = [backend.device_names()[0], backend.version()]
     key = json.dumps([*device, *case])
     try:
         known: Json = json.loads(path.read_text(encoding="utf-8"))

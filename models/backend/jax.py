@@ -18,7 +18,7 @@ __all__ = [
     "bytes_over_255",
     "configure",
     "convolution",
-    "device_kind",
+    "device_names",
     "devices",
     "fixed_shapes",
     "fold_in",
@@ -71,9 +71,9 @@ def devices() -> list[str]:
     return [f"{d.platform.upper()}:{d.id}" for d in jax.devices()]
 
 
-def device_kind() -> str:
-    """What the device that computes is called by its maker."""
-    return jax.devices()[0].device_kind
+def device_names() -> list[str]:
+    """What the devices are, in their makers' words, in the order of `devices`."""
+    return [str(d.device_kind) for d in jax.devices()]
 
 
 def version() -> str:

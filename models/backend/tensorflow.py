@@ -18,7 +18,7 @@ __all__ = [
     "bytes_over_255",
     "configure",
     "convolution",
-    "device_kind",
+    "device_names",
     "devices",
     "fixed_shapes",
     "fold_in",
@@ -85,12 +85,12 @@ def devices() -> list[str]:
     return [d.name.removeprefix("/physical_device:") for d in tf.config.list_physical_devices()]
 
 
-def device_kind() -> str:
-    """What the device that computes is called by its maker."""
-    for device in tf.config.list_physical_devices()[::-1]:
-        details = tf.config.experimental.get_device_details(device)
-        return str(details.get("device_name", device.device_type))
-    return "CPU"
+def device_names() -> list[str]:
+    """What the devices are, in their makers' words, in the order of `devices`."""
+    found = tf.config.list_physical_devices()
+    details = [tf.config.experimental.get_device_details(device) for device in found]
+    pairs = zip(found, details, strict=True)
+    return [str(known.get("device_name", device.device_type.lower())) for device, known in pairs]
 
 
 def version() -> str:

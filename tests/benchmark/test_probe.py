@@ -1,5 +1,7 @@
 """The estimate of a plan's time from a measured pace."""
 
+import time
+
 import pytest
 
 from robust_interpretability.benchmark.data import datasets
@@ -26,6 +28,23 @@ def test_seconds_follow_from_the_pace():
     assert by_kind["retrain"] == pytest.approx(6)
     units = list(work.of(retrain.KIND))
     assert estimate.estimate(units, pace) == pytest.approx(len(units) * 6 / 2)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_no_epoch_seems_to_take_no_time(monkeypatch, whole):
+    """With JAX all epochs of a run are told of at its end."""
+
+    def fit(epochs, progress=lambda *_: None):
+        for number in range(epochs):
+            time.sleep(0.01)
+            if not whole:
+                progress(number)
+        if whole:
+            for number in range(epochs):
+                progress(number)
+
+    monkeypatch.setattr(estimate.backend, "WHOLE_RUNS", whole)
+    assert 0.01 <= estimate._seconds(fit, 1) < 0.1
 
 
 def test_a_measured_pace_is_positive_and_a_toy_has_no_manifold_model():

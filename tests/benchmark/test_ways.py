@@ -25,7 +25,7 @@ def accelerator(monkeypatch):
     """As JAX on a GPU that is called so."""
     monkeypatch.setattr(backend, "WHOLE_RUNS", True)
     monkeypatch.setattr(backend, "has_accelerator", lambda: True)
-    monkeypatch.setattr(backend, "device_kind", lambda: "card A")
+    monkeypatch.setattr(backend, "device_names", lambda: ["card A"])
 
 
 def told(rates: dict[Way, float], calls: list | None = None):
@@ -68,7 +68,7 @@ def test_it_is_measured_once_for_each_device_and_network(cache, accelerator, mon
     assert len(calls) == len(CANDIDATES)
     ways.measured(CASE._replace(batch_size=10), told({}, calls))
     assert len(calls) == 2 * len(CANDIDATES)
-    monkeypatch.setattr(backend, "device_kind", lambda: "card B")
+    monkeypatch.setattr(backend, "device_names", lambda: ["card B"])
     ways.measured(CASE, told({}, calls))
     assert len(calls) == 3 * len(CANDIDATES)
     assert len(json.loads(cache.read_text())) == 3

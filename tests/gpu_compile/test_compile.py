@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from robust_interpretability import models
+from robust_interpretability.benchmark.accelerator.floors import traffic
 from robust_interpretability.models import backend
 from robust_interpretability.models.precision import COMPUTE
 from tests.gpu_compile import recorded
 from tests.gpu_compile.recorded import IMAGES, SHAPES, VAE_GANS, Part, Recorded
-from tests.performance.floor import traffic
 
 pytestmark = pytest.mark.skipif(
     "GPU_COMPILE" not in os.environ, reason="needs a compiler for GPUs; make test-gpu-compile"
