@@ -50,6 +50,7 @@ class Scale:
         autoattack: Images for AutoAttack.
         short: Whether AutoAttack's attacks have few steps.
         counts: Numbers of networks that are trained together.
+        processes: Numbers of processes that share the device.
         side: Rows and columns of the matrices whose product is timed.
         megabytes: Of the vector whose copying is timed.
         rounds: Timed calls after the first, of which the median counts.
@@ -68,6 +69,7 @@ class Scale:
     autoattack: int
     short: bool
     counts: tuple[int, ...]
+    processes: tuple[int, ...]
     side: int
     megabytes: int
     rounds: int
@@ -87,6 +89,7 @@ FULL = Scale(
     autoattack=1000,
     short=False,
     counts=(4, 8, 16),
+    processes=(2, 4, 8),
     side=8192,
     megabytes=256,
     rounds=3,
@@ -105,6 +108,7 @@ REDUCED = Scale(
     autoattack=16,
     short=True,
     counts=(2,),
+    processes=(),
     side=512,
     megabytes=16,
     rounds=1,

@@ -1,6 +1,7 @@
 """How fast each network is trained, attacked and attributed, and several networks at once."""
 
 import functools
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from robust_interpretability.benchmark.accelerator.scale import (
     images,
     random_ranks,
 )
+from robust_interpretability.benchmark.training import ways
 from robust_interpretability.benchmark.training.batched import WAYS, train_together
 from robust_interpretability.benchmark.training.classifier import train
 from robust_interpretability.benchmark.training.masks import Mask
@@ -96,7 +98,11 @@ class _Epoch:
         return Mask(self.ranks, fraction, "roar", np.full(self.case.shape[-1], 0.5))
 
     def row(
-        self, what: str, seconds: tuple[float, float], compute: str = "float32", networks: int = 1
+        self,
+        what: str,
+        seconds: tuple[float | None, float],
+        compute: str = "float32",
+        networks: int = 1,
     ) -> Json:
         """A pace, also as retrainings of the preset's length in an hour."""
         first, again = seconds
@@ -226,7 +232,7 @@ def autoattack(network: str, scale: Scale, record: Record) -> Outcome:
 
 
 def together(network: str, scale: Scale, record: Record) -> Outcome:
-    """Each way of training several networks, for each number of them."""
+    """Each way of training several networks, for each number of them, and processes that share."""
     epoch = _Epoch(network, scale, record)
 
     def measured(way: str, count: int, compute: str = "float32") -> Json:
@@ -245,14 +251,22 @@ def together(network: str, scale: Scale, record: Record) -> Outcome:
         seconds = timed(work, 1 if count > 1 else scale.rounds)
         return epoch.row(way, seconds, compute, count)
 
-    ways = WAYS if backend.WHOLE_RUNS else WAYS[:1]
+    possible = WAYS if backend.WHOLE_RUNS else WAYS[:1]
     rows = [
-        measured(way, count) for way in ways for count in ((1,) if way == "one" else scale.counts)
+        measured(way, count)
+        for way in possible
+        for count in ((1,) if way == "one" else scale.counts)
     ]
-    best = max(rows, key=lambda row: row["images/s"])
+    for processes in scale.processes:
+        height, width, channels = epoch.case.shape
+        kind = ways.Case(network, 1.0, (height, width, channels), 10, BATCH, "float32")
+        pace = ways.rate(ways.Way("one", 1, processes), kind)
+        seconds = processes * (epoch.n // BATCH * BATCH) / pace if pace else math.inf
+        rows.append(epoch.row(f"{processes} processes", (None, seconds), networks=processes))
+    best = max((row for row in rows if row["what"] in WAYS), key=lambda row: row["images/s"])
     rows += [measured(best["what"], best["networks"], compute) for compute in computes()[1:]]
     note = (
-        f"Best in float32: {best['what']}, {best['networks']} at a time,"
+        f"Best in one process, in float32: {best['what']}, {best['networks']} at a time,"
         f" {best['retrainings/h']:,.0f} retrainings/h."
     )
     return Outcome(rows, (epoch.length(), note))
