@@ -38,7 +38,8 @@ def masked(x: Tensor, ranks: Tensor, count: Tensor, keep: Tensor, fill: Tensor) 
     _, height, width, channels = x.shape
     top = ops.cast(ranks, "int32") < count
     removed = ops.expand_dims(ops.not_equal(top, keep), -1)
-    row = ops.tile(ops.cast(fill, x.dtype), (width,))  # a long row is broadcast faster than `fill`
+    # A long row is broadcast faster than `fill`.
+    row = ops.tile(ops.broadcast_to(ops.cast(fill, x.dtype), (channels,)), (width,))
     filled = ops.broadcast_to(row, (ops.shape(x)[0], height, width * channels))
     return backend.select(
         ops.broadcast_to(removed, ops.shape(x)), ops.reshape(filled, ops.shape(x)), x

@@ -17,8 +17,8 @@ from typing import Self
 from robust_interpretability.benchmark.execution.pool import LOSSES, Ended
 from robust_interpretability.benchmark.units.plan import Plan
 from robust_interpretability.benchmark.units.unit import Unit
-from robust_interpretability.models.backend.sharing import share_environment
 from robust_interpretability.models.errors import InputError
+from robust_interpretability.models.sharing import share_environment
 from robust_interpretability.models.types import Json, Untyped
 
 HEAD_SILENT = 10.0

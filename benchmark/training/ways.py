@@ -24,10 +24,10 @@ from robust_interpretability.benchmark.training.batched import train_together
 from robust_interpretability.benchmark.training.masks import Mask
 from robust_interpretability.metrics import ranking
 from robust_interpretability.models import backend
-from robust_interpretability.models.backend.sharing import MEMORY, share_environment
 from robust_interpretability.models.batching import to_device
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.files import cache_folder, write
+from robust_interpretability.models.sharing import MEMORY, share_environment
 from robust_interpretability.models.types import Json
 
 BATCHES = 50

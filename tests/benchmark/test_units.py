@@ -6,7 +6,7 @@ import numpy as np
 
 from robust_interpretability.benchmark.data import datasets
 from robust_interpretability.benchmark.execution import runner, threads
-from robust_interpretability.benchmark.training import batched
+from robust_interpretability.benchmark.training import ways
 from robust_interpretability.benchmark.units import configuration, plan, retrain, train
 from robust_interpretability.benchmark.units.context import Context
 from robust_interpretability.benchmark.units.store import Store
@@ -70,8 +70,7 @@ def test_several_at_once_end_with_the_same_results(digits, tmp_path, monkeypatch
     together_seen = []
 
     def hits(way: str, at_once: int) -> list[retrain.Values]:
-        monkeypatch.setattr(batched, "chosen", lambda: (way, at_once))
-
+        monkeypatch.setattr(ways, "chosen", lambda *_: ways.Way(way, at_once))
         store = Store(tmp_path / f"{way}{at_once}")
         context = Context(part, store, digits)
 
@@ -79,7 +78,7 @@ def test_several_at_once_end_with_the_same_results(digits, tmp_path, monkeypatch
             together_seen.append(len(some))
             return runner.perform(some, context, store, {})
 
-        runner.execute(part, set(), threads.Threads(1, work), Quiet())
+        runner.execute(part, set(), threads.Threads(1, work, context.way.together), Quiet())
         return [store.values(u) for u in chosen]
 
     alone = hits("one", 1)

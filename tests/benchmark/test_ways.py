@@ -9,7 +9,7 @@ from robust_interpretability.benchmark.training import ways
 from robust_interpretability.benchmark.training.batched import WAYS
 from robust_interpretability.benchmark.training.ways import ALONE, CANDIDATES, Case, Way
 from robust_interpretability.models import backend
-from robust_interpretability.models.backend.sharing import share_environment
+from robust_interpretability.models.sharing import share_environment
 
 CASE = Case("digits_cnn", 0.5, (8, 8, 1), 10, 20, "float32")
 
