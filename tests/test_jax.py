@@ -19,7 +19,6 @@ FILES = (
     "tests/models/test_adam.py",
     "tests/models/test_backend.py",
     "tests/models/test_batching.py",
-    "tests/models/test_convolution.py",
     "tests/models/test_functional.py",
     "tests/models/test_pooling.py",
 )
@@ -33,7 +32,6 @@ CHOSEN = (
     "memory",
     "draws",
     "padding",
-    "same_logits",
     "adam",
     "byte_by_byte",
     "same_seed",
