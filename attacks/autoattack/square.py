@@ -182,9 +182,10 @@ class Square:
         # The squared norm of the window's new change, per channel: what the two windows hold, and
         # an equal share of what the radius leaves.
         held = _of_channels(ops.square(change), shape)
+        # (After rounding this may be just below zero; so lengths do not drift beyond the radius.)
         unused = ops.square(state["radius"]) - ops.sum(ops.square(best - x), axis=IMAGE)
-        unused = ops.maximum(unused, 0.0)[:, None] / shape[-1]
-        goal = ops.sqrt(unused + held + _of_channels(ops.square(lost), shape))
+        goal = unused[:, None] / shape[-1] + held + _of_channels(ops.square(lost), shape)
+        goal = ops.sqrt(ops.maximum(goal, 0.0))
 
         # Its direction: that of the present change plus a bump of norm 1 and random sign.
         bumps = self._placed(drawn[:, 4] < 0.5, window, shape)[..., None] * sign[:, None, None]
