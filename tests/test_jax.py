@@ -16,6 +16,7 @@ FILES = (
     "tests/benchmark/test_together.py",
     "tests/benchmark/test_units.py",
     "tests/benchmark/test_agreement.py",
+    "tests/benchmark/test_ways.py",
     "tests/models/test_adam.py",
     "tests/models/test_backend.py",
     "tests/models/test_batching.py",
@@ -58,6 +59,9 @@ CHOSEN = (
     "without_one",
     "infinite_values",
     "tf32",
+    "a_rate_is_measured",
+    "proposal",
+    "only_a_window",
 )
 ENVIRONMENT = os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
 
