@@ -74,6 +74,8 @@ def test_a_run_leaves_what_it_should(finished):
     assert environment["packages"]["keras"]
     assert environment["devices"]
     assert environment["precision"] == {"training": "float32", "all else": "float32"}
+    retrained = len(pd.read_csv(finished / "results/retraining.csv"))
+    assert environment["ways"] == {"one": retrained}, "on a CPU, one network at a time"
     tables = (
         "training",
         "accuracy",

@@ -117,7 +117,8 @@ def run(
         tables = files.write_results(work, store)
         report.write_leaderboard(work, store, tables, data)
         report.draw(out, say)
-        _write_environment(out, config, {"seconds_of_work": report.costs(work, store)})
+        made = {"seconds_of_work": report.costs(work, store), "ways": report.ways(work, store)}
+        _write_environment(out, config, made)
     board, figures = out / "leaderboard" / "LEADERBOARD.md", out / "figures"
     say(f"done in {duration(time.perf_counter() - start)}: {board}, {figures}")
 
@@ -285,6 +286,8 @@ def perform(units: list[Unit], context: "Context", store: Store, here: Json) -> 
     Returns:
         The seconds that each took: of several, its share.
     """
+    from robust_interpretability.benchmark.training.ways import ALONE
+
     start = time.perf_counter()
     kind = units[0].kind
     if len(units) > 1 and kind.together:
@@ -292,6 +295,8 @@ def perform(units: list[Unit], context: "Context", store: Store, here: Json) -> 
     else:
         results = [kind.work(unit.spec, context) for unit in units]
     seconds = (time.perf_counter() - start) / len(units)
+    if kind.together:  # the ways differ in rounding
+        here = here | {"way": context.way.name if len(units) > 1 else ALONE.name}
     for unit, result in zip(units, results, strict=True):
         store.put(unit, result, environment=here, seconds=seconds)
     return [seconds] * len(units)

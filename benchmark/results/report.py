@@ -1,6 +1,7 @@
 """What a run leaves besides its tables: its own board, and figures drawn from the tables alone."""
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -129,3 +130,9 @@ def costs(plan: Plan, store: Store) -> dict[str, float]:
         name = unit.kind.name
         seconds[name] = seconds.get(name, 0.0) + store.stored(unit).seconds
     return {kind: round(value, 1) for kind, value in seconds.items()}
+
+
+def ways(plan: Plan, store: Store) -> dict[str, int]:
+    """How many networks were retrained which way (see `training.ways`): they differ in rounding."""
+    units = (unit for unit in plan.units if unit.kind.together)
+    return dict(Counter(store.stored(unit).environment.get("way", "unknown") for unit in units))

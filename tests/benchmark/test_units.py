@@ -1,11 +1,13 @@
 """Single units, where a whole run would hide what they see."""
 
 import dataclasses
+from collections import Counter
 
 import numpy as np
 
 from robust_interpretability.benchmark.data import datasets
 from robust_interpretability.benchmark.execution import runner, threads
+from robust_interpretability.benchmark.results import report
 from robust_interpretability.benchmark.training import ways
 from robust_interpretability.benchmark.units import configuration, plan, retrain, train
 from robust_interpretability.benchmark.units.context import Context
@@ -69,7 +71,7 @@ def test_several_at_once_end_with_the_same_results(digits, tmp_path, monkeypatch
     part = plan.Plan(work.config, work.info, (), chosen)
     together_seen = []
 
-    def hits(way: str, at_once: int) -> list[retrain.Values]:
+    def hits(way: str, at_once: int) -> tuple[list[retrain.Values], dict[str, int]]:
         monkeypatch.setattr(ways, "chosen", lambda *_: ways.Way(way, at_once))
         store = Store(tmp_path / f"{way}{at_once}")
         context = Context(part, store, digits)
@@ -79,14 +81,17 @@ def test_several_at_once_end_with_the_same_results(digits, tmp_path, monkeypatch
             return runner.perform(some, context, store, {})
 
         runner.execute(part, set(), threads.Threads(1, work, context.way.together), Quiet())
-        return [store.values(u) for u in chosen]
+        return [store.values(u) for u in chosen], report.ways(part, store)
 
-    alone = hits("one", 1)
+    alone, recorded = hits("one", 1)
     assert len(alone) == 4
+    assert recorded == {"one": 4}
     assert set(together_seen) == {1}
     for way in ("one", "map") if backend.NAME == "jax" else ("one",):
         together_seen.clear()
-        assert hits(way, 3) == alone
+        found, recorded = hits(way, 3)
+        assert found == alone
+        assert recorded == Counter({way: 3}) + Counter(one=1)
         assert together_seen == [3, 1]
 
 
