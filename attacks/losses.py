@@ -1,5 +1,6 @@
 """The losses that attacks raise, one value per example. All functions are traceable."""
 
+import functools
 from collections.abc import Callable
 
 from keras import ops
@@ -32,16 +33,35 @@ def xent(logits: Tensor, y: Tensor) -> Tensor:
     return m[:, 0] + ops.log1p(ops.sum(ops.exp(above - m), axis=-1) + ops.expm1(-m[:, 0]))
 
 
-def cw(logits: Tensor, y: Tensor, confidence: float = 500.0) -> Tensor:
-    """The margin loss of Carlini and Wagner: -relu(z_y - max_{j != y} z_j + confidence).
+def rounded_xent(logits: Tensor, y: Tensor) -> Tensor:
+    """Cross-entropy at the label in the usual form, log sum_j exp(z_j) - z_y.
 
-    Deviation from the 2019 code: the maximum runs over the other classes only; there it also meets
-    a zero in the label's place.
+    Its gradient is that of the code of arXiv 1903.11626: at z_y it is p_y - 1, which float32 rounds
+    to 0 where the other probabilities sum to less than 3e-8.
+
+    Args:
+        logits: `(n, classes)`.
+        y: `(n,)` integers.
+
+    Returns:
+        `(n,)`.
+    """
+    label = ops.one_hot(y, logits.shape[-1], dtype="float32")
+    m = backend.stop_gradient(ops.max(logits, axis=-1, keepdims=True))
+    total = ops.log(ops.sum(ops.exp(logits - m), axis=-1))
+    return m[:, 0] + total - ops.sum(label * logits, axis=-1)
+
+
+def cw(logits: Tensor, y: Tensor, confidence: float = 500.0, *, label_zero: bool = False) -> Tensor:
+    """The margin loss of Carlini and Wagner: -relu(z_y - max_{j != y} z_j + confidence).
 
     Args:
         logits: `(n, classes)`.
         y: `(n,)` integers.
         confidence: The margin by which another class must win before the loss is flat.
+        label_zero: Whether the maximum also meets a zero in the label's place,
+            max_j (1 - [j = y]) z_j, as in the code of arXiv 1903.11626. Where all other logits are
+            negative, the gradient then lowers z_y and raises no other class.
 
     Returns:
         `(n,)`, at most 0.
@@ -50,7 +70,8 @@ def cw(logits: Tensor, y: Tensor, confidence: float = 500.0) -> Tensor:
     """
     label = ops.one_hot(y, logits.shape[-1], dtype="float32")
     at_label = ops.sum(label * logits, axis=-1)
-    best_other = ops.max(ops.where(label > 0, -float("inf"), logits), axis=-1)
+    in_place = 0.0 if label_zero else -float("inf")
+    best_other = ops.max(ops.where(label > 0, in_place, logits), axis=-1)
     return -ops.relu(at_label - best_other + confidence)
 
 
@@ -154,12 +175,23 @@ TARGETED: dict[str, Callable[..., Tensor]] = {
 """Functions `(logits, y, target)`."""
 
 
-def get(name: str) -> Callable[..., Tensor]:
+def get(
+    name: str, *, cw_label_zero: bool = False, xent_rounded: bool = False
+) -> Callable[..., Tensor]:
     """The untargeted loss of that name.
+
+    Args:
+        name: A key of `UNTARGETED`.
+        cw_label_zero: `label_zero`, if the loss is `cw`.
+        xent_rounded: `rounded_xent` in place of `xent`.
 
     Raises:
         InputError: The name is unknown.
     """
     if name not in UNTARGETED:
         raise unknown("attack loss", name, UNTARGETED)
+    if cw_label_zero and name == "cw":
+        return functools.partial(cw, label_zero=True)
+    if xent_rounded and name == "xent":
+        return rounded_xent
     return UNTARGETED[name]

@@ -27,6 +27,9 @@ def pgd(
     step_size: Tensor | float | None = None,
     random_start: bool = False,
     restarts: int = 1,
+    cw_label_zero: bool = False,
+    xent_rounded: bool = False,
+    direction_floor: float = 0.0,
     key: Tensor | None = None,
 ) -> Tensor:
     """x_{t+1} = clip(x + P(x_t + a * u(x_t) - x), 0, 1), a the step size, P the ball's projection.
@@ -46,13 +49,21 @@ def pgd(
             in the paper. None: 2.5 * epsilon / steps.
         random_start: Start from a random point of the ball instead of from `x`.
         restarts: Number of runs; more than one needs `random_start`.
+        cw_label_zero: Whether in the loss `cw` the label counts among the other classes, with a
+            logit of zero, as in the code of arXiv 1903.11626.
+        xent_rounded: Whether the gradient of the loss `xent` is computed as in that code, which
+            float32 rounds where the network is confident (`losses.rounded_xent`).
+        direction_floor: What is added to the gradient's L2 norm before the gradient is divided by
+            it, per pixel unit. That code adds 1e-8 on pixels in [-1, 1], which is 2e-8 here: where
+            the network is confident, its steps are shorter.
         key: Random key, for `random_start`.
 
     Returns:
         `(n, ...)`.
 
     Raises:
-        InputError: An unknown norm or loss; several restarts without a random start.
+        InputError: An unknown norm or loss; several restarts without a random start; a floor
+            below 0.
 
     Reference: arXiv 1706.06083; arXiv 1903.11626 (no random start, 40 steps).
     """
@@ -61,13 +72,16 @@ def pgd(
         raise InputError(
             "`restarts` above 1 needs `random_start`: without it every run is the same."
         )
-    objective = losses.get(loss)
+    if direction_floor < 0:
+        raise InputError(f"`direction_floor` must be at least 0. Received {direction_floor}.")
+    objective = losses.get(loss, cw_label_zero=cw_label_zero, xent_rounded=xent_rounded)
     length = RELATIVE * epsilon / steps if step_size is None else step_size
     a = per_image(ops.cast(length, "float32"), x)
 
     def step(_: Tensor, x_adv: Tensor) -> Tensor:
         _, gradient = backend.value_and_gradient(lambda z: ops.sum(objective(logits(z), y)), x_adv)
-        return into_ball_and_box(x_adv + a * steepest(gradient, norm), x, epsilon, norm)
+        direction = steepest(gradient, norm, direction_floor)
+        return into_ball_and_box(x_adv + a * direction, x, epsilon, norm)
 
     def one_run(run: Tensor | int) -> Tensor:
         start = x

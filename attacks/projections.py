@@ -36,14 +36,15 @@ def change_norm(change: Tensor, norm: str) -> Tensor:
     return ops.max(ops.abs(change), axis=axes_of(change))
 
 
-def steepest(gradient: Tensor, norm: str) -> Tensor:
+def steepest(gradient: Tensor, norm: str, floor: float = 0.0) -> Tensor:
     """The direction of norm 1 that raises a linear function most; zero if the gradient is zero.
 
-    L2: g / ||g||_2. Linf: sign(g).
+    L2: g / ||g||_2. Linf: sign(g). With a floor f, in L2 the shorter g / (||g||_2 + f).
 
     Args:
         gradient: `(n, ...)`.
         norm: `"l2"` or `"linf"`.
+        floor: What is added to the L2 norm, at least 0.
 
     Returns:
         `(n, ...)`.
@@ -58,7 +59,10 @@ def steepest(gradient: Tensor, norm: str) -> Tensor:
     largest = ops.max(ops.abs(gradient), axis=axes, keepdims=True)
     scaled = gradient / ops.where(largest > 0, largest, ops.ones_like(largest))
     length = ops.sqrt(ops.sum(ops.square(scaled), axis=axes, keepdims=True))
-    return scaled / ops.where(length > 0, length, ops.ones_like(length))
+    direction = scaled / ops.where(length > 0, length, ops.ones_like(length))
+    if floor == 0.0:
+        return direction
+    return direction * (largest * length / (largest * length + floor))
 
 
 def l1_mean(gradient: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ Reference: arXiv 1903.11626, section 2.1.
 import numpy as np
 from scipy import ndimage, stats
 
-from robust_interpretability.metrics.statistics import RESAMPLES, TAILS, Estimate
+from robust_interpretability.metrics.statistics import CONFIDENCE, Estimate
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.types import Array
 
@@ -22,6 +22,10 @@ SMALLEST = 30
 """No density is estimated from fewer values."""
 BINS = 1024
 """Of the histogram in which the highest density is searched."""
+RESAMPLES = 250
+"""Of the bootstrap."""
+TAILS = (50 * (1 - CONFIDENCE), 100 - 50 * (1 - CONFIDENCE))
+"""Percentiles between which its interval lies."""
 
 
 def kept(standard_clean: Array, standard_adversarial: Array) -> Array:
@@ -80,7 +84,7 @@ def _peak(values: Array) -> float:
     return float(edges[np.argmax(smooth)] + bin_width / 2)
 
 
-def peak(values: Array, *, resamples: int = RESAMPLES // 8, seed: int = 0) -> Estimate:
+def peak(values: Array, *, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
     """Where the density is highest, with a bootstrap interval.
 
     The place is exact to about a thousandth of the range of the values.

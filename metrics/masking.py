@@ -1,10 +1,13 @@
 """Removing pixels by rank, inside a compiled step or on the host."""
 
+import math
+
 from keras import ops
 
+from robust_interpretability.metrics import MODES
 from robust_interpretability.models import backend
 from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.types import Tensor
+from robust_interpretability.models.types import Array, Tensor
 
 
 def pixel_count(fraction: float, pixels: int) -> int:
@@ -44,3 +47,18 @@ def masked(x: Tensor, ranks: Tensor, count: Tensor, keep: Tensor, fill: Tensor) 
     return backend.select(
         ops.broadcast_to(removed, ops.shape(x)), ops.reshape(filled, ops.shape(x)), x
     )
+
+
+def removed(ranks: Array, fraction: float, mode: str) -> Array:
+    """Which pixels `masked` would fill, on the host.
+
+    Args:
+        ranks: `(n, h, w)` integers, 0 the most important pixel.
+        fraction: Share of the pixels that is removed (ROAR) or kept (KAR), in (0, 1).
+        mode: A key of `MODES`.
+
+    Returns:
+        `(n, h, w)` bool.
+    """
+    top = ranks < pixel_count(fraction, math.prod(ranks.shape[1:]))
+    return top if MODES[mode].top_pixels == "removed" else ~top

@@ -13,12 +13,11 @@ Reference: Hooker et al., arXiv 1806.10758; arXiv 1903.11626, section 3.2 (which
 three repeats; here every repeat is stored).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from robust_interpretability.metrics import MODES, statistics
+from robust_interpretability.metrics import MODES, hierarchical
 from robust_interpretability.metrics.statistics import Estimate
 from robust_interpretability.models.errors import InputError, unknown
 from robust_interpretability.models.types import Array
@@ -79,26 +78,107 @@ def score_weights(fractions: Array) -> Array:
     return (f[2:] - f[:-2]) / 2
 
 
-def score(curves: Sequence[Curve], baseline: Curve) -> Estimate:
-    """The ROAR or KAR score of an attribution against the random order's.
+def score(mode: str, fractions: Array, own: Array, baseline: Array) -> Estimate:
+    """The ROAR or KAR score of an order against a baseline's.
+
+    Trainings are compared in pairs: those at the same place in both arrays start from the same
+    weights and see the images in the same order.
 
     Args:
-        curves: The attribution's curve for each base-model seed.
-        baseline: The random order's curve.
+        mode: A key of `MODES`.
+        fractions: `(k,)` as in `Curve`.
+        own: Which test images each network classifies correctly, `(seeds, repeats, k, images)`, 0
+            or 1. A seed is that of the base network; its repeats share the order.
+        baseline: The same of the random order, each of whose trainings has an order of its own.
 
     Returns:
-        The score with a bootstrap interval (`statistics.area_difference`).
+        The score with its interval (`hierarchical.mean`).
 
     Raises:
-        InputError: The curves differ in mode or fractions.
+        InputError: An unknown mode, or shapes that differ.
     """
-    for curve in curves:
-        same = np.array_equal(curve.fractions, baseline.fractions)
-        if curve.mode != baseline.mode or not same:
-            raise InputError("A curve and its baseline must have the same mode and fractions.")
-    return statistics.area_difference(
-        [curve.accuracy for curve in curves],
-        baseline.accuracy,
-        score_weights(baseline.fractions),
-        sign=-1 if MODES[baseline.mode].top_pixels == "removed" else 1,
-    )
+    return hierarchical.mean(area(mode, fractions, own, baseline))
+
+
+def area(mode: str, fractions: Array, own: Array, baseline: Array | float) -> Array:
+    """What each test image adds to a score; arguments as for `score`, a number for a level curve.
+
+    Returns:
+        `(seeds, repeats, k, images)` float32: summed over fractions and then averaged, the score.
+
+    Raises:
+        InputError: As `score`.
+    """
+    if mode not in MODES:
+        raise unknown("mode", mode, MODES)
+    shape = np.shape(own)
+    if len(shape) != 4 or shape[2] != len(fractions) or np.shape(baseline) not in (shape, ()):
+        raise InputError(
+            f"Outcomes must have shape (seeds, repeats, {len(fractions)}, images), those of the"
+            f" baseline the same. Received {shape} and {np.shape(baseline)}."
+        )
+    sign = -1 if MODES[mode].top_pixels == "removed" else 1
+    weights = (sign * score_weights(np.asarray(fractions))).astype(np.float32)
+    return (np.asarray(own, np.float32) - np.asarray(baseline, np.float32)) * weights[:, None]
+
+
+def symmetric(fractions: Array) -> bool:
+    """Whether 1 - p is among the fractions with every p, as DiffROAR needs."""
+    fractions = np.asarray(fractions)
+    return np.allclose(fractions, 1 - fractions[::-1])
+
+
+def diff_roar(fractions: Array, kept: Array, removed: Array) -> Array:
+    """DiffROAR: the area between keeping the top pixels and keeping as many of the bottom ones.
+
+    What ROAR leaves when it removes the top 1 - p are the bottom p.
+
+    Args:
+        fractions: `(k,)` as in `Curve`, symmetric about one half.
+        kept: Outcomes of KAR, `(seeds, repeats, k, images)`.
+        removed: Those of ROAR.
+
+    Returns:
+        As `area`.
+
+    Raises:
+        InputError: As `area`, or the fractions are not symmetric.
+
+    Reference: Shah, Jain and Netrapalli, arXiv 2102.12781.
+    """
+    if not symmetric(fractions):
+        raise InputError(
+            "DiffROAR needs 1 - p among the fractions with every p. Received"
+            f" {np.asarray(fractions).tolist()}."
+        )
+    return area("kar", fractions, kept, np.asarray(removed)[:, :, ::-1])
+
+
+def leak(fractions: Array, masks: Array, classes: int) -> Array:
+    """What masks alone tell of the class: the area between their curve and chance.
+
+    Args:
+        fractions: `(k,)` as in `Curve`.
+        masks: Outcomes of networks that see the masks of KAR alone, `(seeds, repeats, k, images)`.
+        classes: Number of classes.
+
+    Returns:
+        As `area`.
+    """
+    return area("kar", fractions, masks, 1.0 / classes)
+
+
+def net_kar(fractions: Array, kept: Array, random: Array, masks: Array) -> Array:
+    """KAR beyond what masks alone tell: the baseline is the higher curve at each fraction.
+
+    Args:
+        fractions: `(k,)` as in `Curve`.
+        kept: Outcomes of KAR, `(seeds, repeats, k, images)`.
+        random: Those of the random order.
+        masks: Those on the masks alone.
+
+    Returns:
+        As `area`.
+    """
+    masks_tell_more = masks.mean(axis=(0, 1, 3)) > random.mean(axis=(0, 1, 3))
+    return area("kar", fractions, kept, np.where(masks_tell_more[:, None], masks, random))

@@ -1,7 +1,6 @@
-"""Estimates with intervals, and correlations: the one place where measurements are averaged.
+"""Estimates with intervals, and correlations. Every interval is at 95 percent.
 
-Every interval is at 95 percent. Resampling is seeded, so the same measurements give the same
-interval.
+Scores that rest on several networks, repeats and images have theirs from `hierarchical`.
 """
 
 from typing import NamedTuple
@@ -13,9 +12,6 @@ from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.types import Array
 
 CONFIDENCE = 0.95
-RESAMPLES = 2000
-TAILS = (50 * (1 - CONFIDENCE), 100 - 50 * (1 - CONFIDENCE))
-"""Percentiles between which an interval lies."""
 
 
 class Estimate(NamedTuple):
@@ -54,64 +50,6 @@ def difference(first: Array, second: Array) -> Estimate:
         return Estimate(value, float("nan"), float("nan"), n)
     interval = stats.ttest_ind(first, second, equal_var=False).confidence_interval(CONFIDENCE)
     return Estimate(value, float(interval.low), float(interval.high), n)
-
-
-def _resampled_means(accuracy: Array, rng: np.random.Generator) -> Array:
-    """Means over resampled repeats, independently drawn for every fraction.
-
-    A resample of R values has (R - 1) / R of their variance; with R of 2 or 3 that matters, and is
-    corrected.
-
-    Args:
-        accuracy: `(repeats, k)`.
-        rng: What draws.
-
-    Returns:
-        `(RESAMPLES, k)`.
-    """
-    repeats, k = accuracy.shape
-    centre = accuracy.mean(axis=0)
-    wide = centre + (accuracy - centre) * np.sqrt(repeats / max(repeats - 1, 1))
-    picks = rng.integers(repeats, size=(RESAMPLES, repeats, k))
-    return np.take_along_axis(wide[None], picks, axis=1).mean(axis=1)
-
-
-def area_difference(
-    curves: list[Array], baseline: Array, weights: Array, *, sign: int, seed: int = 0
-) -> Estimate:
-    """The area between attribution curves and a baseline, with a bootstrap interval.
-
-    The bootstrap resamples the base models (where there are several), within each its repeats at
-    every fraction, and the baseline's repeats. Where nothing was repeated there is no interval.
-
-    Args:
-        curves: One `(repeats, k)` array of accuracies for each base-model seed.
-        baseline: `(repeats, k)` accuracies of the random order.
-        weights: `(k,)` weights of the area (`retraining.score_weights`).
-        sign: +1 for attribution minus baseline (KAR), -1 for the reverse (ROAR).
-        seed: Seed of the resampling.
-
-    Returns:
-        The estimate; n is the number of retrained networks behind the curves.
-    """
-    rng = np.random.default_rng(seed)
-    areas = np.array([curve.mean(axis=0) @ weights for curve in curves])
-    value = sign * (areas.mean() - baseline.mean(axis=0) @ weights)
-    n = int(sum(len(curve) for curve in curves)) * len(weights)
-    if min(len(curve) for curve in curves) < 2 and len(curves) < 2:
-        return Estimate(float(value), float("nan"), float("nan"), n)
-    # (seeds, RESAMPLES)
-    resampled = np.stack([_resampled_means(curve, rng) @ weights for curve in curves])
-    if len(curves) > 1:
-        centre = areas.mean()
-        wide = centre + (areas - centre) * np.sqrt(len(curves) / (len(curves) - 1))
-        resampled = resampled - areas[:, None] + wide[:, None]
-        resampled = np.take_along_axis(
-            resampled, rng.integers(len(curves), size=resampled.shape), axis=0
-        )
-    difference = sign * (resampled.mean(axis=0) - _resampled_means(baseline, rng) @ weights)
-    low, high = np.percentile(difference, TAILS)
-    return Estimate(float(value), float(low), float(high), n)
 
 
 class Correlation(NamedTuple):

@@ -16,10 +16,22 @@ from dataclasses import dataclass
 
 import keras
 import numpy as np
-from keras import layers
+from keras import layers, ops
 
 from robust_interpretability.models.classifiers import scaled
 from robust_interpretability.models.errors import InputError
+from robust_interpretability.models.types import Tensor
+
+_CIFAR_DISCRIMINATOR = (
+    (64, 3, 1),
+    (64, 4, 2),
+    (128, 3, 1),
+    (128, 4, 2),
+    (256, 3, 1),
+    (256, 4, 2),
+    (512, 3, 1),
+)
+"""Filters, size and stride of each convolution."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +52,45 @@ class VaeGan:
     def latent(self) -> int:
         """Number of latent dimensions."""
         return self.decoder.input_shape[-1]
+
+
+def _unit(x: Tensor) -> Tensor:
+    """A tensor divided by its L2 norm."""
+    return x / ops.sqrt(ops.maximum(ops.sum(ops.square(x)), 1e-12))
+
+
+class BoundedConv2D(layers.Conv2D):
+    """A convolution by W / max(sigma, 1), with sigma the largest singular value of W on its input.
+
+    One step of the power iteration at each call, on an image u of the input's shape:
+
+        v = C u / ||C u||,  u = C' v / ||C' v||,  sigma = <C u, v>,
+
+    with C the convolution by W and C' its transpose. Other than in Keras' `SpectralNormalization`,
+    sigma is that of the operator and not of the reshaped kernel, a kernel is never enlarged, and
+    the gradient runs through u and v.
+
+    Reference: the code of arXiv 1903.11626; Farnia et al., arXiv 1811.07457.
+    """
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Adds u, `(1, h, w, c)`, which no gradient changes."""
+        super().build(input_shape)
+        self.vector_u = self.add_weight(
+            shape=(1, *input_shape[1:]), initializer="zeros", trainable=False, name="vector_u"
+        )
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """The convolution, and the next u."""
+        v = _unit(self.convolution_op(self.vector_u.value, self.kernel))
+        u = _unit(ops.conv_transpose(v, self.kernel, strides=self.strides, padding=self.padding))
+        sigma = ops.sum(self.convolution_op(u, self.kernel) * v)
+        self.vector_u.assign(ops.stop_gradient(u))
+        return self.convolution_op(inputs, self.kernel / ops.maximum(sigma, 1.0)) + self.bias
+
+
+_WITH_SPECTRAL_NORM = (layers.SpectralNormalization, BoundedConv2D)
+"""Layers with a `vector_u`."""
 
 
 def _norm() -> keras.Layer:
@@ -68,7 +119,7 @@ def _model(
             inner.kernel_initializer = keras.initializers.GlorotUniform(seed=int(state >> 1))
     model = keras.Sequential([keras.Input(input_shape), *stack], name=name)
     for layer, state in zip(stack, states, strict=True):
-        if isinstance(layer, layers.SpectralNormalization):
+        if isinstance(layer, _WITH_SPECTRAL_NORM):
             # Keras draws this vector without a seed
             draw = np.random.default_rng(state).standard_normal(layer.vector_u.shape)
             layer.vector_u.assign(draw / np.linalg.norm(draw))
@@ -189,7 +240,7 @@ def cifar_vae_gan(
     """The paper's VAE-GAN for CIFAR-10, for images whose sides are multiples of 8.
 
     Arguments as for `digits_vae_gan`. The discriminator is spectrally normalised (Miyato et al.
-    2018, arXiv 1802.05957).
+    2018, arXiv 1802.05957); `published_discriminator` is that of the published code.
     """
     fits = len(input_shape) == 3 and not (input_shape[0] % 8 or input_shape[1] % 8)
     _check("cifar_vae_gan", input_shape, fits, "(8 i, 8 j, c)")
@@ -205,15 +256,7 @@ def cifar_vae_gan(
         *_tanh_pixels(),
     ]
     discriminator: list[keras.Layer] = [layers.Rescaling(2.0, -1.0)]
-    for filters, size, strides in (
-        (64, 3, 1),
-        (64, 4, 2),
-        (128, 3, 1),
-        (128, 4, 2),
-        (256, 3, 1),
-        (256, 4, 2),
-        (512, 3, 1),
-    ):
+    for filters, size, strides in _CIFAR_DISCRIMINATOR:
         discriminator += [
             layers.SpectralNormalization(_conv(u[filters], size, strides)),
             layers.LeakyReLU(0.1),
@@ -225,3 +268,18 @@ def cifar_vae_gan(
         _model("decoder", (latent,), decoder, seed),
         _model("discriminator", input_shape, discriminator, seed),
     )
+
+
+def published_discriminator(
+    input_shape: tuple[int, ...], *, seed: int, width: float = 1.0
+) -> keras.Model:
+    """The discriminator of `cifar_vae_gan` as in the code of arXiv 1903.11626.
+
+    Its convolutions are `BoundedConv2D`, and its last layer has no spectral norm. It is used in
+    training alone and not saved. Arguments as for `digits_vae_gan`.
+    """
+    stack: list[keras.Layer] = [layers.Rescaling(2.0, -1.0)]
+    for filters, size, strides in _CIFAR_DISCRIMINATOR:
+        conv = BoundedConv2D(scaled(filters, width), size, strides=strides, padding="same")
+        stack += [conv, layers.LeakyReLU(0.1)]
+    return _model("discriminator", input_shape, [*stack, layers.Flatten(), layers.Dense(1)], seed)

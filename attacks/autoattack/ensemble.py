@@ -17,10 +17,11 @@ from robust_interpretability.attacks.autoattack import (
 )
 from robust_interpretability.attacks.autoattack.apgd import Apgd
 from robust_interpretability.attacks.autoattack.fab import Fab
+from robust_interpretability.attacks.autoattack.last_pass import LastPassApgd
 from robust_interpretability.attacks.autoattack.square import Square
 from robust_interpretability.attacks.autoattack.stepping import IterativeAttack
 from robust_interpretability.models.checks import as_floats
-from robust_interpretability.models.errors import InputError
+from robust_interpretability.models.errors import InputError, unknown
 from robust_interpretability.models.functional import predict
 from robust_interpretability.models.types import Array
 
@@ -29,6 +30,9 @@ __all__ = ["VERSIONS", "ensemble", "evaluate"]
 TRANSFORMATIONS = 20
 """Passes that the version `rand` averages, in attacks and in predictions."""
 
+JUDGEMENTS = ("mean", "single")
+"""What classifies an image under the version `rand`: the mean of passes, or, as published, one."""
+
 SURVIVED = -1
 """In `broken_by`: no attack succeeded."""
 
@@ -36,7 +40,23 @@ MISCLASSIFIED = 0
 """In `broken_by`: misclassified without an attack; from 1 on, the number of an attack."""
 
 
-def ensemble(version: str, norm: str, classes: int) -> dict[str, IterativeAttack]:
+def check_judgement(version: str, judged_by: str) -> None:
+    """Refuses an unknown judgement, and one pass where a model does not draw at random.
+
+    Raises:
+        InputError: It does not exist, or not for this version.
+    """
+    if judged_by not in JUDGEMENTS:
+        raise unknown("judgement", judged_by, JUDGEMENTS)
+    if judged_by == "single" and version != "rand":
+        raise InputError(
+            f"`judged_by='single'` is an option of the version 'rand'. Received '{version}'."
+        )
+
+
+def ensemble(
+    version: str, norm: str, classes: int, judged_by: str = "mean"
+) -> dict[str, IterativeAttack]:
     """The attacks of a version, in order.
 
     The DLR loss needs three classes and its targeted form four; with fewer, the margin takes its
@@ -46,25 +66,29 @@ def ensemble(version: str, norm: str, classes: int) -> dict[str, IterativeAttack
         version: `"standard"`, `"plus"` or `"rand"`.
         norm: `"l2"` or `"linf"`.
         classes: The number of classes, at least 2.
+        judged_by: One of `JUDGEMENTS`, as for `evaluate`.
 
     Returns:
         The attacks by name.
 
     Raises:
-        InputError: An unknown version or norm; fewer than two classes.
+        InputError: An unknown version, norm or judgement, or a judgement that belongs to another
+            version; fewer than two classes.
 
     Reference: Croce, Hein, arXiv 2003.01690.
     """
     check_norm(norm)
     check_version(version)
+    check_judgement(version, judged_by)
     if classes < 2:
         raise InputError(f"A classifier has at least two classes. Received {classes}.")
     dlr = "dlr" if classes > 2 else "margin"
     targeted = Apgd(norm, "dlr-targeted" if classes > 3 else "margin-targeted")
     if version == "rand":
+        apgd = Apgd if judged_by == "mean" else LastPassApgd
         return {
-            "apgd-ce": Apgd(norm, "xent", transformations=TRANSFORMATIONS),
-            "apgd-dlr": Apgd(norm, dlr, transformations=TRANSFORMATIONS),
+            "apgd-ce": apgd(norm, "xent", transformations=TRANSFORMATIONS),
+            "apgd-dlr": apgd(norm, dlr, transformations=TRANSFORMATIONS),
         }
     if version == "standard":
         return {
@@ -84,7 +108,12 @@ def ensemble(version: str, norm: str, classes: int) -> dict[str, IterativeAttack
 
 
 def predicted(
-    model: keras.Model, x: Array, passes: int = 1, *, numbers: Array | None = None
+    model: keras.Model,
+    x: Array,
+    passes: int = 1,
+    *,
+    numbers: Array | None = None,
+    first: int = 0,
 ) -> Array:
     """The classes of images by the mean of the logits over some passes, `(n,)`.
 
@@ -93,13 +122,14 @@ def predicted(
         x: Images `(n, ...)`, uint8 or float32 in [0, 1].
         passes: Passes whose logits are averaged, for a model that draws at random.
         numbers: What the images are called in a message, `(n,)`. None: their places.
+        first: The number of the first pass: what the model draws depends on the pass's number.
 
     Raises:
         InputError: Logits that are not finite; the image is named.
     """
     if not len(x):
         return np.zeros(0, np.int64)
-    logits = sum(predict(model, x, draw=draw) for draw in range(passes))
+    logits = sum(predict(model, x, draw=first + draw) for draw in range(passes))
     finite = np.isfinite(logits).all(axis=-1)
     if not finite.all():
         place = int(np.flatnonzero(~finite)[0])
@@ -178,6 +208,7 @@ def _attacked(
     keys: Array,
     numbers: Array,
     passes: int,
+    first: int,
     batch_size: int,
     threads: int,
     progress: Callable[[int, int], None],
@@ -203,7 +234,8 @@ def _attacked(
     claimed = np.flatnonzero(outcome.success)
     places, x_adv = left[claimed], outcome.x_adv[claimed]
     check_change(x[places], x_adv, norm, epsilon)
-    confirmed = predicted(model, x_adv, passes, numbers=numbers[places]) != y[places]
+    classes = predicted(model, x_adv, passes, numbers=numbers[places], first=first)
+    confirmed = classes != y[places]
     return {
         "left": left,
         "broken": places[confirmed],
@@ -222,6 +254,7 @@ def evaluate(
     norm: str,
     epsilon: float,
     version: str = "standard",
+    judged_by: str = "mean",
     seed: int = 0,
     numbers: Array | None = None,
     batch_size: int = 500,
@@ -242,6 +275,9 @@ def evaluate(
         norm: `"l2"` or `"linf"`.
         epsilon: Radius in pixel units.
         version: `"standard"`, `"plus"`, or `"rand"` for models that draw at random.
+        judged_by: What classifies an image under `rand`: `"mean"`, the mean logits of 20 passes, or
+            `"single"`, the logits of one pass, as in the published code. The accuracy is lower
+            then, as an image must be right in each of three passes to survive two attacks.
         seed: Seed of starts and proposals.
         numbers: The images' places in their set, `(n,)`, by which random numbers and messages name
             an image. None: 0, 1, ...
@@ -256,17 +292,19 @@ def evaluate(
         The outcome for each image.
 
     Raises:
-        InputError: An unknown version or norm; logits that are not finite, with the image's number;
-            Square Attack on an `x` that does not have the shape of images.
+        InputError: An unknown version, norm or judgement; logits that are not finite, with the
+            image's number; Square Attack on an `x` that does not have the shape of images.
         RuntimeError: An attack left the ball or the box.
 
     Reference: Croce, Hein, arXiv 2003.01690.
     """
     n = len(x)
     numbers = np.arange(n) if numbers is None else numbers
-    passes = TRANSFORMATIONS if version == "rand" else 1
+    check_judgement(version, judged_by)
+    single = judged_by == "single"
+    passes = TRANSFORMATIONS if version == "rand" and not single else 1
     threads = 1 if version == "rand" else threads
-    attacks = attacks or ensemble(version, norm, int(model.output_shape[-1]))
+    attacks = attacks or ensemble(version, norm, int(model.output_shape[-1]), judged_by)
     if x.ndim != 4 and any(isinstance(attack, Square) for attack in attacks.values()):
         raise InputError(
             f"Square Attack needs images (n, height, width, channels). Received {x.shape}."
@@ -299,6 +337,7 @@ def evaluate(
                 keys=randomness.keys_of(number, keys),
                 numbers=numbers,
                 passes=passes,
+                first=number if single else 0,
                 batch_size=batch_size,
                 threads=threads,
                 progress=functools.partial(progress, name),

@@ -1,8 +1,13 @@
-"""The parts of a configuration that every run has; each kind of unit adds a section of its own."""
+"""The parts of a configuration that every run has; each kind of unit adds a section of its own.
+
+`compat = "2019"` states in one line what the published code of arXiv 1903.11626 did otherwise than
+this program; `COMPAT` has the fields that it sets.
+"""
 
 import itertools
+import json
 from collections.abc import Callable, Iterable
-from typing import Annotated, ClassVar, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -11,9 +16,10 @@ from pydantic import (
     SerializerFunctionWrapHandler,
     field_validator,
     model_serializer,
+    model_validator,
 )
 
-from robust_interpretability.attacks import LOSSES, NORMS
+from robust_interpretability.attacks import LOSSES, NORMS, options
 from robust_interpretability.models import CLASSIFIERS
 from robust_interpretability.models.errors import InputError, unknown
 from robust_interpretability.models.types import Json
@@ -49,16 +55,34 @@ def increasing(what: str) -> Callable[[list[float]], list[float]]:
     return check
 
 
+def unless(default: bool) -> Callable[[bool | None], bool | None]:
+    """A validator that turns a stated default into None, so that it leaves no trace in a key."""
+
+    def check(value: bool | None) -> bool | None:
+        return None if value is default else value
+
+    return check
+
+
 class Section(BaseModel):
     """A part of the configuration: unknown keys are refused, nothing changes after validation.
 
     Attributes:
         key: For the section of a kind of unit: the name of its table in the TOML file.
+        later: Fields that stored results do not know, with their defaults: at its default such a
+            field is not written, so that keys and digests stay as they were.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     key: ClassVar[str] = ""
+    later: ClassVar[dict[str, object]] = {}
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, handler: SerializerFunctionWrapHandler) -> Json:
+        missing = object()
+        values = handler(self)
+        return {k: v for k, v in values.items() if self.later.get(k, missing) != v}
 
 
 S = TypeVar("S", bound=Section)
@@ -85,21 +109,63 @@ class Training(Section):
     """Adam's budget, and the type in which activations and products are computed.
 
     Weights and sums stay float32. With tf32 or bfloat16, a few networks are first trained in both
-    types, and the run continues only where their accuracies agree.
+    types, and the run continues only where their accuracies agree. Without `reshuffle` the order
+    of the images is drawn once, for all epochs.
+
+    Attributes:
+        epochs: Passes over the training images; with `until` the most that are made.
+        until: Base models are trained for as many epochs as the standard network takes to classify
+            this share of its training images correctly.
     """
+
+    later: ClassVar[dict[str, object]] = {"compute": "float32", "reshuffle": None, "until": None}
 
     epochs: Count
     batch_size: Count = 100
     learning_rate: Positive = 1e-3
     compute: Literal["float32", "tf32", "bfloat16"] = "float32"
+    reshuffle: bool | None = None
+    until: Fraction | None = None
 
-    @model_serializer(mode="wrap")
-    def _without_default(self, handler: SerializerFunctionWrapHandler) -> Json:
-        """Without `compute` at its default, so that results stored before it existed keep keys."""
-        return {k: v for k, v in handler(self).items() if (k, v) != ("compute", "float32")}
+    _reshuffle = field_validator("reshuffle")(unless(True))
 
 
-class Adversary(Section):
+class PublishedAttack(Section):
+    """What PGD did otherwise in the published code, for the sections that hold an attack.
+
+    Attributes:
+        cw_label_zero: In the loss `cw` the label counts among the other classes, with a logit of 0.
+        xent_rounded: The gradient of the loss `xent` is p - e, as float32 rounds it.
+        direction_floor: Added to the norm of an L2 gradient, per pixel unit.
+    """
+
+    later: ClassVar[dict[str, object]] = {
+        "cw_label_zero": None,
+        "xent_rounded": None,
+        "direction_floor": None,
+    }
+
+    cw_label_zero: bool | None = None
+    xent_rounded: bool | None = None
+    direction_floor: Positive | None = None
+
+    _unless_false = field_validator("cw_label_zero", "xent_rounded")(unless(False))
+
+    @model_validator(mode="after")
+    def _has_the_options(self) -> Self:
+        name = getattr(self, "name", "pgd")
+        for field in PublishedAttack.model_fields:
+            if getattr(self, field) is not None and field not in options(name):
+                raise InputError(f"'{field}' is an option of pgd. The attack is '{name}'")
+        return self
+
+    def published(self) -> Json:
+        """The options that are set, as arguments of `AttackSpec`."""
+        values = {field: getattr(self, field) for field in PublishedAttack.model_fields}
+        return {field: value for field, value in values.items() if value is not None}
+
+
+class Adversary(PublishedAttack):
     """The training adversary; the grid gives its radius, norm and loss. Lengths in pixel units.
 
     `fgsm_rs`, one gradient from a random start, is fast adversarial training.
@@ -135,11 +201,64 @@ class Grid(Section):
     _losses = field_validator("losses")(known("attack loss", LOSSES))
 
 
+_PUBLISHED_ATTACK: dict[str, object] = {
+    "cw_label_zero": True,
+    "xent_rounded": True,
+    "direction_floor": 2e-8,
+}
+
+COMPAT: dict[str, dict[str, dict[str, object]]] = {
+    "2019": {
+        "training": {"reshuffle": False},
+        "adversary": _PUBLISHED_ATTACK,
+        "evaluation": _PUBLISHED_ATTACK,
+        "tilt": _PUBLISHED_ATTACK,
+        "vae_gan": {"reshuffle": False, "discriminator": "2019"},
+        "manifold": _PUBLISHED_ATTACK | {"sample_posterior": True},
+    }
+}
+"""What `compat` sets in the sections that a configuration has.
+
+The code's floor is 1e-8, on the scale [-1, 1], where gradients are half as long as here.
+"""
+
+
+def expanded(raw: Json) -> Json:
+    """A configuration with what its `compat` stands for; an unknown `compat` is left to validation.
+
+    Raises:
+        InputError: The configuration states another value for one of these fields. Neither wins:
+            the reader of either line would be wrong about the run.
+    """
+    compat = str(raw.get("compat"))  # in TOML, `--set compat=2019` is a number
+    if compat not in COMPAT:
+        return raw
+    out: Json = {"adversary": {}} | raw | {"compat": compat}
+    for section, fields in COMPAT[compat].items():
+        if not isinstance(stated := out.get(section), dict):
+            continue
+        for field, value in fields.items():
+            if stated.get(field, value) != value:
+                raise InputError(
+                    f'compat = "{compat}" stands for {section}.{field} ='
+                    f" {json.dumps(value)}, and the configuration says"
+                    f" {json.dumps(stated[field])}. Leave out one of the two, or also set"
+                    f" {section}.{field}={json.dumps(value)}."
+                )
+        out[section] = stated | fields
+    return out
+
+
 class Config(Section):
     """A benchmark run without the sections of its units; `units.configuration` adds those.
 
     The same configuration and seeds give the same results on the same machine.
+
+    Attributes:
+        compat: `"2019"`: as in the published code of arXiv 1903.11626 (`COMPAT`).
     """
+
+    later: ClassVar[dict[str, object]] = {"compat": None}
 
     version: int
     name: str
@@ -152,6 +271,20 @@ class Config(Section):
     adversary: Adversary = Adversary()
     grid: list[Grid] = Field(default_factory=list)
     pictures: Annotated[int, Field(ge=0)] = 3
+    compat: Literal["2019"] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expanded(cls, raw: object) -> object:
+        return expanded(raw) if isinstance(raw, dict) else raw
+
+    def as_published(self) -> Self:
+        """This experiment with `compat = "2019"`, whatever it states for the fields of `COMPAT`."""
+        raw = self.model_dump(exclude_none=True)
+        for section, fields in COMPAT["2019"].items():
+            for field in fields:
+                raw.get(section, {}).pop(field, None)
+        return type(self).model_validate(raw | {"compat": "2019"})
 
     def section(self, of: type[S]) -> S | None:
         """The section of a kind of unit; None where the configuration does not have it."""

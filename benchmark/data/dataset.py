@@ -43,6 +43,8 @@ class Dataset:
         y_train: `(n,)` int32.
         x_test: As `x_train`.
         y_test: As `y_train`.
+        truth_train: `(n, h, w)` bool: the pixels that tell the classes apart, where that is known.
+        truth_test: As `truth_train`.
     """
 
     info: Info
@@ -50,11 +52,15 @@ class Dataset:
     y_train: Array = field(repr=False)
     x_test: Array = field(repr=False)
     y_test: Array = field(repr=False)
+    truth_train: Array | None = field(default=None, repr=False)
+    truth_test: Array | None = field(default=None, repr=False)
 
     def sha256(self) -> str:
-        """Hash of images and labels, shapes and types included."""
+        """Hash of images, labels and the truth where it is known, shapes and types included."""
         digest = hashlib.sha256()
-        for array in (self.x_train, self.y_train, self.x_test, self.y_test):
+        arrays = [self.x_train, self.y_train, self.x_test, self.y_test]
+        arrays += [truth for truth in (self.truth_train, self.truth_test) if truth is not None]
+        for array in arrays:
             digest.update(f"{array.dtype.str} {array.shape}".encode())
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()

@@ -1,10 +1,10 @@
-"""Data sets by name: `digits` and `gaussians` (embedded), and any image classification of TFDS."""
+"""Data sets by name: embedded, with known truth, and any image classification of TFDS."""
 
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from robust_interpretability.benchmark.data import embedded, tfds
+from robust_interpretability.benchmark.data import blocks, embedded, tetrominoes, tfds
 from robust_interpretability.benchmark.data.dataset import Dataset, Info
 from robust_interpretability.benchmark.data.embedded import EMBEDDED
 from robust_interpretability.benchmark.data.tfds import tfds_folder
@@ -16,6 +16,21 @@ def _limited(info: Info, train_limit: int | None, test_limit: int | None) -> Inf
     train = min(train_limit or info.train_size, info.train_size)
     test = min(test_limit or info.test_size, info.test_size)
     return dataclasses.replace(info, train_size=train, test_size=test)
+
+
+def _first(data: Dataset, train_limit: int | None, test_limit: int | None) -> Dataset:
+    """The first images of each split, at most as many as the limits say."""
+    info = _limited(data.info, train_limit, test_limit)
+    n, m = info.train_size, info.test_size
+    truths = ((data.truth_train, n), (data.truth_test, m))
+    return Dataset(
+        info,
+        data.x_train[:n],
+        data.y_train[:n],
+        data.x_test[:m],
+        data.y_test[:m],
+        *(None if truth is None else truth[:size] for truth, size in truths),
+    )
 
 
 def _origin(info: Info) -> str:
@@ -39,7 +54,14 @@ def describe(
     Raises:
         InputError: As `load`.
     """
-    info = embedded.build(name).info if name in EMBEDDED else tfds.describe(name, data_dir)
+    if name in EMBEDDED:
+        info = embedded.build(name).info
+    elif name in tetrominoes.NAMES:
+        info = tetrominoes.describe(name)
+    elif name in blocks.NAMES:
+        info = blocks.describe(name, tfds.describe("mnist", data_dir))
+    else:
+        info = tfds.describe(name, data_dir)
     return _limited(info, train_limit, test_limit)
 
 
@@ -54,7 +76,8 @@ def load(
     """A data set by name.
 
     Args:
-        name: `"digits"`, `"gaussians"` or the TFDS name of an image-classification set.
+        name: `"digits"`, `"gaussians"`, a name in `tetrominoes` or in `blocks` (which read MNIST
+            from TFDS), or the TFDS name of an image-classification set.
         data_dir: The TFDS folder; see `tfds_folder`.
         train_limit: Use only the first `train_limit` training images.
         test_limit: Use only the first `test_limit` test images.
@@ -68,8 +91,15 @@ def load(
         InputError: Unknown name (with the close match); a set that is not prepared and cannot be
             downloaded, or is not an image classification; an unwritable cache.
     """
-    data = embedded.build(name) if name in EMBEDDED else tfds.load(name, data_dir, notice)
-    info = _limited(data.info, train_limit, test_limit)
-    notice(_origin(info))
-    n, m = info.train_size, info.test_size
-    return Dataset(info, data.x_train[:n], data.y_train[:n], data.x_test[:m], data.y_test[:m])
+    if name in EMBEDDED:
+        data = embedded.build(name)
+    elif name in tetrominoes.NAMES:
+        data = tetrominoes.build(name)
+    elif name in blocks.NAMES:
+        mnist = tfds.load("mnist", data_dir, notice)
+        data = blocks.build(name, _first(mnist, train_limit, test_limit))
+    else:
+        data = tfds.load(name, data_dir, notice)
+    data = _first(data, train_limit, test_limit)
+    notice(_origin(data.info))
+    return data

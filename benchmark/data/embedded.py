@@ -1,6 +1,7 @@
 """Data sets that need no download: scikit-learn's digits and the paper's two Gaussians."""
 
 import importlib
+from collections.abc import Callable
 
 import numpy as np
 
@@ -24,14 +25,17 @@ def digits() -> Dataset:
     return Dataset(info, x[train], y[train], x[test], y[test])
 
 
-def gaussians() -> Dataset:
+def gaussians(seed: int = 0) -> Dataset:
     """The toy of section 2.2: two Gaussians in the plane, 3,000 points each.
 
     Both coordinates are scaled together, so that the training points fill the pixel box: the
     paper's [-1, 1] is [0, 1] here. The test points are a second draw at the same scale.
+
+    Args:
+        seed: Of the draws.
     """
     mean, covariance = np.array([1.2, 0.1]), np.array([[0.1, -0.01], [-0.01, 0.002]])
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
 
     def draw() -> Array:
         return np.concatenate([rng.multivariate_normal(m, covariance, 3000) for m in (mean, -mean)])
@@ -51,6 +55,25 @@ EMBEDDED: dict[str, str] = {
     "gaussians": "embedded",
 }
 """Data sets that need no download, and the module of this package that has the builder."""
+
+
+DRAWN: dict[str, Callable[[int], Dataset]] = {"gaussians": gaussians}
+"""Data sets that are drawn from a distribution: each base-model seed has a draw of its own."""
+
+
+def draw_of(seed: int, name: str) -> int:
+    """The draw of a data set that a base-model seed uses; 0, the set itself, where it is fixed."""
+    return seed if name in DRAWN else 0
+
+
+def drawn(data: Dataset, draw: int) -> Dataset:
+    """Another draw of a data set, with as many points; draw 0 is the set itself."""
+    if draw == 0:
+        return data
+    other, n, m = DRAWN[data.info.name](draw), data.info.train_size, data.info.test_size
+    return Dataset(
+        data.info, other.x_train[:n], other.y_train[:n], other.x_test[:m], other.y_test[:m]
+    )
 
 
 def build(name: str) -> Dataset:

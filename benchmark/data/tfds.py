@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from robust_interpretability.benchmark.data import cache
+from robust_interpretability.benchmark.data import blocks, cache, tetrominoes
 from robust_interpretability.benchmark.data.dataset import Dataset, Info
 from robust_interpretability.benchmark.data.embedded import EMBEDDED
 from robust_interpretability.models.errors import InputError, unknown
@@ -75,7 +75,7 @@ def _builder(name: str, data_dir: str | None) -> "DatasetBuilder":
     names = tfds.list_builders(with_community_datasets=False)
     base = re.split("[/:]", name, maxsplit=1)[0]
     if base not in names and not (folder / base).is_dir():
-        raise unknown("dataset", name, (*EMBEDDED, *names))
+        raise unknown("dataset", name, (*EMBEDDED, *blocks.NAMES, *tetrominoes.NAMES, *names))
     try:
         builder = tfds.builder(name, data_dir=folder, try_gcs=False)
     except (tfds.core.DatasetNotFoundError, ValueError) as error:

@@ -114,8 +114,7 @@ def run(
             execute(work, done, pool, observer)
 
         say("writing results, leaderboard and figures")
-        tables = files.write_results(work, store)
-        report.write_leaderboard(work, store, tables, data)
+        report.write_leaderboard(files.write_results(work, store), data)
         report.draw(out, say)
         made = {"seconds_of_work": report.costs(work, store), "ways": report.ways(work, store)}
         _write_environment(out, config, made)

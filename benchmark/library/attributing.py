@@ -39,6 +39,7 @@ def attribute(
     logits: bool = True,
     scale: float = 1.0,
     batch_size: int = 500,
+    fill: object = None,
 ) -> Array:
     """How much each pixel matters to a model's prediction: larger is more.
 
@@ -49,13 +50,15 @@ def attribute(
         logits: Whether the model outputs logits; False for probabilities.
         scale: What pixels in [0, 1] are multiplied by before the model: 255 if it takes 0 to 255.
         batch_size: Images at a time.
+        fill: The training images' channel means, `(c,)` in [0, 1], where the attribution compares
+            with a mean image, as `"integrated_gradients_mean"` does.
 
     Returns:
         `(n, h, w)` float32.
 
     Raises:
-        InputError: An unknown attribution, images of another kind, or a model that does not do
-            what `logits` says.
+        InputError: An unknown attribution, images of another kind, a model that does not do what
+            `logits` says, or no `fill` where the attribution needs it.
 
     >>> import keras
     >>> import robust_interpretability as ri
@@ -68,7 +71,8 @@ def attribute(
     """
     x = image_maps(x)
     network = classifier(model, x, logits=logits, scale=scale)
-    return attributions.run(attribution, network, x, batch_size=batch_size)
+    means = None if fill is None else np.asarray(fill)
+    return attributions.run(attribution, network, x, batch_size=batch_size, fill=means)
 
 
 def _gradients(loss: Loss, model: keras.Model) -> Callable[..., Tensor]:

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from robust_interpretability.benchmark.data import cache, datasets
+from robust_interpretability.benchmark.data import blocks, cache, datasets, tetrominoes
 from robust_interpretability.benchmark.data.dataset import Dataset
 
 
@@ -27,7 +27,9 @@ def list_datasets(data_dir: str | Path | None = None) -> list[str]:
         for path in folder.glob(pattern)
     }
     decoded = {copy.info.name for copy in cache.copies()}
-    return [*datasets.EMBEDDED, *sorted(prepared | decoded)]
+    there = prepared | decoded
+    made = [*tetrominoes.NAMES, *(blocks.NAMES if "mnist" in there else ())]
+    return [*datasets.EMBEDDED, *made, *sorted(there)]
 
 
 def load_data(
@@ -41,8 +43,9 @@ def load_data(
     """A data set for classification.
 
     Args:
-        name: `"digits"`, `"gaussians"`, or the name of an image classification of TensorFlow
-            Datasets, as `"cifar10"`. That is downloaded at the first use and decoded once.
+        name: `"digits"`, `"gaussians"`, a set with known truth as `"block_mnist"` or
+            `"xai_tris_xor_white"`, or the name of an image classification of TensorFlow Datasets,
+            as `"cifar10"`. That is downloaded at the first use and decoded once.
         data_dir: The folder of TensorFlow Datasets; by default `TFDS_DATA_DIR`, else
             `~/tensorflow_datasets`.
         train_limit: Use only the first `train_limit` training images.

@@ -18,9 +18,15 @@ from robust_interpretability.benchmark.library.retraining import (
     Build,
     Retrained,
     RetrainingBudget,
+    channel_means,
 )
-from robust_interpretability.metrics import ATTRIBUTIONS, MODES, attributions, statistics
-from robust_interpretability.metrics.retraining import score as retraining_score
+from robust_interpretability.metrics import (
+    ATTRIBUTIONS,
+    MODES,
+    OF_THE_PAPER,
+    attributions,
+    statistics,
+)
 from robust_interpretability.metrics.statistics import Estimate
 from robust_interpretability.models.errors import InputError, unknown
 from robust_interpretability.models.types import Array
@@ -141,7 +147,8 @@ def interpretability(
         y: Labels, integers `(n,)` or one-hot `(n, classes)`.
         x_train: Training images, for `retrain`; as `x`.
         y_train: Their labels; as `y`.
-        attributions: Names from `list_attributions`; all by default.
+        attributions: Names from `list_attributions`; by default the paper's, Gradient and
+            Gradient x Input.
         retrain: Whether to retrain for ROAR and KAR, or with which budget. The default budget is
             30 networks for each attribution and for the random order, 10 epochs each.
         build: From a seed to an untrained network, for `retrain`; by default copies of the model's
@@ -181,7 +188,7 @@ def interpretability(
     >>> result.score("zero_gradient").value
     0.0
     """
-    names = list(ATTRIBUTIONS) if attributions is None else list(attributions)
+    names = list(OF_THE_PAPER if attributions is None else attributions)
     for name in names:
         if name not in ATTRIBUTIONS:
             raise unknown("attribution", name, ATTRIBUTIONS)
@@ -199,7 +206,7 @@ def interpretability(
 
     scores = [
         scored("accuracy", "accuracy", correct, "higher"),
-        *_controls(network, x, names, scored),
+        *_controls(network, x, names, channel_means(x), scored),
     ]
     retrained: list[Retrained] = []
     if retrain:
@@ -231,10 +238,12 @@ def interpretability(
 Scored = Callable[[str, str, Estimate, Better], Score]
 
 
-def _controls(network: keras.Model, x: Array, names: list[str], scored: Scored) -> Iterator[Score]:
+def _controls(
+    network: keras.Model, x: Array, names: list[str], fill: Array, scored: Scored
+) -> Iterator[Score]:
     """For each attribution: images without one, and pixels that it does not tell apart."""
     for name in names:
-        maps = attributions.run(name, network, x).reshape(len(x), -1)
+        maps = attributions.run(name, network, x, fill=fill).reshape(len(x), -1)
         if not np.isfinite(maps).all():
             raise InputError(f"The attribution '{name}' is not finite on every image.")
         title = ATTRIBUTIONS[name].title
@@ -255,9 +264,8 @@ def _retraining_scores(
     untouched = statistics.mean(np.array([v.accuracy for v in values if v.mode == UNTOUCHED]))
     yield scored("retrained_accuracy", "accuracy, retrained on untouched images", untouched, "")
     for mode in dict.fromkeys(value.mode for value in values if value.mode != UNTOUCHED):
-        baseline = retraining.curve(values, mode, RANDOM)
         for order in (RANDOM, *names):
-            estimate = retraining_score([retraining.curve(values, mode, order)], baseline)
+            estimate = retraining.score(values, mode, order)
             better: Better = "" if order == RANDOM else "higher"
             title = f"{MODES[mode].title}, {_title(order)}"
             yield scored(f"{mode}_{order}", title, estimate, better)

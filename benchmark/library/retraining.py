@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import keras
 import numpy as np
@@ -13,7 +13,9 @@ from robust_interpretability.benchmark.library.classifier import check_trainable
 from robust_interpretability.benchmark.training.classifier import train
 from robust_interpretability.benchmark.training.masks import Mask
 from robust_interpretability.benchmark.training.prediction import predicted_classes
+from robust_interpretability.benchmark.units.unit import packed, unpacked
 from robust_interpretability.metrics import MODES, attributions, ranking, retraining
+from robust_interpretability.metrics.statistics import Estimate
 from robust_interpretability.models import KERAS_LOCK
 from robust_interpretability.models.batching import to_device
 from robust_interpretability.models.errors import InputError, unknown
@@ -39,11 +41,11 @@ class RetrainingBudget:
         modes: `"roar"`, which removes the most important pixels, `"kar"`, which keeps only them.
         fractions: Shares of the pixels that are removed or kept, increasing in (0, 1).
         repeats: Networks per fraction, each from other initial weights; two at least give an
-            interval.
+            interval. At one fraction and repeat, all orders start from the same weights.
         epochs: Passes over the training images.
         batch_size: Images per step.
         learning_rate: Adam's.
-        seed: Seed of the first repeat; the others follow.
+        seed: Seed of the first network; the others follow.
 
     Raises:
         InputError: An unknown mode, or a value out of its range.
@@ -81,6 +83,8 @@ class Retrained:
         fraction: Share of the pixels that is removed (ROAR) or kept (KAR).
         repeat: Number of the repeat.
         accuracy: On test images of which the same pixels are removed.
+        images: Number of test images.
+        correct: Which of them it classifies correctly: a bit each, eight to a byte, in base64.
     """
 
     mode: str
@@ -88,6 +92,14 @@ class Retrained:
     fraction: float
     repeat: int
     accuracy: float
+    images: int = field(repr=False)
+    correct: str = field(repr=False)
+
+    @staticmethod
+    def of(mode: str, order: str, fraction: float, repeat: int, correct: Array) -> "Retrained":
+        """From which test images are classified correctly, `(n,)` bool."""
+        accuracy, images = float(correct.mean()), len(correct)
+        return Retrained(mode, order, fraction, repeat, accuracy, images, packed(correct))
 
 
 def fresh_copies(model: keras.Model) -> Build:
@@ -171,42 +183,45 @@ def retrain(
     Raises:
         InputError: `build` does not return networks of different initial weights.
     """
-    seeds = [budget.seed + repeat for repeat in range(budget.repeats)]
-    built = [build(seed) for seed in seeds]
-    networks = [classifier(one, x, logits=logits, scale=scale) for one in built]
-    _check_built(networks)
-    check_trainable(networks[0])
+    places = [(f, repeat) for repeat in range(budget.repeats) for f in budget.fractions]
+    seeds = {place: budget.seed + number for number, place in enumerate(places)}
+    built = [build(seed) for seed in seeds.values()]
+    wrapped = [classifier(one, x, logits=logits, scale=scale) for one in built]
+    _check_built(wrapped)
+    check_trainable(wrapped[0])
+    networks = dict(zip(places, wrapped, strict=True))
     fill, x_device = channel_means(x_train), to_device(x_train)
     points = [(mode, fraction) for mode in budget.modes for fraction in budget.fractions]
     total = budget.repeats * (1 + len(points) * (1 + len(orders)))
 
-    def accuracy(repeat: int, masks: tuple[Mask, Mask] | None) -> float:
+    def correct(fraction: float, repeat: int, masks: tuple[Mask, Mask] | None) -> Array:
         in_training, in_test = masks or (None, None)
+        place = fraction, repeat
         values, _ = train(
-            networks[repeat],
+            networks[place],
             x_device,
             y_train,
-            seed=seeds[repeat],
+            seed=seeds[place],
             epochs=budget.epochs,
             batch_size=budget.batch_size,
             learning_rate=budget.learning_rate,
             mask=in_training,
         )
-        classes = predicted_classes(networks[repeat], x, mask=in_test, values=values)
-        return float(np.mean(classes == y))
+        return predicted_classes(networks[place], x, mask=in_test, values=values) == y
 
     def retrained() -> Iterator[Retrained]:
         for repeat in range(budget.repeats):
-            yield Retrained(UNTOUCHED, UNTOUCHED, 0.0, repeat, accuracy(repeat, None))
+            found = correct(budget.fractions[0], repeat, None)
+            yield Retrained.of(UNTOUCHED, UNTOUCHED, 0.0, repeat, found)
         for order in (RANDOM, *orders):
             ranks: tuple[Tensor, Array] | None = None
             for repeat in range(budget.repeats):
                 if ranks is None or order == RANDOM:
-                    ranks = _ranks(network, order, x_train, x, seeds[repeat])
+                    ranks = _ranks(network, order, x_train, x, fill, budget.seed + repeat)
                 for mode, fraction in points:
                     first, second = (Mask(one, fraction, mode, fill) for one in ranks)
-                    value = accuracy(repeat, (first, second))
-                    yield Retrained(mode, order, fraction, repeat, value)
+                    found = correct(fraction, repeat, (first, second))
+                    yield Retrained.of(mode, order, fraction, repeat, found)
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     console = Console(stderr=True, quiet=not verbose)
@@ -226,7 +241,7 @@ def _check_built(networks: list[keras.Model]) -> None:
 
 
 def _ranks(
-    network: keras.Model, order: str, x_train: Array, x: Array, seed: int
+    network: keras.Model, order: str, x_train: Array, x: Array, fill: Array, seed: int
 ) -> tuple[Tensor, Array]:
     """Ranks of the pixels of training images, on the device, and of test images."""
 
@@ -236,7 +251,7 @@ def _ranks(
         def attribution(part: slice) -> Array:
             if order == RANDOM:
                 return ranking.indifferent(part, (n, h, w))
-            return attributions.run(order, network, images[part])
+            return attributions.run(order, network, images[part], fill=fill)
 
         words = [seed, split, order == RANDOM]  # ties and random orders are drawn apart
         derived = int(np.random.SeedSequence(words).generate_state(1)[0])
@@ -253,3 +268,19 @@ def curve(values: Sequence[Retrained], mode: str, order: str) -> retraining.Curv
     repeats = sorted({value.repeat for value in own})
     rows = [[accuracy[repeat, fraction] for fraction in fractions] for repeat in repeats]
     return retraining.Curve(mode, np.array(fractions), np.array(rows))
+
+
+def score(values: Sequence[Retrained], mode: str, order: str) -> Estimate:
+    """The ROAR or KAR score of one order against the random order."""
+    fractions = sorted({value.fraction for value in values if value.mode == mode})
+
+    def outcomes(order: str) -> Array:
+        places = {
+            (value.repeat, value.fraction): unpacked(value.correct, value.images)
+            for value in values
+            if (value.mode, value.order) == (mode, order)
+        }
+        repeats = sorted({repeat for repeat, _ in places})
+        return np.array([[[places[r, fraction] for fraction in fractions] for r in repeats]])
+
+    return retraining.score(mode, np.array(fractions), outcomes(order), outcomes(RANDOM))

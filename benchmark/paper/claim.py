@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from robust_interpretability.metrics.statistics import Estimate
+from robust_interpretability.metrics import comparisons
+from robust_interpretability.metrics.comparisons import Comparison
+from robust_interpretability.metrics.statistics import CONFIDENCE, Estimate
+from robust_interpretability.models.types import Array
 
 YES = "yes"
 UNCLEAR = "unclear"
@@ -17,6 +20,9 @@ NONE = "-"
 
 NAN = float("nan")
 UNDEFINED = Estimate(NAN, NAN, NAN, 0)
+
+LEVEL = (1 - CONFIDENCE) / 2
+"""The level of a one-sided test, as on either side of a 95 percent interval."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,10 @@ class Claim:
         direction: Whether the paper's direction is found.
         size: Whether the paper's size is found.
         note: What else a reader must know.
+        part: The part of the group that is counted by itself; empty where the group is one.
+        series: What the claims share that are one measurement seen in several ways; empty where a
+            claim stands alone.
+        counted: Whether its outcomes count for its series.
     """
 
     group: str
@@ -50,6 +60,9 @@ class Claim:
     direction: str = NOT_RUN
     size: str = NOT_RUN
     note: str = ""
+    part: str = ""
+    series: str = ""
+    counted: bool = True
 
 
 def direction(sign: float, low: float, high: float) -> str:
@@ -59,13 +72,65 @@ def direction(sign: float, low: float, high: float) -> str:
     return YES if (low > 0) == (sign > 0) else NO
 
 
-def size(number: float, low: float, high: float, *, wide: float) -> str:
-    """Whether the paper's number lies in an interval no wider than `wide`."""
-    if np.isnan(low) or np.isnan(high):
-        return UNCLEAR
-    if not low <= number <= high:
-        return NO
-    return YES if high - low <= wide else UNCLEAR
+def correlation_size(difference: Comparison, margin: float) -> str:
+    """Whether two correlations are equal within a margin, or differ.
+
+    `yes` where the interval of their difference lies within the margin, `no` where not and the test
+    between them is significant.
+    """
+    if -margin < difference.low and difference.high < margin:
+        return YES
+    return NO if difference.p < 1 - CONFIDENCE else UNCLEAR
+
+
+def size(
+    paper: tuple[float, float, float],
+    ours: tuple[float, float, float],
+    *,
+    margin: float,
+    slack: float = 0.0,
+) -> str:
+    """Whether our number is the paper's within a margin, or differs.
+
+    `yes` where the interval of their difference, widened by the slack, lies within the margin, `no`
+    where not and it excludes zero.
+
+    Args:
+        paper: The paper's number with its interval.
+        ours: Ours.
+        margin: The difference that does not matter.
+        slack: How exactly the paper's number is known.
+    """
+    between = comparisons.difference(ours, paper)
+    low, high = between.low - slack, between.high + slack
+    if -margin < low and high < margin:
+        return YES
+    return NO if low > 0 or high < 0 else UNCLEAR
+
+
+def scattered_as(number: float, ours: tuple[float, float, float]) -> tuple[float, float, float]:
+    """A number of the paper whose interval is not printed, with one as wide as ours."""
+    value, low, high = ours
+    return number, number - (value - low), number + (high - value)
+
+
+def order(values: Array) -> tuple[str, comparisons.Trend]:
+    """Whether the columns fall from first to last, over rows as replicates.
+
+    `no` where Page's test finds a rise, or a paired t test over rows a step upwards (by Holm's
+    rule); `yes` where not and Page's test finds a fall. Where the columns do not differ, each
+    happens with a chance of at most 2.5 (`yes`) and 5 percent (`no`).
+
+    Args:
+        values: `(seeds, k)`.
+
+    Returns:
+        The outcome, and the trend that it rests on.
+    """
+    trend = comparisons.page(values)
+    if trend.rising <= LEVEL or comparisons.rises(values).min() <= LEVEL:
+        return NO, trend
+    return (YES if trend.falling <= LEVEL else UNCLEAR), trend
 
 
 def written(estimate: Estimate | tuple[float, float, float], digits: int = 3) -> str:

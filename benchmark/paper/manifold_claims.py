@@ -1,24 +1,29 @@
-"""The claims about distances to the manifold: their order, and the peaks of their densities."""
+"""The claims about distances to the manifold: their order, and the peaks of their densities.
+
+Networks are the replicates here, not images: over thousands of images any two networks differ
+significantly, also two that are trained alike from two seeds.
+"""
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from robust_interpretability.attacks import LOSSES, NORM_TITLES, NORMS
+from robust_interpretability.benchmark.paper import claim as outcomes
 from robust_interpretability.benchmark.paper.claim import (
-    NO,
+    NAN,
     NONE,
     UNCLEAR,
     UNDEFINED,
-    YES,
     Claim,
-    direction,
+    scattered_as,
     size,
     written,
 )
-from robust_interpretability.benchmark.paper.reference import READING, REFERENCE
+from robust_interpretability.benchmark.paper.reference import PEAK_AXES, REFERENCE, peak_slack
 from robust_interpretability.benchmark.paper.runs import Run, best
 from robust_interpretability.metrics import densities, statistics
 from robust_interpretability.metrics.statistics import Estimate
@@ -28,21 +33,35 @@ IMAGE_SETS = ("mnist", "fashion_mnist", "cifar10")
 PANELS = tuple(itertools.product(NORMS, LOSSES))
 """Norm and training loss."""
 
-WIDE_PEAK = 0.1
-"""The width up to which an interval of a peak is informative about its place."""
+COUNTED_LOSS = "xent"
+"""The attack loss that speaks for a panel: the paper's first. The other is on the same networks."""
+
+PEAK_MARGIN = 0.1
+"""A difference of two peaks that does not matter, as a fraction of the figure's axis."""
+
+FEW = 10
+"""Bootstrap samples where only the place of a peak is wanted."""
 
 
-def _steps(groups: list[Array], *, paired: bool) -> list[Estimate]:
-    """How much nearer to the manifold each group lies than the one before it."""
-    if paired:
-        return [statistics.mean(a - b) for a, b in itertools.pairwise(groups)]
-    return [statistics.difference(a, b) for a, b in itertools.pairwise(groups)]
+def _means(rows: pd.DataFrame, *, smallest: int = 1) -> pd.DataFrame:
+    """Each network's mean distance over images: a row per seed, a column per radius.
+
+    Args:
+        rows: Distances of single images.
+        smallest: With fewer images there is no mean.
+
+    Returns:
+        The means, NaN where there is none.
+    """
+    groups = rows.groupby(["seed", "epsilon"])["adversarial_distance"]
+    return groups.mean().where(groups.count() >= smallest).unstack("epsilon")
 
 
-def _order(steps: list[Estimate]) -> str:
-    """`yes` where every step is significantly a fall, `no` where one is significantly a rise."""
-    outcomes = {direction(1, step.low, step.high) for step in steps}
-    return NO if NO in outcomes else YES if outcomes == {YES} else UNCLEAR
+def _trend(values: Array) -> str:
+    if not len(values) or values.shape[1] < 2:
+        return f"{UNCLEAR}, nothing to compare"
+    outcome, trend = outcomes.order(values)
+    return f"{outcome}, p = {trend.falling:.2g}"
 
 
 def order(runs: list[Run]) -> Iterator[Claim]:
@@ -51,9 +70,16 @@ def order(runs: list[Run]) -> Iterator[Claim]:
     Twelve panels (data set, norm and training loss) for each of two attack losses.
     """
     for data, attack_loss, (norm, loss) in itertools.product(IMAGE_SETS, LOSSES, PANELS):
-        panel = f"panel {NORM_TITLES[norm]}-{loss}, attack {attack_loss}"
-        name = f"{panel}: nearer with every step of strength"
-        basis = ("manifold order", data, name, "falls")
+        panel = f"panel {NORM_TITLES[norm]}-{loss}"
+        claim = Claim(
+            "manifold order",
+            data,
+            f"{panel}, attack {attack_loss}: nearer the stronger the adversary",
+            "falls",
+            size=NONE,
+            series=f"{data}, {panel}",
+            counted=attack_loss == COUNTED_LOSS,
+        )
         run = best(runs, data, "manifold")
         rows = run.table("manifold") if run else pd.DataFrame()
         if len(rows):
@@ -62,31 +88,61 @@ def order(runs: list[Run]) -> Iterator[Claim]:
                 (rows["norm"] == "none") | ((rows["norm"] == norm) & (rows["loss"] == loss))
             ]
         if run is None or rows.empty or (rows["norm"] == "none").all():
-            yield Claim(*basis, size=NONE)
+            yield claim
             continue
+
         clean = rows.loc[rows["norm"] == "none", "clean_distance"].to_numpy()
-        parts = [part for _, part in rows.groupby("epsilon")]
-        kept = [part.loc[part["kept"], "adversarial_distance"].to_numpy() for part in parts]
-        all_images = [
-            part.groupby("image")["adversarial_distance"].mean().to_numpy() for part in parts
-        ]
-        pairs = _order(_steps(all_images, paired=True))
-        note = f"all images, paired: {pairs}; kept: {', '.join(str(len(k)) for k in kept)}"
-        enough = [k for k in kept if len(k) >= densities.SMALLEST]
-        if len(enough) < len(kept):
-            note += (
-                f"; a network with fewer than {densities.SMALLEST} kept examples is not compared"
-            )
-        means = [
-            densities.scaled(k, clean).mean() if len(k) >= densities.SMALLEST else np.nan
-            for k in kept
-        ]
-        low, high = clean.min(), clean.max()
-        order = _order(_steps(enough, paired=False)) if len(enough) == len(kept) else UNCLEAR
-        fall = statistics.difference(enough[0], enough[-1]) if len(enough) > 1 else UNDEFINED
-        value, under, over = (v / (high - low) for v in fall[:3])
-        ours = " → ".join(f"{m:.3f}" for m in means) + f"; falls by {written((value, under, over))}"
-        yield Claim(*basis, ours, value, under, over, run.scale("manifold"), order, NONE, note)
+        kept = rows[rows["kept"]]
+        counts = kept.groupby("epsilon").size().reindex(rows["epsilon"].unique(), fill_value=0)
+        radii = counts.sort_index().index
+        means = _means(kept, smallest=densities.SMALLEST).reindex(columns=radii)
+        complete = means.dropna().to_numpy()
+        everything = _means(rows).dropna().to_numpy()
+        note = (
+            f"{len(complete)} of {rows['seed'].nunique()} seeds: {_trend(complete)};"
+            f" all images: {_trend(everything)};"
+            f" kept: {', '.join(str(n) for n in counts.sort_index())}"
+        )
+        if len(complete) < rows["seed"].nunique():
+            note += f"; a network with fewer than {densities.SMALLEST} kept examples has no mean"
+
+        span = np.ptp(clean)
+        scaled = densities.scaled(means.mean().to_numpy(), clean)
+        fall = UNDEFINED
+        if len(complete):
+            fall = statistics.mean((complete[:, 0] - complete[:, -1]) / span)
+        yield replace(
+            claim,
+            ours=f"{' → '.join(written((mean, NAN, NAN)) for mean in scaled)};"
+            f" falls by {written(fall)}",
+            value=fall.value,
+            low=fall.low,
+            high=fall.high,
+            scale=run.scale("manifold"),
+            direction=outcomes.order(complete)[0] if len(complete) else UNCLEAR,
+            note=note,
+        )
+
+
+def _peak(distances: pd.Series, seeds: pd.Series, clean: Array) -> tuple[Estimate, str] | None:
+    """The place of a density's peak, and what its interval is over.
+
+    Over networks where there are several, one peak each; else over the images of the one.
+    """
+    scaled = densities.scaled(distances.to_numpy(), clean)
+    parts = [
+        scaled[(seeds == seed).to_numpy()]
+        for seed in seeds.unique()
+        if (seeds == seed).sum() >= densities.SMALLEST
+    ]
+    if not parts:
+        return None
+    if len(parts) == 1:
+        found = densities.peak(parts[0])
+        return found, f"over {found.n} images of one network"
+    places = [densities.peak(part, resamples=FEW).value for part in parts]
+    found = statistics.mean(np.array(places))
+    return found, f"over {found.n} networks"
 
 
 def peaks(runs: list[Run]) -> Iterator[Claim]:
@@ -97,11 +153,12 @@ def peaks(runs: list[Run]) -> Iterator[Claim]:
         for member, number in peaks.items():
             adversary = member not in ("test", "standard")
             who = f"{NORM_TITLES[norm]} {member} (paper units)" if adversary else member
-            basis = (
+            claim = Claim(
                 "manifold peaks",
                 data,
                 f"panel {NORM_TITLES[norm]}-{loss}: peak of {who}",
                 f"about {number:g}",
+                direction=NONE,
             )
             rows = run.table("manifold") if run else pd.DataFrame()
             if len(rows):
@@ -113,30 +170,32 @@ def peaks(runs: list[Run]) -> Iterator[Claim]:
                 exact = np.isclose(rows["epsilon"], float(member) / 2)
                 network = rows[exact & (rows["norm"] == norm) & (rows["loss"] == loss)]
             if run is None or network.empty:
-                yield Claim(*basis, direction=NONE)
+                yield claim
                 continue
+
             clean = standard["clean_distance"].to_numpy()
-            values = (
-                clean
-                if member == "test"
-                else network.loc[network["kept"], "adversarial_distance"].to_numpy()
-            )
-            if len(values) < densities.SMALLEST:
-                yield Claim(
-                    *basis,
-                    scale=run.scale("manifold"),
-                    direction=NONE,
-                    size=UNCLEAR,
-                    ours=f"{len(values)} examples, too few",
-                )
+            if member == "test":  # the same for every network
+                chosen = standard[standard["seed"] == standard["seed"].iloc[0]]
+                found = _peak(chosen["clean_distance"], chosen["seed"], clean)
+            else:
+                chosen = network[network["kept"]]
+                found = _peak(chosen["adversarial_distance"], chosen["seed"], clean)
+            claim = replace(claim, scale=run.scale("manifold"), size=UNCLEAR)
+            if found is None:
+                yield replace(claim, ours=f"{len(chosen)} examples, too few")
                 continue
-            peak = densities.peak(densities.scaled(values, clean))
-            yield Claim(
-                *basis,
-                written(peak),
-                *peak[:3],
-                run.scale("manifold"),
-                NONE,
-                size(number, peak.low - READING, peak.high + READING, wide=WIDE_PEAK),
-                f"{peak.n} examples",
+            peak, over = found
+            yield replace(
+                claim,
+                ours=written(peak),
+                value=peak.value,
+                low=peak.low,
+                high=peak.high,
+                size=size(
+                    scattered_as(number, peak[:3]),
+                    peak[:3],
+                    margin=PEAK_MARGIN * PEAK_AXES[data],
+                    slack=peak_slack(data),
+                ),
+                note=over if member != "test" else f"over {peak.n} images",
             )

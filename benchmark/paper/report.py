@@ -6,8 +6,19 @@ from pathlib import Path
 import pandas as pd
 
 from robust_interpretability.benchmark.paper import claims, runs, tables
-from robust_interpretability.benchmark.paper.reference import READING
-from robust_interpretability.benchmark.paper.retraining_claims import WIDE_CORRELATION
+from robust_interpretability.benchmark.paper.manifold_claims import PEAK_MARGIN
+from robust_interpretability.benchmark.paper.reference import (
+    AXES,
+    PEAK_AXES,
+    SERIES_NETWORKS,
+    TEST_IMAGES,
+    peak_slack,
+)
+from robust_interpretability.benchmark.paper.retraining_claims import (
+    ACCURACY_MARGIN,
+    CORRELATION_MARGIN,
+    SCORE_MARGIN,
+)
 from robust_interpretability.benchmark.paper.runs import Run
 from robust_interpretability.benchmark.results import report as run_report
 from robust_interpretability.models.files import write
@@ -23,27 +34,51 @@ TITLES = {
 
 EXPLANATIONS = {
     "correlations": (
-        "Intervals by Fisher's transform at 95 percent; a size is compared only where the interval"
-        f" is no wider than {WIDE_CORRELATION:g}."
+        "Eight series (two norms, two training losses, two attributions) on four sets of networks,"
+        " which share the standard network; each is scored by ROAR and by KAR, set against strength"
+        " and accuracy, in value and in rank. The rank correlation with attack strength speaks for"
+        " its series. Intervals by Fisher's transform. *Differs by*: ours minus the paper's, which"
+        f" rests on {SERIES_NETWORKS} networks, with the interval of that difference and the"
+        f" p-value of Fisher's test; a difference within {CORRELATION_MARGIN:g} counts as none."
     ),
     "manifold order": (
-        "Mean scaled distance of the kept examples, from the standard network to the strongest;"
-        " *falls by* is the total fall. Direction is `yes` only where each single step falls"
-        " significantly (Welch's interval), `no` where one rises significantly. The kept examples"
-        " differ from network to network, so the note compares the steps on all test images as"
-        " well, image by image."
+        "Mean scaled distance of the kept examples, from the standard network to the strongest."
+        " Networks are the replicates, one number each, not images. Direction is `yes` where Page's"
+        " test over seeds finds a fall (p of a fall at most .025) and no step rises; `no` where it"
+        " finds a rise, or one step rises significantly (paired t over seeds, Holm). One seed of"
+        " four networks cannot be significant; one of five is where it falls throughout. The kept"
+        " examples differ from network to network, so the note has the same test on all test"
+        " images. *Falls by* is the total fall, its interval over seeds. The attack with xent"
+        " speaks for its panel."
     ),
     "manifold peaks": (
-        f"The paper's numbers are read off its figures, to about {READING:g}; bootstrap"
-        " intervals. The scale of the distances is that of the manifold model, so sizes depend on"
-        " its quality."
+        "The paper's numbers are read off its figures, whose two panels of a data set show the same"
+        " two densities (standard, test) in different places: "
+        + ", ".join(f"{peak_slack(data):.2g} apart on {data}" for data in PEAK_AXES)
+        + " (Fashion-MNIST: as MNIST). That is their slack. The note says what an interval is"
+        " over: with one network it is a bootstrap over its images, which says where the peak of"
+        " this network lies, not of another from another seed; with several, Student's over"
+        " networks. The paper's peak is taken to scatter as ours. A difference within"
+        f" {PEAK_MARGIN:g} of the figure's axis counts as none. The scale of the distances is that"
+        " of the manifold model, so sizes depend on its quality."
     ),
     "tilt": (
         "The angle is ours; the paper shows the boundaries as a picture. Differences are paired by"
         " seed."
     ),
-    "accuracy": "Wilson's intervals over test images.",
-    "scores": "Bootstrap intervals over retrainings.",
+    "accuracy": (
+        "Wilson's intervals over test images, Student's over base models where several; the paper's"
+        f" are Wilson's over {TEST_IMAGES:,} images. Readings have a slack of"
+        f" {AXES['accuracy'].slack:.2g}."
+        f" A difference within {ACCURACY_MARGIN:g} counts as none."
+    ),
+    "scores": (
+        "Bootstrap intervals over retrainings, and over base models where several; with one, the"
+        " scatter between base models is not in them. The paper's scores are taken to scatter as"
+        f" ours; readings have a slack of {AXES['roar'].slack:.2g} (ROAR) and"
+        f" {AXES['kar'].slack:.2g} (KAR). A difference within {SCORE_MARGIN:g} counts as"
+        " none."
+    ),
 }
 
 FIGURES = {
@@ -147,15 +182,21 @@ def _outcomes(compared: pd.DataFrame) -> list[str]:
         "## Outcomes, counted\n",
         (
             "*Direction*: `yes` where the 95 percent interval excludes zero on the paper's side,"
-            " `no` where on the other, `unclear` where it includes zero. *Size*: `yes` where the"
-            " paper's number lies in an interval that is narrow enough to be informative,"
-            " `unclear` where it lies in a wide one, `no` where it lies outside.\n"
+            " `no` where on the other, `unclear` where it includes zero. *Size*: `yes` where the 95"
+            " percent interval of our difference from the paper's number lies within a margin, `no`"
+            " where it does not and the two differ significantly, `unclear` where neither; the"
+            " margins stand with the tables. Lines that show one measurement in several ways are"
+            " one series, which counts once, by the line marked *counted*.\n"
         ),
         tables.counts(compared, TITLES) + "\n",
     ]
-    columns = ["data", "claim", "paper", "ours", "direction", "size", "scale", "note"]
     for group, title in TITLES.items():
-        rows = compared.loc[compared["group"] == group, columns].to_numpy().tolist()
+        columns = ["data", "claim", "paper", "ours", "direction", "size", "scale", "note"]
+        in_group = compared[compared["group"] == group]
+        if not in_group["counted"].all():
+            columns.insert(2, "counted")
+            in_group = in_group.assign(counted=in_group["counted"].map({True: "yes", False: ""}))
+        rows = in_group[columns].to_numpy().tolist()
         parts += [
             f"## {title}\n",
             EXPLANATIONS[group] + "\n",

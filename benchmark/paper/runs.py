@@ -55,15 +55,16 @@ class Run:
     def of_the_paper(self, measure: str) -> tuple[int, int]:
         """How many networks of the paper's experiment it holds, and how many there are.
 
-        A network counts where it was trained and measured exactly as in the paper. None counts
-        where data, model, training or the settings of the measure differ from the preset's.
+        A network counts where it was trained and measured exactly as by the paper's code. None
+        counts where data, model, training or the settings of the measure differ from the preset's
+        with `compat = "2019"`.
 
         Args:
             measure: `"retraining"`, `"manifold"` or `"tilt"`.
         """
         if self.config.data.name not in PRESETS:
             return 0, 0
-        preset = configuration.resolve(PRESETS[self.config.data.name], None, [])
+        preset = configuration.resolve(PRESETS[self.config.data.name], None, []).as_published()
         of_paper = papers(self.config.data.name, measure)
         sections = ("data", "model", "training", "adversary", measure)
         same = all(getattr(self.config, s) == getattr(preset, s) for s in sections)

@@ -1,5 +1,6 @@
 """The tables of the report, as Markdown."""
 
+import itertools
 import json
 from collections.abc import Sequence
 
@@ -64,7 +65,9 @@ def runs_table(described: list[Run]) -> str:
 
 
 def counts(compared: pd.DataFrame, titles: dict[str, str]) -> str:
-    """How many claims have each outcome.
+    """How many series have each outcome.
+
+    A series counts once, by the claim that speaks for it; a claim that stands alone is a series.
 
     Args:
         compared: The claims, as `claims.compare` gives them.
@@ -72,14 +75,17 @@ def counts(compared: pd.DataFrame, titles: dict[str, str]) -> str:
     """
     outcomes = (YES, UNCLEAR, NO, NOT_RUN)
     rows = []
-    for group, title in titles.items():
-        in_group = compared[compared["group"] == group]
-        for what in ("direction", "size"):
-            made = in_group[in_group[what] != NONE]
-            if len(made):
-                counts = ((made[what] == outcome).sum() for outcome in outcomes)
-                rows.append([title, what, len(made), *counts])
-    return markdown(rows, ["claims", "compared by", "claims made", *outcomes])
+    for (group, title), what in itertools.product(titles.items(), ("direction", "size")):
+        made = compared[(compared["group"] == group) & (compared[what] != NONE)]
+        for part, lines in made.groupby("part", sort=False):
+            counted = lines[lines["counted"]]
+            together = lines[lines["series"] != ""].groupby("series")[what]
+            alike = str((together.nunique() == 1).sum()) if len(together) else ""
+            numbers = ((counted[what] == outcome).sum() for outcome in outcomes)
+            name = f"{title}: {part}" if part else title
+            rows.append([name, what, len(lines), len(counted), *numbers, alike])
+    headers = ["claims", "compared by", "lines", "series", *outcomes, "series whose lines agree"]
+    return markdown(rows, headers)
 
 
 def manifold_models(described: list[Run]) -> str:

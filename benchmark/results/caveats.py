@@ -14,6 +14,8 @@ from robust_interpretability.metrics import densities, statistics
 
 CHANCE_MARGIN = 0.05
 """A network whose test accuracy is not this far above chance has not learned."""
+FITTED = 0.98
+"""A standard network that classifies fewer of its training images correctly has not fitted."""
 REACHED = 0.99
 """An attack has reached its radius where the change is at least this share of it."""
 
@@ -37,6 +39,18 @@ def _untrained(tables: Tables, classes: int) -> Iterator[Caveat]:
                 f" {row.seed})"
             )
             yield Caveat("at chance", row.network, text)
+
+
+def _not_fitted(tables: Tables) -> Iterator[Caveat]:
+    rows = tables["accuracy"]
+    rows = rows[(rows["measure"] == "train") & (rows["norm"] == "none")]
+    if len(rows) and rows["accuracy"].mean() < FITTED:
+        text = (
+            f"classifies {rows['accuracy'].mean():.3f} of its training images correctly: maps of"
+            " networks that have not fitted tell more of the class by their shape (`leak`), so ROAR"
+            " and KAR may change with longer training"
+        )
+        yield Caveat("not fitted", "standard", text)
 
 
 def _short_attacks(config: Config, tables: Tables) -> Iterator[Caveat]:
@@ -122,6 +136,7 @@ def build(config: Config, tables: Tables) -> pd.DataFrame:
     classes = int(tables["dataset"].set_index("measure").loc["classes", "value"])
     found = [
         *_untrained(tables, classes),
+        *_not_fitted(tables),
         *_short_attacks(config, tables),
         *_few_kept(tables),
         *_manifold_model(tables),

@@ -6,11 +6,11 @@ import math
 import re
 
 import numpy as np
+import pandas as pd
 
 from robust_interpretability.attacks import NORM_TITLES, options
 from robust_interpretability.benchmark.config.sections import Config
 from robust_interpretability.benchmark.results import tables
-from robust_interpretability.benchmark.results.tables import Tables
 from robust_interpretability.benchmark.robustness import flags as warning_flags
 from robust_interpretability.benchmark.robustness.counts import EnsembleAccuracy, RisingRadii
 from robust_interpretability.benchmark.units import (
@@ -21,6 +21,7 @@ from robust_interpretability.benchmark.units import (
     submitted,
     train,
 )
+from robust_interpretability.benchmark.units.kind import Finished
 from robust_interpretability.benchmark.units.kinds import describe
 from robust_interpretability.benchmark.units.plan import Plan
 from robust_interpretability.benchmark.units.store import Store, Stored
@@ -40,9 +41,9 @@ def _number(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
 
-def _scores(found: Tables, network: Network) -> dict[str, entries.Score]:
+def _scores(finished: Finished, network: Network) -> dict[str, entries.Score]:
     scores = {}
-    for name, estimate, trainings in tables.scores_of(found, network):
+    for name, estimate, trainings in tables.scores_of(finished, network):
         if math.isnan(estimate.value):
             continue
         about = describe(name)
@@ -112,14 +113,15 @@ def _flags(
     ]
 
 
-def _curves(found: Tables, network: Network) -> list[entries.RetrainingCurve]:
-    rows = found["retraining"]
+def _curves(rows: pd.DataFrame, network: Network) -> list[entries.RetrainingCurve]:
     if rows.empty:
         return []
     curves = []
-    measured = rows[rows["network"] == network.label]
+    own = retrain.of_own_maps(rows)
+    measured = own[own["network"] == network.label]
+    baseline = retrain.of_random_order(rows)
     for (mode, attribution), part in measured.groupby(["mode", "attribution"], sort=False):
-        random = rows[(rows["attribution"] == retrain.BASELINE) & (rows["mode"] == mode)]
+        random = baseline[baseline["mode"] == mode]
         curve = entries.RetrainingCurve(
             title=ATTRIBUTIONS[attribution].title,
             attribution=attribution,
@@ -189,10 +191,8 @@ def _parameters(store: Store, unit: Unit) -> int:
 
 
 def entry(
-    plan: Plan,
-    store: Store,
+    finished: Finished,
     network: Network,
-    found: Tables,
     *,
     track: entries.TrackRecord,
     card: Card,
@@ -204,10 +204,8 @@ def entry(
     """An entry from the stored results of a plan.
 
     Args:
-        plan: The plan, all of whose units are done.
-        store: Its results.
+        finished: The plan, with its tables (`tables.build`).
         network: Which network.
-        found: The plan's tables (`tables.build`).
         track: What makes the scores comparable.
         card: The model's card.
         name: The entry's id.
@@ -218,6 +216,7 @@ def entry(
     Returns:
         The entry, sealed.
     """
+    plan, store = finished.plan, finished.store
     units = [unit for unit in plan.units if unit.network == network]
     bodies = {unit.key: store.stored(unit) for unit in units}
     models = [unit for unit in units if unit.kind in (train.KIND, submitted.KIND)]
@@ -239,10 +238,10 @@ def entry(
                 sha256=sha256
                 or [digest for unit in models for digest in bodies[unit.key].files.values()],
             ),
-            scores=_scores(found, network),
+            scores=_scores(finished, network),
             autoattack=_ensemble(ensemble) if ensemble else None,
             attacks=_attacks(radii) if radii else [],
-            curves=_curves(found, network),
+            curves=_curves(finished.tables["retraining"], network),
             flags=_flags(radii, ensemble, plan.info.num_classes),
             pictures=_pictures(plan, store, network),
             environment=_environment([bodies[unit.key] for unit in units]),
@@ -288,20 +287,18 @@ def submission_id(card: Card, sha256: str) -> str:
 
 
 def grid_entries(
-    plan: Plan, store: Store, found: Tables, *, track: entries.TrackRecord, verified: bool
+    finished: Finished, *, track: entries.TrackRecord, verified: bool
 ) -> list[entries.Entry]:
     """Entries of all networks of a run, as its reference grid."""
     return [
         entry(
-            plan,
-            store,
+            finished,
             network,
-            found,
             track=track,
-            card=reference_card(plan.config, network),
+            card=reference_card(finished.plan.config, network),
             name=reference_id(network),
             role="reference",
             verified=verified,
         )
-        for network in plan.networks
+        for network in finished.plan.networks
     ]

@@ -11,6 +11,7 @@ import pandas as pd
 from robust_interpretability.benchmark.results import tables as result_tables
 from robust_interpretability.benchmark.results.tables import Tables
 from robust_interpretability.benchmark.units import pictures, tilt, vae_gan
+from robust_interpretability.benchmark.units.kind import Finished
 from robust_interpretability.benchmark.units.plan import Plan
 from robust_interpretability.benchmark.units.store import Store
 from robust_interpretability.benchmark.units.unit import Unit
@@ -47,17 +48,17 @@ def _pictures(plan: Plan, store: Store) -> dict[str, Array]:
     }
 
 
-def write_results(plan: Plan, store: Store) -> Tables:
+def write_results(plan: Plan, store: Store) -> Finished:
     """Writes the tables (CSV and Parquet), the pictures' arrays and their checksums to `results/`.
 
     Every byte follows from the stored results.
 
     Returns:
-        The tables by name.
+        The run, with its tables.
     """
-    tables = result_tables.build(plan, store)
+    finished = result_tables.build(plan, store)
     contents: dict[str, bytes] = {}
-    for name, table in tables.items():
+    for name, table in finished.tables.items():
         if not table.empty:
             contents[f"{name}.csv"] = table.to_csv(index=False, lineterminator="\n").encode()
             contents[f"{name}.parquet"] = table.to_parquet(index=False)
@@ -77,7 +78,7 @@ def write_results(plan: Plan, store: Store) -> Tables:
     # what is left of an earlier configuration of this run; a user's own files stay
     for stale in before - set(contents):
         (folder / stale).unlink(missing_ok=True)
-    return tables
+    return finished
 
 
 def read_results(out: Path) -> tuple[Tables, Pictures]:

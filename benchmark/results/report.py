@@ -18,6 +18,7 @@ from robust_interpretability.benchmark.results.files import (
 )
 from robust_interpretability.benchmark.results.tables import Tables
 from robust_interpretability.benchmark.units import configuration
+from robust_interpretability.benchmark.units.kind import Finished
 from robust_interpretability.benchmark.units.kinds import describe
 from robust_interpretability.benchmark.units.plan import Plan
 from robust_interpretability.benchmark.units.store import Store
@@ -28,6 +29,8 @@ STEMS = (
     "kar_",
     "score_",
     "curves_",
+    "controls_",
+    "rank_agreement",
     "manifold_",
     "loss_gradients",
     "adversarial_examples",
@@ -38,11 +41,26 @@ WITH_OWN_FIGURES = ("roar_", "kar_", "manifold_")
 """How the names of scores begin that have figures of their own."""
 
 
-def write_leaderboard(plan: Plan, store: Store, tables: Tables, data: Dataset) -> list[Path]:
+def write_leaderboard(finished: Finished, data: Dataset) -> list[Path]:
     """Writes a run's own board to `leaderboard/`: one entry per network, not verified."""
-    track = tracks.record(plan.config.name, plan.config, data)
-    found = entries.grid_entries(plan, store, tables, track=track, verified=False)
-    return Board(store.root / "leaderboard").put(found, only=True)
+    config = finished.plan.config
+    track = tracks.record(config.name, config, data)
+    found = entries.grid_entries(finished, track=track, verified=False)
+    return Board(finished.store.root / "leaderboard").put(found, only=True)
+
+
+def _retraining_drawings(folder: Path, config: Config, tables: Tables) -> Iterator[list[Path]]:
+    """The figures of ROAR and KAR."""
+    from robust_interpretability.benchmark.results.figures import controls, curves, tradeoff
+
+    losses = sorted(set(tables["scores"]["loss"]) - {"none"}, reverse=True)
+    modes = tables["retraining"].loc[lambda t: t["mode"] != "none", "mode"].unique()
+    for mode, loss in itertools.product(modes, losses or ["none"]):
+        yield curves.curves(folder, config, tables, mode, loss)
+        for against in tradeoff.AGAINST if losses else ():
+            yield tradeoff.tradeoff(folder, config, tables, mode, loss, against)
+    for (mode, fill), loss in itertools.product(controls.drawn(config), losses):
+        yield controls.controls(folder, config, tables, mode, fill, loss)
 
 
 def _drawings(
@@ -50,25 +68,21 @@ def _drawings(
 ) -> Iterator[list[Path]]:
     """Each figure in turn, drawn when it is asked for."""
     from robust_interpretability.benchmark.results.figures import (
-        curves,
+        agreement,
         images,
         manifold,
         measures,
         tilt,
-        tradeoff,
     )
 
-    losses = sorted(set(tables["scores"]["loss"]) - {"none"}, reverse=True)
     if "retraining" in tables:
-        modes = tables["retraining"].loc[lambda t: t["mode"] != "none", "mode"].unique()
-        for mode, loss in itertools.product(modes, losses or ["none"]):
-            yield curves.curves(folder, config, tables, mode, loss)
-            for against in tradeoff.AGAINST if losses else ():
-                yield tradeoff.tradeoff(folder, config, tables, mode, loss, against)
+        yield from _retraining_drawings(folder, config, tables)
     for name in tables["scores"]["score"].unique():
         about = describe(name)
         if about and about.better and not name.startswith(WITH_OWN_FIGURES):
             yield measures.measure(folder, config, tables, name, about)
+    if "agreement" in tables and "measures" in tables:
+        yield agreement.rank_agreement(folder, config, tables["agreement"])
     if "manifold" in tables:
         for attack_loss in tables["manifold"]["attack_loss"].unique():
             yield manifold.manifold_distances(folder, config, tables["manifold"], attack_loss)

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from robust_interpretability.benchmark.results import caveats
-from robust_interpretability.benchmark.units.kind import Measured
+from robust_interpretability.benchmark.results import agreement, caveats, controls
+from robust_interpretability.benchmark.units.kind import Finished, Measured
 from robust_interpretability.benchmark.units.kinds import KINDS
 from robust_interpretability.benchmark.units.plan import Plan
 from robust_interpretability.benchmark.units.store import Store
@@ -16,23 +16,30 @@ Tables = dict[str, pd.DataFrame]
 
 CORRELATED = ("strength", "test_accuracy")
 """What scores are correlated with."""
+FITS = ("train_accuracy", "test_accuracy")
+"""What a reader must know of a network beside any score."""
 ROBUST = ("robust_accuracy", "pgd_accuracy", "fgsm_accuracy")
 """Accuracies that are correlated; test accuracy is what they are correlated with."""
 
 
-def scores_of(tables: Tables, network: Network) -> Iterator[Measured]:
+def scores_of(finished: Finished, network: Network) -> Iterator[Measured]:
     """All scores of one network; an average over seeds."""
     for kind in KINDS:
-        yield from kind.scores(tables, network.label)
+        yield from kind.scores(finished, network.label)
 
 
-def scores(plan: Plan, tables: Tables) -> pd.DataFrame:
-    """Columns: network, norm, epsilon, strength, loss, score, value, low, high, n."""
-    return pd.DataFrame(
-        plan.columns(network) | {"score": measured.name} | measured.estimate._asdict()
-        for network in plan.networks
-        for measured in scores_of(tables, network)
-    )
+def scores(finished: Finished) -> pd.DataFrame:
+    """Columns: network, norm, epsilon, strength, loss, score, value, low, high, n, ..._accuracy.
+
+    `train_accuracy` and `test_accuracy` of the network stand beside every score.
+    """
+    rows = []
+    for network in finished.plan.networks:
+        found = {m.name: m.estimate for m in scores_of(finished, network)}
+        fits = {name: found[name].value for name in FITS if name in found}
+        about = finished.plan.columns(network)
+        rows += [about | {"score": name} | e._asdict() | fits for name, e in found.items()]
+    return pd.DataFrame(rows)
 
 
 def correlations(scores: pd.DataFrame) -> pd.DataFrame:
@@ -73,13 +80,17 @@ def dataset(plan: Plan) -> pd.DataFrame:
     return pd.DataFrame({"measure": list(facts), "value": list(facts.values())})
 
 
-def build(plan: Plan, store: Store) -> Tables:
-    """All tables of a finished run, by name."""
+def build(plan: Plan, store: Store) -> Finished:
+    """A finished run with all its tables."""
     tables = {
         name: pd.DataFrame(rows(plan, store)) for kind in KINDS for name, rows in kind.rows.items()
     }
-    tables["scores"] = scores(plan, tables)
+    finished = Finished(plan, store, tables)
+    tables["scores"] = scores(finished)
     tables["correlations"] = correlations(tables["scores"])
+    tables["agreement"] = agreement.rank_agreement(tables["scores"])
+    tables["controls"] = controls.orders(finished)
+    tables["verdicts"] = controls.verdicts(finished)
     tables["dataset"] = dataset(plan)
     tables["remarks"] = caveats.build(plan.config, tables)
-    return tables
+    return finished

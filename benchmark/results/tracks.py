@@ -126,8 +126,7 @@ def _retrained(config: Config) -> str:
     if section is None:
         return "nothing"
     width = f", width {config.model.width:g}" if config.model.width != 1 else ""
-    masks = ", on the masks alone" if section.content == "mask" else ""
-    return f"{config.model.name}{width}, {section.epochs} epochs, {section.repeats} repeats{masks}"
+    return f"{config.model.name}{width}, {section.epochs} epochs, {section.repeats} repeats"
 
 
 def _robustness(config: Config) -> str:

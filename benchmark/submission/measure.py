@@ -78,10 +78,8 @@ def measure(
         with runner.progress(work, store, pool, console, name=track.name) as (done, observer):
             runner.execute(work, done, pool, observer)
         return entries.entry(
-            work,
-            store,
-            SUBMISSION,
             tables.build(work, store),
+            SUBMISSION,
             track=record,
             card=card,
             name=entries.submission_id(card, admitted.sha256),
@@ -178,9 +176,7 @@ def reference(
         config, track.folder, data_dir=data_dir, fresh=False, workers=workers, console=console
     )
     work, store = plan.build(config, data.info), Store(track.folder, say)
-    found = entries.grid_entries(
-        work, store, tables.build(work, store), track=record, verified=True
-    )
+    found = entries.grid_entries(tables.build(work, store), track=record, verified=True)
     Board(board, say).put(found)
     say(f"{len(found)} reference networks of {track.name} in {board}")
     return found

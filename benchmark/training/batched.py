@@ -76,6 +76,7 @@ def train_together(
     batch_size: int = 100,
     learning_rate: float = 1e-3,
     compute: str = "float32",
+    reshuffle: bool = True,
 ) -> list[tuple[State, list[EpochMeans]]]:
     """Trains several networks of one structure from their present weights, which do not change.
 
@@ -90,6 +91,7 @@ def train_together(
         batch_size: Images per step, at least 1.
         learning_rate: Adam's.
         compute: As for `classifier.train`.
+        reshuffle: As for `classifier.train`.
 
     Returns:
         For each network the trained values of its variables and its history, as `classifier.train`.
@@ -117,6 +119,7 @@ def train_together(
                 batch_size=batch_size,
                 learning_rate=learning_rate,
                 compute=compute,
+                reshuffle=reshuffle,
             )
             for model, seed, mask in zip(models, seeds, mask_of, strict=True)
         ]
@@ -124,7 +127,7 @@ def train_together(
     first, mask = models[0], mask_of[0]
     check_training(first, x, y, epochs=epochs, batch_size=batch_size, mask=mask)
     size = min(batch_size, len(x))
-    variant = TrainingVariant(size, None, mask is not None, compute)
+    variant = TrainingVariant(size, None, mask is not None, compute, reshuffle)
     lift = backend.map_ if way == "map" else backend.vmap
     one = training_program(first, variant)
     run = program(

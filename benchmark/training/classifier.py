@@ -52,12 +52,14 @@ class TrainingVariant(NamedTuple):
         with_mask: Whether pixels are removed.
         compute: The type in which activations and products are computed, one of
             `models.precision.COMPUTE`.
+        reshuffle: Whether the order of the images is another one in each epoch.
     """
 
     batch_size: int
     attack: Attack | None
     with_mask: bool
     compute: str = "float32"
+    reshuffle: bool = True
 
 
 def training_program(model: keras.Model, variant: TrainingVariant) -> Callable:
@@ -112,7 +114,8 @@ def _epoch(variant: TrainingVariant, model: keras.Model) -> Callable:
         shared: Shared,
     ) -> tuple[Tensor, Adam, list[Tensor], Tensor, Tensor]:
         x, y, ranks, learning_rate, epsilon, step_size = shared
-        order = batch_order(backend.fold_in(key, 0), x.shape[0], variant.batch_size)
+        order_key = backend.fold_in(key, 0) if variant.reshuffle else backend.key(0)
+        order = batch_order(order_key, x.shape[0], variant.batch_size)
         steps = order.shape[0]
 
         def step(i: Tensor, carry: tuple) -> tuple:
@@ -224,6 +227,7 @@ def train(
     attack: Attack | None = None,
     mask: Mask | None = None,
     compute: str = "float32",
+    reshuffle: bool = True,
     progress: Callable[[int, EpochMeans], None] | None = None,
 ) -> tuple[State, list[EpochMeans]]:
     """Trains a classifier from its present weights with Adam on the cross-entropy.
@@ -245,8 +249,7 @@ def train(
         y: Labels `(n,)`, integers from 0 to classes - 1.
         seed: Seed of the order of the batches and of what an attack draws. It determines the result
             together with the initial weights.
-        epochs: Passes over the data, at least 1. The data are shuffled before each (the paper never
-            shuffles again).
+        epochs: Passes over the data, at least 1.
         batch_size: Images per step, at least 1. Images left over after the last full batch of an
             epoch are not used in that epoch.
         learning_rate: Adam's.
@@ -254,6 +257,8 @@ def train(
         mask: Remove pixels from every image by rank (ROAR, KAR).
         compute: `"float32"`; `"tf32"` for products, on accelerators with JAX; or `"bfloat16"` for
             activations and products. Weights and sums stay float32.
+        reshuffle: Shuffle the data before each epoch. Without it they come in one random order in
+            every epoch, the same for all seeds, as the code of arXiv 1903.11626 has one.
         progress: Called with the number of each epoch, from 1, and its means: after the epoch with
             TensorFlow, after the run with JAX.
 
@@ -268,7 +273,11 @@ def train(
     """
     check_training(model, x, y, epochs=epochs, batch_size=batch_size, mask=mask)
     variant = TrainingVariant(
-        min(batch_size, len(x)), attack.static() if attack else None, mask is not None, compute
+        min(batch_size, len(x)),
+        attack.static() if attack else None,
+        mask is not None,
+        compute,
+        reshuffle,
     )
     run = training_program(model, variant)
     values = state(model)

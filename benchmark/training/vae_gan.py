@@ -56,6 +56,7 @@ def _epoch(  # noqa: PLR0915  the step reads best in one piece
     reconstruction_weight: float,
     discriminator_steps: int,
     betas: tuple[float, float],
+    reshuffle: bool,
 ) -> Callable:
     models = (vae_gan.encoder, vae_gan.decoder, vae_gan.discriminator)
     shapes = [[tuple(v.shape) for v in model.trainable_variables] for model in models]
@@ -86,7 +87,8 @@ def _epoch(  # noqa: PLR0915  the step reads best in one piece
         x: Tensor,
         learning_rate: Tensor,
     ) -> tuple[NetworkState, NetworkState, NetworkState, tuple[Tensor, ...]]:
-        order = batch_order(backend.fold_in(key, 0), x.shape[0], batch_size)
+        order_key = backend.fold_in(key, 0) if reshuffle else backend.key(0)
+        order = batch_order(order_key, x.shape[0], batch_size)
 
         def update(network: NetworkState, gradient: Tensor, after: list[Tensor]) -> NetworkState:
             weights, adam = adam_step(
@@ -192,6 +194,7 @@ def fit_vae_gan(
     beta_2: float = 0.9,
     reconstruction_weight: float = 5e-3,
     discriminator_steps: int = 1,
+    reshuffle: bool = True,
     progress: Callable[[int, VaeGanEpochMeans], None] | None = None,
 ) -> list[VaeGanEpochMeans]:
     """Trains a freshly built VAE-GAN in place.
@@ -207,6 +210,7 @@ def fit_vae_gan(
         beta_2: Adam's.
         reconstruction_weight: lambda in the decoder's loss.
         discriminator_steps: Discriminator updates for each update of encoder and decoder.
+        reshuffle: Shuffle the images before each epoch; see `classifier.train`.
         progress: Called after every epoch with its number, from 1, and its means.
 
     Returns:
@@ -219,7 +223,14 @@ def fit_vae_gan(
     batch_size = min(batch_size, len(x))
     models = (vae_gan.encoder, vae_gan.decoder, vae_gan.discriminator)
     run = backend.jit(
-        _epoch(vae_gan, batch_size, reconstruction_weight, discriminator_steps, (beta_1, beta_2))
+        _epoch(
+            vae_gan,
+            batch_size,
+            reconstruction_weight,
+            discriminator_steps,
+            (beta_1, beta_2),
+            reshuffle,
+        )
     )
     networks = []
     for model in models:

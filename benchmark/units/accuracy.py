@@ -11,19 +11,32 @@ from robust_interpretability.attacks import LOSSES, NORMS
 from robust_interpretability.benchmark.config.sections import (
     Count,
     Positive,
+    PublishedAttack,
     Radius,
-    Section,
     known,
 )
+from robust_interpretability.benchmark.data.embedded import draw_of, drawn
 from robust_interpretability.benchmark.units import autoattack
-from robust_interpretability.benchmark.units.kind import Description, Kind, Measured, Row
-from robust_interpretability.benchmark.units.unit import AttackSpec, DataSpec, Result, to_json
-from robust_interpretability.metrics import statistics
+from robust_interpretability.benchmark.units.kind import (
+    Description,
+    Finished,
+    Kind,
+    Measured,
+    Row,
+)
+from robust_interpretability.benchmark.units.unit import (
+    AttackSpec,
+    DataSpec,
+    Result,
+    added_later,
+    packed,
+    to_json,
+    unpacked,
+)
+from robust_interpretability.metrics import hierarchical, statistics
 from robust_interpretability.models.types import Array
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from robust_interpretability.benchmark.units.context import Context
     from robust_interpretability.benchmark.units.plan import Plan, Planner
     from robust_interpretability.benchmark.units.store import Store
@@ -37,7 +50,7 @@ TITLES = {
 }
 
 
-class Evaluation(Section):
+class Evaluation(PublishedAttack):
     """The paper's attack, a column of its own; noise of the same norm is its control."""
 
     key: ClassVar[str] = "evaluation"
@@ -57,11 +70,16 @@ class Evaluation(Section):
 
 @dataclass(frozen=True)
 class Spec:
-    """The network and the attack it is evaluated under."""
+    """The network and the attack it is evaluated under.
+
+    Attributes:
+        draw: As in `train.Spec`.
+    """
 
     data: DataSpec
     model: str
     attack: AttackSpec
+    draw: int = added_later(0)
 
 
 class Hits(NamedTuple):
@@ -73,13 +91,21 @@ class Hits(NamedTuple):
 
 @dataclass(frozen=True)
 class Values:
-    """Correct classifications; `robust`: under the paper's attack. `mean_change`: its mean norm."""
+    """Correct classifications; `robust`: under the paper's attack. `mean_change`: its mean norm.
+
+    `correct` says of each but `train` which test images those are (`unit.packed`).
+    """
 
     train: Hits
     test: Hits
     robust: Hits
     noise: Hits
     mean_change: float
+    correct: dict[str, str]
+
+    def outcomes(self, measure: str) -> Array:
+        """Which test images are classified correctly: on `"test"`, `"robust"` or `"noise"`."""
+        return unpacked(self.correct[measure], self.test.examples)
 
 
 def plan(planner: "Planner") -> None:
@@ -89,7 +115,7 @@ def plan(planner: "Planner") -> None:
         passes = planner.info.train_size + planner.info.test_size * (2 + attack.steps)
         unit = KIND.unit(
             f"{network.label} seed {seed}",
-            Spec(planner.data, model, attack),
+            Spec(planner.data, model, attack, draw_of(seed, planner.data.name)),
             model,
             cost=float(passes),
             network=network,
@@ -105,7 +131,7 @@ def work(spec: Spec, context: "Context") -> Result[Values]:
     from robust_interpretability.benchmark.units.context import derived_seed
     from robust_interpretability.models.checks import as_floats
 
-    model, data = context.model(spec.model), context.data
+    model, data = context.model(spec.model), drawn(context.data, spec.draw)
     x, y = data.x_test, data.y_test
     attack = spec.attack.attack()
     x_adv = run(attack, model, x, y, seed=derived_seed("evaluation"))
@@ -119,16 +145,16 @@ def work(spec: Spec, context: "Context") -> Result[Values]:
     else:
         norms = np.sqrt((flat.astype(np.float64) ** 2).sum(1))
 
-    def hits(images: Array, labels: Array) -> Hits:
-        return Hits(int((predicted_classes(model, images) == labels).sum()), len(labels))
-
+    images = {"test": x, "robust": x_adv, "noise": x_noise}
+    correct = {name: predicted_classes(model, found) == y for name, found in images.items()}
+    hits = {name: Hits(int(which.sum()), len(y)) for name, which in correct.items()}
+    of_training = predicted_classes(model, data.x_train) == data.y_train
     return Result(
         Values(
-            train=hits(data.x_train, data.y_train),
-            test=hits(x, y),
-            robust=hits(x_adv, y),
-            noise=hits(x_noise, y),
+            train=Hits(int(of_training.sum()), len(of_training)),
+            **hits,
             mean_change=float(norms.mean()),
+            correct={name: packed(which) for name, which in correct.items()},
         )
     )
 
@@ -157,15 +183,34 @@ def rows(plan: "Plan", store: "Store") -> Iterator[Row]:
             }
 
 
-def scores(tables: "dict[str, pd.DataFrame]", network: str) -> Iterator[Measured]:
-    """Every accuracy: with Wilson's interval, over several seeds with Student's."""
-    table = tables["accuracy"]
+def scores(finished: Finished, network: str) -> Iterator[Measured]:
+    """Every accuracy: with Wilson's interval, over several seeds with that over seeds and images.
+
+    On training images, which are those that the networks saw, the interval is over seeds alone.
+    """
+    table = finished.tables["accuracy"]
     for measure, part in table[table["network"] == network].groupby("measure", sort=False):
         if len(part) == 1:
             found = statistics.proportion(part["hits"].iloc[0], part["examples"].iloc[0])
-        else:
+        elif measure == "train":
             found = statistics.mean(part["accuracy"].to_numpy())
+        else:
+            outcomes = _outcomes(finished, network, str(measure))
+            found = hierarchical.mean(np.asarray(outcomes, np.float32)[:, None, None, :])
         yield Measured(f"{measure}_accuracy", found, len(part))
+
+
+def _outcomes(finished: Finished, network: str, measure: str) -> list[Array]:
+    """For each seed, which test images are classified correctly."""
+    from robust_interpretability.attacks.autoattack.ensemble import SURVIVED
+
+    plan, store = finished.plan, finished.store
+    if measure == "robust":
+        units = [u for u in plan.of(autoattack.KIND) if u.network and u.network.label == network]
+        return [store.arrays(unit)["broken_by"] == SURVIVED for unit in units]
+    name = "noise" if measure == "noise" else "test" if measure == "test" else "robust"
+    own = [unit for unit in plan.of(KIND) if unit.network and unit.network.label == network]
+    return [store.values(unit).outcomes(name) for unit in own]
 
 
 def describe(score: str) -> Description | None:
@@ -175,7 +220,7 @@ def describe(score: str) -> Description | None:
 
 KIND = Kind(
     name="accuracy",
-    version=1,
+    version=2,
     stage="measuring accuracy",
     spec=Spec,
     values=Values,

@@ -16,10 +16,10 @@ from robust_interpretability.benchmark.data.dataset import Dataset
 from robust_interpretability.benchmark.training import ways
 from robust_interpretability.benchmark.training.ways import Way
 from robust_interpretability.benchmark.units.kind import Kind
+from robust_interpretability.benchmark.units.orders import RANDOM, Images, Order, maps
 from robust_interpretability.benchmark.units.plan import Plan
-from robust_interpretability.benchmark.units.retrain import BASELINE
 from robust_interpretability.benchmark.units.store import Store
-from robust_interpretability.metrics import attributions, ranking
+from robust_interpretability.metrics import attributions, imputation, masking, ranking
 from robust_interpretability.models.batching import to_device
 from robust_interpretability.models.types import Array, Tensor
 from robust_interpretability.models.vae_gan import VaeGan
@@ -27,7 +27,9 @@ from robust_interpretability.models.vae_gan import VaeGan
 MODELS = 8
 """Models that are held at a time."""
 RANKS = 3
-"""Networks whose ranks are held at a time."""
+"""Orders whose ranks are held at a time."""
+IMPUTED = 3
+"""Orders and fractions of which imputed images are held at a time."""
 
 S = TypeVar("S")
 V = TypeVar("V")
@@ -86,6 +88,7 @@ class Context:
         self._by_key = {unit.key: unit for unit in plan.units}
         self._models = _Shared(MODELS)
         self._ranks = _Shared(RANKS)
+        self._imputed = _Shared(IMPUTED)
 
     @functools.cached_property
     def way(self) -> Way:
@@ -149,38 +152,70 @@ class Context:
 
         return self._models.get((key, name), load)
 
-    def ranks(self, source: str | None, attribution: str, repeat: int) -> tuple[Tensor, Array]:
+    def explained(self, order: Order) -> keras.Model:
+        """The network whose maps an order is made of: trained, or at its initial weights."""
+        if order.source is not None:
+            return self.model(order.source)
+        return self.initial(self._config.model, derived_seed("train", order.draw))
+
+    def attribute(self, order: Order, x: Array) -> Array:
+        """The maps of some images by the network of an order, `(m, h, w)`."""
+        return attributions.run(order.attribution, self.explained(order), x, fill=self.fill)
+
+    def _images(self, limit: int | None) -> Images:
+        return Images(self.data.x_train[:limit], self.data.x_test)
+
+    def ranks(self, order: Order, limit: int | None = None) -> tuple[Tensor, Array]:
         """Ranks of the pixels of training images, on the device, and of test images.
 
         Args:
-            source: Key of the base model whose attribution ranks them; None for a random order.
-            attribution: The attribution's name.
-            repeat: Number of the repeat, which a random order depends on.
+            order: What orders them.
+            limit: How many training images are used; None for all.
 
         Returns:
             Twice `(n, h, w)` uint16.
         """
+        images = self._images(limit)
 
         def make() -> tuple[Tensor, Array]:
-            train, test = (
-                self._rank(split, x, source, attribution, repeat)
-                for split, x in (("train", self.data.x_train), ("test", self.data.x_test))
-            )
             # piece by piece to the device: the host never holds a second copy of all ranks
-            on_device = keras.ops.concatenate([to_device(piece) for piece in train])
-            return on_device, np.concatenate(list(test))
+            of_training = [to_device(piece) for piece in self._rank(order, images, "train")]
+            of_test = list(self._rank(order, images, "test"))
+            return keras.ops.concatenate(of_training), np.concatenate(of_test)
 
-        return self._ranks.get((source, attribution) if source else (BASELINE, repeat), make)
+        return self._ranks.get((order, limit), make)
 
-    def _rank(
-        self, split: str, x: Array, source: str | None, attribution: str, repeat: int
-    ) -> Iterator[Array]:
-        n, h, w = x.shape[:3]
-        shape = (n, h, w)
-        if source is None:
-            seed = derived_seed("random ranks", split, repeat)
-            return ranking.pieces(lambda part: ranking.indifferent(part, shape), shape, seed=seed)
-        model, seed = self.model(source), derived_seed("ties", split)
-        return ranking.pieces(
-            lambda part: attributions.run(attribution, model, x[part]), shape, seed=seed
-        )
+    def _rank(self, order: Order, images: Images, split: str) -> Iterator[Array]:
+        seed = derived_seed("ties", split)
+        if order.attribution == RANDOM:
+            seed = derived_seed("random ranks", split, order.draw)
+        shape = getattr(images, split).shape[:3]
+        return ranking.pieces(maps(order, self, images, split), shape, seed=seed)
+
+    def imputed(
+        self, order: Order, fraction: float, mode: str, limit: int | None = None
+    ) -> tuple[Tensor, Array]:
+        """Training images, on the device, and test images, their removed pixels imputed; uint8.
+
+        Args:
+            order: What orders the pixels.
+            fraction: Share of the pixels that is removed or kept.
+            mode: A key of `MODES`.
+            limit: As for `ranks`.
+        """
+
+        def make() -> tuple[Tensor, Array]:
+            images, ranks = self._images(limit), Images(*self.ranks(order, limit))
+
+            def impute(split: str) -> Array:
+                gone = keras.ops.convert_to_numpy(getattr(ranks, split))
+                return imputation.impute(
+                    getattr(images, split),
+                    masking.removed(gone, fraction, mode),
+                    seed=derived_seed("imputation", split),
+                    dtype=np.uint8,
+                )
+
+            return to_device(impute("train")), impute("test")
+
+        return self._imputed.get((order, fraction, mode, limit), make)

@@ -5,7 +5,7 @@ Each kind is one file of this package, which defines the record `KIND`; `kinds.K
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, TypeVar, cast
 
 from robust_interpretability.benchmark.config.sections import Config, Section
 from robust_interpretability.benchmark.data.dataset import Info
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 S = TypeVar("S")
 V = TypeVar("V")
+T = TypeVar("T")
 Row = dict[str, object]
 Rows = Callable[["Plan", "Store"], Iterator[Row]]
 
@@ -51,6 +52,28 @@ class Description(NamedTuple):
     better: Literal["higher", "lower"] | None = None
 
 
+@dataclass(frozen=True)
+class Finished:
+    """A plan whose units are all done, and the tables made of it so far.
+
+    Attributes:
+        plan: The plan.
+        store: Its results.
+        tables: Tables by name.
+    """
+
+    plan: "Plan"
+    store: "Store"
+    tables: "dict[str, pd.DataFrame]"
+    _made: dict[str, object] = field(default_factory=dict, repr=False)
+
+    def once(self, name: str, make: "Callable[[Finished], T]") -> T:
+        """What `make` gives for it, made at the first call for all networks."""
+        if name not in self._made:
+            self._made[name] = make(self)
+        return cast(T, self._made[name])
+
+
 def _nothing(*_: object) -> None:
     """No check, nothing in common."""
 
@@ -77,7 +100,7 @@ class Kind(Generic[S, V]):
         check_config: Raises `InputError` where sections do not fit each other.
         check_data: Raises `InputError` where the data does not fit the section.
         rows: For each table that it fills, a function that gives the table's rows.
-        scores: Gives a network's scores from the tables and the network's label.
+        scores: Gives the scores of the network of that label.
         describe: What a score's name stands for; None for a name that is not its own.
         shares: What units have in common that are best done by one worker.
         together: Computes several units that share something; without it, one at a time.
@@ -96,7 +119,7 @@ class Kind(Generic[S, V]):
     check_config: Callable[[Config], None] = _nothing
     check_data: Callable[[Config, Info], None] = _nothing
     rows: Mapping[str, Rows] = field(default_factory=dict)
-    scores: "Callable[[dict[str, pd.DataFrame], str], Iterator[Measured]]" = _no_scores
+    scores: Callable[[Finished, str], Iterator[Measured]] = _no_scores
     describe: Callable[[str], Description | None] = _nothing
     shares: Callable[[S], Hashable] = _nothing
     together: "Callable[[list[S], Context], list[Result[V]]] | None" = None

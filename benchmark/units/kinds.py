@@ -7,6 +7,7 @@ from robust_interpretability.benchmark.units.kind import Description, Kind
 FILES = (
     "trial",
     "agreement",
+    "fit",
     "train",
     "submitted",
     "vae_gan",
@@ -16,6 +17,7 @@ FILES = (
     "attacked",
     "pictures",
     "manifold",
+    "measures",
     "tilt",
     "retrain",
 )

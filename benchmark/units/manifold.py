@@ -13,18 +13,22 @@ from robust_interpretability.benchmark.config.sections import (
     Config,
     Count,
     Positive,
-    Section,
+    PublishedAttack,
     known,
 )
 from robust_interpretability.benchmark.units import vae_gan
-from robust_interpretability.benchmark.units.kind import Description, Kind, Measured, Row
+from robust_interpretability.benchmark.units.kind import (
+    Description,
+    Finished,
+    Kind,
+    Measured,
+    Row,
+)
 from robust_interpretability.benchmark.units.unit import AttackSpec, DataSpec, Result
 from robust_interpretability.metrics import statistics
 from robust_interpretability.models.errors import InputError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from robust_interpretability.benchmark.units.context import Context
     from robust_interpretability.benchmark.units.plan import Plan, Planner
     from robust_interpretability.benchmark.units.store import Store
@@ -32,7 +36,7 @@ if TYPE_CHECKING:
 DISTANCES = ("clean_distance", "adversarial_distance", "noise_distance")
 
 
-class Manifold(Section):
+class Manifold(PublishedAttack):
     """The L2 attack whose examples are measured against the manifold. Lengths in pixel units."""
 
     key: ClassVar[str] = "manifold"
@@ -47,7 +51,8 @@ class Manifold(Section):
 
     def attack(self, loss: str) -> AttackSpec:
         """The attack with one of its losses."""
-        return AttackSpec("pgd", "l2", self.epsilon, loss, self.steps, self.step_size)
+        length = self.step_size
+        return AttackSpec("pgd", "l2", self.epsilon, loss, self.steps, length, **self.published())
 
 
 @dataclass(frozen=True)
@@ -174,9 +179,9 @@ def rows(plan: "Plan", store: "Store") -> Iterator[Row]:
             }
 
 
-def scores(tables: "dict[str, pd.DataFrame]", network: str) -> Iterator[Measured]:
+def scores(finished: Finished, network: str) -> Iterator[Measured]:
     """For each loss: the mean distance of kept examples, and paired differences of distances."""
-    table = tables["manifold"]
+    table = finished.tables["manifold"]
     if table.empty:
         return
     table = table[table["network"] == network]

@@ -142,6 +142,7 @@ class Planner:
             adversary.steps,
             step_sizes[network.norm],
             random_start=adversary.random_start,
+            **adversary.published(),
         )
 
     def passes(self, attack: AttackSpec | None) -> int:

@@ -1,8 +1,12 @@
-"""ROAR and KAR: a network retrained on images without, or with only, the most important pixels."""
+"""ROAR and KAR: a network retrained on images without, or with only, the most important pixels.
+
+What orders the pixels is a network's map, or a control (`orders`); what fills removed pixels is
+their channel's mean, or their neighbours' (`metrics.imputation`).
+"""
 
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -19,14 +23,41 @@ from robust_interpretability.benchmark.config.sections import (
 )
 from robust_interpretability.benchmark.data.dataset import Info
 from robust_interpretability.benchmark.units import agreement
-from robust_interpretability.benchmark.units.kind import Description, Kind, Measured, Row
+from robust_interpretability.benchmark.units.kind import Finished, Kind, Measured, Row
+from robust_interpretability.benchmark.units.orders import (
+    NO_CONTROL,
+    OWN,
+    RANDOM,
+    UNTOUCHED,
+    Order,
+)
+from robust_interpretability.benchmark.units.outcomes import (
+    IMPUTED,
+    MASKS,
+    MEAN,
+    Outcomes,
+    contributions,
+    describe,
+    gathered,
+)
 from robust_interpretability.benchmark.units.unit import (
     DataSpec,
     Network,
     Result,
+    Unit,
     added_later,
+    packed,
+    unpacked,
 )
-from robust_interpretability.metrics import ATTRIBUTIONS, MODES, retraining
+from robust_interpretability.metrics import (
+    ATTRIBUTIONS,
+    CONTROLS,
+    FILLS,
+    MODES,
+    OF_THE_PAPER,
+    SHUFFLES,
+    hierarchical,
+)
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.types import Array
 
@@ -37,59 +68,77 @@ if TYPE_CHECKING:
     from robust_interpretability.benchmark.units.plan import Plan, Planner
     from robust_interpretability.benchmark.units.store import Store
 
-BASELINE = "random"
-"""The attribution's name of the random order, with which every curve is compared."""
-UNTOUCHED = "none"
-"""The attribution's name where no pixel is removed: the end points of the curves."""
-NOBODY = Network(name="none")
-"""In the tables, the network of the random order and of untouched images."""
-
 
 class Retraining(Section):
     """ROAR and KAR.
 
     Attributes:
-        content: What the retrained networks see: masked images or, as a control, the masks alone
-            (kept pixels white, removed ones black).
+        attributions: The maps whose order is scored, of every selected network.
+        modes: What is removed.
+        fractions: Of the pixels.
+        repeats: Networks retrained at each point for each base model; for the random order, and
+            for the controls that ask no network, as many for each base-model seed.
+        epochs: Of each retraining.
+        train_limit: Retrain on the first so many training images; by default on all.
+        controlled: The attributions of which controls are made, if they are scored.
+        controls: The controls; the random order is always there.
+        fills: What removed pixels become. Under imputation stand the maps of `controlled`, their
+            shuffled maps and the random order.
     """
 
     key: ClassVar[str] = "retraining"
+    later: ClassVar[dict[str, object]] = {"train_limit": None}
 
-    attributions: Annotated[list[str], Field(min_length=1)] = list(ATTRIBUTIONS)
+    attributions: Annotated[list[str], Field(min_length=1)] = list(OF_THE_PAPER)
     modes: Annotated[list[str], Field(min_length=1)] = list(MODES)
     fractions: Annotated[list[Fraction], Field(min_length=1)] = [0.1, 0.3, 0.5, 0.7, 0.9]
-    repeats: Count = 3
+    repeats: Count = 2
     epochs: Count
-    content: Literal["image", "mask"] = "image"
+    train_limit: Count | None = None
+    controlled: list[str] = ["gradient"]
+    controls: list[str] = list(CONTROLS)
+    fills: Annotated[list[str], Field(min_length=1)] = list(FILLS)
 
     _attributions = field_validator("attributions")(known("attribution", ATTRIBUTIONS))
     _modes = field_validator("modes")(known("mode", MODES))
     _fractions = field_validator("fractions")(increasing("fractions"))
+    _controlled = field_validator("controlled")(known("attribution", ATTRIBUTIONS))
+    _controls = field_validator("controls")(known("control", CONTROLS))
+    _fills = field_validator("fills")(known("fill", FILLS))
 
 
 @dataclass(frozen=True)
 class Spec:
-    """One retraining: without a `source`, on pixels in random order or on untouched images."""
+    """One retraining: its order, what is removed, and the number of its draw.
+
+    Trainings of one draw at one fraction start from the same weights and see the images in the same
+    order, whatever orders the pixels.
+    """
 
     data: DataSpec
     model: Model
     training: Training
-    source: str | None
-    attribution: str
+    order: Order
     mode: str
     fraction: float
-    repeat: int
-    content: str = added_later("image")
+    draw: int
+    fill: str = MEAN
+    train_limit: int | None = None
     agreement: str | None = added_later(None)
 
 
 @dataclass(frozen=True)
 class Values:
-    """Correctly classified masked test images, and the seed of the training."""
+    """Correctly classified masked test images, which those are, and the seed of the training."""
 
     hits: int
     examples: int
     seed: int
+    correct: str
+
+    def outcomes(self) -> Array:
+        """Which test images are classified correctly, `(examples,)` bool."""
+        return unpacked(self.correct, self.examples)
 
 
 def check_data(config: Config, info: Info) -> None:
@@ -101,49 +150,96 @@ def check_data(config: Config, info: Info) -> None:
 
 
 def plan(planner: "Planner") -> None:
-    """Untouched images, the random order, then every attribution of the selected networks."""
+    """Untouched images, the orders that ask no network, then every order of the networks."""
     section = planner.config.section(Retraining)
     if section is None:
         return
-    _add(planner, section, UNTOUCHED)
-    _add(planner, section, BASELINE)
+    seeds = 1 if planner.submitted is not None else planner.config.seeds
+    draws = range(seeds * section.repeats)
+    for order, fill in _free_orders(section):
+        drawn = [replace(order, draw=draw) if _is_drawn(order) else order for draw in draws]
+        _add(planner, section, drawn, fill, draws)
     for network, seed, model in planner.selected("retraining"):
-        for attribution in section.attributions:
-            _add(planner, section, attribution, model, network, seed)
+        own_draws = range(seed * section.repeats, (seed + 1) * section.repeats)
+        for order, fill in _orders(section, model, planner.standard.get(seed)):
+            _add(planner, section, [order] * len(own_draws), fill, own_draws, network, seed)
+
+
+def _controlled(section: Retraining) -> list[str]:
+    return [name for name in section.controlled if name in section.attributions]
+
+
+def _is_drawn(order: Order) -> bool:
+    return order.attribution == RANDOM or order.control == "untrained"
+
+
+def _free_orders(section: Retraining) -> Iterator[tuple[Order, str]]:
+    """The orders that ask no trained network, and what fills removed pixels."""
+    yield Order(UNTOUCHED), MEAN
+    for fill in section.fills:
+        yield Order(RANDOM), fill
+    for name in section.controls:
+        control = CONTROLS[name]
+        if not control.of_map:
+            yield Order(name), MEAN
+        elif not control.of_network:
+            for attribution in _controlled(section):
+                yield Order(attribution, name), MEAN
+
+
+def _orders(section: Retraining, model: str, standard: str | None) -> Iterator[tuple[Order, str]]:
+    """The orders of one trained network, and what fills removed pixels.
+
+    The standard network's maps, blurred to match, are compared with those of other networks.
+    """
+    for attribution in section.attributions:
+        yield Order(attribution, OWN, model), MEAN
+    for attribution in _controlled(section):
+        of_network = [name for name in section.controls if CONTROLS[name].of_network]
+        for name in of_network:
+            reference = standard if name == "blur_matched" else None
+            if name != "blur_matched" or (standard is not None and standard != model):
+                yield Order(attribution, name, model, reference), MEAN
+        if IMPUTED in section.fills:
+            for name in (OWN, *(shuffle for shuffle in SHUFFLES if shuffle in of_network)):
+                yield Order(attribution, name, model), IMPUTED
 
 
 def _add(
     planner: "Planner",
     section: Retraining,
-    attribution: str,
-    model: str | None = None,
+    orders: list[Order],
+    fill: str,
+    draws: range,
     network: Network | None = None,
     seed: int | None = None,
 ) -> None:
-    """The retrainings of one attribution of one base model, or of those without a base model."""
-    training = planner.training.model_copy(update={"epochs": section.epochs})
-    images = planner.info.train_size * section.epochs
-    points = [(mode, fraction) for mode in section.modes for fraction in section.fractions]
+    """The retrainings of an order at every mode, fraction and draw."""
+    if fill not in section.fills and orders[0].attribution != UNTOUCHED:
+        return
+    training = planner.training.model_copy(update={"epochs": section.epochs, "until": None})
+    most = planner.info.train_size
+    limit = section.train_limit if (section.train_limit or most) < most else None
+    images = (limit or most) * section.epochs
     required = agreement.add(planner)
-    about = f"{network.label} seed {seed} " if network else ""
-    for mode, fraction in [("none", 0.0)] if attribution == UNTOUCHED else points:
-        for repeat in range(section.repeats):
+    for mode, fraction in _points(section, orders[0]):
+        for order, draw in zip(orders, draws, strict=True):
             spec = Spec(
                 planner.data,
                 planner.model,
                 training,
-                model,
-                attribution,
+                order,
                 mode,
                 fraction,
-                repeat,
-                section.content,
+                draw,
+                fill,
+                limit,
                 required,
             )
             unit = KIND.unit(
-                f"{about}{attribution} {mode} {fraction:g} repeat {repeat}",
+                _label(spec, network, seed),
                 spec,
-                *filter(None, [model, required]),
+                *filter(None, [order.source, order.reference, required]),
                 images=images,
                 cost=float(images),
                 network=network,
@@ -152,11 +248,30 @@ def _add(
             planner.add(unit)
 
 
+def _points(section: Retraining, order: Order) -> list[tuple[str, float]]:
+    """Modes and fractions at which an order is scored."""
+    if order.attribution == UNTOUCHED:
+        return [("none", 0.0)]
+    modes = [m for m in section.modes if order.control != MASKS or MODES[m].top_pixels == "kept"]
+    return [(mode, fraction) for mode in modes for fraction in section.fractions]
+
+
+def _label(spec: Spec, network: Network | None, seed: int | None) -> str:
+    control = "" if spec.order.control in (OWN, NO_CONTROL) else f"{spec.order.control} "
+    return (
+        (f"{network.label} seed {seed} " if network else "")
+        + f"{spec.order.attribution} {control}{spec.mode} {spec.fraction:g} {spec.fill}"
+        + f" draw {spec.draw}"
+    )
+
+
 def shares(spec: Spec) -> Hashable:
-    """The ranks it retrains with: units that share them differ in mode, fraction and repeat."""
-    if spec.attribution == UNTOUCHED:
+    """The ranks that it retrains with; under imputation, the images."""
+    if spec.order.attribution == UNTOUCHED:
         return None
-    return (spec.source, spec.attribution) if spec.source else (BASELINE, spec.repeat)
+    if spec.fill == IMPUTED:
+        return spec.order, spec.mode, spec.fraction, IMPUTED
+    return spec.order
 
 
 def work(spec: Spec, context: "Context") -> Result[Values]:
@@ -165,7 +280,7 @@ def work(spec: Spec, context: "Context") -> Result[Values]:
 
 
 def together(specs: list[Spec], context: "Context") -> list[Result[Values]]:
-    """Retrainings that share their ranks: they differ in mode, fraction and repeat alone."""
+    """Retrainings that share their ranks or their images (`shares`)."""
     from robust_interpretability.benchmark.training import batched
     from robust_interpretability.benchmark.training.masks import Mask
     from robust_interpretability.benchmark.training.prediction import predicted_classes
@@ -173,23 +288,29 @@ def together(specs: list[Spec], context: "Context") -> list[Result[Values]]:
 
     first = specs[0]
     agreement.require(context, first.agreement, first.training.compute)
-    x_train, x_test, fill = context.x_train, context.data.x_test, context.fill
-    if first.content == "mask":
-        x_train, x_test, fill = context.white, np.full_like(x_test, 255), np.zeros_like(fill)
-
+    limit = first.train_limit
+    x_train, x_test, fill = context.x_train[:limit], context.data.x_test, context.fill
     train_masks: list[Mask] | None = None
     test_masks: list[Mask | None] = [None] * len(specs)
-    if first.attribution != UNTOUCHED:
-        train_ranks, test_ranks = context.ranks(first.source, first.attribution, first.repeat)
+    if first.fill == IMPUTED:
+        x_train, x_test = context.imputed(first.order, first.fraction, first.mode, limit)
+    elif first.order.attribution != UNTOUCHED:
+        if first.order.control == MASKS:
+            x_train, x_test, fill = (
+                context.white[:limit],
+                np.full_like(x_test, 255),
+                np.zeros_like(fill),
+            )
+        train_ranks, test_ranks = context.ranks(first.order, limit)
         train_masks = [Mask(train_ranks, spec.fraction, spec.mode, fill) for spec in specs]
         test_masks = [Mask(test_ranks, spec.fraction, spec.mode, fill) for spec in specs]
 
-    seeds = [derived_seed("retrain", spec.repeat) for spec in specs]
+    seeds = [derived_seed("retrain", spec.fraction, spec.draw) for spec in specs]
     networks = [context.initial(first.model, seed) for seed in seeds]
     trained = batched.train_together(
         networks,
         x_train,
-        context.data.y_train,
+        context.data.y_train[: first.train_limit],
         seeds=seeds,
         masks=train_masks,
         way=context.way.name if len(specs) > 1 else "one",
@@ -197,33 +318,61 @@ def together(specs: list[Spec], context: "Context") -> list[Result[Values]]:
         batch_size=first.training.batch_size,
         learning_rate=first.training.learning_rate,
         compute=first.training.compute,
+        reshuffle=first.training.reshuffle is not False,
     )
     results = []
     for model, (values, _), mask, seed in zip(networks, trained, test_masks, seeds, strict=True):
-        classes = predicted_classes(model, x_test, mask=mask, values=values)
-        correct = classes == context.data.y_test
-        results.append(Result(Values(int(correct.sum()), len(correct), seed)))
+        correct = predicted_classes(model, x_test, mask=mask, values=values) == context.data.y_test
+        results.append(Result(Values(int(correct.sum()), len(correct), seed, packed(correct))))
     return results
 
 
-def rows(plan: "Plan", store: "Store") -> Iterator[Row]:
-    """Columns: ..., seed, attribution, mode, fraction, repeat, training_seed, hits, ..., accuracy.
+def _repeat(plan: "Plan", unit: Unit) -> int:
+    """The number of a unit's draw among those of its base model."""
+    section = plan.config.required(Retraining)
+    return unit.spec.draw - (unit.seed or 0) * section.repeats
 
-    `seed` is the base model's. The random order and the untouched images have no base model: their
-    network is `none` and their seed -1.
+
+def rows(plan: "Plan", store: "Store") -> Iterator[Row]:
+    """Columns: ..., seed, attribution, control, fill, mode, fraction, repeat, ..., accuracy.
+
+    `seed` is the base model's. Orders that ask no trained network have the network `none` and the
+    seed -1; their repeats are those of all seeds, in order.
     """
     for unit in plan.of(KIND):
         values, spec = store.values(unit), unit.spec
         yield plan.about(unit) | {
-            "attribution": spec.attribution,
+            "attribution": spec.order.attribution,
+            "control": spec.order.control,
+            "fill": spec.fill,
             "mode": spec.mode,
             "fraction": spec.fraction,
-            "repeat": spec.repeat,
+            "repeat": _repeat(plan, unit),
             "training_seed": values.seed,
             "hits": values.hits,
             "examples": values.examples,
             "accuracy": values.hits / values.examples,
         }
+
+
+def scores(finished: Finished, network: str) -> Iterator[Measured]:
+    """Every score of a network's maps, and of the controls made of them."""
+    if finished.plan.config.section(Retraining) is None:
+        return
+    for score, values in contributions(outcomes(finished), network):
+        yield Measured(str(score), hierarchical.mean(values), values.shape[0] * values.shape[1])
+
+
+def outcomes(finished: Finished) -> Outcomes:
+    """Which test images every retrained network of a plan classifies correctly; read once."""
+    section = finished.plan.config.required(Retraining)
+
+    def read(finished: Finished) -> Outcomes:
+        units = finished.plan.of(KIND)
+        classes = finished.plan.info.num_classes
+        return gathered(units, finished.store, section.fractions, section.repeats, classes)
+
+    return finished.once("retraining outcomes", read)
 
 
 def curve(rows: "pd.DataFrame") -> Array:
@@ -232,40 +381,24 @@ def curve(rows: "pd.DataFrame") -> Array:
     return wide.sort_index().to_numpy()
 
 
+def of_own_maps(rows: "pd.DataFrame") -> "pd.DataFrame":
+    """Of the table of retrainings, the rows of networks' own maps under the paper's fill."""
+    return rows[(rows["control"] == OWN) & (rows["fill"] == MEAN)]
+
+
+def of_random_order(rows: "pd.DataFrame", fill: str = MEAN) -> "pd.DataFrame":
+    """The rows of the random order."""
+    return rows[(rows["attribution"] == RANDOM) & (rows["fill"] == fill)]
+
+
 def untouched_accuracy(rows: "pd.DataFrame") -> float:
     """Mean accuracy of the retraining budget on untouched images: the curves' end point."""
     return float(rows.loc[rows["attribution"] == UNTOUCHED, "accuracy"].mean())
 
 
-def scores(tables: "dict[str, pd.DataFrame]", network: str) -> Iterator[Measured]:
-    """For each mode and attribution: the area between its curve and the random order's."""
-    table = tables["retraining"]
-    if table.empty:
-        return
-    baseline = table[table["attribution"] == BASELINE]
-    measured = table[table["network"] == network]
-    for (mode, attribution), part in measured.groupby(["mode", "attribution"], sort=False):
-        fractions = np.sort(part["fraction"].unique())
-        accuracies = [curve(rows) for _, rows in part.groupby("seed")]
-        random = curve(baseline[baseline["mode"] == mode])
-        found = retraining.score(
-            [retraining.Curve(mode, fractions, accuracy) for accuracy in accuracies],
-            retraining.Curve(mode, fractions, random),
-        )
-        yield Measured(f"{mode}_{attribution}", found, sum(map(len, accuracies)))
-
-
-def describe(score: str) -> Description | None:
-    """ROAR and KAR of an attribution: both are set against accuracy."""
-    mode, _, attribution = score.partition("_")
-    if mode not in MODES or attribution not in ATTRIBUTIONS:
-        return None
-    return Description(f"{mode.upper()} {ATTRIBUTIONS[attribution].letter}", "higher")
-
-
 KIND = Kind(
     name="retrain",
-    version=1,
+    version=2,
     stage="retraining for ROAR and KAR",
     spec=Spec,
     values=Values,

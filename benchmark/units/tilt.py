@@ -12,19 +12,24 @@ from robust_interpretability.benchmark.config.sections import (
     Config,
     Count,
     Positive,
-    Section,
+    PublishedAttack,
     known,
 )
 from robust_interpretability.benchmark.data.dataset import Info
-from robust_interpretability.benchmark.units.kind import Description, Kind, Measured, Row
+from robust_interpretability.benchmark.data.embedded import draw_of, drawn
+from robust_interpretability.benchmark.units.kind import (
+    Description,
+    Finished,
+    Kind,
+    Measured,
+    Row,
+)
 from robust_interpretability.benchmark.units.unit import AttackSpec, DataSpec, Result, to_json
 from robust_interpretability.metrics import statistics
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.types import Json
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from robust_interpretability.benchmark.units.context import Context
     from robust_interpretability.benchmark.units.plan import Plan, Planner
     from robust_interpretability.benchmark.units.store import Store
@@ -33,8 +38,12 @@ DECISION_GRID = 161
 """Points per side at which the decision regions are stored."""
 
 
-class Tilt(Section):
-    """The L2 attack on one class of two-dimensional data. Lengths in pixel units."""
+class Tilt(PublishedAttack):
+    """The L2 attack on one class of two-dimensional data. Lengths in pixel units.
+
+    Attributes:
+        attacked_class: Its label. The paper attacks label 0, which its figure calls class 1.
+    """
 
     key: ClassVar[str] = "tilt"
 
@@ -49,17 +58,22 @@ class Tilt(Section):
 
 @dataclass(frozen=True)
 class Spec:
-    """The network, the attack, and the class that is attacked."""
+    """The network, the attack, the class that is attacked, and the draw of the data.
+
+    Attributes:
+        draw: As in `train.Spec`.
+    """
 
     data: DataSpec
     model: str
     attack: AttackSpec
     attacked_class: int
+    draw: int = 0
 
     def json(self) -> Json:
-        """As it is hashed: the class is called `class`."""
+        """As it is hashed: the class is called `class`, and draw 0 leaves no trace."""
         found = {name: to_json(getattr(self, name)) for name in ("data", "model", "attack")}
-        return found | {"class": self.attacked_class}
+        return found | {"class": self.attacked_class} | ({"draw": self.draw} if self.draw else {})
 
 
 @dataclass(frozen=True)
@@ -92,12 +106,24 @@ def plan(planner: "Planner") -> None:
     if section is None:
         return
     attack = AttackSpec(
-        "pgd", "l2", section.epsilon, section.loss, section.steps, section.step_size
+        "pgd",
+        "l2",
+        section.epsilon,
+        section.loss,
+        section.steps,
+        section.step_size,
+        **section.published(),
     )
     for network, seed, model in planner.selected("tilt"):
         unit = KIND.unit(
             f"{network.label} seed {seed}",
-            Spec(planner.data, model, attack, section.attacked_class),
+            Spec(
+                planner.data,
+                model,
+                attack,
+                section.attacked_class,
+                draw_of(seed, planner.data.name),
+            ),
             model,
             cost=planner.info.test_size * section.steps / planner.info.num_classes,
             network=network,
@@ -113,7 +139,7 @@ def work(spec: Spec, context: "Context") -> Result[Values]:
     from robust_interpretability.benchmark.units.context import derived_seed
     from robust_interpretability.metrics.tilt import tilt
 
-    model, data = context.model(spec.model), context.data
+    model, data = context.model(spec.model), drawn(context.data, spec.draw)
     attacked = data.y_test == spec.attacked_class
     x, y = np.ascontiguousarray(data.x_test[attacked]), data.y_test[attacked]
     x_adv = run(spec.attack.attack(), model, x, y, seed=derived_seed("tilt"))
@@ -150,9 +176,9 @@ def rows(plan: "Plan", store: "Store") -> Iterator[Row]:
         }
 
 
-def scores(tables: "dict[str, pd.DataFrame]", network: str) -> Iterator[Measured]:
+def scores(finished: Finished, network: str) -> Iterator[Measured]:
     """The mean angle over seeds."""
-    table = tables["tilt"]
+    table = finished.tables["tilt"]
     if table.empty:
         return
     angles = table.loc[table["network"] == network, "angle"].to_numpy()

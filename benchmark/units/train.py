@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from robust_interpretability.benchmark.config.sections import Model, Training
-from robust_interpretability.benchmark.units import agreement
+from robust_interpretability.benchmark.data.embedded import draw_of, drawn
+from robust_interpretability.benchmark.units import agreement, fit
 from robust_interpretability.benchmark.units.kind import Kind, Row
 from robust_interpretability.benchmark.units.unit import (
     STANDARD,
@@ -24,7 +25,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Spec:
-    """How a base model is trained; without an attack: standard training."""
+    """How a base model is trained; without an attack: standard training.
+
+    Attributes:
+        draw: Of data that each seed draws anew (`embedded.DRAWN`).
+        fit: Key of the unit that says for how many epochs.
+    """
 
     data: DataSpec
     model: Model
@@ -32,6 +38,8 @@ class Spec:
     attack: AttackSpec | None
     seed: int
     agreement: str | None = added_later(None)
+    draw: int = added_later(0)
+    fit: str | None = added_later(None)
 
 
 @dataclass(frozen=True)
@@ -53,12 +61,14 @@ def add(planner: "Planner", network: Network, seed: int) -> str:
     """Adds the training of a network to the plan; returns its key."""
     attack = planner.training_attack(network)
     required = agreement.add(planner)
-    spec = Spec(planner.data, planner.model, planner.training, attack, seed, required)
+    draw = draw_of(seed, planner.data.name)
+    until = fit.add(planner)
+    spec = Spec(planner.data, planner.model, planner.training, attack, seed, required, draw, until)
     images = planner.info.train_size * planner.training.epochs
     unit = KIND.unit(
         f"{network.label} seed {seed}",
         spec,
-        *filter(None, [required]),
+        *filter(None, [required, until]),
         images=images,
         cost=float(images * planner.passes(attack)),
         network=network,
@@ -86,15 +96,17 @@ def work(spec: Spec, context: "Context") -> Result[Values]:
     agreement.require(context, spec.agreement, spec.training.compute)
     seed = derived_seed("train", spec.seed)
     model = context.build(spec.model, seed)
+    data = drawn(context.data, spec.draw)
     values, history = classifier.train(
         model,
-        context.x_train,
-        context.data.y_train,
+        data.x_train if spec.draw else context.x_train,
+        data.y_train,
         seed=seed,
-        epochs=spec.training.epochs,
+        epochs=fit.epochs(context, spec.fit, spec.training),
         batch_size=spec.training.batch_size,
         learning_rate=spec.training.learning_rate,
         compute=spec.training.compute,
+        reshuffle=spec.training.reshuffle is not False,
         attack=spec.attack.attack() if spec.attack else None,
     )
     assign(model, values)

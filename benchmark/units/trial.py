@@ -62,6 +62,7 @@ def work(spec: Spec, context: "Context") -> Result[Values]:
         batch_size=spec.training.batch_size,
         learning_rate=spec.training.learning_rate,
         compute=spec.training.compute,
+        reshuffle=spec.training.reshuffle is not False,
         attack=spec.attack.attack() if spec.attack else None,
     )
     classes = predicted_classes(model, context.data.x_test, values=values)

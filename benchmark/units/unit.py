@@ -5,6 +5,7 @@ its kind, the data's version, every number of the configuration that it uses, an
 units whose results it reads. What is stored under a key need not be computed again.
 """
 
+import base64
 import dataclasses
 import functools
 import hashlib
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
+import numpy as np
 from pydantic import BaseModel
 
 from robust_interpretability.models.types import Array, Json, Value
@@ -84,6 +86,9 @@ class AttackSpec:
     step_size: float
     random_start: bool | None = added_later(None)
     restarts: int | None = added_later(None)
+    cw_label_zero: bool | None = added_later(None)
+    xent_rounded: bool | None = added_later(None)
+    direction_floor: float | None = added_later(None)
 
     def attack(self) -> "Attack":
         """The attack itself; what its function does not take is left out."""
@@ -91,7 +96,8 @@ class AttackSpec:
         from robust_interpretability.attacks.attack import Attack
 
         known = {"name", *options(self.name)}
-        return Attack(**{name: value for name, value in to_json(self).items() if name in known})
+        arguments: Json = {k: value for k, value in to_json(self).items() if k in known}
+        return Attack.create(**arguments)
 
 
 def to_json(value: object) -> Value:
@@ -111,6 +117,16 @@ def to_json(value: object) -> Value:
     if isinstance(value, (list, tuple)):
         return [to_json(part) for part in value]
     return value
+
+
+def packed(correct: Array) -> str:
+    """Which images are classified correctly, `(n,)` bool, as text: eight to a byte, base64."""
+    return base64.b64encode(np.packbits(correct).tobytes()).decode()
+
+
+def unpacked(text: str, n: int) -> Array:
+    """What `packed` was given, `(n,)` bool."""
+    return np.unpackbits(np.frombuffer(base64.b64decode(text), np.uint8), count=n).astype(bool)
 
 
 class Result(NamedTuple, Generic[V]):

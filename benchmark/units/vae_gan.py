@@ -1,13 +1,20 @@
 """The manifold model: a VAE-GAN whose reconstructions stand for the image manifold."""
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, field_validator
 
-from robust_interpretability.benchmark.config.sections import Count, Positive, Section, known
+from robust_interpretability.benchmark.config.sections import (
+    Count,
+    Positive,
+    Section,
+    known,
+    unless,
+)
 from robust_interpretability.benchmark.units.kind import Kind, Row
 from robust_interpretability.benchmark.units.unit import DataSpec, Result
 from robust_interpretability.models import VAE_GANS
@@ -25,9 +32,16 @@ PCA_IMAGES = 10_000
 
 
 class VaeGanSection(Section):
-    """The manifold model and its training."""
+    """The manifold model and its training.
+
+    Attributes:
+        reshuffle: As for classifiers.
+        discriminator: `"2019"`: spectral norms as in the published code. `cifar_vae_gan` alone has
+            any, so that the others stay as they are.
+    """
 
     key: ClassVar[str] = "vae_gan"
+    later: ClassVar[dict[str, object]] = {"reshuffle": None, "discriminator": None}
 
     name: str
     width: Positive = 1.0
@@ -39,7 +53,10 @@ class VaeGanSection(Section):
     beta_2: Annotated[float, Field(ge=0, lt=1)]
     reconstruction_weight: Positive
     discriminator_steps: Count = 1
+    reshuffle: bool | None = None
+    discriminator: Literal["2019"] | None = None
 
+    _reshuffle = field_validator("reshuffle")(unless(True))
     _name = field_validator("name")(known("VAE-GAN", VAE_GANS))
 
 
@@ -92,15 +109,22 @@ def add(planner: "Planner") -> str:
 
 def work(spec: Spec, context: "Context") -> Result[Values]:
     """Trains the manifold model and compares its reconstructions with a PCA's."""
+    from robust_interpretability import models
     from robust_interpretability.benchmark.training.vae_gan import fit_vae_gan
     from robust_interpretability.benchmark.units.context import derived_seed
     from robust_interpretability.metrics import manifold
     from robust_interpretability.models.checks import as_floats
     from robust_interpretability.models.functional import predict
+    from robust_interpretability.models.vae_gan import published_discriminator
 
     section, data = spec.vae_gan, context.data
     seed = derived_seed("vae-gan", spec.seed)
     vae_gan = context.build_vae_gan(section.name, seed, section.latent, section.width)
+    if section.discriminator == "2019" and section.name == "cifar_vae_gan":
+        with models.KERAS_LOCK:
+            shape = data.info.shape
+            discriminator = published_discriminator(shape, seed=seed, width=section.width)
+        vae_gan = dataclasses.replace(vae_gan, discriminator=discriminator)
     history = fit_vae_gan(
         vae_gan,
         context.x_train,
@@ -112,6 +136,7 @@ def work(spec: Spec, context: "Context") -> Result[Values]:
         beta_2=section.beta_2,
         reconstruction_weight=section.reconstruction_weight,
         discriminator_steps=section.discriminator_steps,
+        reshuffle=section.reshuffle is not False,
     )
 
     x = as_floats(data.x_test)

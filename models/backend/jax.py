@@ -27,6 +27,7 @@ __all__ = [
     "has_accelerator",
     "has_faster_convolution",
     "jit",
+    "jvp",
     "key",
     "largest",
     "loops_and_gradients",
@@ -175,6 +176,14 @@ def value_aux_and_gradient(
     """As `value_and_gradient` for a `function` that returns `(scalar, auxiliary)`."""
     (value, aux), grad = jax.value_and_grad(function, has_aux=True)(at)
     return value, aux, grad
+
+
+def jvp(function: Callable[[Tensor], Tensor], at: Tensor, direction: Tensor) -> Tensor:
+    """The derivative of `function` at a tensor along a direction of the same shape (forward mode).
+
+    It is the product J v of the Jacobian and the direction, shaped as the function's value.
+    """
+    return jax.jvp(function, (at,), (direction,))[1]
 
 
 def stop_gradient(x: Tensor) -> Tensor:

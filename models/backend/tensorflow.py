@@ -27,6 +27,7 @@ __all__ = [
     "has_accelerator",
     "has_faster_convolution",
     "jit",
+    "jvp",
     "key",
     "largest",
     "loops_and_gradients",
@@ -210,6 +211,16 @@ def value_aux_and_gradient(
         value, aux = function(at)
     gradient = tape.gradient(value, at, unconnected_gradients=tf.UnconnectedGradients.ZERO)
     return value, aux, gradient
+
+
+def jvp(function: Callable[[Tensor], Tensor], at: Tensor, direction: Tensor) -> Tensor:
+    """The derivative of `function` at a tensor along a direction of the same shape (forward mode).
+
+    It is the product J v of the Jacobian and the direction, shaped as the function's value.
+    """
+    with tf.autodiff.ForwardAccumulator(at, direction) as accumulator:
+        value = function(at)
+    return accumulator.jvp(value, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
 
 def stop_gradient(x: Tensor) -> Tensor:

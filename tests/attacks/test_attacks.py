@@ -296,6 +296,60 @@ def test_confident_network_is_still_attacked(loss):
     np.testing.assert_allclose(norm_of(x_adv - MIDDLE, "l2"), 0.3, rtol=1e-4)
 
 
+def published_pgd(
+    weights: np.ndarray, x: np.ndarray, y: np.ndarray, radius: float, step: float, loss: str
+) -> np.ndarray:
+    """The L2 attack of the code of arXiv 1903.11626 on logits (X + 1) / 2 @ weights, in float64.
+
+    All lengths are on its scale, where pixels X lie in [-1, 1].
+    """
+    start = 2.0 * x.reshape(len(x), -1).astype(np.float64) - 1.0
+    onehot = np.eye(weights.shape[1])[y]
+    at = start
+    for _ in range(10):
+        z = (at + 1) / 2 @ weights
+        if loss == "xent":
+            exp = np.exp(z - z.max(1, keepdims=True))
+            slope = exp / exp.sum(1, keepdims=True) - onehot
+        else:
+            others = (1 - onehot) * z
+            slope = np.eye(weights.shape[1])[others.argmax(1)] * (1 - onehot) - onehot
+        gradient = slope @ weights.T / 2
+        gradient /= np.linalg.norm(gradient, axis=1, keepdims=True) + 1e-8
+        change = at + step * gradient - start
+        length = np.linalg.norm(change, axis=1, keepdims=True)
+        at = np.clip(start + change / (length + 1e-8) * np.minimum(radius, length), -1, 1)
+    return at
+
+
+@pytest.mark.parametrize("loss", ["xent", "cw"])
+@pytest.mark.parametrize("size", [1.0, 1e-7, 1e-8])
+def test_pgd_of_the_published_code(loss, size):
+    """Near the floor its steps are shorter, so that with 10 of them the radius 0.6 is not reached.
+
+    Where all other logits are negative, its `cw` goes another way than the margin would.
+    """
+    radius = 0.4 if size == 1.0 else 0.6
+    rng = np.random.default_rng(3)
+    weights = size * rng.normal(-0.05, 1.0, (D, 4)) / np.sqrt(D)
+    y = rng.integers(0, 4, 8)
+    expected = published_pgd(weights, MIDDLE, y, radius, 0.05, loss)
+    model = linear_model(weights, np.zeros(4), SHAPE)
+
+    def attacked(**options) -> np.ndarray:
+        attack = Attack.create(
+            "pgd", norm="l2", epsilon=radius / 2, loss=loss, steps=10, step_size=0.025, **options
+        )
+        return 2 * run(attack, model, MIDDLE, y).reshape(8, -1).astype(np.float64) - 1
+
+    published = {"cw_label_zero": True, "xent_rounded": True, "direction_floor": 2e-8}
+    np.testing.assert_allclose(attacked(**published), expected, atol=2e-6)
+    for option in {"xent": ["direction_floor"], "cw": ["direction_floor", "cw_label_zero"]}[loss]:
+        if size < 1 or option != "direction_floor":
+            other = attacked(**{k: v for k, v in published.items() if k != option})
+            assert np.abs(other - expected).max() > 1e-3, option
+
+
 def test_zero_gradient_leaves_the_image_alone():
     constant = linear_model(np.zeros((D, 2)), np.zeros(2), SHAPE)
     for name in ("fgsm", "pgd"):
@@ -450,6 +504,17 @@ def test_norm_and_direction_of_very_small_vectors():
     )
 
 
+@pytest.mark.parametrize("size", [1.0, 1e-7, 1e-9, 1e-30])
+def test_direction_with_a_floor_under_the_norm(size):
+    g = np.array([[3 * size, 4 * size], [0.0, 0.0]], np.float32)
+    found = keras.ops.convert_to_numpy(steepest(g, "l2", 1e-8))
+    share = 5 * size / (5 * size + 1e-8)
+    np.testing.assert_allclose(found, [[0.6 * share, 0.8 * share], [0, 0]], rtol=1e-5)
+    np.testing.assert_array_equal(
+        keras.ops.convert_to_numpy(steepest(g, "linf", 1e-8)), [[1, 1], [0, 0]]
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -474,6 +539,7 @@ def test_norm_and_direction_of_very_small_vectors():
         ({"more": (("decai", 0.5),)}, "Unknown pgd option 'decai'"),
         ({"name": "mi_fgsm", "more": (("decai", 0.5),)}, "Did you mean 'decay'?"),
         ({"name": "mi_fgsm", "more": (("decay", [0.5]),)}, "options must be numbers or text"),
+        ({"name": "fgsm", "more": (("cw_label_zero", True),)}, "Unknown fgsm option 'cw_label"),
     ],
 )
 def test_bad_hyperparameters(arguments, message):

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from scipy import stats
 
 from robust_interpretability.attacks import Attack, run
 from robust_interpretability.attacks.autoattack import ensemble as autoattack
@@ -16,6 +17,7 @@ from robust_interpretability.attacks.autoattack.ensemble import (
     predicted,
 )
 from robust_interpretability.attacks.autoattack.fab import Fab
+from robust_interpretability.attacks.autoattack.last_pass import LastPassApgd
 from robust_interpretability.attacks.autoattack.square import Square
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.functional import predict
@@ -306,6 +308,99 @@ def test_one_lucky_average_does_not_end_an_attack_on_a_random_model():
     assert (outcomes.gradients[outcomes.broken_by != MISCLASSIFIED] == 20 * 26).all(), (
         "all steps are done"
     )
+
+
+def noisy_pair(probability: float) -> keras.Model:
+    """Two logits, of which one pass misclassifies any image with this probability; y is 0."""
+    model = keras.Sequential(
+        [
+            keras.Input((1, 1, 1)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(2, use_bias=True),
+            Shaken(1.0),
+        ]
+    )
+    margin = -np.sqrt(2) * stats.norm.ppf(probability)
+    model.layers[1].set_weights([np.zeros((1, 2), np.float32), np.array([margin, 0], np.float32)])
+    return model
+
+
+@pytest.mark.parametrize("probability", [0.02, 0.1, 0.3])
+def test_rand_judged_by_single_passes_as_published(probability):
+    """An attack cannot change anything, and succeeds by chance.
+
+    It returns a point that one of its passes has misclassified, if any of them does, and the point
+    falls if a further pass misclassifies it too. The mean of 20 passes is hardly ever wrong.
+    """
+    n, steps, passes = 2000, 4, 3
+    x, y = np.full((n, 1, 1, 1), 0.5, np.float32), np.zeros(n, int)
+    attacks = {name: LastPassApgd("linf", steps=steps, transformations=passes) for name in "ab"}
+    model = noisy_pair(probability)
+    options = {"norm": "linf", "epsilon": 0.1, "version": "rand"}
+    outcomes = evaluate(model, x, y, judged_by="single", attacks=attacks, **options)
+
+    falls = probability * (1 - (1 - probability) ** (steps + 1))
+    expected = {
+        MISCLASSIFIED: probability,
+        1: (1 - probability) * falls,
+        2: (1 - probability) * (1 - falls) * falls,
+    }
+    for outcome, chance in expected.items():
+        found = (outcomes.broken_by == outcome).mean()
+        assert found == pytest.approx(chance, abs=4 * np.sqrt(chance * (1 - chance) / n)), outcome
+
+    by_mean = {"a": Apgd("linf", steps=steps, transformations=passes)}
+    falls = stats.norm.cdf(np.sqrt(20) * stats.norm.ppf(probability))
+    robust = (evaluate(model, x, y, attacks=by_mean, **options).broken_by == SURVIVED).mean()
+    assert robust > 1 - 2 * falls - 4 * np.sqrt(2 * falls / n) - 1e-9
+
+
+def test_a_single_pass_that_confirms_draws_anew():
+    """A margin between what two passes draw: the first is right, the one that confirms is wrong."""
+    model, x = noisy_pair(0.5), np.full((1, 1, 1, 1), 0.5, np.float32)
+    first, second = (float(np.diff(predict(model, x, draw=draw))[0, 0]) for draw in (0, 1))
+    y = np.array([int(first > second)])
+    model.layers[1].set_weights(
+        [np.zeros((1, 2), np.float32), np.array([(first + second) / 2, 0], np.float32)]
+    )
+    attacks = {"a": LastPassApgd("linf", steps=60, transformations=2)}
+    outcomes = evaluate(
+        model, x, y, norm="linf", epsilon=0.1, version="rand", judged_by="single", attacks=attacks
+    )
+    assert outcomes.broken_by == [1]
+
+
+def test_the_last_misclassified_point_counts():
+    """Every step goes towards the ball's edge; starts on the boundary are misclassified too."""
+    weights = np.array([[-40.0, 40.0]], np.float32)
+    model = keras.Sequential(
+        [
+            keras.Input((1, 1, 1)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(2, use_bias=False),
+            Shaken(1e-3),
+        ]
+    )
+    model.layers[1].set_weights([weights])
+    x, y = np.zeros((20, 1, 1, 1), np.float32), np.zeros(20, int)
+    options = {"norm": "linf", "epsilon": 0.5, "version": "rand", "judged_by": "single"}
+    attacks = {"apgd": LastPassApgd("linf", "margin", steps=6, transformations=2)}
+    lasting = evaluate(model, x, y, attacks=attacks, **options)
+    fell = lasting.broken_by == 1
+    assert fell.mean() > 0.3
+    np.testing.assert_allclose(lasting.x_adv, 0.5, atol=1e-6)
+    assert (lasting.gradients[lasting.broken_by != MISCLASSIFIED] == 2 * 7).all()
+    assert (lasting.forwards[lasting.broken_by != MISCLASSIFIED] == 7).all()
+
+
+def test_judgements_belong_to_rand(digits_model):
+    assert {type(a) for a in ensemble("rand", "l2", 10).values()} == {Apgd}
+    assert {type(a) for a in ensemble("rand", "l2", 10, "single").values()} == {LastPassApgd}
+    with pytest.raises(InputError, match=r"Unknown judgement 'singel'\. Did you mean 'single'"):
+        ensemble("rand", "l2", 10, "singel")
+    x, y = np.zeros((2, 8, 8, 1), np.float32), np.zeros(2, int)
+    with pytest.raises(InputError, match=r"option of the version 'rand'\. Received 'standard'"):
+        evaluate(digits_model, x, y, norm="l2", epsilon=0.1, judged_by="single", attacks=SHORT)
 
 
 def test_square_needs_images(digits_model):

@@ -1,12 +1,21 @@
 """Configurations: presets, files, --set, and one line for every mistake."""
 
+import json
 import tomllib
 
 import pytest
 
+from robust_interpretability.attacks import Attack
 from robust_interpretability.benchmark.config import toml
 from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.benchmark.units import configuration, manifold, plan, retrain, train
+from robust_interpretability.benchmark.units import (
+    configuration,
+    manifold,
+    plan,
+    retrain,
+    train,
+    vae_gan,
+)
 from robust_interpretability.models.errors import InputError
 
 
@@ -23,6 +32,7 @@ INFOS = {
     "paper-mnist": datasets.Info("mnist", "3.0.1", 55_000, 10_000, (28, 28, 1), 10),
     "paper-cifar10": datasets.Info("cifar10", "3.0.2", 50_000, 10_000, (32, 32, 3), 10),
 }
+DIGITS = datasets.Info("digits", "1.0.0", 1200, 597, (8, 8, 1), 10)
 
 
 def test_paper_cifar10_is_the_papers_grid():
@@ -39,11 +49,7 @@ def test_paper_cifar10_is_the_papers_grid():
         round(0.001 * i, 4) for i in range(1, 21)
     }
     units = plan.build(resolved, INFOS["paper-cifar10"])
-    own = [
-        u
-        for u in units.of(retrain.KIND)
-        if u.spec.attribution not in (retrain.BASELINE, retrain.UNTOUCHED)
-    ]
+    own = [u for u in units.of(retrain.KIND) if u.network is not None]
     assert len(own) == 4860
 
 
@@ -132,6 +138,132 @@ def test_mistakes(assignment, message):
         configuration.resolve("quick", None, [assignment])
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+ATTACK = {"cw_label_zero": True, "direction_floor": 2e-8, "xent_rounded": True}
+PUBLISHED = {
+    f"{section}.{field}": value
+    for section in ("adversary", "evaluation", "manifold")
+    for field, value in ATTACK.items()
+} | {
+    "compat": "2019",
+    "manifold.sample_posterior": True,
+    "training.reshuffle": False,
+    "vae_gan.discriminator": "2019",
+    "vae_gan.reshuffle": False,
+}
+
+
+def leaves(values: dict, at: str = "") -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name, value in values.items():
+        found |= leaves(value, f"{at}{name}.") if isinstance(value, dict) else {at + name: value}
+    return found
+
+
+def test_compat_states_what_the_published_code_did(tmp_path):
+    """In the resolved configuration each of its fields can be seen, and nothing else changes."""
+    ours = configuration.resolve("paper-cifar10", None, [])
+    compat = configuration.resolve(
+        "paper-cifar10", None, ["compat='2019'", "manifold.sample_posterior=true"]
+    )
+    before, after = (leaves(tomllib.loads(configuration.dumps(c))) for c in (ours, compat))
+    assert {k: v for k, v in after.items() if before.get(k) != v} == PUBLISHED
+    assert before.keys() - after.keys() == set()
+    assert not before.keys() & (PUBLISHED.keys() - {"manifold.sample_posterior"})
+    assert ours.as_published() == compat == compat.as_published()
+    path = tmp_path / "config.toml"
+    path.write_text(configuration.dumps(compat))
+    assert configuration.load(path) == compat
+
+
+def test_compat_of_a_configuration_without_some_sections():
+    toy = configuration.resolve("paper-toy", None, ["compat=2019"])  # a number, as a user types it
+    assert (toy.compat, toy.training.reshuffle) == ("2019", False)
+    assert toy.tilt.published() == toy.adversary.published()
+    assert toy.vae_gan is None
+    raw = tomllib.loads(configuration.dumps(configuration.resolve("paper-toy", None, [])))
+    del raw["adversary"]
+    assert configuration.parse(raw | {"compat": "2019"}).adversary.direction_floor == 2e-8
+
+
+@pytest.mark.parametrize(
+    ("assignments", "message"),
+    [
+        (
+            ["compat=2019"],
+            'the configuration: compat = "2019" stands for manifold.sample_posterior = true, and'
+            " the configuration says false. Leave out one of the two, or also set"
+            " manifold.sample_posterior=true.",
+        ),
+        (
+            ["training.reshuffle=true", "compat=2019"],
+            'compat = "2019" stands for training.reshuffle = false, and the configuration says'
+            " true.",
+        ),
+        (["compat=2020"], "compat: Input should be '2019'. Received 2020."),
+        (
+            ["adversary.name=fgsm", "adversary.direction_floor=1e-8"],
+            "adversary: 'direction_floor' is an option of pgd. The attack is 'fgsm'.",
+        ),
+        (["adversary.direction_floor=0"], "adversary.direction_floor: Input should be greater"),
+        (["vae_gan.discriminator=2018"], "vae_gan.discriminator: Input should be '2019'"),
+    ],
+)
+def test_compat_never_wins_over_a_statement_in_silence(assignments, message):
+    with pytest.raises(InputError) as error:
+        configuration.resolve("paper-cifar10", None, assignments)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_stated_defaults_leave_no_trace():
+    """Of `compat`'s fields, what this program does anyway changes no key."""
+    stated = ["training.reshuffle=true", "adversary.cw_label_zero=false", "vae_gan.reshuffle=true"]
+    stated.append("adversary.xent_rounded=false")
+    info = INFOS["paper-cifar10"]
+    plain, spelled = (
+        plan.build(configuration.resolve("paper-cifar10", None, changes), info)
+        for changes in ([], stated)
+    )
+    assert [u.key for u in plain.units] == [u.key for u in spelled.units]
+
+
+@pytest.mark.parametrize("field", [k for k in PUBLISHED if k != "compat"])
+def test_each_field_of_compat_changes_the_units_it_concerns(field):
+    """Of 13 networks, the standard one and its distances do not follow from the adversary."""
+    change = f"{field}={json.dumps(PUBLISHED[field])}"
+    before, after = (
+        plan.build(configuration.resolve("paper-mnist", None, changes), INFOS["paper-mnist"])
+        for changes in ([], [change])
+    )
+
+    def changed(kind) -> int:
+        pairs = zip(before.of(kind), after.of(kind), strict=True)
+        return sum(a.key != b.key for a, b in pairs)
+
+    section = field.partition(".")[0]
+    assert changed(train.KIND) == {"adversary": 12, "training": 13}.get(section, 0)
+    assert changed(vae_gan.KIND) == (section == "vae_gan")
+    assert changed(manifold.KIND) == {"adversary": 24, "evaluation": 0}.get(section, 26)
+
+
+@pytest.mark.parametrize(
+    ("loss", "norm"), [("xent", "l2"), ("cw", "l2"), ("xent", "linf"), ("cw", "linf")]
+)
+def test_a_networks_adversary_is_the_published_one(loss, norm):
+    """From the configuration to the attack's function."""
+    grid = [f"grid.0.norm={norm}", f"grid.0.losses=['{loss}']", "grid.0.epsilons=[0.1]"]
+
+    def attack(*changes: str) -> Attack:
+        work = plan.build(configuration.resolve("quick", None, [*grid, *changes]), DIGITS)
+        unit = list(work.of(train.KIND))[1]
+        assert unit.spec.attack is not None
+        return unit.spec.attack.attack()
+
+    assert dict(attack().more) == {}
+    assert dict(attack("compat=2019", "manifold.sample_posterior=true").more) == ATTACK
+    assert attack("adversary.direction_floor=2e-8").more == (("direction_floor", 2e-8),)
 
 
 def test_unreadable_files(tmp_path):

@@ -77,6 +77,8 @@ def tables() -> dict[str, pd.DataFrame]:
         base
         | {
             "attribution": a,
+            "control": "none" if a == "random" else "own",
+            "fill": "mean",
             "mode": "roar",
             "fraction": f,
             "repeat": r,
@@ -90,6 +92,8 @@ def tables() -> dict[str, pd.DataFrame]:
         nobody
         | {
             "attribution": "none",
+            "control": "none",
+            "fill": "mean",
             "mode": "none",
             "fraction": 0,
             "repeat": 0,
@@ -156,7 +160,7 @@ def test_a_new_attribution_gets_a_look_of_its_own(tmp_path, tables, monkeypatch)
     after = style.looks()
     assert {series: after[series] for series in before} == before
     assert set(after) - set(before) == {("l2", "saliency"), ("linf", "saliency")}
-    assert len(set(after.values())) == len(after) == 6
+    assert len(set(after.values())) == len(after) == 2 * len(ATTRIBUTIONS) + 2
 
     rows = tables["scores"].query("score == 'roar_gradient'").assign(score="roar_saliency")
     wider = tables | {"scores": pd.concat([tables["scores"], rows], ignore_index=True)}

@@ -25,11 +25,12 @@ from tests.commands import TINY
 GOLDEN = Path(__file__).with_name("golden_units.json")
 TOY = ["seeds=1", "training.epochs=2", "grid.0.epsilons=[0.25]"]
 BFLOAT16 = ["training.compute=bfloat16", "training.epochs=1"]
+FIT = ["training.until=0.15"]
 COMPUTED = {kind.name for kind in KINDS} - {"submitted", "attacked"}
 """Kinds of units; the results of the two others are stored by what they belong to."""
 RELATIVE, HITS = 1e-3, 2
 """How far numbers, and counts of images, may differ between processors."""
-NOT_OF_THE_RESULT = {"seconds"}
+NOT_OF_THE_RESULT = {"seconds", "correct"}
 
 
 def with_needs(work: plan.Plan, kinds: set[str]) -> Iterator[Unit]:
@@ -58,7 +59,11 @@ def summary(value: object) -> object:
 def results(folder: Path) -> dict[str, dict]:
     """By kind: its version, the unit's label, its values, and means of its arrays."""
     runs = {
-        "tiny": (configuration.resolve(None, TINY, []), COMPUTED - {"tilt", "agreement", "trial"}),
+        "tiny": (
+            configuration.resolve(None, TINY, []),
+            COMPUTED - {"tilt", "agreement", "trial", "fit"},
+        ),
+        "fit": (configuration.resolve(None, TINY, FIT), {"fit"}),
         "toy": (configuration.resolve("paper-toy", None, TOY), {"tilt"}),
         "types": (configuration.resolve(None, TINY, BFLOAT16), {"agreement", "trial"}),
     }

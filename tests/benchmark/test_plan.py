@@ -21,7 +21,7 @@ def keys(work: plan.Plan, kind: str) -> set[str]:
 
 
 def test_units_of_the_tiny_plan():
-    """6 networks, each with all measures: 2 attack losses, 16 retrainings."""
+    """6 networks, each with all measures: 2 attack losses, 24 retrainings; 3 orders beside."""
     work = build()
     assert {kind: count for kind, count, _ in plan.summary(work)} == {
         "train": 6,
@@ -31,7 +31,7 @@ def test_units_of_the_tiny_plan():
         "autoattack": 6,
         "pictures": 6,
         "manifold": 12,
-        "retrain": 6 * 16 + 8 + 2,
+        "retrain": 6 * 24 + 8 + 8 + 2,
     }
     assert len({unit.key for unit in work.units}) == len(work.units)
     assert len({(unit.kind.name, unit.label) for unit in work.units}) == len(work.units)

@@ -15,6 +15,7 @@ def tables(**changes: object) -> dict[str, pd.DataFrame]:
     """Results of a good standard network, in which single numbers can be made bad."""
     v = {
         "accuracy": 0.9,
+        "train": 0.99,
         "change": 1.5,
         "kept": N,
         "error": 0.01,
@@ -28,6 +29,7 @@ def tables(**changes: object) -> dict[str, pd.DataFrame]:
     return {
         "accuracy": pd.DataFrame(
             [
+                about | {"measure": "train", "accuracy": v["train"], "change": np.nan},
                 about | {"measure": "test", "accuracy": v["accuracy"], "change": np.nan},
                 about | {"measure": "pgd", "accuracy": 0.1, "change": v["robust_change"]},
             ]
@@ -66,6 +68,7 @@ def test_nothing_to_remark():
 @pytest.mark.parametrize(
     ("change", "kind", "text"),
     [
+        ({"train": 0.979}, "not fitted", "classifies 0.979 of its training images correctly"),
         ({"accuracy": 0.149}, "at chance", "did not learn: test accuracy 0.149, chance 0.100"),
         (
             {"change": 1.4},

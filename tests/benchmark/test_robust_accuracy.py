@@ -33,7 +33,7 @@ N = 120
 @pytest.fixture
 def short(monkeypatch):
     """The ensemble with fewer steps, otherwise unchanged."""
-    monkeypatch.setattr(ensemble, "ensemble", lambda version, norm, classes: SHORT)
+    monkeypatch.setattr(ensemble, "ensemble", lambda *_: SHORT)
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,7 @@ MASKED = {
 def test_masked_models_raise_their_flag(name, images, digits_model, monkeypatch):
     before, after, expected = MASKED[name]
     longer = SHORT | {"square": type(SHORT["square"])("linf", 400)}
-    monkeypatch.setattr(ensemble, "ensemble", lambda version, norm, classes: longer)
+    monkeypatch.setattr(ensemble, "ensemble", lambda *_: longer)
     model = around(digits_model, before and before(), after and after())
     counts = evaluate(model, *images, norm="linf", epsilon=0.1).counts
     raised = {flag.name for flag in autoattack_flags(counts, 10)}

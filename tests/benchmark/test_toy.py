@@ -11,6 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from robust_interpretability.benchmark.data import datasets
+from robust_interpretability.benchmark.data.embedded import draw_of, drawn
+from robust_interpretability.benchmark.execution import runner
+from robust_interpretability.benchmark.units import configuration, tilt, train
+from robust_interpretability.benchmark.units.store import Store
+from robust_interpretability.benchmark.units.unit import to_json
 from tests.commands import call
 
 GOLDEN = Path(__file__).parent / "golden_tilt.json"
@@ -49,6 +55,49 @@ def test_adversarial_training_removes_the_tilt(toy):
     assert standard > 25
     assert standard > weak + 10
     assert standard > strong + 10
+
+
+def slope(data: datasets.Dataset) -> float:
+    """Of the line through the class means: 1 / 12 but for what is drawn, at any scale."""
+    x = data.x_train.astype(np.float64)
+    apart = x[data.y_train == 0].mean(0) - x[data.y_train == 1].mean(0)
+    return float(apart[1] / apart[0])
+
+
+@pytest.mark.parametrize("draw", [1, 2, 3])
+def test_each_draw_is_another_sample_of_the_same_distribution(draw):
+    first = datasets.load("gaussians")
+    other = drawn(first, draw)
+    assert other.info == first.info
+    assert (other.x_train.min(), other.x_train.max()) == (0.0, 1.0)
+    assert not np.array_equal(other.x_train, other.x_test)
+    error = np.sqrt(2 * 0.002 / 3000) / 2.4  # of a slope: that of a difference of two means
+    assert 0 < abs(slope(other) - slope(first)) < 5 * np.sqrt(2) * error
+    assert abs(slope(other) - 1 / 12) < 5 * error
+
+
+def test_fixed_data_have_one_draw():
+    assert [draw_of(seed, "gaussians") for seed in range(3)] == [0, 1, 2]
+    assert [draw_of(seed, "digits") for seed in range(3)] == [0, 0, 0]
+    data = datasets.load("gaussians", train_limit=70, test_limit=30)
+    assert drawn(data, 0) is data
+    assert (len(drawn(data, 1).x_train), len(drawn(data, 1).y_test)) == (70, 30)
+
+
+def test_every_seed_is_attacked_on_its_own_draw(toy):
+    """Class 1 of the paper is label 0, whose mean is (1.2, 0.1)."""
+    config = configuration.load(toy / "config.toml")
+    work, store = runner.plan(config, None), Store(toy)
+    base = datasets.load("gaussians")
+    for unit in work.of(tilt.KIND):
+        data, arrays = drawn(base, unit.seed), store.arrays(unit)
+        np.testing.assert_array_equal(arrays["x"], data.x_test[data.y_test == 0])
+        means = [data.x_train[data.y_train == k].mean(0) for k in (0, 1)]
+        np.testing.assert_allclose(arrays["class_means"], means, rtol=1e-6)
+        assert arrays["class_means"][0][0] > arrays["class_means"][1][0]
+    trained = {unit.seed: unit.spec for unit in work.of(train.KIND)}
+    assert {seed: spec.draw for seed, spec in trained.items()} == {0: 0, 1: 1}
+    assert "draw" not in to_json(trained[0])
 
 
 def test_figure_and_its_redrawing(toy):

@@ -6,9 +6,11 @@ import pytest
 
 from robust_interpretability import models
 from robust_interpretability.attacks import Attack, run
+from robust_interpretability.benchmark.training.batches import batch_order
 from robust_interpretability.benchmark.training.classifier import TrainingVariant, train
 from robust_interpretability.benchmark.training.masks import Mask
 from robust_interpretability.benchmark.training.prediction import predicted_classes
+from robust_interpretability.models import backend
 from robust_interpretability.models.adam import Adam, adam_start, adam_step
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.functional import predict, program, state
@@ -62,6 +64,23 @@ def test_learns(digits, digits_model):
 def test_same_seed_same_bytes(digits):
     assert weights(digits) == weights(digits)
     assert weights(digits) != weights(digits, seed=1)
+
+
+def test_without_reshuffling_every_epoch_sees_the_same_images(digits):
+    """290 images in batches of 100: 90 are never seen, so that they may be any others."""
+    x, y = digits.x_train[:290], digits.y_train[:290]
+    left_out = np.setdiff1d(np.arange(290), np.ravel(batch_order(backend.key(0), 290, 100)))
+    assert len(left_out) == 90
+    others = x.copy()
+    others[left_out] = 0
+
+    def history(images: np.ndarray, seed: int = 1, **options) -> list:
+        return fit(build(), images, y, seed=seed, epochs=3, **options)
+
+    assert history(x, reshuffle=False) == history(others, reshuffle=False)
+    assert history(x, reshuffle=False) == history(x, seed=2, reshuffle=False)
+    assert history(x) != history(others)
+    assert history(x) == history(x, reshuffle=True)
 
 
 def test_history_is_of_what_was_trained_on(digits):

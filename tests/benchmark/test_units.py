@@ -4,6 +4,7 @@ import dataclasses
 from collections import Counter
 
 import numpy as np
+import pytest
 
 from robust_interpretability.benchmark.data import datasets
 from robust_interpretability.benchmark.execution import runner, threads
@@ -11,25 +12,29 @@ from robust_interpretability.benchmark.results import report
 from robust_interpretability.benchmark.training import ways
 from robust_interpretability.benchmark.units import configuration, plan, retrain, train
 from robust_interpretability.benchmark.units.context import Context
+from robust_interpretability.benchmark.units.orders import NO_CONTROL, RANDOM
+from robust_interpretability.benchmark.units.outcomes import MASKS
 from robust_interpretability.benchmark.units.store import Store
-from robust_interpretability.benchmark.units.unit import Unit
+from robust_interpretability.benchmark.units.unit import Unit, packed, unpacked
 from robust_interpretability.models import backend, functional
 from tests.commands import TINY
 
 
-def hits(data: datasets.Dataset, *assignments: str) -> list[int]:
+def hits(data: datasets.Dataset, control: str = NO_CONTROL) -> list[int]:
     """Of the networks retrained on pixels kept at random: no base model is needed."""
-    work = plan.build(
-        configuration.resolve(None, TINY, ["retraining.epochs=30", *assignments]), data.info
-    )
+    work = plan.build(configuration.resolve(None, TINY, ["retraining.epochs=30"]), data.info)
     context = Context(work, None, data)
-    random = [u for u in baseline(work) if (u.spec.mode, u.spec.fraction) == ("kar", 0.7)]
-    return [unit.kind.work(unit.spec, context).values.hits for unit in random]
+    specs = [u.spec for u in baseline(work) if (u.spec.mode, u.spec.fraction) == ("kar", 0.7)]
+    orders = [dataclasses.replace(spec.order, control=control) for spec in specs]
+    return [
+        retrain.work(dataclasses.replace(spec, order=order), context).values.hits
+        for spec, order in zip(specs, orders, strict=True)
+    ]
 
 
 def baseline(work: plan.Plan) -> list[Unit]:
     """The retrainings on pixels in random order."""
-    return [u for u in work.of(retrain.KIND) if u.spec.attribution == retrain.BASELINE]
+    return [u for u in work.of(retrain.KIND) if u.spec.order.attribution == RANDOM]
 
 
 def test_masks_alone_tell_nothing_of_the_pixels(digits):
@@ -45,20 +50,26 @@ def test_masks_alone_tell_nothing_of_the_pixels(digits):
     other = dataclasses.replace(
         part, x_train=np.flip(part.x_train, 0).copy(), x_test=np.flip(part.x_test, 0).copy()
     )
-    alone = "retraining.content=mask"
-    assert hits(part, alone) == hits(other, alone)
+    assert hits(part, MASKS) == hits(other, MASKS)
     assert hits(part) != hits(other)
-    assert max(hits(part, alone)) < 25  # of 100: the masks are random, so this is chance
+    assert max(hits(part, MASKS)) < 25  # of 100: the masks are random, so this is chance
     assert min(hits(part)) > 35
 
 
-def test_what_is_seen_is_part_of_the_key(digits):
-    def keys(*assignments: str) -> set[str]:
-        work = plan.build(configuration.resolve(None, TINY, list(assignments)), digits.info)
-        return {u.key for u in work.of(retrain.KIND)}
+def test_outcomes_are_stored_for_every_image(digits):
+    work = plan.build(configuration.resolve(None, TINY, []), digits.info)
+    context = Context(work, None, digits)
+    unit = baseline(work)[0]
+    values = retrain.work(unit.spec, context).values
+    assert values.outcomes().shape == (values.examples,)
+    assert values.outcomes().sum() == values.hits
+    assert 0 < values.hits < values.examples
 
-    assert not keys() & keys("retraining.content=mask")
-    assert keys() == keys("retraining.content=image")
+
+@pytest.mark.parametrize("n", [1, 8, 13, 1000])
+def test_outcomes_are_packed_and_unpacked(n):
+    correct = np.random.default_rng(n).random(n) < 0.5
+    np.testing.assert_array_equal(unpacked(packed(correct), n), correct)
 
 
 def test_several_at_once_end_with_the_same_results(digits, tmp_path, monkeypatch):
@@ -67,7 +78,7 @@ def test_several_at_once_end_with_the_same_results(digits, tmp_path, monkeypatch
         configuration.resolve(None, TINY, ["data.train_limit=1200", "data.test_limit=597"]),
         digits.info,
     )
-    chosen = tuple(u for u in baseline(work) if u.spec.repeat == 0)
+    chosen = tuple(u for u in baseline(work) if u.spec.draw == 0)
     part = plan.Plan(work.config, work.info, (), chosen)
     together_seen = []
 

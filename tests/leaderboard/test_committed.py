@@ -13,7 +13,9 @@ from robust_interpretability.leaderboard.board import Board
 from tests.conftest import ROOT, needs_tfds
 
 BOARD = ROOT / "leaderboard"
-MEASURED = ("digits", "mnist-reduced", "fashion-mnist-reduced", "cifar10-reduced")
+MEASURED = ("digits",)
+OF_VERSION_2 = ("mnist-reduced", "fashion-mnist-reduced", "cifar10-reduced")
+"""Tracks whose grids have not been measured under version 3 of the protocol."""
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +46,11 @@ def test_entries_of_schema_version_3_keep_their_bytes(found):
 def test_every_network_of_a_reference_grid_is_there(found, name):
     grid = {f"reference-{network.label}" for network in networks(tracks.get(name).config)}
     assert {e.id for e in found if e.track.name == name and e.role == "reference"} == grid
+
+
+@pytest.mark.parametrize("name", OF_VERSION_2)
+def test_grids_of_an_older_version_stay_and_say_so(found, name):
+    assert {e.track.protocol_version for e in found if e.track.name == name} == {2}
 
 
 @needs_tfds

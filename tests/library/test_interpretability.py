@@ -68,10 +68,10 @@ def test_the_only_pixel_that_matters_scores_high(one_pixel):
     )
     assert score(result, "retrained_accuracy").value > 0.9
     assert score(result, "kar_random").value == score(result, "roar_random").value == 0
-    assert score(result, "kar_random").low < 0 < score(result, "kar_random").high
+    assert score(result, "kar_random").low is None  # with itself: nothing varies
     for mode in ("kar", "roar"):
         found = score(result, f"{mode}_gradient")
-        assert found.low > score(result, f"{mode}_random").high
+        assert found.low > 0
         assert found.value > 0.1
     kept = [r.accuracy for r in result.retrained if (r.mode, r.order) == ("kar", "gradient")]
     assert min(kept) > 0.9

@@ -56,11 +56,23 @@ def test_unknown_name(digits, digits_model):
 def test_every_record_has_a_function_and_names_of_its_own(digits, digits_model):
     for name, record in ATTRIBUTIONS.items():
         assert record.name == name
-        assert attributions.run(name, digits_model, digits.x_test[:2]).shape == (2, 8, 8)
+        maps = attributions.run(name, digits_model, digits.x_test[:2], fill=digits.channel_means())
+        assert maps.shape == (2, 8, 8)
+        assert (maps >= 0).all()
+        assert (maps > 0).any()
     for field in ("letter", "title"):
         assert len({getattr(record, field) for record in ATTRIBUTIONS.values()}) == len(
             ATTRIBUTIONS
         )
+
+
+def test_channel_means_change_only_the_gradients_that_take_them(digits, digits_model):
+    x = digits.x_test[:2]
+    for name, record in ATTRIBUTIONS.items():
+        dark, light = (
+            attributions.run(name, digits_model, x, fill=np.full(1, mean)) for mean in (0.1, 0.6)
+        )
+        assert np.array_equal(dark, light) != record.takes_fill, name
 
 
 def test_records_are_read_without_keras():

@@ -7,8 +7,8 @@ import pytest
 from robust_interpretability.benchmark.training.classifier import train
 from robust_interpretability.benchmark.training.masks import Mask
 from robust_interpretability.benchmark.training.prediction import predicted_classes
-from robust_interpretability.metrics import MODES
-from robust_interpretability.metrics.masking import masked, pixel_count
+from robust_interpretability.metrics import MODES, controls, retraining
+from robust_interpretability.metrics.masking import masked, pixel_count, removed
 from robust_interpretability.metrics.retraining import Curve, score, score_weights
 from robust_interpretability.models.errors import InputError
 from tests.ranks import random_ranks, ranks
@@ -16,23 +16,64 @@ from tests.ranks import random_ranks, ranks
 FRACTIONS = (0.1, 0.3, 0.5, 0.7, 0.9)
 
 
+def outcomes(rng: np.random.Generator, accuracy: np.ndarray, images: int) -> np.ndarray:
+    """Random outcomes of `(seeds, repeats, fractions)` accuracies, for so many images."""
+    return rng.random((*accuracy.shape, images)) < accuracy[..., None]
+
+
 def test_score_by_hand():
     """Differences .1, .2, .3, .4, .5 at the fractions, 0 at both ends: widths .1, .2 x 4, .1."""
-    baseline = Curve("roar", np.array(FRACTIONS), np.full((2, 5), 0.6))
-    curve = Curve(
-        "roar",
-        np.array(FRACTIONS),
-        np.array([[0.4, 0.3, 0.2, 0.1, 0.0], [0.6, 0.5, 0.4, 0.3, 0.2]]),
-    )
     area = 0.1 * 0.05 + 0.2 * (0.15 + 0.25 + 0.35 + 0.45) + 0.1 * 0.25
-    found = score([curve], baseline)
+    images = np.arange(10)
+    baseline = np.broadcast_to(images < 6, (1, 2, 5, 10))
+    lost = np.array([[1, 2, 3, 4, 5], [1, 2, 3, 4, 5]])
+    own = images < 6 - lost[None, :, :, None]
+    found = score("roar", FRACTIONS, own, baseline)
     assert found.value == pytest.approx(area)
-    assert found.low < found.value < found.high
     assert found.n == 2 * 5
-    reversed_curve, reversed_baseline = (
-        Curve("kar", c.fractions, c.accuracy) for c in (curve, baseline)
+    assert score("kar", FRACTIONS, own, baseline).value == pytest.approx(-area)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_scores_of_generated_outcomes(seed):
+    """Against the trapezoid rule on mean curves, and the relations between the scores."""
+    rng = np.random.default_rng(seed)
+    kept, removed, random, masks = (outcomes(rng, rng.random((2, 3, 5)), 40) for _ in range(4))
+    x = np.concatenate([[0], FRACTIONS, [1]])
+
+    def integral(curve: np.ndarray) -> float:
+        return np.trapezoid(np.concatenate([[0], curve, [0]]), x)
+
+    def mean(outcome: np.ndarray) -> np.ndarray:
+        return outcome.mean(axis=(0, 1, 3))
+
+    def total(values: np.ndarray) -> float:
+        return values.sum(axis=2).mean()
+
+    assert score("kar", FRACTIONS, kept, random).value == pytest.approx(
+        integral(mean(kept) - mean(random)), abs=1e-6
     )
-    assert score([reversed_curve], reversed_baseline).value == pytest.approx(-area)
+    assert total(retraining.diff_roar(FRACTIONS, kept, removed)) == pytest.approx(
+        integral(mean(kept) - mean(removed)[::-1]), abs=1e-6
+    )
+    backwards = removed[:, :, ::-1], kept[:, :, ::-1]  # the order reversed
+    assert total(retraining.diff_roar(FRACTIONS, *backwards)) == pytest.approx(
+        -total(retraining.diff_roar(FRACTIONS, kept, removed)), abs=1e-6
+    )
+    assert total(retraining.leak(FRACTIONS, masks, 4)) == pytest.approx(
+        integral(mean(masks) - 0.25), abs=1e-6
+    )
+    highest = np.maximum(mean(random), mean(masks))
+    assert total(retraining.net_kar(FRACTIONS, kept, random, masks)) == pytest.approx(
+        integral(mean(kept) - highest), abs=1e-6
+    )
+
+
+def test_diff_roar_needs_fractions_in_pairs():
+    assert retraining.symmetric(FRACTIONS)
+    two = np.zeros((1, 1, 2, 3), bool)
+    with pytest.raises(InputError, match="1 - p among the fractions"):
+        retraining.diff_roar([0.1, 0.5], two, two)
 
 
 def test_weights_are_the_trapezoid_rule():
@@ -64,12 +105,14 @@ def test_bad_curves(mode, fractions, shape, message):
         Curve(mode, np.array(fractions), np.zeros(shape))
 
 
-def test_curve_and_baseline_must_match():
-    a, b = (Curve(mode, np.array([0.5]), np.zeros((1, 1))) for mode in ("roar", "kar"))
-    with pytest.raises(InputError, match="same mode and fractions"):
-        score([a], b)
-    with pytest.raises(InputError, match="same mode and fractions"):
-        score([a, Curve("roar", np.array([0.4]), np.zeros((1, 1)))], a)
+def test_outcomes_must_match():
+    own = np.zeros((1, 2, 5, 4), bool)
+    with pytest.raises(InputError, match="those of the baseline the same"):
+        score("roar", FRACTIONS, own, own[:, :1])
+    with pytest.raises(InputError, match="Outcomes must have shape"):
+        score("roar", FRACTIONS[:2], own, own)
+    with pytest.raises(InputError, match="Unknown mode 'karr'"):
+        score("karr", FRACTIONS, own, own)
 
 
 def test_pixel_count():
@@ -88,6 +131,9 @@ def test_masking_equals_plain_numpy_byte_by_byte(keep):
     top = order < count
     expected[~top if keep else top] = fill
     found = keras.ops.convert_to_numpy(masked(x, order, np.int32(count), np.bool_(keep), fill))
+    np.testing.assert_array_equal(
+        removed(order, count / 42, "kar" if keep else "roar"), ~top if keep else top
+    )
     assert found.tobytes() == expected.tobytes()
     assert (found != x).any(-1).sum() == 20 * ((42 - count) if keep else count)
 
@@ -117,32 +163,38 @@ def order(which: str, n: int, seed: int) -> np.ndarray:
     return ranks(np.broadcast_to(importance, (n, 6, 6)).astype(np.float32), seed=seed)
 
 
-@pytest.fixture(scope="module")
-def known_scores(known):
+def retrained(data, mode: str, fractions, train_ranks, test_ranks, repeats: int) -> np.ndarray:
+    """Outcomes of networks retrained on masked images, `(1, repeats, fractions, images)`."""
     from robust_interpretability import models
 
-    x, y, x_test, y_test = known
+    x, y, x_test, y_test = data
     fill = x.mean(axis=(0, 1, 2)).astype(np.float32) / 255
-    built = {s: models.get("mlp")((6, 6, 1), 4, seed=s, width=0.5) for s in range(3)}
+    classes = int(y.max()) + 1
 
-    def curve(mode, which, seed):
-        train_ranks, test_ranks = order(which, len(x), seed), order(which, len(x_test), seed + 1)
+    def outcome(fraction: float, seed: int) -> np.ndarray:
+        network = models.get("mlp")(x.shape[1:], classes, seed=seed, width=0.5)
+        mask = Mask(train_ranks, fraction, mode, fill)
+        values, _ = train(network, x, y, seed=seed, epochs=12, mask=mask)
+        test = Mask(test_ranks, fraction, mode, fill)
+        return predicted_classes(network, x_test, mask=test, values=values) == y_test
 
-        def accuracy(fraction, repeat):
-            mask = Mask(train_ranks, fraction, mode, fill)
-            values, _ = train(built[repeat], x, y, seed=repeat, epochs=12, mask=mask)
-            test = Mask(test_ranks, fraction, mode, fill)
-            classes = predicted_classes(built[repeat], x_test, mask=test, values=values)
-            return (classes == y_test).mean()
+    seeds = iter(range(repeats * len(fractions)))
+    return np.array([[[outcome(f, next(seeds)) for f in fractions] for _ in range(repeats)]])
 
-        repeats = [[accuracy(fraction, repeat) for fraction in FRACTIONS] for repeat in range(3)]
-        return Curve(mode, np.array(FRACTIONS), np.array(repeats))
+
+@pytest.fixture(scope="module")
+def known_scores(known):
+    x, _, x_test, _ = known
+
+    def run(mode, which, seed):
+        orders = order(which, len(x), seed), order(which, len(x_test), seed + 1)
+        return retrained(known, mode, FRACTIONS, *orders, repeats=2)
 
     found = {}
     for mode in MODES:
-        baseline = curve(mode, "random", 100)
+        baseline = run(mode, "random", 100)
         for which in ("right", "reverse", "random"):
-            found[mode, which] = score([curve(mode, which, 200)], baseline)
+            found[mode, which] = score(mode, FRACTIONS, run(mode, which, 200), baseline)
     return found
 
 
@@ -153,3 +205,65 @@ def test_right_attribution_wins_reverse_loses_random_is_zero(known_scores, mode)
     assert abs(known_scores[mode, "random"].value) < 0.02
     random = known_scores[mode, "random"]
     assert random.low - 0.01 <= 0 <= random.high + 0.01
+
+
+# Objects at random places: a patch of 3x3, bright in one class and dark in the other.
+SIDE, PATCH = 8, 3
+
+
+def translated(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Images, labels, and where the object is, `(n, h, w)` bool."""
+    y = rng.integers(0, 2, n).astype(np.int32)
+    x = rng.uniform(0.3, 0.7, (n, SIDE, SIDE))
+    rows, columns = rng.integers(0, SIDE - PATCH + 1, (2, n))
+    i, j = np.mgrid[:SIDE, :SIDE]
+    truth = (
+        (i >= rows[:, None, None])
+        & (i < rows[:, None, None] + PATCH)
+        & (j >= columns[:, None, None])
+        & (j < columns[:, None, None] + PATCH)
+    )
+    x[truth] = np.repeat(np.where(y == 1, 0.75, 0.25), PATCH**2)
+    return (x * 255).astype(np.uint8)[..., None], y, truth
+
+
+@pytest.fixture(scope="module")
+def specific_scores() -> dict[tuple[str, str], float]:
+    """Specific KAR of three attributions against both shuffles."""
+    rng = np.random.default_rng(0)
+    x, y, truth = translated(rng, 1500)
+    x_test, y_test, truth_test = translated(rng, 600)
+    corners = np.zeros((2, SIDE, SIDE))
+    corners[0, :PATCH, :PATCH] = corners[1, -PATCH:, -PATCH:] = 1
+    maps = {
+        "right": (truth.astype(float), truth_test.astype(float)),
+        "class": (corners[y], corners[y_test]),
+        "mean": tuple(np.broadcast_to(truth.mean(0), t.shape) for t in (truth, truth_test)),
+    }
+    data, fractions = (x, y, x_test, y_test), [PATCH**2 / SIDE**2]
+
+    def kar(train_maps, test_maps):
+        orders = (ranks(np.asarray(m, np.float32), seed=7) for m in (train_maps, test_maps))
+        return retrained(data, "kar", fractions, *orders, repeats=2)
+
+    found = {}
+    for name, (train_maps, test_maps) in maps.items():
+        own = kar(train_maps, test_maps)
+        for shuffle, (of_train, of_test) in {
+            "any": (controls.shuffled(len(y), 1), controls.shuffled(len(y_test), 2)),
+            "within": (controls.shuffled_within(y, 1), controls.shuffled_within(y_test, 2)),
+        }.items():
+            shuffled = kar(train_maps[of_train], test_maps[of_test])
+            values = retraining.area("kar", fractions, own, shuffled)
+            found[name, shuffle] = float(values.sum(axis=2).mean())
+    return found
+
+
+def test_specific_scores_see_the_link_to_the_image_alone(specific_scores):
+    """The right pixels score; a mean map never does, a pattern of the class over classes only."""
+    assert specific_scores["right", "any"] > 0.1
+    assert specific_scores["right", "within"] > 0.1
+    assert specific_scores["mean", "any"] == 0
+    assert specific_scores["mean", "within"] == 0
+    assert specific_scores["class", "any"] > 0.1
+    assert specific_scores["class", "within"] == 0

@@ -8,8 +8,6 @@ import pytest
 from robust_interpretability.metrics import statistics
 from robust_interpretability.models.errors import InputError
 
-WEIGHTS = np.array([0.15, 0.2, 0.2, 0.2, 0.15])
-
 
 def test_proportion_is_wilsons():
     found = statistics.proportion(8, 10)
@@ -23,42 +21,6 @@ def test_mean_is_students():
         (2, 2 - 2.484138, 2 + 2.484138), abs=1e-5
     )
     assert np.isnan(statistics.mean(np.array([1.0])).low)
-
-
-def test_area_without_repeats_has_no_interval():
-    found = statistics.area_difference(
-        [np.full((1, 5), 0.5)], np.full((1, 5), 0.6), WEIGHTS, sign=-1
-    )
-    assert found.value == pytest.approx(0.09)
-    assert np.isnan(found.low)
-
-
-@pytest.mark.parametrize("seeds", [1, 4])
-def test_area_interval_covers_the_truth(seeds):
-    """Three repeats with known noise, base models with known spread.
-
-    With so few values a percentile interval is known to be narrow: between 80 and 99 of 100 must
-    hold the truth.
-    """
-    rng = np.random.default_rng(1)
-    truth, held = 0.9 * 0.1, 0
-    for trial in range(200):
-        curves = [
-            0.5 + (0.03 * rng.normal() if seeds > 1 else 0) + 0.02 * rng.normal(size=(3, 5))
-            for _ in range(seeds)
-        ]
-        found = statistics.area_difference(
-            curves, 0.6 + 0.02 * rng.normal(size=(3, 5)), WEIGHTS, sign=-1, seed=trial
-        )
-        held += found.low <= truth <= found.high
-    assert 160 <= held <= 198
-
-
-def test_area_interval_is_the_same_each_time():
-    curves = [np.random.default_rng(0).random((3, 5))]
-    first = statistics.area_difference(curves, np.ones((2, 5)), WEIGHTS, sign=1)
-    assert first == statistics.area_difference(curves, np.ones((2, 5)), WEIGHTS, sign=1)
-    assert first.low < first.value < first.high
 
 
 def test_correlation_by_hand():

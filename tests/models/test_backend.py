@@ -63,6 +63,24 @@ def test_scan():
     np.testing.assert_array_equal(outputs, [1, 4, 12])
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_derivative_along_a_direction(seed):
+    """J v of x -> (sum x^3, A x, 1) for every row, by hand; zero where nothing depends on x."""
+    rng = np.random.default_rng(seed)
+    x, v, a = (rng.normal(size=shape).astype(np.float32) for shape in ((4, 3), (4, 3), (3, 2)))
+
+    def function(x):
+        cubes = ops.sum(x**3, axis=1, keepdims=True)
+        return ops.concatenate([cubes, ops.matmul(x, a), ops.ones((4, 1))], axis=1)
+
+    compiled = backend.jit(lambda x, v: backend.jvp(function, x, v))
+    expected = np.hstack([np.sum(3 * x**2 * v, axis=1, keepdims=True), v @ a, np.zeros((4, 1))])
+    found = compiled(*map(backend.to_device, (x, v)))
+    np.testing.assert_allclose(ops.convert_to_numpy(found), expected, rtol=1e-5, atol=1e-5)
+    constant = backend.jvp(lambda x: ops.ones((4, 2)), *map(backend.to_device, (x, v)))
+    np.testing.assert_array_equal(ops.convert_to_numpy(constant), np.zeros((4, 2)))
+
+
 @pytest.mark.parametrize("how", ["vmap", "map_"])
 def test_a_function_of_many_arguments_at_once(how):
     function = getattr(backend, how)(lambda a, b: (ops.sum(a) * b, a))

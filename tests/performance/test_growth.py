@@ -15,7 +15,7 @@ import pytest
 
 from robust_interpretability.benchmark import environment
 from robust_interpretability.benchmark.execution import runner
-from robust_interpretability.benchmark.units import configuration, plan, retrain
+from robust_interpretability.benchmark.units import configuration, orders, plan, retrain
 from tests.conftest import ROOT, needs_tfds
 
 SIZES = (1, 2, 4, 8)
@@ -109,7 +109,7 @@ def test_two_ray_workers_against_one(benchmark, figure, tmp_path):
 
     resolved = configuration.resolve("quick", None, list(RETRAININGS))
     whole = runner.plan(resolved, None)
-    units = tuple(u for u in whole.of(retrain.KIND) if u.spec.attribution == retrain.BASELINE)
+    units = tuple(u for u in whole.of(retrain.KIND) if u.spec.order.attribution == orders.RANDOM)
     work = plan.Plan(resolved, whole.info, (), units)
     data = {"name": "mnist", "train_limit": 4000, "test_limit": 1000}
 

@@ -6,12 +6,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.typing import LineStyleType as Dash
 
 from robust_interpretability.attacks import NORMS
 from robust_interpretability.benchmark.config.sections import Config
 from robust_interpretability.benchmark.results.figures import style
-from robust_interpretability.benchmark.units.retrain import BASELINE, curve, untouched_accuracy
-from robust_interpretability.metrics import ATTRIBUTIONS, MODES, retraining
+from robust_interpretability.benchmark.units.outcomes import MEAN, NOBODY
+from robust_interpretability.benchmark.units.retrain import (
+    curve,
+    of_own_maps,
+    of_random_order,
+    untouched_accuracy,
+)
+from robust_interpretability.metrics import ATTRIBUTIONS, CONTROLS, MODES, retraining
 from robust_interpretability.models.types import Array
 
 MOST_NAMED = 8
@@ -23,6 +30,10 @@ Beyond, it names the first two, the middle one and the last.
 NOT_IN_LEGEND = "_"
 """A name that Matplotlib leaves out of a legend."""
 
+FREE = tuple(control.name for control in CONTROLS.values() if not control.of_network)
+DASHES: tuple[Dash, ...] = ("-.", ":", (0, (5.0, 1.0, 1.0, 1.0, 1.0, 1.0)))
+"""Of the lines of the controls that ask no network."""
+
 
 def _named(count: int) -> set[int]:
     """Which of a panel's curves the legend names."""
@@ -31,13 +42,22 @@ def _named(count: int) -> set[int]:
 
 def _panel_curves(
     rows: pd.DataFrame, attribution: str, norm: str, loss: str
-) -> Iterator[tuple[str, pd.DataFrame, style.Colour, str]]:
-    """Name, rows, colour and line style: the random order first, then the networks by radius."""
-    yield "random", rows[rows["attribution"] == BASELINE], style.GREY, "--"
-    member = (rows["attribution"] == attribution) & (
-        (rows["norm"] == "none") | ((rows["norm"] == norm) & (rows["loss"] == loss))
+) -> Iterator[tuple[str, pd.DataFrame, style.Colour, Dash]]:
+    """Name, rows, colour and line style: orders that ask no network, then networks by radius."""
+    yield "random", of_random_order(rows), style.GREY, "--"
+    free = rows[(rows["network"] == NOBODY.label) & (rows["fill"] == MEAN)]
+    for name, dash in zip(FREE, DASHES, strict=True):
+        drawn = free[
+            (free["attribution"] == name)
+            | ((free["attribution"] == attribution) & (free["control"] == name))
+        ]
+        if len(drawn):
+            yield CONTROLS[name].title, drawn, style.GREY, dash
+    own = of_own_maps(rows)
+    member = (own["attribution"] == attribution) & (
+        (own["norm"] == "none") | ((own["norm"] == norm) & (own["loss"] == loss))
     )
-    groups = list(rows[member].groupby(["epsilon", "norm"]))
+    groups = list(own[member].groupby(["epsilon", "norm"]))
     colours = style.gradient_colours(len(groups) - 1, norm)
     named = _named(len(groups))
     for k, ((epsilon, group_norm), part) in enumerate(groups):
@@ -91,7 +111,7 @@ def curves(
                 accuracy = _accuracies(part)
                 fractions = np.sort(part["fraction"].unique())
                 x, y = retraining.Curve(mode, fractions, accuracy).with_ends(untouched, chance)
-                axis.plot(x, y, dash, color=colour, lw=1.3, label=name, marker=".", ms=4)
+                axis.plot(x, y, ls=dash, color=colour, lw=1.3, label=name, marker=".", ms=4)
                 axis.fill_between(
                     fractions, accuracy.min(0), accuracy.max(0), color=colour, alpha=0.15, lw=0
                 )

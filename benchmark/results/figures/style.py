@@ -113,8 +113,7 @@ def retraining_caption(config: Config, networks: int) -> str:
     section = config.section(Retraining)
     if section is None:
         return text
-    control = " on the masks alone" if section.content == "mask" else ""
-    return f"{text}, {section.repeats} retrainings per point{control}"
+    return f"{text}, {section.repeats} retrainings per point and seed"
 
 
 @contextmanager

@@ -124,7 +124,7 @@ def tradeoff(
     """
     correlations = tables["correlations"]
     wide = _one_row_per_network(tables["scores"])
-    caption = style.retraining_caption(config, len(wide)) + "; bars: 95 % bootstrap intervals"
+    caption = style.retraining_caption(config, len(wide)) + "; bars: 95 % intervals"
     with style.figure(1, 1, 5.6, 4.2, caption=caption) as (made, axes):
         axis = axes[0, 0]
         for (norm, attribution), look in style.looks().items():

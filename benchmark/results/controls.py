@@ -1,0 +1,137 @@
+"""How much of a score's rise over attack strength its controls explain.
+
+The *rise* of a score is its least-squares slope over the networks of a series, from standard
+training (strength 0) to the largest radius (strength 1). A control made of the same networks' maps
+rises too. The *share* it explains is the ratio of the two rises. By the rule of `docs/protocol.md`
+a score's rise
+
+    survives        if the score rises, and the control explains less than half of it,
+    does not        if the score falls, or the control explains more than half of its rise,
+    cannot be told  otherwise,
+
+each beyond doubt: the 95 percent interval decides.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from robust_interpretability.benchmark.units import retrain
+from robust_interpretability.benchmark.units.kind import Finished, Row
+from robust_interpretability.benchmark.units.orders import OWN
+from robust_interpretability.benchmark.units.outcomes import NOBODY, Score, contributions
+from robust_interpretability.benchmark.units.plan import strengths
+from robust_interpretability.benchmark.units.retrain import Retraining
+from robust_interpretability.benchmark.units.unit import STANDARD, Network
+from robust_interpretability.metrics import CONTROLS, MODES, hierarchical
+from robust_interpretability.metrics.statistics import Estimate
+from robust_interpretability.models.types import Array
+
+SURVIVES, DOES_NOT, UNCLEAR = "survives", "does not", "cannot be told"
+HALF = 0.5
+"""The share of a rise below which a control leaves the claim standing."""
+LEAST = 3
+"""Networks of a series without which there is no rise."""
+
+Contributions = dict[str, dict[Score, Array]]
+"""What each test image adds to a score, by network and score."""
+
+
+def _contributions(finished: Finished) -> Contributions:
+    found = retrain.outcomes(finished)
+    networks = [network.label for network in finished.plan.networks]
+    return {label: dict(contributions(found, label)) for label in (*networks, NOBODY.label)}
+
+
+def orders(finished: Finished) -> pd.DataFrame:
+    """Columns: score, value, low, high, n: ROAR and KAR of the orders that ask no network.
+
+    The random order's own score is 0 by definition, and has no row.
+    """
+    if finished.plan.config.section(Retraining) is None:
+        return pd.DataFrame()
+    found = finished.once("contributions", _contributions)[NOBODY.label]
+    return pd.DataFrame(
+        {"score": str(score)} | hierarchical.mean(values)._asdict()
+        for score, values in found.items()
+    )
+
+
+def _series(finished: Finished) -> Iterator[tuple[str, str, list[Network]]]:
+    """Norm, loss and networks of each series, the standard network first."""
+    members: dict[tuple[str, str], list[Network]] = {}
+    for network in finished.plan.networks:
+        if network.norm and network.loss:
+            members.setdefault((network.norm, network.loss), [STANDARD]).append(network)
+    for (norm, loss), networks in members.items():
+        yield norm, loss, networks
+
+
+def slope(strength: Array) -> Array:
+    """Weights with which the networks' scores add up to the least-squares slope over strength."""
+    centred = strength - strength.mean()
+    return centred / (centred**2).sum()
+
+
+def outcome(rise: Estimate, rest: Estimate) -> str:
+    """What the rule says.
+
+    Args:
+        rise: The rise of the score.
+        rest: The control's rise less half of the score's.
+    """
+    if rise.high < 0:
+        return DOES_NOT
+    if not rise.low > 0:
+        return UNCLEAR
+    return SURVIVES if rest.high < 0 else DOES_NOT if rest.low > 0 else UNCLEAR
+
+
+def verdicts(finished: Finished) -> pd.DataFrame:
+    """Columns: norm, loss, score, control, rise, ..., control_rise, ..., share, ..., verdict.
+
+    Of each, `<name>_low` and `<name>_high` are the ends of its interval.
+    """
+    if finished.plan.config.section(Retraining) is None:
+        return pd.DataFrame()
+    found = finished.once("contributions", _contributions)
+    rows: list[Row] = []
+    for norm, loss, networks in _series(finished):
+        labels = [network.label for network in networks if found[network.label]]
+        if len(labels) < LEAST:
+            continue
+        radius = strengths(finished.plan.config)[norm]
+        strength = [network.epsilon / radius for network in networks if found[network.label]]
+        weights = slope(np.array(strength))
+        for score, control in _pairs(found[labels[-1]]):
+            own = np.stack([found[label][score] for label in labels])
+            # Of the standard network, the standard map blurred to match is the own map.
+            other = np.stack([found[label].get(control, found[label][score]) for label in labels])
+            rise = hierarchical.contrast(own, weights)
+            columns: Row = {
+                "norm": norm,
+                "loss": loss,
+                "score": str(score),
+                "control": control.control,
+            }
+            for column, estimate in (
+                ("rise", rise),
+                ("control_rise", hierarchical.contrast(other, weights)),
+                ("share", hierarchical.ratio(other, own, weights)),
+            ):
+                ends = {f"{column}_low": estimate.low, f"{column}_high": estimate.high}
+                columns |= {column: estimate.value} | ends
+            rest = hierarchical.contrast(other - HALF * own, weights)
+            rows.append(columns | {"verdict": outcome(rise, rest)})
+    return pd.DataFrame(rows)
+
+
+def _pairs(found: dict[Score, Array]) -> Iterator[tuple[Score, Score]]:
+    """Each score of own maps, with that of each control which is made of the same maps."""
+    for score in found:
+        if score.measure not in MODES or score.control != OWN:
+            continue
+        for name in CONTROLS:
+            if (other := score._replace(control=name)) in found:
+                yield score, other

@@ -1,0 +1,250 @@
+"""Measures of networks' maps that need no retraining: how sparse, smooth, stable and faithful."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from robust_interpretability.benchmark.config.sections import Config, Count, Section, known
+from robust_interpretability.benchmark.data.dataset import Info
+from robust_interpretability.benchmark.units.kind import Finished, Kind, Measured, Row
+from robust_interpretability.benchmark.units.unit import DataSpec, Result
+from robust_interpretability.metrics import ATTRIBUTIONS, hierarchical
+from robust_interpretability.models.errors import InputError
+from robust_interpretability.models.types import Array
+
+if TYPE_CHECKING:
+    import keras
+
+    from robust_interpretability.benchmark.units.context import Context
+    from robust_interpretability.benchmark.units.plan import Plan, Planner
+    from robust_interpretability.benchmark.units.store import Store
+
+FRACTIONS = (0.1, 0.3, 0.5, 0.7, 0.9)
+"""Of the pixels, for ROAD."""
+
+
+class Explained(NamedTuple):
+    """A network, images, and the maps that explain it there.
+
+    Attributes:
+        model: The network.
+        attribution: Name of the maps.
+        x: Images `(n, h, w, c)` uint8.
+        y: Labels `(n,)`.
+        maps: `(n, h, w)` float32.
+        fill: The training set's channel means, `(c,)`.
+        seed: Of what a measure draws.
+    """
+
+    model: "keras.Model"
+    attribution: str
+    x: Array
+    y: Array
+    maps: Array
+    fill: Array
+    seed: int
+
+
+def _gini(of: Explained) -> dict[str, Array]:
+    from robust_interpretability.metrics.gini import gini
+
+    return {"gini": gini(of.maps)}
+
+
+def _total_variation(of: Explained) -> dict[str, Array]:
+    from robust_interpretability.metrics.total_variation import total_variation
+
+    return {"total_variation": total_variation(of.maps)}
+
+
+def _max_sensitivity(of: Explained) -> dict[str, Array]:
+    from robust_interpretability.metrics.max_sensitivity import max_sensitivity
+
+    found = max_sensitivity(of.attribution, of.model, of.x, seed=of.seed, fill=of.fill)
+    return {"max_sensitivity": found}
+
+
+def _relative_stability(of: Explained) -> dict[str, Array]:
+    """As logarithms: the ratios have long tails."""
+    from robust_interpretability.metrics.relative_stability import relative_stability
+
+    found = relative_stability(of.attribution, of.model, of.x, seed=of.seed, fill=of.fill)
+    with np.errstate(divide="ignore"):
+        return {"log_ris": np.log(found.input), "log_ros": np.log(found.output)}
+
+
+def _infidelity(of: Explained) -> dict[str, Array]:
+    """Of the gradient of the predicted logit, whatever the attribution."""
+    from robust_interpretability.metrics.infidelity import infidelity
+
+    return {"infidelity": infidelity(of.model, of.x, relative=True, seed=of.seed)}
+
+
+def _alignment(of: Explained) -> dict[str, Array]:
+    """Of the gradient of the logits' margin, whatever the attribution."""
+    from robust_interpretability.metrics.alignment import alignment
+
+    return {"alignment": alignment(of.model, of.x)}
+
+
+def _road(of: Explained) -> dict[str, Array]:
+    from robust_interpretability.metrics import ranking, road
+
+    pieces = ranking.pieces(lambda part: of.maps[part], of.maps.shape, seed=of.seed)
+    ranks = np.concatenate(list(pieces))
+    first, last = (
+        road.road(of.model, of.x, of.y, ranks, fractions=FRACTIONS, order=order, seed=of.seed)
+        for order in ("morf", "lerf")
+    )
+    return {"road": road.road_score(first, last, FRACTIONS)}
+
+
+MEASURES: dict[str, Callable[[Explained], dict[str, Array]]] = {
+    "gini": _gini,
+    "total_variation": _total_variation,
+    "max_sensitivity": _max_sensitivity,
+    "relative_stability": _relative_stability,
+    "infidelity": _infidelity,
+    "alignment": _alignment,
+    "road": _road,
+}
+"""From a network and its maps to values per image, by the name of what they measure."""
+OF_NETWORK = ("infidelity", "alignment")
+"""Those that are of the network, not of one attribution."""
+
+
+class Measures(Section):
+    """Measures of maps on the first test images.
+
+    Attributes:
+        images: How many.
+        attributions: Whose maps.
+        names: Which measures.
+    """
+
+    key: ClassVar[str] = "measures"
+
+    images: Count = 200
+    attributions: Annotated[list[str], Field(min_length=1)] = ["gradient"]
+    names: Annotated[list[str], Field(min_length=1)] = list(MEASURES)
+
+    _attributions = field_validator("attributions")(known("attribution", ATTRIBUTIONS))
+    _names = field_validator("names")(known("measure", MEASURES))
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The network, the attribution, the measures, and on how many images."""
+
+    data: DataSpec
+    model: str
+    attribution: str
+    names: tuple[str, ...]
+    images: int
+
+
+@dataclass(frozen=True)
+class Values:
+    """How many of the images have a value of each measure; the values are arrays."""
+
+    images: int
+    finite: dict[str, int]
+
+
+def check_data(config: Config, info: Info) -> None:
+    """Raises `InputError` where the data are not images."""
+    if config.section(Measures) and len(info.shape) != 3:
+        raise InputError(
+            f"Measures of maps need images of shape (h, w, c). '{info.name}' has shape"
+            f" {info.shape}."
+        )
+
+
+def plan(planner: "Planner") -> None:
+    """Every network, with each attribution; what is of the network alone with the first."""
+    section = planner.config.section(Measures)
+    if section is None:
+        return
+    images = min(section.images, planner.info.test_size)
+    for network, seed, model in planner.measured:
+        for number, attribution in enumerate(section.attributions):
+            names = tuple(n for n in section.names if number == 0 or n not in OF_NETWORK)
+            unit = KIND.unit(
+                f"{network.label} seed {seed} {attribution}",
+                Spec(planner.data, model, attribution, names, images),
+                model,
+                cost=float(images * 100 * len(names)),
+                network=network,
+                seed=seed,
+            )
+            planner.add(unit)
+
+
+def work(spec: Spec, context: "Context") -> Result[Values]:
+    """Explains the images and measures the maps."""
+    from robust_interpretability.benchmark.units.context import derived_seed
+    from robust_interpretability.metrics import attributions
+
+    model, x = context.model(spec.model), context.data.x_test[: spec.images]
+    maps = attributions.run(spec.attribution, model, x, fill=context.fill)
+    y, seed = context.data.y_test[: spec.images], derived_seed("measures")
+    explained = Explained(model, spec.attribution, x, y, maps, context.fill, seed)
+    arrays: dict[str, Array] = {}
+    for name in spec.names:
+        arrays |= MEASURES[name](explained)
+    finite = {name: int(np.isfinite(values).sum()) for name, values in arrays.items()}
+    return Result(Values(spec.images, finite), arrays)
+
+
+def rows(plan: "Plan", store: "Store") -> Iterator[Row]:
+    """Columns: ..., seed, attribution, measure, images, finite, mean, standard_deviation.
+
+    Images without a value, as those whose map is zero, are left out of both.
+    """
+    for unit in plan.of(KIND):
+        values, arrays = store.values(unit), store.arrays(unit)
+        for name, all_values in arrays.items():
+            found = all_values[np.isfinite(all_values)]
+            yield plan.about(unit) | {
+                "attribution": unit.spec.attribution,
+                "measure": name,
+                "images": values.images,
+                "finite": values.finite[name],
+                "mean": float(found.mean()) if len(found) else np.nan,
+                "standard_deviation": float(found.std(ddof=1)) if len(found) > 1 else np.nan,
+            }
+
+
+def scores(finished: Finished, network: str) -> Iterator[Measured]:
+    """The mean of every measure over images that have a value for every seed."""
+    of_network: dict[str, list[dict[str, Array]]] = {}
+    for unit in finished.plan.of(KIND):
+        if unit.network and unit.network.label == network:
+            arrays = finished.store.arrays(unit)
+            of_network.setdefault(unit.spec.attribution, []).append(arrays)
+    for attribution, seeds in of_network.items():
+        for name in seeds[0]:
+            values = np.stack([arrays[name] for arrays in seeds])
+            values = values[:, np.isfinite(values).all(axis=0)]
+            if values.shape[1] > 1:
+                found = hierarchical.over_images(values)
+                score = name if name in OF_NETWORK else f"{name}_{attribution}"
+                yield Measured(score, found, len(seeds))
+
+
+KIND = Kind(
+    name="measures",
+    version=1,
+    stage="measuring maps",
+    spec=Spec,
+    values=Values,
+    work=work,
+    plan=plan,
+    section=Measures,
+    check_data=check_data,
+    rows={"measures": rows},
+    scores=scores,
+)

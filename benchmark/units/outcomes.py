@@ -1,0 +1,165 @@
+"""Which test images retrained networks classify correctly, and the scores that follow."""
+
+import functools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from robust_interpretability.benchmark.units.kind import Description
+from robust_interpretability.benchmark.units.orders import NO_CONTROL, OWN, RANDOM, UNTOUCHED
+from robust_interpretability.benchmark.units.unit import Network, Unit
+from robust_interpretability.metrics import ATTRIBUTIONS, FILLS, MODES, SHUFFLES, retraining
+from robust_interpretability.models.types import Array
+
+if TYPE_CHECKING:
+    from robust_interpretability.benchmark.units.store import Store
+
+NOBODY = Network(name="none")
+"""In the tables, the network of an order that asks no trained network."""
+MASKS = "masks"
+"""The control that shows the masks of KAR alone: kept pixels white, removed ones black."""
+MEAN, IMPUTED = FILLS
+SPECIFIC = "specific_"
+"""How the measures against shuffled maps begin."""
+
+
+class Key(NamedTuple):
+    """Which retrainings: `network` is a label, `none` for orders that ask no network."""
+
+    network: str
+    attribution: str
+    control: str
+    fill: str
+    mode: str
+
+
+class Outcomes(NamedTuple):
+    """Which test images every retrained network classifies correctly.
+
+    Attributes:
+        fractions: `(k,)`.
+        of: `(seeds, repeats, k, images)` bool for each order and mode.
+        classes: Number of classes.
+    """
+
+    fractions: Array
+    of: dict[Key, Array]
+    classes: int
+
+    def random(self, fill: str, mode: str) -> Array:
+        """Of the random order."""
+        return self.of[Key(NOBODY.label, RANDOM, NO_CONTROL, fill, mode)]
+
+
+def gathered(
+    units: Iterable[Unit], store: "Store", fractions: Sequence[float], repeats: int, classes: int
+) -> Outcomes:
+    """The outcomes of retraining units.
+
+    Args:
+        units: Of kind `retrain`; those on untouched images are left out.
+        store: Their results.
+        fractions: `(k,)`.
+        repeats: Retrainings at each point for each base-model seed.
+        classes: Number of classes.
+    """
+    found: dict[Key, dict[tuple[int, float], Array]] = {}
+    for unit in units:
+        spec, order, network = unit.spec, unit.spec.order, unit.network or NOBODY
+        if order.attribution == UNTOUCHED:
+            continue
+        key = Key(network.label, order.attribution, order.control, spec.fill, spec.mode)
+        found.setdefault(key, {})[spec.draw, spec.fraction] = store.values(unit).outcomes()
+    arrays = {}
+    for key, cells in found.items():
+        draws = sorted({draw for draw, _ in cells})
+        stacked = np.stack([[cells[draw, fraction] for fraction in fractions] for draw in draws])
+        arrays[key] = stacked.reshape(-1, repeats, *stacked.shape[1:])
+    return Outcomes(np.array(fractions), arrays, classes)
+
+
+class Score(NamedTuple):
+    """What a score measures.
+
+    Attributes:
+        measure: `roar`, `kar`; `specific_roar`, `specific_kar`; `diffroar`, `net_kar`, `leak`.
+        attribution: Whose maps.
+        control: `OWN`, the control whose maps are scored instead, or for a specific score the
+            shuffle that it is set against.
+        fill: What removed pixels become.
+    """
+
+    measure: str
+    attribution: str
+    control: str = OWN
+    fill: str = MEAN
+
+    def __str__(self) -> str:
+        """The name in tables: `kar_gradient_shuffled_imputed`, `specific_roar_gradient_within`."""
+        control = self.control
+        if self.measure.startswith(SPECIFIC):
+            control = control.removeprefix("shuffled").removeprefix("_")
+        parts = [self.measure, self.attribution]
+        parts += [control] if control not in (OWN, NO_CONTROL, "") else []
+        parts += [self.fill] if self.fill != MEAN else []
+        return "_".join(parts)
+
+
+def contributions(found: Outcomes, network: str) -> Iterator[tuple[Score, Array]]:
+    """What each test image adds to every score of a network.
+
+    Args:
+        found: The outcomes of a run.
+        network: The network's label; `none` for the orders that ask no network.
+
+    Yields:
+        The score, and values as for `hierarchical.mean`.
+    """
+    for key, own in found.of.items():
+        if key.network != network or key.attribution == RANDOM:
+            continue
+        fractions, mode = found.fractions, key.mode
+        score = Score(mode, key.attribution, key.control, key.fill)
+        random = found.random(key.fill, mode)[: len(own)]
+        yield score, retraining.area(mode, fractions, own, random)
+        if key.control == MASKS:
+            values = retraining.leak(fractions, own, found.classes)
+            yield score._replace(measure="leak", control=OWN), values
+        if key.control != OWN:
+            continue
+        for shuffle in SHUFFLES:
+            shuffled = found.of.get(key._replace(control=shuffle))
+            if shuffled is not None:
+                values = retraining.area(mode, fractions, own, shuffled)
+                yield score._replace(measure=SPECIFIC + mode, control=shuffle), values
+        if mode != "kar":
+            continue
+        removed = found.of.get(key._replace(mode="roar"))
+        if removed is not None and retraining.symmetric(fractions):
+            values = retraining.diff_roar(fractions, own, removed)
+            yield score._replace(measure="diffroar"), values
+        masks = found.of.get(key._replace(control=MASKS))
+        if masks is not None:
+            values = retraining.net_kar(fractions, own, random, masks)
+            yield score._replace(measure="net_kar"), values
+
+
+@functools.cache
+def _descriptions() -> dict[str, Description]:
+    measures = [
+        *((mode.name, mode.title, OWN) for mode in MODES.values()),
+        *((f"{SPECIFIC}{m.name}", f"specific {m.title}", SHUFFLES[-1]) for m in MODES.values()),
+        ("diffroar", "DiffROAR", OWN),
+        ("net_kar", "net KAR", OWN),
+    ]
+    return {
+        str(Score(measure, name, control)): Description(f"{title} {record.letter}", "higher")
+        for name, record in ATTRIBUTIONS.items()
+        for measure, title, control in measures
+    }
+
+
+def describe(score: str) -> Description | None:
+    """The scores of own maps under the paper's fill, which are set against accuracy."""
+    return _descriptions().get(score)

@@ -1,0 +1,203 @@
+"""The tables of a run with two seeds and every control, and the rule on made-up populations."""
+
+import numpy as np
+import pytest
+
+from robust_interpretability.benchmark.data import datasets
+from robust_interpretability.benchmark.execution import runner
+from robust_interpretability.benchmark.results import controls, tables
+from robust_interpretability.benchmark.units import accuracy, configuration, plan, retrain
+from robust_interpretability.benchmark.units.kind import Finished
+from robust_interpretability.benchmark.units.outcomes import Score
+from robust_interpretability.benchmark.units.store import Store
+from robust_interpretability.metrics import CONTROLS, hierarchical, statistics
+from tests.commands import TINY
+
+SETTINGS = [
+    "seeds=2",
+    "grid=[{norm='l2', epsilons=[0.3, 0.6]}]",
+    f"retraining.controls={list(CONTROLS)}",
+    "retraining.fills=['mean', 'imputed']",
+    "retraining.attributions=['gradient']",
+    "retraining.epochs=3",
+    "manifold.losses=['xent']",
+    "pictures=0",
+]
+
+
+class Quiet:
+    def __getattr__(self, name):
+        return lambda *_: None
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Finished:
+    data = datasets.load("digits", train_limit=300, test_limit=100)
+    work = plan.build(configuration.resolve(None, TINY, SETTINGS), data.info)
+    store = Store(tmp_path_factory.mktemp("tables"))
+    runner.execute(work, set(), runner.threads(work, store, data, 2), Quiet())
+    return tables.build(work, store)
+
+
+def accuracies(finished: Finished, **which: object) -> np.ndarray:
+    """Accuracies of the table, `(seeds * repeats, fractions)`."""
+    rows = finished.tables["retraining"]
+    for column, value in which.items():
+        rows = rows[rows[column] == value]
+    return rows.pivot(index=["seed", "repeat"], columns="fraction", values="accuracy").to_numpy()
+
+
+@pytest.mark.parametrize("network", ["standard", "l2-0.6-xent"])
+@pytest.mark.parametrize("fill", ["mean", "imputed"])
+def test_scores_follow_from_the_table_of_accuracies(finished, network, fill):
+    """Fractions .3 and .7: both have the weight .35 of the trapezoid rule."""
+    scores = finished.tables["scores"].query("network == @network").set_index("score")["value"]
+    end = "" if fill == "mean" else "_imputed"
+
+    def area(first: np.ndarray, second: np.ndarray) -> float:
+        return 0.35 * (first.mean(0) - second.mean(0)).sum()
+
+    def of(mode: str, control: str) -> np.ndarray:
+        return accuracies(finished, network=network, mode=mode, control=control, fill=fill)
+
+    def random(mode: str) -> np.ndarray:
+        return accuracies(finished, attribution="random", mode=mode, fill=fill)
+
+    assert scores[f"kar_gradient{end}"] == pytest.approx(
+        area(of("kar", "own"), random("kar")), abs=1e-6
+    )
+    assert scores[f"roar_gradient{end}"] == pytest.approx(
+        area(random("roar"), of("roar", "own")), abs=1e-6
+    )
+    assert scores[f"specific_kar_gradient_within{end}"] == pytest.approx(
+        area(of("kar", "own"), of("kar", "shuffled_within")), abs=1e-6
+    )
+    assert scores[f"specific_roar_gradient{end}"] == pytest.approx(
+        area(of("roar", "shuffled"), of("roar", "own")), abs=1e-6
+    )
+    assert scores[f"diffroar_gradient{end}"] == pytest.approx(
+        area(of("kar", "own"), of("roar", "own")[:, ::-1]), abs=1e-6
+    )
+    if fill == "mean":
+        assert scores["leak_gradient"] == pytest.approx(
+            area(of("kar", "masks"), np.full((1, 2), 0.1)), abs=1e-6
+        )
+        assert scores["kar_gradient_masks"] == pytest.approx(
+            area(of("kar", "masks"), random("kar")), abs=1e-6
+        )
+        assert scores["kar_gradient_blurred"] == pytest.approx(
+            area(of("kar", "blurred"), random("kar")), abs=1e-6
+        )
+
+
+def test_draws_are_compared_in_pairs(finished):
+    """The interval is that of differences of the same draw: seed s, repeat r with 2 s + r."""
+    found = retrain.outcomes(finished)
+    own = accuracies(finished, network="standard", mode="kar", control="own", fill="mean")
+    random = accuracies(finished, attribution="random", mode="kar", fill="mean")
+    per_seed = (0.35 * (own - random).sum(1)).reshape(2, 2).mean(1)
+    score = Score("kar", "gradient")
+    values = dict(retrain.contributions(found, "standard"))[score]
+    np.testing.assert_allclose(values.sum(2).mean((1, 2)), per_seed, atol=1e-6)
+    row = finished.tables["scores"].query("network == 'standard' and score == 'kar_gradient'")
+    assert row["low"].iloc[0] == pytest.approx(hierarchical.mean(values).low)
+
+
+def test_trainings_of_one_draw_start_alike(finished):
+    rows = finished.tables["retraining"].query("attribution != 'none'").copy()
+    free = rows["seed"] < 0
+    rows["draw"] = np.where(free, rows["repeat"], 2 * rows["seed"] + rows["repeat"])
+    seeds = rows.groupby(["fraction", "draw"])["training_seed"].unique()
+    assert (seeds.map(len) == 1).all()
+    assert len({found[0] for found in seeds}) == len(seeds) == 2 * 4
+
+
+def test_accuracies_over_seeds_include_the_images(finished):
+    units = finished.plan.of(accuracy.KIND)
+    outcomes = [
+        finished.store.values(u).outcomes("test") for u in units if u.network.label == "standard"
+    ]
+    scores = finished.tables["scores"].query("network == 'standard'").set_index("score")
+    expected = hierarchical.mean(np.array(outcomes, float)[:, None, None, :])
+    assert scores.loc["test_accuracy", "low"] == pytest.approx(expected.low)
+    alone = statistics.mean(np.array([outcome.mean() for outcome in outcomes]))
+    assert expected.high - expected.low != pytest.approx(alone.high - alone.low)
+    assert set(scores.index) >= {"robust_accuracy", "pgd_accuracy", "noise_accuracy"}
+
+
+def test_every_control_has_a_verdict_and_every_free_order_a_score(finished):
+    verdicts, free = finished.tables["verdicts"], finished.tables["controls"]
+    asked = {(row.score, row.control) for row in verdicts.itertuples()}
+    of_network = {c.name for c in CONTROLS.values() if c.of_network}
+    assert {control for score, control in asked if score == "kar_gradient"} == of_network
+    assert {control for score, control in asked if score == "roar_gradient"} == of_network - {
+        "masks"
+    }
+    assert {control for score, control in asked if score == "kar_gradient_imputed"} == {
+        "shuffled",
+        "shuffled_within",
+    }
+    assert set(free["score"]) == {
+        f"{mode}_{name}"
+        for mode in ("roar", "kar")
+        for name in ("gaussian", "sobel", "gradient_untrained")
+    }
+    scores = finished.tables["scores"].pivot(index="network", columns="score", values="value")
+    row = verdicts.query("score == 'kar_gradient' and control == 'mean'").iloc[0]
+    order = ["standard", "l2-0.3-xent", "l2-0.6-xent"]
+    for column, name in (("rise", "kar_gradient"), ("control_rise", "kar_gradient_mean")):
+        slope = np.polyfit([0, 0.5, 1], scores.loc[order, name], 1)[0]
+        assert row[column] == pytest.approx(slope, abs=1e-6)
+
+
+STRENGTH = np.linspace(0, 1, 5)
+RUNS = 200
+
+
+def verdicts_of(share: float, rise: float, seed: int) -> list[str]:
+    """Of made-up networks, a control of which explains a share of the rise: 3 seeds, 2 repeats."""
+    rng, weights = np.random.default_rng(seed), controls.slope(STRENGTH)
+    found = []
+    for _ in range(RUNS):
+        networks, trainings = (5, 3, 1, 1, 1), (5, 3, 2, 1, 50)
+        trend = rise * STRENGTH[:, None, None, None, None]
+        own = trend + 0.01 * rng.normal(size=networks) + 0.05 * rng.normal(size=trainings)
+        other = share * trend + 0.01 * rng.normal(size=networks) + 0.05 * rng.normal(size=trainings)
+        rest = hierarchical.contrast(other - controls.HALF * own, weights)
+        found.append(controls.outcome(hierarchical.contrast(own, weights), rest))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"), [(0.0, controls.SURVIVES), (1.0, controls.DOES_NOT)]
+)
+def test_the_rule_has_power(share, expected):
+    """A clear rise of which a control explains nothing, or everything."""
+    assert verdicts_of(share, 0.1, 0).count(expected) > 0.9 * RUNS
+
+
+@pytest.mark.parametrize("share", [0.5, 0.7])
+def test_the_rule_seldom_says_that_what_does_not_survive_does(share):
+    assert verdicts_of(share, 0.1, 1).count(controls.SURVIVES) <= 0.05 * RUNS
+
+
+def test_what_does_not_rise_does_not_survive():
+    found = verdicts_of(0.0, 0.0, 2)
+    assert found.count(controls.SURVIVES) <= 0.05 * RUNS
+    assert verdicts_of(0.0, -0.1, 3).count(controls.DOES_NOT) > 0.9 * RUNS
+
+
+def test_the_share_has_its_interval():
+    """Fieller's interval of a known ratio holds it as often as it says."""
+    rng, weights, held = np.random.default_rng(4), controls.slope(STRENGTH), 0
+    for _ in range(RUNS):
+        trend = 0.2 * STRENGTH[:, None, None, None, None]
+        own, other = (
+            part * trend
+            + 0.01 * rng.normal(size=(5, 3, 1, 1, 1))
+            + 0.05 * rng.normal(size=(5, 3, 2, 1, 50))
+            for part in (1.0, 0.4)
+        )
+        found = hierarchical.ratio(other, own, weights)
+        held += found.low <= 0.4 <= found.high
+    assert 0.91 <= held / RUNS <= 0.99
