@@ -10,8 +10,15 @@ from tests.conftest import ROOT, needs_tfds
 
 FILES = (
     "tests/attacks",
+    "tests/metrics/test_alignment.py",
     "tests/metrics/test_attributions.py",
+    "tests/metrics/test_infidelity.py",
+    "tests/metrics/test_integrated_gradients.py",
     "tests/metrics/test_manifold.py",
+    "tests/metrics/test_max_sensitivity.py",
+    "tests/metrics/test_off_manifold.py",
+    "tests/metrics/test_relative_stability.py",
+    "tests/metrics/test_smoothgrad.py",
     "tests/benchmark/test_training.py",
     "tests/benchmark/test_together.py",
     "tests/benchmark/test_units.py",
