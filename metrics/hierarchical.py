@@ -34,7 +34,7 @@ Reference: Satterthwaite, Biometrics Bulletin 2, 1946; Cochran and Cox, Experime
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, stats
 
 from robust_interpretability.metrics import statistics
 from robust_interpretability.metrics.statistics import CONFIDENCE, Estimate
@@ -46,23 +46,34 @@ AXES = ("networks", "seeds", "repeats", "fractions", "images")
 WIDER = 2 / 3
 """The weight of Cochran and Cox's quantile where there are several seeds."""
 
+SMALLEST_P = 1e-12
+"""No p-value is stated below it."""
+
 WIDEST, STEPS = 5.0, 1001
 """The ratios among which the ends of an interval are searched."""
 
 
-def _half_width(trained: Array, freedom: float, shared: Array, images: int, seeds: int) -> Array:
+def _half_width(
+    trained: Array,
+    freedom: float,
+    shared: Array,
+    images: int,
+    seeds: int,
+    confidence: float = CONFIDENCE,
+) -> Array:
     """Half the width of an interval, or of many; arguments as `Parts`, not both variances 0."""
     variance = trained + shared
     of_images = max(images - 1, 1)
     smaller = trained**2 / freedom + shared**2 / of_images
-    satterthwaite = _quantile(variance**2 / smaller)
-    wide = (_quantile(freedom) * trained + _quantile(of_images) * shared) / variance
+    satterthwaite = _quantile(variance**2 / smaller, confidence)
+    wide = _quantile(freedom, confidence) * trained + _quantile(of_images, confidence) * shared
+    wide = wide / variance
     wider = WIDER if seeds > 1 else 0.0
     return (wider * wide + (1 - wider) * satterthwaite) * np.sqrt(variance)
 
 
-def _quantile(freedom: Array | float) -> Array:
-    return stats.t.ppf(0.5 + CONFIDENCE / 2, freedom)
+def _quantile(freedom: Array | float, confidence: float) -> Array:
+    return stats.t.ppf(0.5 + confidence / 2, freedom)
 
 
 def _between_seeds(means: Array, weights: Array) -> tuple[float, float]:
@@ -129,6 +140,20 @@ class Parts(NamedTuple):
             )
         )
         return Estimate(self.value, self.value - half, self.value + half, self.n)
+
+    def p(self) -> float:
+        """The two-sided p-value: one less the confidence of the interval that ends at 0."""
+        if not self.trained + self.shared > 0:
+            return float("nan")
+        trained, shared = np.asarray(self.trained), np.asarray(self.shared)
+
+        def beyond(p: float) -> float:
+            half = _half_width(trained, self.freedom, shared, self.images, self.seeds, 1 - p)
+            return abs(self.value) - float(half)
+
+        if beyond(SMALLEST_P) >= 0:
+            return SMALLEST_P
+        return float(optimize.brentq(beyond, SMALLEST_P, 1.0)) if self.value else 1.0
 
 
 def parts(values: Array, weights: Array) -> Parts:

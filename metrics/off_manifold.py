@@ -157,8 +157,7 @@ def tangent_bases(
     z = posterior_mean(vae_gan, x)
     for part in batches(len(z), CHUNK):
         matrices = jacobian(vae_gan.decoder, z[part], batch_size=batch_size)
-        # a sum over several threads would have another order on a machine with more cores
-        with threadpool_limits(1):
+        with threadpool_limits(1):  # for one order of the sums on every machine
             found = [basis(matrix, tolerance=tolerance) for matrix in matrices]
         yield from found
 
@@ -180,9 +179,9 @@ def split(noise: Array, tangent_basis: Array) -> tuple[Array, Array]:
     Returns:
         Two arrays `(draws, pixels)` float64; NaN where there is no such direction.
     """
-    noise = np.asarray(noise, np.float64)
+    noise, tangent_basis = np.asarray(noise, np.float64), np.asarray(tangent_basis, np.float64)
     length = np.linalg.norm(noise, axis=-1, keepdims=True)
-    tangent = (noise @ tangent_basis) @ tangent_basis.T.astype(np.float64)
+    tangent = (noise @ tangent_basis) @ tangent_basis.T
     return _unit(tangent, length), _unit(noise - tangent, length)
 
 
@@ -220,8 +219,9 @@ def noise_directions(
         ]
     )
     tangent, normal = np.empty_like(noise), np.empty_like(noise)
-    for image, tangent_basis in _for_each(bases, x):
-        tangent[:, image], normal[:, image] = split(noise[:, image], tangent_basis)
+    with threadpool_limits(1):  # for one order of the sums on every machine
+        for image, tangent_basis in _for_each(bases, x):
+            tangent[:, image], normal[:, image] = split(noise[:, image], tangent_basis)
     return tangent.reshape(draws, *x.shape), normal.reshape(draws, *x.shape)
 
 
@@ -376,8 +376,9 @@ def tangent_fraction(gradients: Array, bases: Iterable[Array]) -> TangentFractio
     largest = np.max(np.abs(flat), axis=1, keepdims=True)
     flat = flat / np.where(largest > 0, largest, np.nan)
     fraction, null = np.empty(len(flat)), np.empty(len(flat))
-    for image, tangent_basis in _for_each(bases, gradients):
-        inside = flat[image] @ tangent_basis
-        fraction[image] = (inside @ inside) / (flat[image] @ flat[image])
-        null[image] = tangent_basis.shape[1] / tangent_basis.shape[0]
+    with threadpool_limits(1):  # for one order of the sums on every machine
+        for image, tangent_basis in _for_each(bases, gradients):
+            inside = flat[image] @ np.asarray(tangent_basis, np.float64)
+            fraction[image] = (inside @ inside) / (flat[image] @ flat[image])
+            null[image] = tangent_basis.shape[1] / tangent_basis.shape[0]
     return TangentFraction(fraction, null)

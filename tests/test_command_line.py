@@ -35,7 +35,7 @@ def finished(tmp_path_factory) -> Path:
     assert "\x1b" not in done.stdout, (
         "no colours and no cursor movement where the output is not a terminal"
     )
-    assert "149 units of work, 0 done before, 1 at a time" in done.stdout
+    assert "205 units of work, 0 done before, 1 at a time" in done.stdout
     return out
 
 
@@ -194,7 +194,7 @@ def test_damaged_results_are_done_again(finished, tmp_path):
     assert again.returncode == 0, again.stderr
     assert f"{unit.name} is cut short or altered; it is done again" in again.stdout
     assert f"{model.name} is missing, cut short or altered; it is done again" in again.stdout
-    assert "149 units of work, 147 done before" in again.stdout
+    assert "205 units of work, 203 done before" in again.stdout
     assert contents(out / "results") == before
 
 
@@ -287,12 +287,12 @@ def test_plan_runs_nothing(finished, tmp_path):
     assert not out.exists()
     lines = fresh.stdout.splitlines()
     assert lines[-1].startswith(
-        "all          149 units, 0 done, 69,900 images trained on; 6 networks"
+        "all          205 units, 0 done, 103,500 images trained on; 6 networks"
     )
     assert sum(" retrain " in line and " 600 " in line for line in lines) == 106
     assert "96 retrainings of 6 networks' ROAR and KAR, 10 for comparison" in fresh.stdout
     done = call("plan", "--config", TINY, "--out", finished)
-    assert "149 units, 149 done" in done.stdout
+    assert "205 units, 205 done" in done.stdout
     assert "images/s" not in done.stdout  # nothing is left to estimate
 
 

@@ -44,6 +44,11 @@ def _contributions(finished: Finished) -> Contributions:
     return {label: dict(contributions(found, label)) for label in (*networks, NOBODY.label)}
 
 
+def contributions_of(finished: Finished) -> Contributions:
+    """Those of every network of a run, and of `none`; made once."""
+    return finished.once("contributions", _contributions)
+
+
 def orders(finished: Finished) -> pd.DataFrame:
     """Columns: score, value, low, high, n: ROAR and KAR of the orders that ask no network.
 
@@ -51,7 +56,7 @@ def orders(finished: Finished) -> pd.DataFrame:
     """
     if finished.plan.config.section(Retraining) is None:
         return pd.DataFrame()
-    found = finished.once("contributions", _contributions)[NOBODY.label]
+    found = contributions_of(finished)[NOBODY.label]
     return pd.DataFrame(
         {"score": str(score)} | hierarchical.mean(values)._asdict()
         for score, values in found.items()
@@ -95,7 +100,7 @@ def verdicts(finished: Finished) -> pd.DataFrame:
     """
     if finished.plan.config.section(Retraining) is None:
         return pd.DataFrame()
-    found = finished.once("contributions", _contributions)
+    found = contributions_of(finished)
     rows: list[Row] = []
     for norm, loss, networks in _series(finished):
         labels = [network.label for network in networks if found[network.label]]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from robust_interpretability.benchmark.results import agreement, caveats, controls
+from robust_interpretability.benchmark.results import agreement, caveats, controls, groups
 from robust_interpretability.benchmark.units.kind import Finished, Measured
 from robust_interpretability.benchmark.units.kinds import KINDS
 from robust_interpretability.benchmark.units.plan import Plan
@@ -91,6 +91,7 @@ def build(plan: Plan, store: Store) -> Finished:
     tables["agreement"] = agreement.rank_agreement(tables["scores"])
     tables["controls"] = controls.orders(finished)
     tables["verdicts"] = controls.verdicts(finished)
+    tables["groups"] = groups.groups(finished)
     tables["dataset"] = dataset(plan)
     tables["remarks"] = caveats.build(plan.config, tables)
     return finished

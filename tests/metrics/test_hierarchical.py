@@ -60,6 +60,23 @@ def test_a_difference_of_two_networks_is_the_paired_one():
     assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high))
 
 
+@pytest.mark.parametrize("seeds", [1, 2, 4])
+def test_a_p_value_is_that_of_the_interval_which_ends_at_zero(seeds):
+    """Two networks without images: Student's paired test; and below .05 where 0 lies outside."""
+    rng = np.random.default_rng(seeds)
+    for shift in (0.0, 0.3, 1.0, 3.0):
+        values = rng.normal(size=(2, seeds, 3, 2, 20))
+        values[0] += shift
+        found = hierarchical.parts(values, np.array([1.0, -1.0]))
+        low, high = found.estimate()[1:3]
+        assert (found.p() < 0.05) == (not low <= 0 <= high)
+    means = rng.normal(size=(2, 4))
+    paired = np.broadcast_to(means[:, :, None, None, None], (2, 4, 1, 1, 5))
+    found = hierarchical.parts(paired, np.array([1.0, -1.0]))
+    assert found.p() == pytest.approx(stats.ttest_rel(*means).pvalue, abs=1e-6)
+    assert np.isnan(hierarchical.parts(np.zeros((1, 1, 1, 1, 4)), np.ones(1)).p())
+
+
 def test_a_slope_is_that_of_a_regression_with_an_effect_per_seed():
     """Against ordinary least squares on dummy variables, network effects taken out."""
     rng = np.random.default_rng(2)

@@ -149,6 +149,18 @@ def test_the_nearest_disc_is_that_of_another_search(seed):
         assert found == pytest.approx(2 * np.sqrt(2 * min(s.cost for s in searches)), rel=1e-6)
 
 
+@SEEDS
+def test_no_refinement_moves_away(seed):
+    """From the corners of the parameters alone, on hard discs: there undamped steps overshoot."""
+    x = (DISCS.render(DISCS.parameters(30, seed)) > 0.5).astype(float)
+    before = np.inf
+    for refinements in range(8):
+        near = DISCS.render(DISCS.nearest(x, points=2, refinements=refinements))
+        error = np.sum((x - near) ** 2, axis=(1, 2, 3))
+        assert (error <= before).all()
+        before = error
+
+
 def test_images_do_not_depend_on_their_batch(monkeypatch):
     x = DISCS.away(DISCS.parameters(9, 0), np.full(9, 1.0))
     together = DISCS.distance(x)
