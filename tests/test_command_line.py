@@ -99,6 +99,9 @@ def test_a_run_leaves_what_it_should(finished):
         for x in ("accuracy", "strength")
     }
     stems |= {f"curves_{m}_{loss}" for m in ("roar", "kar") for loss in ("xent", "cw")}
+    stems |= {f"controls_{m}_mean_{loss}" for m in ("roar", "kar") for loss in ("xent", "cw")}
+    stems |= {f"score_specific_{m}_gradient_within" for m in ("roar", "kar")}
+    stems |= {"score_diffroar_gradient", "score_diffroar_gradient_input"}
     stems |= {
         "manifold_xent",
         "manifold_cw",
@@ -115,7 +118,7 @@ def test_scores_follow_from_the_rows(finished):
     """ROAR of one network, from the retraining table, which holds every repeat with its seed."""
     rows = pd.read_csv(finished / "results" / "retraining.csv")
     assert set(rows["repeat"]) == {0, 1}
-    assert rows["training_seed"].nunique() == 2
+    assert rows["training_seed"].nunique() == 3 * 2  # at every fraction, and at none removed
     np.testing.assert_allclose(rows["accuracy"], rows["hits"] / rows["examples"])
 
     def mean(attribution: str, network: str, fraction: float) -> float:
@@ -123,6 +126,7 @@ def test_scores_follow_from_the_rows(finished):
             (rows["attribution"] == attribution)
             & (rows["network"] == network)
             & (rows["mode"] == "roar")
+            & rows["control"].isin(["own", "none"])
         )
         found = rows[member & (rows["fraction"] == fraction)]
         assert len(found) == 2
@@ -132,7 +136,7 @@ def test_scores_follow_from_the_rows(finished):
     difference = [mean("random", "none", f) - mean("gradient", network, f) for f in (0.3, 0.7)]
     area = np.trapezoid([0, *difference, 0], [0, 0.3, 0.7, 1])
     scores = pd.read_csv(finished / "results" / "scores.csv").set_index(["network", "score"])
-    assert scores.loc[(network, "roar_gradient"), "value"] == pytest.approx(area)
+    assert scores.loc[(network, "roar_gradient"), "value"] == pytest.approx(area, abs=1e-6)
 
 
 def test_manifold_rows(finished):
@@ -289,8 +293,8 @@ def test_plan_runs_nothing(finished, tmp_path):
     assert lines[-1].startswith(
         "all          205 units, 0 done, 103,500 images trained on; 6 networks"
     )
-    assert sum(" retrain " in line and " 600 " in line for line in lines) == 106
-    assert "96 retrainings of 6 networks' ROAR and KAR, 10 for comparison" in fresh.stdout
+    assert sum(" retrain " in line and " 600 " in line for line in lines) == 162
+    assert "144 retrainings of 6 networks' ROAR and KAR, 18 for comparison" in fresh.stdout
     done = call("plan", "--config", TINY, "--out", finished)
     assert "205 units, 205 done" in done.stdout
     assert "images/s" not in done.stdout  # nothing is left to estimate
@@ -386,7 +390,7 @@ def test_another_configuration_in_the_same_folder(finished, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "holds a run of another configuration" in done.stdout
-    assert "91 units of work, 91 done before" in done.stdout
+    assert "119 units of work, 119 done before" in done.stdout
     assert (out / "results" / "notes.txt").exists()
     assert not list((out / "figures").glob("kar_*"))
     assert set(pd.read_csv(out / "results" / "manifold.csv")["attack_loss"]) == {"xent"}

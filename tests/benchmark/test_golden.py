@@ -25,7 +25,7 @@ from tests.commands import TINY
 GOLDEN = Path(__file__).with_name("golden_units.json")
 TOY = ["seeds=1", "training.epochs=2", "grid.0.epsilons=[0.25]"]
 BFLOAT16 = ["training.compute=bfloat16", "training.epochs=1"]
-FIT = ["training.until=0.15"]
+FIT = ["training.until=0.15", "measures={images=20}"]
 COMPUTED = {kind.name for kind in KINDS} - {"submitted", "attacked"}
 """Kinds of units; the results of the two others are stored by what they belong to."""
 RELATIVE, HITS = 1e-3, 2
@@ -61,9 +61,9 @@ def results(folder: Path) -> dict[str, dict]:
     runs = {
         "tiny": (
             configuration.resolve(None, TINY, []),
-            COMPUTED - {"tilt", "agreement", "trial", "fit"},
+            COMPUTED - {"tilt", "agreement", "trial", "fit", "measures"},
         ),
-        "fit": (configuration.resolve(None, TINY, FIT), {"fit"}),
+        "fit": (configuration.resolve(None, TINY, FIT), {"fit", "measures"}),
         "toy": (configuration.resolve("paper-toy", None, TOY), {"tilt"}),
         "types": (configuration.resolve(None, TINY, BFLOAT16), {"agreement", "trial"}),
     }
