@@ -136,6 +136,8 @@ fractions = [0.3]
 modes = ["roar"]
 repeats = 2
 epochs = 1
+controls = []
+fills = ["mean"]
 """
 
 
