@@ -100,7 +100,7 @@ def test_a_run_leaves_what_it_should(finished):
     }
     stems |= {f"curves_{m}_{loss}" for m in ("roar", "kar") for loss in ("xent", "cw")}
     stems |= {f"controls_{m}_mean_{loss}" for m in ("roar", "kar") for loss in ("xent", "cw")}
-    stems |= {f"score_specific_{m}_gradient_within" for m in ("roar", "kar")}
+    stems |= {f"score_specific_{m}_gradient-within" for m in ("roar", "kar")}
     stems |= {"score_diffroar_gradient", "score_diffroar_gradient_input"}
     stems |= {
         "manifold_xent",

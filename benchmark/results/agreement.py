@@ -7,7 +7,6 @@ from scipy import stats
 
 from robust_interpretability.benchmark.units import manifold, retrain
 from robust_interpretability.benchmark.units.measures import MEASURES, OF_NETWORK
-from robust_interpretability.metrics import CONTROLS
 
 LEAST = 4
 """Networks without which ranks say nothing."""
@@ -19,7 +18,6 @@ def compared(scores: pd.DataFrame) -> list[str]:
     """The scores that are compared: measures of own maps, and two accuracies; no control."""
     names = list(dict.fromkeys(scores["score"]))
     of_maps = (*MEASURES, "log_ris", "log_ros")
-    controls = tuple(f"_{name}" for name in CONTROLS)
     return [
         name
         for name in names
@@ -27,7 +25,7 @@ def compared(scores: pd.DataFrame) -> list[str]:
         or retrain.KIND.describe(name)
         or manifold.KIND.describe(name)
         or name in OF_NETWORK
-        or (name.startswith(of_maps) and not name.endswith(controls))
+        or name.startswith(of_maps)
     ]
 
 

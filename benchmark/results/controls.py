@@ -94,9 +94,10 @@ def outcome(rise: Estimate, rest: Estimate) -> str:
 
 
 def verdicts(finished: Finished) -> pd.DataFrame:
-    """Columns: norm, loss, score, control, rise, ..., control_rise, ..., share, ..., verdict.
+    """Columns: norm, loss, seeds, score, control, rise, control_rise, share, verdict.
 
-    Of each, `<name>_low` and `<name>_high` are the ends of its interval.
+    Of rises and share, `<name>_low` and `<name>_high` are the ends of the interval. With one seed a
+    verdict is about these very networks.
     """
     if finished.plan.config.section(Retraining) is None:
         return pd.DataFrame()
@@ -117,6 +118,7 @@ def verdicts(finished: Finished) -> pd.DataFrame:
             columns: Row = {
                 "norm": norm,
                 "loss": loss,
+                "seeds": own.shape[1],
                 "score": str(score),
                 "control": control.control,
             }

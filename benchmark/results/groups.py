@@ -31,7 +31,7 @@ def count(scores: Array, p: dict[tuple[int, int], float]) -> int:
 
 
 def groups(finished: Finished) -> pd.DataFrame:
-    """Columns: score, networks, pairs, different, groups.
+    """Columns: score, networks, seeds, pairs, different, groups.
 
     All pairs of networks are compared in the scores that are set against accuracy, paired by seed
     (`hierarchical.contrast`), at 5 percent by Holm's rule. With one seed a difference is between
@@ -58,6 +58,7 @@ def groups(finished: Finished) -> pd.DataFrame:
             {
                 "score": str(score),
                 "networks": len(labels),
+                "seeds": values.shape[1],
                 "pairs": len(pairs),
                 "different": int((adjusted <= LEVEL).sum()),
                 "groups": count(values.sum(axis=3).mean(axis=(1, 2, 3)), of_pair),

@@ -35,7 +35,10 @@ def scores(finished: Finished) -> pd.DataFrame:
     """
     rows = []
     for network in finished.plan.networks:
-        found = {m.name: m.estimate for m in scores_of(finished, network)}
+        measured = list(scores_of(finished, network))
+        found = {m.name: m.estimate for m in measured}
+        if len(found) < len(measured):
+            raise ValueError(f"two scores of {network.label} have one name")
         fits = {name: found[name].value for name in FITS if name in found}
         about = finished.plan.columns(network)
         rows += [about | {"score": name} | e._asdict() | fits for name, e in found.items()]

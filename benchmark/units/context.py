@@ -187,7 +187,7 @@ class Context:
 
     def _rank(self, order: Order, images: Images, split: str) -> Iterator[Array]:
         seed = derived_seed("ties", split)
-        if order.attribution == RANDOM:
+        if order.free and order.attribution == RANDOM:
             seed = derived_seed("random ranks", split, order.draw)
         shape = getattr(images, split).shape[:3]
         return ranking.pieces(maps(order, self, images, split), shape, seed=seed)

@@ -18,6 +18,8 @@ UNTOUCHED = "none"
 """The attribution's name where no pixel is removed: the end points of the curves."""
 OWN = "own"
 """In the column of controls: a network's own map."""
+UNTRAINED = "untrained"
+"""The control that is the map of a network at its initial weights."""
 NO_CONTROL = "none"
 """In the column of controls: an order that asks no network."""
 
@@ -48,9 +50,19 @@ class Order:
     draw: int | None = None
 
     @property
-    def of_network(self) -> bool:
-        """Whether it belongs to a trained network."""
-        return self.source is not None
+    def free(self) -> bool:
+        """Whether it asks no network, so that `attribution` is not that of a registered map."""
+        return self.source is None and self.control != UNTRAINED
+
+    @property
+    def untouched(self) -> bool:
+        """Whether no pixel is removed."""
+        return self.free and self.attribution == UNTOUCHED
+
+    @property
+    def drawn(self) -> bool:
+        """Whether it is another order for every draw."""
+        return self.control == UNTRAINED or (self.free and self.attribution == RANDOM)
 
 
 class Images(NamedTuple):
@@ -73,11 +85,11 @@ def maps(order: Order, context: "Context", images: Images, split: str) -> MapsOf
 
     x = getattr(images, split)
     shape = x.shape[:3]
-    if order.attribution == RANDOM:
+    if order.free and order.attribution == RANDOM:
         return lambda part: ranking.indifferent(part, shape)
-    if order.attribution == "gaussian":
+    if order.free and order.attribution == "gaussian":
         return _the_same(controls.centred_gaussian(*shape[1:]), shape)
-    if order.attribution == "sobel":
+    if order.free and order.attribution == "sobel":
         return lambda part: controls.sobel(x[part])
     return _MADE[order.control](order, context, images, split)
 
@@ -141,7 +153,7 @@ def _shuffled_within(order: Order, context: "Context", images: Images, split: st
 
 _MADE = {
     OWN: _own,
-    "untrained": _own,
+    UNTRAINED: _own,
     "mean": _mean,
     "blurred": _blurred,
     "blur_matched": _blur_matched,

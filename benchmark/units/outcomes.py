@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from robust_interpretability.benchmark.units.kind import Description
-from robust_interpretability.benchmark.units.orders import NO_CONTROL, OWN, RANDOM, UNTOUCHED
+from robust_interpretability.benchmark.units.orders import NO_CONTROL, OWN, RANDOM
 from robust_interpretability.benchmark.units.unit import Network, Unit
 from robust_interpretability.metrics import ATTRIBUTIONS, FILLS, MODES, SHUFFLES, retraining
 from robust_interpretability.models.types import Array
@@ -67,7 +67,7 @@ def gathered(
     found: dict[Key, dict[tuple[int, float], Array]] = {}
     for unit in units:
         spec, order, network = unit.spec, unit.spec.order, unit.network or NOBODY
-        if order.attribution == UNTOUCHED:
+        if order.untouched:
             continue
         key = Key(network.label, order.attribution, order.control, spec.fill, spec.mode)
         found.setdefault(key, {})[spec.draw, spec.fraction] = store.values(unit).outcomes()
@@ -96,14 +96,17 @@ class Score(NamedTuple):
     fill: str = MEAN
 
     def __str__(self) -> str:
-        """The name in tables: `kar_gradient_shuffled_imputed`, `specific_roar_gradient_within`."""
+        """The name in tables: `kar_gradient-shuffled-imputed`, `specific_roar_gradient-within`.
+
+        An attribution is a Python name and holds no hyphen, so no two scores have one name.
+        """
         control = self.control
         if self.measure.startswith(SPECIFIC):
             control = control.removeprefix("shuffled").removeprefix("_")
-        parts = [self.measure, self.attribution]
+        parts = [f"{self.measure}_{self.attribution}"]
         parts += [control] if control not in (OWN, NO_CONTROL, "") else []
         parts += [self.fill] if self.fill != MEAN else []
-        return "_".join(parts)
+        return "-".join(parts)
 
 
 def contributions(found: Outcomes, network: str) -> Iterator[tuple[Score, Array]]:
@@ -117,7 +120,7 @@ def contributions(found: Outcomes, network: str) -> Iterator[tuple[Score, Array]
         The score, and values as for `hierarchical.mean`.
     """
     for key, own in found.of.items():
-        if key.network != network or key.attribution == RANDOM:
+        if key.network != network or (key.attribution, key.control) == (RANDOM, NO_CONTROL):
             continue
         fractions, mode = found.fractions, key.mode
         score = Score(mode, key.attribution, key.control, key.fill)

@@ -157,7 +157,7 @@ def plan(planner: "Planner") -> None:
     seeds = 1 if planner.submitted is not None else planner.config.seeds
     draws = range(seeds * section.repeats)
     for order, fill in _free_orders(section):
-        drawn = [replace(order, draw=draw) if _is_drawn(order) else order for draw in draws]
+        drawn = [replace(order, draw=draw) if order.drawn else order for draw in draws]
         _add(planner, section, drawn, fill, draws)
     for network, seed, model in planner.selected("retraining"):
         own_draws = range(seed * section.repeats, (seed + 1) * section.repeats)
@@ -167,10 +167,6 @@ def plan(planner: "Planner") -> None:
 
 def _controlled(section: Retraining) -> list[str]:
     return [name for name in section.controlled if name in section.attributions]
-
-
-def _is_drawn(order: Order) -> bool:
-    return order.attribution == RANDOM or order.control == "untrained"
 
 
 def _free_orders(section: Retraining) -> Iterator[tuple[Order, str]]:
@@ -215,7 +211,7 @@ def _add(
     seed: int | None = None,
 ) -> None:
     """The retrainings of an order at every mode, fraction and draw."""
-    if fill not in section.fills and orders[0].attribution != UNTOUCHED:
+    if fill not in section.fills and not orders[0].untouched:
         return
     training = planner.training.model_copy(update={"epochs": section.epochs, "until": None})
     most = planner.info.train_size
@@ -250,7 +246,7 @@ def _add(
 
 def _points(section: Retraining, order: Order) -> list[tuple[str, float]]:
     """Modes and fractions at which an order is scored."""
-    if order.attribution == UNTOUCHED:
+    if order.untouched:
         return [("none", 0.0)]
     modes = [m for m in section.modes if order.control != MASKS or MODES[m].top_pixels == "kept"]
     return [(mode, fraction) for mode in modes for fraction in section.fractions]
@@ -266,12 +262,8 @@ def _label(spec: Spec, network: Network | None, seed: int | None) -> str:
 
 
 def shares(spec: Spec) -> Hashable:
-    """The ranks that it retrains with; under imputation, the images."""
-    if spec.order.attribution == UNTOUCHED:
-        return None
-    if spec.fill == IMPUTED:
-        return spec.order, spec.mode, spec.fraction, IMPUTED
-    return spec.order
+    """The order, whose ranks it retrains with."""
+    return None if spec.order.untouched else spec.order
 
 
 def work(spec: Spec, context: "Context") -> Result[Values]:
@@ -280,7 +272,23 @@ def work(spec: Spec, context: "Context") -> Result[Values]:
 
 
 def together(specs: list[Spec], context: "Context") -> list[Result[Values]]:
-    """Retrainings that share their ranks or their images (`shares`)."""
+    """Retrainings of one order: at a time those that see the same images (`_same_images`)."""
+    results: dict[Spec, Result[Values]] = {}
+    for spec in specs:
+        if spec not in results:
+            some = [s for s in specs if _same_images(s) == _same_images(spec)]
+            results |= dict(zip(some, _retrained(some, context), strict=True))
+    return [results[spec] for spec in specs]
+
+
+def _same_images(spec: Spec) -> Hashable:
+    """What retrainings have in common that may differ in masks alone; imputation has none."""
+    imputed = (spec.mode, spec.fraction) if spec.fill == IMPUTED else None
+    return spec.order, spec.fill, imputed
+
+
+def _retrained(specs: list[Spec], context: "Context") -> list[Result[Values]]:
+    """Retrainings that differ in masks, initial weights and order of batches alone."""
     from robust_interpretability.benchmark.training import batched
     from robust_interpretability.benchmark.training.masks import Mask
     from robust_interpretability.benchmark.training.prediction import predicted_classes
@@ -294,7 +302,7 @@ def together(specs: list[Spec], context: "Context") -> list[Result[Values]]:
     test_masks: list[Mask | None] = [None] * len(specs)
     if first.fill == IMPUTED:
         x_train, x_test = context.imputed(first.order, first.fraction, first.mode, limit)
-    elif first.order.attribution != UNTOUCHED:
+    elif not first.order.untouched:
         if first.order.control == MASKS:
             x_train, x_test, fill = (
                 context.white[:limit],
@@ -388,12 +396,16 @@ def of_own_maps(rows: "pd.DataFrame") -> "pd.DataFrame":
 
 def of_random_order(rows: "pd.DataFrame", fill: str = MEAN) -> "pd.DataFrame":
     """The rows of the random order."""
-    return rows[(rows["attribution"] == RANDOM) & (rows["fill"] == fill)]
+    return _free(rows, RANDOM).query("fill == @fill")
 
 
 def untouched_accuracy(rows: "pd.DataFrame") -> float:
     """Mean accuracy of the retraining budget on untouched images: the curves' end point."""
-    return float(rows.loc[rows["attribution"] == UNTOUCHED, "accuracy"].mean())
+    return float(_free(rows, UNTOUCHED)["accuracy"].mean())
+
+
+def _free(rows: "pd.DataFrame", name: str) -> "pd.DataFrame":
+    return rows[(rows["attribution"] == name) & (rows["control"] == NO_CONTROL)]
 
 
 KIND = Kind(

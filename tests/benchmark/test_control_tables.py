@@ -1,5 +1,7 @@
 """The tables of a run with two seeds and every control, and the rule on made-up populations."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -8,9 +10,16 @@ from robust_interpretability.benchmark.execution import runner
 from robust_interpretability.benchmark.results import controls, groups, tables
 from robust_interpretability.benchmark.units import accuracy, configuration, plan, retrain
 from robust_interpretability.benchmark.units.kind import Finished
+from robust_interpretability.benchmark.units.orders import Order
 from robust_interpretability.benchmark.units.outcomes import Score
 from robust_interpretability.benchmark.units.store import Store
-from robust_interpretability.metrics import CONTROLS, hierarchical, statistics
+from robust_interpretability.metrics import (
+    ATTRIBUTIONS,
+    CONTROLS,
+    FILLS,
+    hierarchical,
+    statistics,
+)
 from tests.commands import TINY
 
 SETTINGS = [
@@ -52,7 +61,7 @@ def accuracies(finished: Finished, **which: object) -> np.ndarray:
 def test_scores_follow_from_the_table_of_accuracies(finished, network, fill):
     """Fractions .3 and .7: both have the weight .35 of the trapezoid rule."""
     scores = finished.tables["scores"].query("network == @network").set_index("score")["value"]
-    end = "" if fill == "mean" else "_imputed"
+    end = "" if fill == "mean" else "-imputed"
 
     def area(first: np.ndarray, second: np.ndarray) -> float:
         return 0.35 * (first.mean(0) - second.mean(0)).sum()
@@ -69,7 +78,7 @@ def test_scores_follow_from_the_table_of_accuracies(finished, network, fill):
     assert scores[f"roar_gradient{end}"] == pytest.approx(
         area(random("roar"), of("roar", "own")), abs=1e-6
     )
-    assert scores[f"specific_kar_gradient_within{end}"] == pytest.approx(
+    assert scores[f"specific_kar_gradient-within{end}"] == pytest.approx(
         area(of("kar", "own"), of("kar", "shuffled_within")), abs=1e-6
     )
     assert scores[f"specific_roar_gradient{end}"] == pytest.approx(
@@ -82,10 +91,10 @@ def test_scores_follow_from_the_table_of_accuracies(finished, network, fill):
         assert scores["leak_gradient"] == pytest.approx(
             area(of("kar", "masks"), np.full((1, 2), 0.1)), abs=1e-6
         )
-        assert scores["kar_gradient_masks"] == pytest.approx(
+        assert scores["kar_gradient-masks"] == pytest.approx(
             area(of("kar", "masks"), random("kar")), abs=1e-6
         )
-        assert scores["kar_gradient_blurred"] == pytest.approx(
+        assert scores["kar_gradient-blurred"] == pytest.approx(
             area(of("kar", "blurred"), random("kar")), abs=1e-6
         )
 
@@ -133,19 +142,19 @@ def test_every_control_has_a_verdict_and_every_free_order_a_score(finished):
     assert {control for score, control in asked if score == "roar_gradient"} == of_network - {
         "masks"
     }
-    assert {control for score, control in asked if score == "kar_gradient_imputed"} == {
+    assert {control for score, control in asked if score == "kar_gradient-imputed"} == {
         "shuffled",
         "shuffled_within",
     }
     assert set(free["score"]) == {
         f"{mode}_{name}"
         for mode in ("roar", "kar")
-        for name in ("gaussian", "sobel", "gradient_untrained")
+        for name in ("gaussian", "sobel", "gradient-untrained")
     }
     scores = finished.tables["scores"].pivot(index="network", columns="score", values="value")
     row = verdicts.query("score == 'kar_gradient' and control == 'mean'").iloc[0]
     order = ["standard", "l2-0.3-xent", "l2-0.6-xent"]
-    for column, name in (("rise", "kar_gradient"), ("control_rise", "kar_gradient_mean")):
+    for column, name in (("rise", "kar_gradient"), ("control_rise", "kar_gradient-mean")):
         slope = np.polyfit([0, 0.5, 1], scores.loc[order, name], 1)[0]
         assert row[column] == pytest.approx(slope, abs=1e-6)
 
@@ -214,7 +223,32 @@ def test_groups_that_can_be_told_apart():
 
 def test_every_score_set_against_accuracy_has_its_groups(finished):
     table = finished.tables["groups"].set_index("score")
-    assert set(table.index) >= {"roar_gradient", "kar_gradient", "specific_kar_gradient_within"}
+    assert set(table.index) >= {"roar_gradient", "kar_gradient", "specific_kar_gradient-within"}
     assert (table["pairs"] == 3).all()
     assert table["groups"].between(1, 3).all()
     assert (table["different"] <= table["pairs"]).all()
+
+
+def test_no_two_scores_have_one_name():
+    """`integrated_gradients_mean` is an attribution, `mean` a control of `integrated_gradients`."""
+    measures = ("roar", "kar", "leak", "diffroar", "net_kar", "specific_roar", "specific_kar")
+    made = [
+        Score(measure, attribution, control, fill)
+        for measure in measures
+        for attribution in (*ATTRIBUTIONS, "gradient_shuffled", "gradient_imputed", "x_masks")
+        for control in (("shuffled", "shuffled_within") if "specific" in measure else CONTROLS)
+        for fill in FILLS
+    ]
+    made += [Score(m, a, "own", fill) for m in measures[:5] for a in ATTRIBUTIONS for fill in FILLS]
+    assert len({str(score) for score in made}) == len(made)
+    assert all(re.fullmatch(r"[a-z][a-z0-9_-]{0,59}", str(score)) for score in made)
+
+
+def test_an_attribution_named_like_a_control_keeps_its_own_maps():
+    """A user may well register `sobel`: of a network it is not the control."""
+    for name in ("sobel", "gaussian", "random", "none"):
+        own = Order(name, "own", "0" * 16)
+        assert [own.free, own.untouched, own.drawn] == [False, False, False]
+    assert Order("sobel").free
+    assert Order("random").drawn
+    assert Order("none").untouched

@@ -114,7 +114,7 @@ def test_agreement_by_hand(tmp_path):
                 "roar_gradient": [1, 2, 4, 3],
                 "gini_gradient": [4, 3, 2, 1],
                 "alignment": [1, 1, 1, 1],
-                "roar_gradient_shuffled": [1, 2, 3, 4],
+                "roar_gradient-shuffled": [1, 2, 3, 4],
                 "train_accuracy": [1, 2, 3, 4],
             }
         )
