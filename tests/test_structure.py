@@ -19,6 +19,7 @@ ORDER = (
     "progress",
     "results",
     "paper",
+    "findings",
     "execution",
     "accelerator",
     "submission",

@@ -89,21 +89,28 @@ def run(
     from rich.console import Console
 
     from robust_interpretability.benchmark.execution import runner
+    from robust_interpretability.benchmark.results import sweeps
     from robust_interpretability.benchmark.units import configuration
     from robust_interpretability.models.errors import InputError
 
-    resolved = configuration.resolve(preset, config, assignments)
+    variants = configuration.variants(preset, config, assignments)
     if executor != "ray" and (address or cores > 1 or share > 1):
         raise InputError("--address, --cores and --share need --executor ray.")
-    runner.run(
-        resolved,
-        _folder(out, resolved.name),
-        data_dir=data_dir,
-        fresh=fresh,
-        workers=workers,
-        console=Console(),
-        cluster=runner.Cluster(address, cores, share) if executor == "ray" else None,
-    )
+    folder = _folder(out, variants[0].config.name)
+    for variant in variants:
+        runner.run(
+            variant.config,
+            folder / variant.name,
+            data_dir=data_dir,
+            fresh=fresh,
+            workers=workers,
+            console=Console(),
+            cluster=runner.Cluster(address, cores, share) if executor == "ray" else None,
+        )
+    if variants[0].swept:
+        sweeps.record(folder, {variant.name: variant.swept for variant in variants})
+        for path in sweeps.write_joined(folder):
+            print(path)
 
 
 @app.command()
@@ -131,25 +138,30 @@ def plan(
     from robust_interpretability.benchmark.units import configuration
     from robust_interpretability.benchmark.units.store import Store
 
-    resolved = configuration.resolve(preset, config, assignments)
-    models.choose_kernels(resolved.model.name)
-    work = runner.plan(resolved, data_dir)
-    store = Store(_folder(out, resolved.name), _note)
-    done = [unit for unit in work.units if store.done(unit)]
-    keys = {unit.key for unit in done}
-    print(plan_table.text(work, keys), flush=True)
-    if simulate:
-        from robust_interpretability.benchmark.execution import simulation
+    variants = configuration.variants(preset, config, assignments)
+    models.choose_kernels(variants[0].config.model.name)
+    for variant in variants:
+        if variant.name:
+            print(f"\n{variant.name}")
+        work = runner.plan(variant.config, data_dir)
+        store = Store(_folder(out, variants[0].config.name) / variant.name, _note)
+        done = [unit for unit in work.units if store.done(unit)]
+        keys = {unit.key for unit in done}
+        print(plan_table.text(work, keys), flush=True)
+        if simulate:
+            from robust_interpretability.benchmark.execution import simulation
 
-        took = {unit.key: store.stored(unit).seconds for unit in done}
-        times = simulation.report(work, took, simulate, workers=workers, probe=probe, notice=_note)
-        print(f"\n{times}")
-    elif probe and len(done) < len(work.units):
-        from robust_interpretability.benchmark.execution import estimate
+            took = {unit.key: store.stored(unit).seconds for unit in done}
+            times = simulation.report(
+                work, took, simulate, workers=workers, probe=probe, notice=_note
+            )
+            print(f"\n{times}")
+        elif probe and len(done) < len(work.units):
+            from robust_interpretability.benchmark.execution import estimate
 
-        _note("measuring the pace of this device ...")
-        left = [unit for unit in work.units if unit.key not in keys]
-        print(estimate.report(work, left, workers))
+            _note("measuring the pace of this device ...")
+            left = [unit for unit in work.units if unit.key not in keys]
+            print(estimate.report(work, left, workers))
 
 
 @app.command()
@@ -170,9 +182,12 @@ def plots(
 
         drawn = board_figures.draw(board)
     else:
-        from robust_interpretability.benchmark.results import report
+        from robust_interpretability.benchmark.results import report, sweeps
 
-        drawn = report.draw(out, _note)
+        folders = [out / name for name in sweeps.runs(out)] if sweeps.is_sweep(out) else [out]
+        drawn = [path for folder in folders for path in report.draw(folder, _note)]
+        if folders != [out]:
+            drawn += sweeps.write_joined(out)
     for path in drawn:
         print(path)
 
@@ -197,6 +212,28 @@ def paper(
     from robust_interpretability.benchmark.paper.report import write_report
 
     for path in write_report([*out, *(more or [])], report, _note):
+        print(path)
+
+
+@app.command()
+def findings(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN...", help="Folders of finished runs, or of their published tables."
+        ),
+    ],
+    report: Annotated[
+        Path, typer.Option(help="The file to write; figures are written beside it.")
+    ] = Path("runs/findings/findings.md"),
+) -> None:
+    """Say in two pages what finished runs found, and what not, by the verdicts in their tables.
+
+    Nothing is trained.
+    """
+    from robust_interpretability.benchmark.findings.report import write_findings
+
+    for path in write_findings(runs, report, _note):
         print(path)
 
 

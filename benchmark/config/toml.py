@@ -1,8 +1,15 @@
-"""TOML files of configurations: presets, files that change them, and `--set key=value`."""
+"""TOML files of configurations: presets, files that change them, and `--set key=value`.
 
+A configuration may stand for several runs: its table `sweep` has dotted keys, each with the values
+that it takes in turn, in all combinations. A key that a file or an assignment sets is swept no
+more.
+"""
+
+import copy
+import itertools
 import tomllib
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import tomli_w
 
@@ -11,6 +18,8 @@ from robust_interpretability.models.types import Json
 
 PRESETS = Path(__file__).parent / "presets"
 TRACKS = Path(__file__).parent / "tracks"
+SWEEP = "sweep"
+"""The table of the keys that are swept."""
 
 
 def presets() -> list[str]:
@@ -46,10 +55,64 @@ def resolve(preset: str | None, file: Path | None, assignments: list[str]) -> Js
             raise unknown("preset", name, presets())
         raw = read(PRESETS / f"{name}.toml", "The preset")
     if file:
-        raw = _merged(raw, read(file, "The configuration"))
+        over = read(file, "The configuration")
+        raw = _merged(raw, over)
+        for key in set(raw.get(SWEEP, {})) - set(over.get(SWEEP, {})):
+            if _states(over, key):
+                _swept_no_more(raw, key)
     for assignment in assignments:
-        _assign(raw, assignment)
+        _swept_no_more(raw, _assign(raw, assignment))
     return raw
+
+
+class Variant(NamedTuple):
+    """One of the configurations that one with a sweep stands for.
+
+    Attributes:
+        name: As `training.epochs=5,seeds=2`; empty where nothing is swept.
+        swept: The values of the swept keys.
+        raw: The configuration.
+    """
+
+    name: str
+    swept: Json
+    raw: Json
+
+
+def variants(raw: Json) -> list[Variant]:
+    """The configurations that one stands for: itself alone where it sweeps nothing.
+
+    Raises:
+        InputError: The sweep is not a table of lists, or a list is empty.
+    """
+    sweep = raw.get(SWEEP, {})
+    if not isinstance(sweep, dict) or not all(isinstance(v, list) and v for v in sweep.values()):
+        raise InputError(
+            f"'{SWEEP}' must be a table of keys, each with a list of values, as"
+            ' "training.epochs" = [5, 20].'
+        )
+    found = []
+    for values in itertools.product(*sweep.values()):
+        one = copy.deepcopy({key: value for key, value in raw.items() if key != SWEEP})
+        swept = dict(zip(sweep, values, strict=True))
+        for key, value in swept.items():
+            _set(one, key, value)
+        found.append(Variant(",".join(f"{k}={v}" for k, v in swept.items()), swept, one))
+    return found
+
+
+def _states(raw: Json, key: str) -> bool:
+    at: object = raw
+    for part in key.split("."):
+        if not isinstance(at, dict) or part not in at:
+            return False
+        at = at[part]
+    return True
+
+
+def _swept_no_more(raw: Json, key: str) -> None:
+    if isinstance(sweep := raw.get(SWEEP), dict) and sweep.pop(key, None) and not sweep:
+        del raw[SWEEP]
 
 
 def _merged(base: Json, over: Json) -> Json:
@@ -60,8 +123,8 @@ def _merged(base: Json, over: Json) -> Json:
     return out
 
 
-def _assign(raw: Json, assignment: str) -> None:
-    """Applies one `key=value`; items of a list by number, as `grid.0.epsilons=[0.5]`."""
+def _assign(raw: Json, assignment: str) -> str:
+    """Applies one `key=value` and returns the key; items of a list as `grid.0.epsilons=[0.5]`."""
     path, equals, text = assignment.partition("=")
     if not equals or not path.strip():
         raise InputError(f"--set takes key=value. Received '{assignment}'.")
@@ -69,7 +132,12 @@ def _assign(raw: Json, assignment: str) -> None:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text.strip()
-    *parents, last = path.strip().split(".")
+    _set(raw, path.strip(), value)
+    return path.strip()
+
+
+def _set(raw: Json, path: str, value: object) -> None:
+    *parents, last = path.split(".")
     at: Json = raw
     for part in parents:
         place = cast(str, _place(at, part, path))

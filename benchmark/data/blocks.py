@@ -79,7 +79,7 @@ def describe(name: str, mnist: Info) -> Info:
     what = "the letter A" if name == "distractor_mnist" else "a square with an X"
     source = f"{mnist.source}; {what} added by this program"
     shape = (2 * SIDE, SIDE, 1)
-    return replace(mnist, name=name, version="1.0.0", shape=shape, source=source)
+    return replace(mnist, name=name, version="1.0.0", shape=shape, source=source, truth=True)
 
 
 def build(name: str, mnist: Dataset) -> Dataset:

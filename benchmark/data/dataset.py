@@ -21,6 +21,7 @@ class Info:
         num_classes: Number of classes.
         source: Where the images come from, without a path of this machine.
         folder: The folder the images were read from; None where they come with a package.
+        truth: Whether it is known which pixels of an image tell the classes apart.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Info:
     num_classes: int
     source: str = ""
     folder: str | None = None
+    truth: bool = False
 
 
 @dataclass(frozen=True)

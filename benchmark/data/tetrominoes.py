@@ -106,7 +106,7 @@ def _unit(values: Array) -> Array:
 def describe(name: str) -> Info:
     """What is known of a set of `NAMES`."""
     source = "made by this program, after arXiv 2306.12816"
-    return Info(name, "1.0.0", PARTS[0], PARTS[-1], (SIDE, SIDE, 1), 2, source=source)
+    return Info(name, "1.0.0", PARTS[0], PARTS[-1], (SIDE, SIDE, 1), 2, source=source, truth=True)
 
 
 def build(name: str) -> Dataset:

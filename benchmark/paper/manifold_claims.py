@@ -2,11 +2,16 @@
 
 Networks are the replicates here, not images: over thousands of images any two networks differ
 significantly, also two that are trained alike from two seeds.
+
+The order is judged by the manifold model that reconstructs held-out images best among those that
+are calibrated (`judge`); peaks are those of the VAE-GAN's encoder, which the paper's numbers are
+of.
 """
 
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,6 +30,7 @@ from robust_interpretability.benchmark.paper.claim import (
 )
 from robust_interpretability.benchmark.paper.reference import PEAK_AXES, REFERENCE, peak_slack
 from robust_interpretability.benchmark.paper.runs import Run, best
+from robust_interpretability.benchmark.units.calibration import ENCODER, OPTIMISED, PCA
 from robust_interpretability.metrics import densities, statistics
 from robust_interpretability.metrics.statistics import Estimate
 from robust_interpretability.models.types import Array
@@ -41,6 +47,62 @@ PEAK_MARGIN = 0.1
 
 FEW = 10
 """Bootstrap samples where only the place of a peak is wanted."""
+
+TITLES = {
+    ENCODER: "the VAE-GAN's encoder",
+    OPTIMISED: "the VAE-GAN's nearest code",
+    PCA: "the PCA",
+}
+"""Manifold models in words."""
+
+
+class Judge(NamedTuple):
+    """The manifold model that a run's distances are judged by.
+
+    Attributes:
+        manifold: A key of `TITLES`.
+        may_decide: Whether it is calibrated, or no model of the run was.
+        note: What a reader must know of the choice.
+    """
+
+    manifold: str
+    may_decide: bool
+    note: str
+
+
+def judge(run: Run) -> Judge:
+    """The model with the lowest error on held-out images among those that are calibrated.
+
+    A model is calibrated where its rank correlation with true distances is at least `CALIBRATED`
+    for every blur of the directions. A run without a calibration has the VAE-GAN's encoder; where
+    no model is calibrated, none may decide.
+    """
+    from robust_interpretability.metrics.known_manifolds import CALIBRATED
+
+    table, others = run.table("calibration"), run.table("off_manifold")
+    if table.empty:
+        return Judge(ENCODER, True, f"by {TITLES[ENCODER]}, not calibrated")
+    measured = {ENCODER, *(others["manifold"] if len(others) else ())}
+    found = [
+        (manifold, part["mean_squared_error"].iloc[0], part["spearman"].min(skipna=False))
+        for manifold, part in table.groupby("manifold", sort=False)
+        if manifold in measured
+    ]
+    listed = ", ".join(f"{TITLES[m]} {error:.4f} and {rho:.2f}" for m, error, rho in found)
+    listed = f"error on held-out images and calibration: {listed}"
+    calibrated = [(error, manifold) for manifold, error, rho in found if rho >= CALIBRATED]
+    if not calibrated:
+        return Judge(ENCODER, False, f"no manifold model is calibrated ({listed})")
+    chosen = min(calibrated)[1]
+    return Judge(chosen, True, f"judged by {TITLES[chosen]} ({listed})")
+
+
+def _distances(run: Run, manifold: str) -> pd.DataFrame:
+    """Distances of single images by a manifold model."""
+    if manifold == ENCODER:
+        return run.table("manifold")
+    rows = run.table("off_manifold")
+    return rows[rows["manifold"] == manifold]
 
 
 def _means(rows: pd.DataFrame, *, smallest: int = 1) -> pd.DataFrame:
@@ -81,7 +143,8 @@ def order(runs: list[Run]) -> Iterator[Claim]:
             counted=attack_loss == COUNTED_LOSS,
         )
         run = best(runs, data, "manifold")
-        rows = run.table("manifold") if run else pd.DataFrame()
+        judged_by = judge(run) if run else Judge(ENCODER, False, "")
+        rows = _distances(run, judged_by.manifold) if run else pd.DataFrame()
         if len(rows):
             rows = rows[rows["attack_loss"] == attack_loss]
             rows = rows[
@@ -105,6 +168,7 @@ def order(runs: list[Run]) -> Iterator[Claim]:
         )
         if len(complete) < rows["seed"].nunique():
             note += f"; a network with fewer than {densities.SMALLEST} kept examples has no mean"
+        decides = judged_by.may_decide and len(complete)
 
         span = np.ptp(clean)
         scaled = densities.scaled(means.mean().to_numpy(), clean)
@@ -119,8 +183,8 @@ def order(runs: list[Run]) -> Iterator[Claim]:
             low=fall.low,
             high=fall.high,
             scale=run.scale("manifold"),
-            direction=outcomes.order(complete)[0] if len(complete) else UNCLEAR,
-            note=note,
+            direction=outcomes.order(complete)[0] if decides else UNCLEAR,
+            note=f"{note}; {judged_by.note}",
         )
 
 
@@ -145,8 +209,19 @@ def _peak(distances: pd.Series, seeds: pd.Series, clean: Array) -> tuple[Estimat
     return found, f"over {found.n} networks"
 
 
+def _encoder_note(run: Run) -> str:
+    """That the VAE-GAN's encoder was used, and its calibration."""
+    table = run.table("calibration")
+    rho = table.loc[table["manifold"] == ENCODER, "spearman"] if len(table) else table
+    calibration = f"calibration {rho.min(skipna=False):.2f}" if len(rho) else "not calibrated"
+    return f"by {TITLES[ENCODER]}, {calibration}"
+
+
 def peaks(runs: list[Run]) -> Iterator[Claim]:
-    """Where the densities peak, beside what can be read off the paper's figures."""
+    """Where the densities peak, beside what can be read off the paper's figures.
+
+    They are of the VAE-GAN's encoder, as the paper's.
+    """
     for panel, peaks in REFERENCE["approximate_peaks_of_scaled_manifold_distance"].items():
         data, norm, loss = panel.rsplit("_", 2)
         run = best(runs, data, "manifold")
@@ -185,6 +260,7 @@ def peaks(runs: list[Run]) -> Iterator[Claim]:
                 yield replace(claim, ours=f"{len(chosen)} examples, too few")
                 continue
             peak, over = found
+            over = over if member != "test" else f"over {peak.n} images"
             yield replace(
                 claim,
                 ours=written(peak),
@@ -197,5 +273,5 @@ def peaks(runs: list[Run]) -> Iterator[Claim]:
                     margin=PEAK_MARGIN * PEAK_AXES[data],
                     slack=peak_slack(data),
                 ),
-                note=over if member != "test" else f"over {peak.n} images",
+                note=f"{over}; {_encoder_note(run)}",
             )

@@ -49,7 +49,8 @@ EXPLANATIONS = {
         " four networks cannot be significant; one of five is where it falls throughout. The kept"
         " examples differ from network to network, so the note has the same test on all test"
         " images. *Falls by* is the total fall, its interval over seeds. The attack with xent"
-        " speaks for its panel."
+        " speaks for its panel. Distances are those of the manifold model that the note names: the"
+        " one with the lowest error on held-out images among those that are calibrated."
     ),
     "manifold peaks": (
         "The paper's numbers are read off its figures, whose two panels of a data set show the same"
@@ -101,6 +102,8 @@ FIGURES = {
     "manifold_excess_cw": (
         "Ours: distances of all images beside noise of the same norm, attack loss cw"
     ),
+    "manifold_nulls_xent": "Ours: distances beside nulls by three manifold models, xent",
+    "manifold_nulls_cw": "Ours: distances beside nulls by three manifold models, cw",
     "curves_roar_xent": "Ours: ROAR curves, xent",
     "curves_roar_cw": "Ours: ROAR curves, cw",
     "curves_kar_xent": "Ours: KAR curves, xent",
@@ -116,6 +119,8 @@ COPIED = (
     "tilt",
     "retraining",
     "manifold_model",
+    "calibration",
+    "noise_changes",
     "remarks",
     "dataset",
 )

@@ -13,6 +13,7 @@ each beyond doubt: the 95 percent interval decides.
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ import pandas as pd
 from robust_interpretability.benchmark.units import retrain
 from robust_interpretability.benchmark.units.kind import Finished, Row
 from robust_interpretability.benchmark.units.orders import OWN
-from robust_interpretability.benchmark.units.outcomes import NOBODY, Score, contributions
+from robust_interpretability.benchmark.units.outcomes import NOBODY, SPECIFIC, Score, contributions
 from robust_interpretability.benchmark.units.plan import strengths
 from robust_interpretability.benchmark.units.retrain import Retraining
 from robust_interpretability.benchmark.units.unit import STANDARD, Network
@@ -63,14 +64,50 @@ def orders(finished: Finished) -> pd.DataFrame:
     )
 
 
-def _series(finished: Finished) -> Iterator[tuple[str, str, list[Network]]]:
-    """Norm, loss and networks of each series, the standard network first."""
+class Series(NamedTuple):
+    """The networks of one norm and training loss that were scored, the standard network first.
+
+    Attributes:
+        norm: The norm.
+        loss: The training loss.
+        found: What each test image adds to the scores of each network.
+        weights: With these, the networks' scores add up to the score's rise.
+    """
+
+    norm: str
+    loss: str
+    found: list[dict[Score, Array]]
+    weights: Array
+
+    @property
+    def scores(self) -> dict[Score, Array]:
+        """Those of the strongest network, which has all controls."""
+        return self.found[-1]
+
+    def of(self, score: Score, *, instead: Score | None = None) -> Array:
+        """A score of all networks; of those without it, the score `instead`."""
+        other = instead or score
+        return np.stack([of[score] if score in of else of[other] for of in self.found])
+
+    def row(self, score: Score) -> Row:
+        """The columns that all tables of rises begin with."""
+        seeds = self.scores[score].shape[0]
+        return {"norm": self.norm, "loss": self.loss, "seeds": seeds, "score": str(score)}
+
+
+def _series(finished: Finished) -> Iterator[Series]:
+    """The series of a run that have a rise."""
+    found = contributions_of(finished)
     members: dict[tuple[str, str], list[Network]] = {}
     for network in finished.plan.networks:
         if network.norm and network.loss:
             members.setdefault((network.norm, network.loss), [STANDARD]).append(network)
     for (norm, loss), networks in members.items():
-        yield norm, loss, networks
+        scored = [network for network in networks if found[network.label]]
+        if len(scored) >= LEAST:
+            radius = strengths(finished.plan.config)[norm]
+            weights = slope(np.array([network.epsilon / radius for network in scored]))
+            yield Series(norm, loss, [found[network.label] for network in scored], weights)
 
 
 def slope(strength: Array) -> Array:
@@ -101,37 +138,42 @@ def verdicts(finished: Finished) -> pd.DataFrame:
     """
     if finished.plan.config.section(Retraining) is None:
         return pd.DataFrame()
-    found = contributions_of(finished)
     rows: list[Row] = []
-    for norm, loss, networks in _series(finished):
-        labels = [network.label for network in networks if found[network.label]]
-        if len(labels) < LEAST:
-            continue
-        radius = strengths(finished.plan.config)[norm]
-        strength = [network.epsilon / radius for network in networks if found[network.label]]
-        weights = slope(np.array(strength))
-        for score, control in _pairs(found[labels[-1]]):
-            own = np.stack([found[label][score] for label in labels])
+    for series in _series(finished):
+        for score, control in _pairs(series.scores):
+            own = series.of(score)
             # Of the standard network, the standard map blurred to match is the own map.
-            other = np.stack([found[label].get(control, found[label][score]) for label in labels])
-            rise = hierarchical.contrast(own, weights)
-            columns: Row = {
-                "norm": norm,
-                "loss": loss,
-                "seeds": own.shape[1],
-                "score": str(score),
-                "control": control.control,
-            }
-            for column, estimate in (
-                ("rise", rise),
-                ("control_rise", hierarchical.contrast(other, weights)),
-                ("share", hierarchical.ratio(other, own, weights)),
-            ):
-                ends = {f"{column}_low": estimate.low, f"{column}_high": estimate.high}
-                columns |= {column: estimate.value} | ends
-            rest = hierarchical.contrast(other - HALF * own, weights)
+            other = series.of(control, instead=score)
+            rise = hierarchical.contrast(own, series.weights)
+            columns = series.row(score) | {"control": control.control}
+            columns |= _ends("rise", rise)
+            columns |= _ends("control_rise", hierarchical.contrast(other, series.weights))
+            columns |= _ends("share", hierarchical.ratio(other, own, series.weights))
+            rest = hierarchical.contrast(other - HALF * own, series.weights)
             rows.append(columns | {"verdict": outcome(rise, rest)})
     return pd.DataFrame(rows)
+
+
+def rises(finished: Finished) -> pd.DataFrame:
+    """Columns: norm, loss, seeds, score, rise, rise_low, rise_high, of every score of own maps.
+
+    ROAR, KAR, their specific forms, DiffROAR, net KAR and leak. With one seed a rise is that of
+    these very networks.
+    """
+    if finished.plan.config.section(Retraining) is None:
+        return pd.DataFrame()
+    rows: list[Row] = []
+    for series in _series(finished):
+        for score in series.scores:
+            if score.control == OWN or score.measure.startswith(SPECIFIC):
+                rise = hierarchical.contrast(series.of(score), series.weights)
+                rows.append(series.row(score) | _ends("rise", rise))
+    return pd.DataFrame(rows)
+
+
+def _ends(name: str, estimate: Estimate) -> Row:
+    """Columns of an estimate and the ends of its interval."""
+    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
 
 def _pairs(found: dict[Score, Array]) -> Iterator[tuple[Score, Score]]:

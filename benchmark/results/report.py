@@ -31,6 +31,7 @@ STEMS = (
     "curves_",
     "controls_",
     "rank_agreement",
+    "trust",
     "manifold_",
     "loss_gradients",
     "adversarial_examples",
@@ -72,7 +73,9 @@ def _drawings(
         images,
         manifold,
         measures,
+        style,
         tilt,
+        trust,
     )
 
     if "retraining" in tables:
@@ -83,6 +86,9 @@ def _drawings(
             yield measures.measure(folder, config, tables, name, about)
     if "agreement" in tables and "measures" in tables:
         yield agreement.rank_agreement(folder, config, tables["agreement"])
+    if "trust" in tables:
+        networks = int(tables["trust"]["networks"].max())
+        yield trust.trust(folder, tables["trust"], style.caption(config, networks))
     if "manifold" in tables:
         for attack_loss in tables["manifold"]["attack_loss"].unique():
             yield manifold.manifold_distances(folder, config, tables["manifold"], attack_loss)

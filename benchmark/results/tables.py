@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from robust_interpretability.benchmark.results import agreement, caveats, controls, groups
+from robust_interpretability.benchmark.results import agreement, caveats, controls, groups, trust
 from robust_interpretability.benchmark.units.kind import Finished, Measured
 from robust_interpretability.benchmark.units.kinds import KINDS
 from robust_interpretability.benchmark.units.plan import Plan
@@ -93,8 +93,10 @@ def build(plan: Plan, store: Store) -> Finished:
     tables["correlations"] = correlations(tables["scores"])
     tables["agreement"] = agreement.rank_agreement(tables["scores"])
     tables["controls"] = controls.orders(finished)
+    tables["rises"] = controls.rises(finished)
     tables["verdicts"] = controls.verdicts(finished)
     tables["groups"] = groups.groups(finished)
+    tables["trust"] = trust.of_run(finished)
     tables["dataset"] = dataset(plan)
     tables["remarks"] = caveats.build(plan.config, tables)
     return finished

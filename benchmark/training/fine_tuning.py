@@ -16,6 +16,7 @@ from robust_interpretability.benchmark.training.classifier import EpochMeans, tr
 from robust_interpretability.benchmark.training.masks import Mask
 from robust_interpretability.metrics.f_fidelity import BETA
 from robust_interpretability.metrics.ranking import MOST_PIXELS
+from robust_interpretability.models import KERAS_LOCK
 from robust_interpretability.models.batching import to_device
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.functional import State, assign, state
@@ -92,7 +93,8 @@ def fine_tune(
     """
     if epochs < 1:
         raise InputError(f"`epochs` must be at least 1. Received {epochs}.")
-    trained = keras.models.clone_model(model)
+    with KERAS_LOCK:
+        trained = keras.models.clone_model(model)
     assign(trained, state(model))
     x = to_device(x)
     history: list[EpochMeans] = []

@@ -4,6 +4,7 @@ Presets are TOML files in `config/presets`. Each kind of unit adds its section.
 """
 
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import ValidationError, create_model
 
@@ -65,9 +66,31 @@ def resolve(preset: str | None, file: Path | None, assignments: list[str]) -> Co
         assignments: `key=value` with dotted keys, applied last.
 
     Raises:
-        InputError: As `parse`; an unknown preset; an unreadable file.
+        InputError: As `parse`; an unknown preset; an unreadable file; a sweep, which is several.
     """
-    return parse(toml.resolve(preset, file, assignments))
+    raw = toml.resolve(preset, file, assignments)
+    if sweep := raw.get(toml.SWEEP):
+        raise InputError(
+            f"This configuration stands for several runs. Choose one: --set {next(iter(sweep))}=..."
+        )
+    return parse(raw)
+
+
+class Variant(NamedTuple):
+    """One of the runs that a configuration stands for; name and swept values as in `toml`."""
+
+    name: str
+    swept: Json
+    config: Config
+
+
+def variants(preset: str | None, file: Path | None, assignments: list[str]) -> list[Variant]:
+    """The configurations that a command asks for: one, or several where keys are swept.
+
+    Arguments and errors as for `resolve`.
+    """
+    raw = toml.resolve(preset, file, assignments)
+    return [Variant(v.name, v.swept, parse(v.raw)) for v in toml.variants(raw)]
 
 
 def load(path: Path) -> Config:

@@ -142,6 +142,12 @@ class Context:
         assert unit.kind is kind
         return self.store.values(unit)
 
+    def arrays(self, kind: Kind, key: str) -> dict[str, Array]:
+        """The stored arrays of a unit of this kind."""
+        unit = self._by_key[key]
+        assert unit.kind is kind
+        return self.store.arrays(unit)
+
     def model(self, key: str, name: str = "model") -> keras.Model:
         """The stored model of a unit."""
 

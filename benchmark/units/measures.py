@@ -1,4 +1,8 @@
-"""Measures of networks' maps that need no retraining: how sparse, smooth, stable and faithful."""
+"""Measures of networks' maps that need no retraining: how sparse, smooth, stable, faithful, right.
+
+`mass_share`, `precision` and `earth_mover` compare the maps with the pixels that tell the classes
+apart: they need data of which these are known. `f_fidelity` asks a fine-tuned copy of the network.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,8 +13,9 @@ from pydantic import Field, field_validator
 
 from robust_interpretability.benchmark.config.sections import Config, Count, Section, known
 from robust_interpretability.benchmark.data.dataset import Info
+from robust_interpretability.benchmark.units import fine_tune
 from robust_interpretability.benchmark.units.kind import Finished, Kind, Measured, Row
-from robust_interpretability.benchmark.units.unit import DataSpec, Result
+from robust_interpretability.benchmark.units.unit import DataSpec, Result, added_later
 from robust_interpretability.metrics import ATTRIBUTIONS, hierarchical
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.types import Array
@@ -37,6 +42,9 @@ class Explained(NamedTuple):
         maps: `(n, h, w)` float32.
         fill: The training set's channel means, `(c,)`.
         seed: Of what a measure draws.
+        truth: The pixels that tell the classes apart, `(n, h, w)` bool; None where no measure asks
+            for them.
+        tuned: The network fine-tuned on images without random pixels; None likewise.
     """
 
     model: "keras.Model"
@@ -46,6 +54,15 @@ class Explained(NamedTuple):
     maps: Array
     fill: Array
     seed: int
+    truth: Array | None = None
+    tuned: "keras.Model | None" = None
+
+    def ranks(self) -> Array:
+        """The pixels in order of importance, `(n, h, w)`; tied ones in random order."""
+        from robust_interpretability.metrics import ranking
+
+        pieces = ranking.pieces(lambda part: self.maps[part], self.maps.shape, seed=self.seed)
+        return np.concatenate(list(pieces))
 
 
 def _gini(of: Explained) -> dict[str, Array]:
@@ -91,16 +108,42 @@ def _alignment(of: Explained) -> dict[str, Array]:
 
 
 def _road(of: Explained) -> dict[str, Array]:
-    from robust_interpretability.metrics import ranking, road
+    from robust_interpretability.metrics import road
 
-    pieces = ranking.pieces(lambda part: of.maps[part], of.maps.shape, seed=of.seed)
-    ranks = np.concatenate(list(pieces))
+    ranks = of.ranks()
     first, last = (
         road.road(of.model, of.x, of.y, ranks, fractions=FRACTIONS, order=order, seed=of.seed)
         for order in ("morf", "lerf")
     )
     return {"road": road.road_score(first, last, FRACTIONS)}
 
+
+def _f_fidelity(of: Explained) -> dict[str, Array]:
+    """The mean over s of FFid+(s) - FFid-(1 - s): an order that knows nothing has 0."""
+    from robust_interpretability.metrics import f_fidelity
+
+    assert of.tuned is not None
+    found = f_fidelity.run(
+        of.tuned, of.x, of.y, of.ranks(), fill=of.fill, seed=of.seed, fractions=FRACTIONS
+    )
+    return {"f_fidelity": found.plus().mean(axis=0) - found.minus().mean(axis=0)}
+
+
+def _against_truth(name: str) -> "Callable[[Explained], dict[str, Array]]":
+    """A score of `metrics.ground_truth`."""
+
+    def measure(of: Explained) -> dict[str, Array]:
+        from robust_interpretability.metrics import ground_truth
+
+        return {name: getattr(ground_truth, name)(of.maps, of.truth)}
+
+    return measure
+
+
+TRUTHS = ("mass_share", "precision", "earth_mover")
+"""Those that compare maps with the true pixels."""
+TUNED = "f_fidelity"
+"""The one that asks a fine-tuned copy of the network."""
 
 MEASURES: dict[str, Callable[[Explained], dict[str, Array]]] = {
     "gini": _gini,
@@ -110,10 +153,13 @@ MEASURES: dict[str, Callable[[Explained], dict[str, Array]]] = {
     "infidelity": _infidelity,
     "alignment": _alignment,
     "road": _road,
-}
+    "f_fidelity": _f_fidelity,
+} | {name: _against_truth(name) for name in TRUTHS}
 """From a network and its maps to values per image, by the name of what they measure."""
 OF_NETWORK = ("infidelity", "alignment")
 """Those that are of the network, not of one attribution."""
+ALWAYS = [name for name in MEASURES if name not in (*TRUTHS, TUNED)]
+"""Those that need neither true pixels nor training."""
 
 
 class Measures(Section):
@@ -123,13 +169,16 @@ class Measures(Section):
         images: How many.
         attributions: Whose maps.
         names: Which measures.
+        fine_tuning_epochs: Of the copies that `f_fidelity` asks; only for that measure.
     """
 
     key: ClassVar[str] = "measures"
+    later: ClassVar[dict[str, object]] = {"fine_tuning_epochs": None}
 
     images: Count = 200
     attributions: Annotated[list[str], Field(min_length=1)] = ["gradient"]
-    names: Annotated[list[str], Field(min_length=1)] = list(MEASURES)
+    names: Annotated[list[str], Field(min_length=1)] = ALWAYS
+    fine_tuning_epochs: Count | None = None
 
     _attributions = field_validator("attributions")(known("attribution", ATTRIBUTIONS))
     _names = field_validator("names")(known("measure", MEASURES))
@@ -137,13 +186,18 @@ class Measures(Section):
 
 @dataclass(frozen=True)
 class Spec:
-    """The network, the attribution, the measures, and on how many images."""
+    """The network, the attribution, the measures, and on how many images.
+
+    Attributes:
+        tuned: Key of the network's fine-tuned copy.
+    """
 
     data: DataSpec
     model: str
     attribution: str
     names: tuple[str, ...]
     images: int
+    tuned: str | None = added_later(None)
 
 
 @dataclass(frozen=True)
@@ -154,9 +208,29 @@ class Values:
     finite: dict[str, int]
 
 
+def check_config(config: Config) -> None:
+    """Raises `InputError` where a measure is to fine-tune for no stated number of epochs."""
+    section = config.section(Measures)
+    if section and TUNED in section.names and section.fine_tuning_epochs is None:
+        raise InputError(
+            f"The measure '{TUNED}' fine-tunes every network. State for how many epochs, as"
+            " measures.fine_tuning_epochs=3."
+        )
+
+
 def check_data(config: Config, info: Info) -> None:
-    """Raises `InputError` where the data are not images."""
-    if config.section(Measures) and len(info.shape) != 3:
+    """Raises `InputError` where the data are not images, or true pixels are not known."""
+    section = config.section(Measures)
+    if section is None:
+        return
+    unknowable = [name for name in section.names if name in TRUTHS]
+    if unknowable and not info.truth:
+        raise InputError(
+            f"It is not known which pixels of '{info.name}' tell its classes apart, which"
+            f" {', '.join(unknowable)} need. Leave them out of measures.names, or choose data made"
+            " with known truth, as xai_tris_linear_white."
+        )
+    if len(info.shape) != 3:
         raise InputError(
             f"Measures of maps need images of shape (h, w, c). '{info.name}' has shape"
             f" {info.shape}."
@@ -169,13 +243,17 @@ def plan(planner: "Planner") -> None:
     if section is None:
         return
     images = min(section.images, planner.info.test_size)
-    for network, seed, model in planner.measured:
+    for base in planner.measured:
+        network, seed, model = base
         for number, attribution in enumerate(section.attributions):
             names = tuple(n for n in section.names if number == 0 or n not in OF_NETWORK)
+            tuned = None
+            if TUNED in names and section.fine_tuning_epochs is not None:
+                tuned = fine_tune.add(planner, base, section.fine_tuning_epochs)
             unit = KIND.unit(
                 f"{network.label} seed {seed} {attribution}",
-                Spec(planner.data, model, attribution, names, images),
-                model,
+                Spec(planner.data, model, attribution, names, images, tuned),
+                *filter(None, [model, tuned]),
                 cost=float(images * 100 * len(names)),
                 network=network,
                 seed=seed,
@@ -191,7 +269,18 @@ def work(spec: Spec, context: "Context") -> Result[Values]:
     model, x = context.model(spec.model), context.data.x_test[: spec.images]
     maps = attributions.run(spec.attribution, model, x, fill=context.fill)
     y, seed = context.data.y_test[: spec.images], derived_seed("measures")
-    explained = Explained(model, spec.attribution, x, y, maps, context.fill, seed)
+    truth = context.data.truth_test if set(spec.names) & set(TRUTHS) else None
+    explained = Explained(
+        model,
+        spec.attribution,
+        x,
+        y,
+        maps,
+        context.fill,
+        seed,
+        truth=None if truth is None else truth[: spec.images],
+        tuned=context.model(spec.tuned) if spec.tuned else None,
+    )
     arrays: dict[str, Array] = {}
     for name in spec.names:
         arrays |= MEASURES[name](explained)
@@ -244,6 +333,7 @@ KIND = Kind(
     work=work,
     plan=plan,
     section=Measures,
+    check_config=check_config,
     check_data=check_data,
     rows={"measures": rows},
     scores=scores,

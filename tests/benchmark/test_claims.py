@@ -554,6 +554,111 @@ def test_peaks_have_their_figure_s_slack_and_margin(preset, ours, half, outcome,
     assert row(found, "manifold peaks", **about)["size"] == outcome
 
 
+def calibrated(**models: tuple[float, float, float]) -> pd.DataFrame:
+    """A calibration table: each model's error and its rank correlations for two blurs."""
+    return pd.DataFrame(
+        {"manifold": name, "mean_squared_error": error, "blur": blur, "spearman": rho}
+        for name, (error, *rhos) in models.items()
+        for blur, rho in zip((0.0, 2.0), rhos, strict=True)
+    )
+
+
+def by_several(**orders: dict[tuple[str, float], float]) -> pd.DataFrame:
+    """The table of distances by further manifold models, each with means of its own."""
+    parts = (distances(means, seeds=2).assign(manifold=name) for name, means in orders.items())
+    return pd.concat(parts, ignore_index=True)
+
+
+RISING = dict(zip(ORDERED, (5.0, 6.0, 7.0, 8.0), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("models", "outcome", "note"),
+    [
+        # the lowest error decides, of the nearest codes, whose distances rise
+        (
+            {"encoder": (0.02, 1, 1), "optimised": (0.005, 1, 0.9), "pca": (0.01, 1, 1)},
+            NO,
+            "judged by the VAE-GAN's nearest code",
+        ),
+        # not calibrated for smooth directions: the PCA, whose distances fall
+        (
+            {"encoder": (0.02, 1, 1), "optimised": (0.005, 1, 0.89), "pca": (0.01, 1, 1)},
+            YES,
+            "judged by the PCA (error on held-out images and calibration: the VAE-GAN's encoder"
+            " 0.0200 and 1.00, the VAE-GAN's nearest code 0.0050 and 0.89, the PCA 0.0100 and"
+            " 1.00)",
+        ),
+        (
+            {"encoder": (0.002, 1, 1), "optimised": (0.005, NAN, 1), "pca": (0.01, 1, 1)},
+            UNCLEAR,
+            "judged by the VAE-GAN's encoder",
+        ),
+        (
+            {"encoder": (0.01, 0.8, 1), "optimised": (0.02, NAN, 1), "pca": (0.02, 1, 0.5)},
+            UNCLEAR,
+            "no manifold model is calibrated (error on held-out images and calibration: the"
+            " VAE-GAN's encoder 0.0100 and 0.80",
+        ),
+    ],
+)
+def test_the_order_is_judged_by_the_better_manifold(models, outcome, note):
+    """Each model's distances have an order of their own; one seed of the encoder's tells none."""
+    run = made_up(
+        "paper-mnist",
+        manifold=distances(ORDERED),
+        off_manifold=by_several(optimised=RISING, pca=ORDERED),
+        calibration=calibrated(**models),
+    )
+    found = pd.DataFrame(manifold_claims.order([run]))
+    compared = row(found, "manifold order", **PANEL)
+    assert compared["direction"] == outcome
+    assert note in compared["note"]
+
+
+def test_without_a_calibrated_manifold_the_order_is_unclear_however_clear_it_is():
+    table = distances(ORDERED, seeds=2)
+    run = made_up("paper-mnist", manifold=table, calibration=calibrated(encoder=(0.01, 0.95, 0.85)))
+    compared = row(pd.DataFrame(manifold_claims.order([run])), "manifold order", **PANEL)
+    assert compared["direction"] == UNCLEAR
+    assert "2 of 2 seeds: yes, p = 0.0017" in compared["note"], "its order is told all the same"
+    assert row(in_order(table), "manifold order", **PANEL)["direction"] == YES
+    assert row(in_order(table), "manifold order", **PANEL)["note"].endswith(
+        "; by the VAE-GAN's encoder, not calibrated"
+    )
+
+
+def test_a_manifold_without_distances_does_not_judge():
+    """Calibrated and better, but the run did not measure distances to it."""
+    models = calibrated(encoder=(0.02, 0.95, 0.92), optimised=(0.005, 1, 1), pca=(0.01, 1, 1))
+    run = made_up("paper-mnist", manifold=distances(ORDERED), calibration=models)
+    assert manifold_claims.judge(run).manifold == "encoder"
+    only_pca = made_up(
+        "paper-mnist",
+        manifold=distances(ORDERED),
+        calibration=models,
+        off_manifold=by_several(pca=ORDERED),
+    )
+    assert manifold_claims.judge(only_pca).manifold == "pca"
+
+
+def test_peaks_stay_the_encoder_s_and_say_so():
+    models = calibrated(encoder=(0.02, 0.95, 0.5), pca=(0.01, 1, 1))
+    alone = {"manifold": distances({("none", 0.0): 6.3})}
+    beside = {"calibration": models, "off_manifold": by_several(pca={("none", 0.0): 1.0})}
+    peaks = [
+        row(
+            pd.DataFrame(manifold_claims.peaks([made_up("paper-mnist", **given)])),
+            "manifold peaks",
+            data="mnist",
+            claim="panel L2-xent: peak of standard",
+        )
+        for given in (alone, alone | beside)
+    ]
+    assert peaks[0]["value"] == peaks[1]["value"]
+    assert peaks[1]["note"].endswith("; by the VAE-GAN's encoder, calibration 0.50")
+
+
 def test_a_fall_s_interval_is_over_seeds():
     """Falls of 3.3, 3 and 2.7 on a scale of 10: .3 -+ 4.303 * .03 / sqrt(3)."""
     parts = [distances({("none", 0.0): 8.0, ("l2", 1.0): 8.0 - f}, spread=0) for f in (3.3, 3, 2.7)]
@@ -570,8 +675,8 @@ def test_peaks_of_several_networks_have_an_interval_over_networks():
         found = pd.DataFrame(manifold_claims.peaks([run]))
         test = row(found, "manifold peaks", data="mnist", claim="panel L2-xent: peak of test")
         network = row(found, "manifold peaks", data="mnist", claim="panel L2-xent: peak of L2 2")
-        assert test["note"] == "over 500 images"
-        assert network["note"] == over
+        assert test["note"] == "over 500 images; by the VAE-GAN's encoder, not calibrated"
+        assert network["note"] == f"{over}; by the VAE-GAN's encoder, not calibrated"
         # images: .02 / sqrt(500) of the density; networks: .05 besides
         assert (network["high"] - network["low"] > 0.03) == (seeds > 1)
 

@@ -1,6 +1,8 @@
 """Configurations: presets, files, --set, and one line for every mistake."""
 
 import json
+import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -21,11 +23,23 @@ from robust_interpretability.models.errors import InputError
 
 @pytest.mark.parametrize("name", toml.presets())
 def test_presets_are_whole_and_survive_being_stored(name, tmp_path):
-    resolved = configuration.resolve(name, None, [])
-    assert resolved.name == name
-    path = tmp_path / "config.toml"
-    path.write_text(configuration.dumps(resolved))
-    assert configuration.load(path) == resolved
+    for variant in configuration.variants(name, None, []):
+        assert variant.config.name == name
+        path = tmp_path / "config.toml"
+        path.write_text(configuration.dumps(variant.config))
+        assert configuration.load(path) == variant.config
+
+
+def test_a_configuration_is_read_without_keras():
+    """So that every mistake in one is answered at once."""
+    program = (
+        "import sys; from robust_interpretability.benchmark.units import configuration;"
+        " configuration.resolve('paper-cifar10', None, []);"
+        " print({'keras', 'tensorflow', 'jax'} & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.stdout.strip() == "set()", done.stderr
 
 
 INFOS = {

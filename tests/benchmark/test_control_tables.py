@@ -56,6 +56,21 @@ def accuracies(finished: Finished, **which: object) -> np.ndarray:
     return rows.pivot(index=["seed", "repeat"], columns="fraction", values="accuracy").to_numpy()
 
 
+def test_rises_are_least_squares_slopes_of_the_scores(finished):
+    scores = finished.tables["scores"].set_index(["network", "score"])["value"]
+    rises = finished.tables["rises"].set_index("score")
+    for name in ("roar_gradient", "specific_kar_gradient-within-imputed", "diffroar_gradient"):
+        values = [scores[label, name] for label in ("standard", "l2-0.3-xent", "l2-0.6-xent")]
+        assert rises.loc[name, "rise"] == pytest.approx(np.polyfit([0, 0.5, 1], values, 1)[0])
+        assert rises.loc[name, "rise_low"] < rises.loc[name, "rise"]
+        assert rises.loc[name, "rise"] < rises.loc[name, "rise_high"]
+    verdicts = finished.tables["verdicts"].drop_duplicates("score").set_index("score")
+    for name, row in verdicts.iterrows():
+        assert tuple(row[["rise", "rise_low", "rise_high"]]) == tuple(
+            rises.loc[name, ["rise", "rise_low", "rise_high"]]
+        )
+
+
 @pytest.mark.parametrize("network", ["standard", "l2-0.6-xent"])
 @pytest.mark.parametrize("fill", ["mean", "imputed"])
 def test_scores_follow_from_the_table_of_accuracies(finished, network, fill):

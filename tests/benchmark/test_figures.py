@@ -227,6 +227,36 @@ def test_manifold_excess(tmp_path, tables):
     twice(tmp_path, lambda f: manifold.manifold_excess(f, CONFIG, tables, "xent"))
 
 
+def test_excess_over_nulls_where_a_run_has_it(tmp_path, tables, monkeypatch):
+    """A second figure: each null, for each norm of training that has two networks or more."""
+    assert len(manifold.manifold_excess(tmp_path, CONFIG, tables, "xent")) == 2
+    excess = tables["scores"].query("score == 'manifold_xent_excess'")
+    names = [
+        f"manifold_xent_{of}_{kind}"
+        for of in manifold.MANIFOLDS
+        for kind in ("excess", *(f"excess_over_{null}" for null, _, _ in manifold.NULLS))
+    ]
+    more = [excess.assign(score=name) for name in names]
+    wider = {"scores": pd.concat([tables["scores"], *more], ignore_index=True)}
+    labels = legend(monkeypatch)
+    drawn = [manifold.manifold_excess(tmp_path / n, CONFIG, wider, "xent") for n in ("a", "b")]
+    assert [path.name for path in drawn[0][2:]] == [
+        "manifold_nulls_xent.png",
+        "manifold_nulls_xent.svg",
+    ]
+    assert [p.read_bytes() for p in drawn[0]] == [p.read_bytes() for p in drawn[1]]
+    assert labels[4:10] == [
+        "L2, over white noise",
+        "L∞, over white noise",
+        "L2, over own change, random phases",
+        "L∞, over own change, random phases",
+        "L2, over another image's change",
+        "L∞, over another image's change",
+    ]
+    standard = {"scores": wider["scores"].query("norm == 'none'")}
+    assert len(manifold.manifold_excess(tmp_path, CONFIG, standard, "xent")) == 2
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_pictures(tmp_path, channels):
     shape = (2, 6, 6, channels)

@@ -26,6 +26,11 @@ GOLDEN = Path(__file__).with_name("golden_units.json")
 TOY = ["seeds=1", "training.epochs=2", "grid.0.epsilons=[0.25]"]
 BFLOAT16 = ["training.compute=bfloat16", "training.epochs=1"]
 FIT = ["training.until=0.15", "measures={images=20}"]
+MANIFOLDS = [
+    "calibration={images=40, longest=1.5, blurs=[1.0], steps=10, prior_draws=1}",
+    "off_manifold={lengths=[0.4], draws=2}",
+]
+TUNED = ["measures={images=20, names=['f_fidelity'], fine_tuning_epochs=2}"]
 COMPUTED = {kind.name for kind in KINDS} - {"submitted", "attacked"}
 """Kinds of units; the results of the two others are stored by what they belong to."""
 RELATIVE, HITS = 1e-3, 2
@@ -61,9 +66,16 @@ def results(folder: Path) -> dict[str, dict]:
     runs = {
         "tiny": (
             configuration.resolve(None, TINY, []),
-            COMPUTED - {"tilt", "agreement", "trial", "fit", "measures"},
+            COMPUTED
+            - {"tilt", "agreement", "trial", "fit", "measures", "fine_tune"}
+            - {"calibration", "off_manifold"},
+        ),
+        "manifolds": (
+            configuration.resolve(None, TINY, MANIFOLDS),
+            {"calibration", "off_manifold"},
         ),
         "fit": (configuration.resolve(None, TINY, FIT), {"fit", "measures"}),
+        "tuned": (configuration.resolve(None, TINY, TUNED), {"fine_tune"}),
         "toy": (configuration.resolve("paper-toy", None, TOY), {"tilt"}),
         "types": (configuration.resolve(None, TINY, BFLOAT16), {"agreement", "trial"}),
     }

@@ -8,15 +8,22 @@ from robust_interpretability.benchmark.data import datasets
 from robust_interpretability.benchmark.execution import runner
 from robust_interpretability.benchmark.results import agreement
 from robust_interpretability.benchmark.results.figures import agreement as figure
-from robust_interpretability.benchmark.units import configuration, measures, plan, train
+from robust_interpretability.benchmark.units import (
+    configuration,
+    fine_tune,
+    measures,
+    plan,
+    train,
+)
 from robust_interpretability.benchmark.units.context import Context
 from robust_interpretability.benchmark.units.kind import Finished
 from robust_interpretability.benchmark.units.store import Store
-from robust_interpretability.metrics import attributions
+from robust_interpretability.metrics import attributions, f_fidelity, ground_truth, ranking
 from robust_interpretability.metrics.alignment import alignment
 from robust_interpretability.metrics.gini import gini
 from robust_interpretability.metrics.total_variation import total_variation
 from robust_interpretability.models.errors import InputError
+from robust_interpretability.models.functional import predict
 from tests.commands import TINY
 
 SETTINGS = [
@@ -24,6 +31,26 @@ SETTINGS = [
     "measures={images=30, attributions=['gradient', 'gradient_input']}",
 ]
 PER_IMAGE = {"gini", "total_variation", "max_sensitivity", "log_ris", "log_ros", "road"}
+
+TRUE = [
+    "data.name=xai_tris_translations_rotations_white",
+    "grid=[{norm='l2', epsilons=[0.01]}]",
+    "training={epochs=8, learning_rate=5e-3}",
+    "measures={images=30, attributions=['gradient', 'gradient_input'], fine_tuning_epochs=2,"
+    " names=['alignment', 'f_fidelity', 'mass_share', 'precision', 'earth_mover']}",
+]
+
+
+def performed(settings: list[str], data, folder) -> tuple[plan.Plan, Store, Context]:
+    config = configuration.resolve(None, TINY, settings)
+    whole = plan.build(config, data.info)
+    kinds = (train.KIND, fine_tune.KIND, measures.KIND)
+    units = tuple(unit for kind in kinds for unit in whole.of(kind))
+    work, store = plan.Plan(config, data.info, whole.networks, units), Store(folder)
+    context = Context(work, store, data)
+    for unit in units:
+        runner.perform([unit], context, store, {})
+    return work, store, context
 
 
 @pytest.fixture(scope="module")
@@ -33,17 +60,7 @@ def data():
 
 @pytest.fixture(scope="module")
 def measured(data, tmp_path_factory) -> tuple[plan.Plan, Store, Context]:
-    config = configuration.resolve(None, TINY, SETTINGS)
-    whole = plan.build(config, data.info)
-    units = (*whole.of(train.KIND), *whole.of(measures.KIND))
-    work, store = (
-        plan.Plan(config, data.info, whole.networks, units),
-        Store(tmp_path_factory.mktemp("measures")),
-    )
-    context = Context(work, store, data)
-    for unit in units:
-        runner.perform([unit], context, store, {})
-    return work, store, context
+    return performed(SETTINGS, data, tmp_path_factory.mktemp("measures"))
 
 
 def test_every_measure_of_every_network(measured):
@@ -95,6 +112,110 @@ def test_data_that_are_no_images_are_refused():
     config = configuration.resolve("paper-toy", None, ["measures={}"])
     with pytest.raises(InputError, match="Measures of maps need images"):
         measures.check_data(config, datasets.describe("gaussians"))
+
+
+@pytest.fixture(scope="module")
+def true(tmp_path_factory) -> tuple[plan.Plan, Store, Context]:
+    data = datasets.load(TRUE[0].partition("=")[2], train_limit=1500, test_limit=60)
+    return performed(TRUE, data, tmp_path_factory.mktemp("true"))
+
+
+def explained(maps: np.ndarray, truth: np.ndarray) -> measures.Explained:
+    x = np.zeros((*maps.shape, 1), np.uint8)
+    return measures.Explained(None, "gradient", x, None, maps, None, 0, truth=truth)
+
+
+def test_the_true_pixels_own_map_has_1_and_a_constant_one_their_share():
+    truth = np.random.default_rng(0).random((5, 8, 8)) < 0.2
+    for name in measures.TRUTHS:
+        own = measures.MEASURES[name](explained(truth.astype(np.float32), truth))[name]
+        np.testing.assert_allclose(own, 1)
+    constant = explained(np.ones((5, 8, 8), np.float32), truth)
+    for name in ("mass_share", "precision"):
+        level = measures.MEASURES[name](constant)[name]
+        np.testing.assert_allclose(level, truth.mean(axis=(1, 2)))
+
+
+def test_maps_are_compared_with_the_truth_of_their_own_images(true):
+    work, store, context = true
+    for unit in work.of(measures.KIND):
+        model, data = context.model(unit.spec.model), context.data
+        maps = attributions.run(unit.spec.attribution, model, data.x_test[:30])
+        for name in measures.TRUTHS:
+            expected = getattr(ground_truth, name)(maps, data.truth_test[:30])
+            np.testing.assert_allclose(store.arrays(unit)[name], expected, rtol=1e-4)
+
+
+def test_truth_is_needed_and_not_asked_for_where_there_is_none():
+    digits = datasets.describe("digits")
+    for names in (["mass_share"], ["gini", "earth_mover"]):
+        config = configuration.resolve(None, TINY, [f"measures={{names={names}}}"])
+        with pytest.raises(InputError, match=rf"not known which pixels of 'digits'.*{names[-1]}"):
+            measures.check_data(config, digits)
+        measures.check_data(config, datasets.describe("xai_tris_xor_white"))
+    measures.check_data(configuration.resolve(None, TINY, ["measures={}"]), digits)
+
+
+def test_a_network_is_fine_tuned_once_for_all_attributions(true):
+    work, store, context = true
+    tuned = {(unit.network, unit.seed): unit for unit in work.of(fine_tune.KIND)}
+    assert len(tuned) == len(list(work.of(fine_tune.KIND))) == 2
+    for unit in work.of(measures.KIND):
+        copy = tuned[unit.network, unit.seed]
+        assert unit.spec.tuned == copy.key
+        assert set(unit.needs) == {unit.spec.model, copy.key}
+        assert copy.spec.model == unit.spec.model
+        assert len(store.values(copy).history) == 2
+    x = context.data.x_test[:30]
+    before, after = (predict(context.model(k), x) for k in (unit.spec.model, copy.key))
+    assert np.abs(before - after).max() > 1e-4, "it was trained further"
+
+
+def test_f_fidelity_asks_the_fine_tuned_copy(true):
+    """The mean over s of FFid+(s) - FFid-(1 - s), image by image."""
+    work, store, context = true
+    unit = list(work.of(measures.KIND))[1]
+    x, y = context.data.x_test[:30], context.data.y_test[:30]
+    maps = attributions.run(unit.spec.attribution, context.model(unit.spec.model), x)
+    seed = measures_seed()
+    ranks = np.concatenate(list(ranking.pieces(lambda part: maps[part], maps.shape, seed=seed)))
+    copy = context.model(unit.spec.tuned)
+    found = f_fidelity.run(copy, x, y, ranks, fill=context.fill, seed=seed)
+    pairs = zip(found.plus(), found.minus()[::-1], strict=True)
+    expected = np.mean([top - rest for top, rest in pairs], axis=0)
+    np.testing.assert_allclose(store.arrays(unit)["f_fidelity"], expected, atol=1e-12)
+    assert found.plus().any()
+    assert found.minus().any()
+
+
+def measures_seed() -> int:
+    from robust_interpretability.benchmark.units.context import derived_seed
+
+    return derived_seed("measures")
+
+
+def test_f_fidelity_needs_to_know_for_how_many_epochs():
+    with pytest.raises(InputError, match=r"State for how many epochs, as measures\.fine_tuning_ep"):
+        configuration.resolve(None, TINY, ["measures={names=['f_fidelity']}"])
+
+
+def test_configurations_without_truth_and_fine_tuning_are_as_they_were(measured):
+    assert measures.Measures().model_dump() == {
+        "images": 200,
+        "attributions": ["gradient"],
+        "names": [
+            "gini",
+            "total_variation",
+            "max_sensitivity",
+            "relative_stability",
+            "infidelity",
+            "alignment",
+            "road",
+        ],
+    }
+    work, _, _ = measured
+    fields = {"data", "model", "attribution", "names", "images"}
+    assert all(set(unit.spec_json) == fields for unit in work.of(measures.KIND))
 
 
 def scores_of(values: dict[str, list[float]]) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""The figures of distances to the manifold: densities, and excess over the clean images'."""
+"""The figures of distances to the manifold: densities, and excess over clean images and nulls."""
 
 import itertools
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from robust_interpretability.attacks import LOSSES, NORMS
 from robust_interpretability.benchmark.config.sections import Config
 from robust_interpretability.benchmark.results.figures import style
+from robust_interpretability.benchmark.units.calibration import ENCODER, OPTIMISED, PCA
 from robust_interpretability.benchmark.units.manifold import Manifold
 from robust_interpretability.metrics import densities
 from robust_interpretability.models.types import Array
@@ -22,6 +23,16 @@ EXCESSES = (
     ("noise_excess", "x--", "noise, same norm"),
 )
 """End of the score's name, line style and title."""
+NULLS = (
+    ("noise", style.BLACK, "white noise"),
+    ("phases", style.BLUE, "own change, random phases"),
+    ("permuted", style.VERMILION, "another image's change"),
+)
+"""End of the score's name, colour and title."""
+NORM_LINES = {"l2": "o-", "linf": "s--"}
+"""Marker and line by the norm of training, where colours tell nulls apart."""
+MANIFOLDS = {ENCODER: "VAE-GAN, encoder", OPTIMISED: "VAE-GAN, nearest code", PCA: "PCA"}
+"""Titles of the manifold models."""
 
 
 def _panel_distances(
@@ -101,27 +112,36 @@ def manifold_distances(
         return style.save(made, folder, f"manifold_{attack_loss}")
 
 
+def _series(scores: pd.DataFrame, score: str, norm: str, loss: str) -> pd.DataFrame:
+    """A score of the standard network and of those of a norm and training loss, by strength."""
+    trained = (scores["norm"] == norm) & (scores["loss"] == loss)
+    member = (scores["norm"] == "none") | trained
+    return scores[member & (scores["score"] == score)].sort_values("strength")
+
+
+def _draw(axis: Axes, part: pd.DataFrame, line: str, colour: str, label: str) -> None:
+    """A series with its intervals; nothing where there is a single network."""
+    if len(part) < 2:
+        return
+    below, above = part["value"] - part["low"], part["high"] - part["value"]
+    axis.errorbar(
+        part["strength"],
+        part["value"],
+        np.abs(np.stack([below, above])),
+        fmt=line,
+        color=colour,
+        ms=4,
+        lw=1,
+        label=label,
+    )
+
+
 def _excesses(axis: Axes, scores: pd.DataFrame, loss: str, attack_loss: str) -> None:
     """The panel of a training loss: two series per norm, over the strength of training."""
     for norm, colour in (("l2", style.BLUE), ("linf", style.VERMILION)):
-        trained = (scores["norm"] == norm) & (scores["loss"] == loss)
-        member = (scores["norm"] == "none") | trained
         for kind, mark, title in EXCESSES:
-            score = f"manifold_{attack_loss}_{kind}"
-            part = scores[member & (scores["score"] == score)].sort_values("strength")
-            if len(part) < 2:
-                continue
-            below, above = part["value"] - part["low"], part["high"] - part["value"]
-            axis.errorbar(
-                part["strength"],
-                part["value"],
-                np.abs(np.stack([below, above])),
-                fmt=mark,
-                color=colour,
-                ms=4,
-                lw=1,
-                label=f"{style.NORM_NAMES[norm]}, {title}",
-            )
+            part = _series(scores, f"manifold_{attack_loss}_{kind}", norm, loss)
+            _draw(axis, part, mark, colour, f"{style.NORM_NAMES[norm]}, {title}")
     axis.set_xlabel("attack strength of training")
     axis.set_title(f"training attack loss {loss}", loc="left")
     axis.axhline(0, color=style.GREY, lw=0.8, zorder=0)
@@ -132,10 +152,11 @@ def manifold_excess(
 ) -> list[Path]:
     """How much farther from the manifold adversarial examples lie than their images.
 
-    Noise of the same norm is drawn beside them.
+    Noise of the same norm is drawn beside them. Where the run measured it, a second figure has the
+    excess over images that the nulls change.
 
     Args:
-        folder: Where the figure goes.
+        folder: Where the figures go.
         config: The run's configuration.
         tables: Its tables: `scores`.
         attack_loss: The loss of the attack that made the examples.
@@ -153,4 +174,38 @@ def manifold_excess(
             _excesses(axis, scores, loss, attack_loss)
         made.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
         axes[0, 0].set_ylabel("d(x') - d(x), paper units")
-        return style.save(made, folder, f"manifold_excess_{attack_loss}")
+        drawn = style.save(made, folder, f"manifold_excess_{attack_loss}")
+    if f"manifold_{attack_loss}_{PCA}_excess" in set(scores["score"]) and losses != ["none"]:
+        drawn += _excess_over_nulls(folder, config, scores, losses, attack_loss)
+    return drawn
+
+
+def _excess_over_nulls(
+    folder: Path, config: Config, scores: pd.DataFrame, losses: list[str], attack_loss: str
+) -> list[Path]:
+    """How much farther adversarial examples lie than images changed as much by each null.
+
+    A panel for each manifold model and training loss. Where a series lies at zero, the link of the
+    change to the image, or to what the null leaves, adds nothing.
+    """
+    networks = scores["network"].nunique()
+    caption = (
+        f"{style.caption(config, networks)}; adversarial examples by loss {attack_loss}; 95 %"
+        " intervals over test images, and over seeds where several"
+    )
+    size = (len(losses), len(MANIFOLDS), 3.3 * len(MANIFOLDS), 2.9 * len(losses) + 0.8)
+    with style.figure(*size, caption=caption, sharex=True, sharey=True) as (made, axes):
+        for row, loss in zip(axes, losses, strict=True):
+            for axis, (manifold, title) in zip(row, MANIFOLDS.items(), strict=True):
+                for (null, colour, name), norm in itertools.product(NULLS, NORMS):
+                    score = f"manifold_{attack_loss}_{manifold}_excess_over_{null}"
+                    label = f"{style.NORM_NAMES[norm]}, over {name}"
+                    part = _series(scores, score, norm, loss)
+                    _draw(axis, part, NORM_LINES[norm], colour, label)
+                axis.axhline(0, color=style.GREY, lw=0.8, zorder=0)
+                axis.set_title(title if len(losses) == 1 else f"{title}; trained with {loss}")
+            row[0].set_ylabel("d(x') - d(x under the null), paper units")
+        for axis in axes[-1]:
+            axis.set_xlabel("attack strength of training")
+        made.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+        return style.save(made, folder, f"manifold_nulls_{attack_loss}")

@@ -1,0 +1,364 @@
+"""The figures of the findings, at most five, each of which tells one thing."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from robust_interpretability.attacks import NORMS
+from robust_interpretability.benchmark.findings import names
+from robust_interpretability.benchmark.findings.runs import FinishedRun, Sources
+from robust_interpretability.benchmark.findings.sentences import counted
+from robust_interpretability.benchmark.findings.standing import losses, standings
+from robust_interpretability.benchmark.results.controls import DOES_NOT, HALF, SURVIVES, UNCLEAR
+from robust_interpretability.benchmark.results.figures import style
+from robust_interpretability.benchmark.results.figures.controls import DASHES, LOOKS
+from robust_interpretability.benchmark.results.trust import CONTROLS as TRUST_CONTROLS
+from robust_interpretability.benchmark.results.trust import OVER
+from robust_interpretability.benchmark.units.orders import NO_CONTROL, OWN
+from robust_interpretability.benchmark.units.outcomes import IMPUTED, MEAN, SPECIFIC, Score
+from robust_interpretability.metrics import ATTRIBUTIONS, CONTROLS, FILLS, MODES, SHUFFLES
+from robust_interpretability.models.types import Array
+
+FILL_NAMES = {MEAN: "mean fill", IMPUTED: "imputed"}
+APART = 0.17
+"""Of a row's height, how far a fill's mark lies from the middle."""
+NEXT = 0.018
+"""How far lines stand apart over one strength."""
+STRENGTH = "attack strength (radius / largest radius)"
+
+
+VERDICTS = {SURVIVES: "survives", DOES_NOT: "does not survive", UNCLEAR: "cannot be told"}
+
+
+class Series(NamedTuple):
+    """A panel: the series' name, its rows of the table of verdicts, and the joined verdict."""
+
+    title: str
+    rows: pd.DataFrame
+    outcome: str
+
+
+def _series(runs: Sequence[FinishedRun], mode: str, attribution: str) -> list[Series]:
+    """The series of all runs in which a score has verdicts, under either fill."""
+    scores = [str(Score(mode, attribution, fill=fill)) for fill in FILLS]
+    found = []
+    for run in runs:
+        table = run.table("verdicts")
+        shown = losses(table)
+        outcomes = {
+            standing.series: standing.outcome
+            for standing in standings(run)
+            if (standing.mode, standing.attribution) == (mode, attribution)
+        }
+        rows = table[table["score"].isin(scores)]
+        for (norm, loss), part in rows.groupby(["norm", "loss"], sort=False):
+            title = names.series(run.label, str(norm), shown[loss])
+            found.append(Series(title, part, outcomes[title]))
+    return found
+
+
+def _caption(runs: Sequence[FinishedRun]) -> str:
+    """Scale, networks and seeds, once for the runs that have the same."""
+    about: dict[str, list[str]] = {}
+    for run in runs:
+        networks = run.table("scores")["network"].nunique()
+        facts = (
+            f"{run.config.scale} scale, {networks} networks, {counted(run.config.seeds, 'seed')}"
+        )
+        about.setdefault(facts, []).append(run.label)
+    return "; ".join(f"{', '.join(shown)}: {facts}" for facts, shown in about.items())
+
+
+def _legend(made: Figure, axes: Array, columns: int) -> None:
+    """One legend for all panels, each name once."""
+    found: dict[str, Artist] = {}
+    for axis in axes.flat:
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    made.legend(list(found.values()), list(found), loc="outside upper center", ncols=columns)
+
+
+def _mark(axis: Axes, place: float, row: pd.Series, column: str, fill: str, look: str) -> None:
+    """A rise with its interval; hollow where pixels were imputed."""
+    colour, marker = LOOKS[look]
+    value, low, high = (float(row[f"{column}{end}"]) for end in ("", "_low", "_high"))
+    axis.errorbar(
+        value,
+        place + (APART if fill == IMPUTED else -APART),
+        xerr=np.abs([[value - low], [high - value]]),
+        fmt=marker,
+        color=colour,
+        markerfacecolor="white" if fill == IMPUTED else colour,
+        ms=5,
+        lw=1.3,
+    )
+
+
+def _forest(axis: Axes, series: Series, scores: dict[str, str], controls: Sequence[str]) -> None:
+    """The score's rise on top, each control's below, and half of the score's as a line."""
+    for fill, score in scores.items():
+        rows = series.rows[series.rows["score"] == score]
+        if rows.empty:
+            continue
+        _mark(axis, 0, rows.iloc[0], "rise", fill, OWN)
+        for place, control in enumerate(controls, start=1):
+            part = rows[rows["control"] == control]
+            if len(part):
+                _mark(axis, place, part.iloc[0], "control_rise", fill, control)
+        half = HALF * float(rows["rise"].iloc[0])
+        if rows["rise_low"].iloc[0] > 0:
+            dashes = ":" if fill == IMPUTED else "--"
+            axis.axvline(half, color=style.GREY, lw=1, ls=dashes)
+    axis.axvline(0, color=style.BLACK, lw=0.8)
+    axis.set_title(series.title, loc="left", weight="bold")
+    axis.set_title(VERDICTS[series.outcome], loc="right")
+    axis.grid(visible=False, axis="y")
+    axis.locator_params(axis="x", nbins=5)
+
+
+def rises(folder: Path, runs: Sequence[FinishedRun], mode: str, attribution: str) -> list[Path]:
+    """The rise of a score beside that of every control, for each series: a forest plot.
+
+    Args:
+        folder: Where the figure goes.
+        runs: The runs.
+        mode: A key of `MODES`.
+        attribution: A key of `ATTRIBUTIONS`.
+
+    Returns:
+        The files written; none where no run has verdicts on the score.
+    """
+    found = _series(runs, mode, attribution)
+    if not found:
+        return []
+    scores = {fill: str(Score(mode, attribution, fill=fill)) for fill in FILLS}
+    there = set(pd.concat([series.rows for series in found])["control"])
+    controls = [name for name in LOOKS if name in there]
+    columns = 1 if len(found) == 1 else 2
+    rows = -(-len(found) // columns)
+    height = 0.21 * (len(controls) + 1) + 0.45
+    caption = _caption(runs) + "; bars: 95 % intervals"
+    with style.figure(rows, columns, 7.6, height * rows + 1.3, caption=caption, sharey=True) as (
+        made,
+        axes,
+    ):
+        for axis, series in zip(axes.flat, found, strict=False):
+            _forest(axis, series, scores, controls)
+        for axis in list(axes.flat)[len(found) :]:
+            axis.set_visible(False)
+        titles = [f"own map: {MODES[mode].title}", *(CONTROLS[name].title for name in controls)]
+        axes[0, 0].set_yticks(range(len(titles)), titles)
+        axes[0, 0].set_ylim(len(titles) - 0.5, -0.5)
+        for axis in axes[-1]:
+            axis.set_xlabel("rise from strength 0 to strength 1")
+        keys = [
+            Line2D([], [], color=style.BLACK, marker="o", lw=1.3, label=FILL_NAMES[MEAN]),
+            Line2D([], [], color=style.BLACK, marker="o", lw=1.3, mfc="white", label="imputed"),
+            Line2D([], [], color=style.GREY, lw=1, ls="--", label="half of the own map's rise"),
+            Line2D([], [], color=style.GREY, lw=1, ls=":", label="the same, imputed"),
+        ]
+        made.legend(handles=keys, loc="outside upper center", ncols=4)
+        return style.save(made, folder, f"findings_{mode}")
+
+
+def _line(
+    axis: Axes,
+    rows: pd.DataFrame,
+    look: style.Look,
+    label: str,
+    *,
+    width: float = 1.3,
+    hollow: bool = False,
+    shift: float = 0.0,
+) -> None:
+    """A score over attack strength with intervals; dashed with hollow marks where it is imputed."""
+    rows = rows.sort_values("strength")
+    values = rows["value"].to_numpy(float)
+    errors = np.abs(np.stack([values - rows["low"], rows["high"] - values]))
+    colour, marker = look
+    axis.errorbar(
+        rows["strength"] + shift,
+        values,
+        errors,
+        color=colour,
+        marker=marker,
+        markerfacecolor="white" if hollow else colour,
+        ls="--" if hollow else "-",
+        ms=4.5,
+        lw=width,
+        elinewidth=0.8,
+        label=label,
+    )
+
+
+def _members(scores: pd.DataFrame, norm: str) -> pd.DataFrame:
+    """The networks of a norm with the standard network; of the first training loss."""
+    of_norm = scores["norm"] == norm
+    first = scores.loc[of_norm, "loss"].iloc[:1]
+    return scores[(scores["norm"] == "none") | (of_norm & scores["loss"].isin(first))]
+
+
+def _specific(axis: Axes, scores: pd.DataFrame, chosen: dict[str, str]) -> None:
+    """The lines of one panel: a norm and a fill each; `chosen` has the score's name by fill."""
+    for place, (norm, fill) in enumerate(itertools.product(NORMS, FILLS)):
+        rows = _members(scores, norm)
+        rows = rows[rows["score"] == chosen[fill]]
+        if (rows["norm"] == norm).any():
+            look = (style.NORM_COLOURS[norm], style.NORM_MARKERS[norm])
+            label = f"{style.NORM_NAMES[norm]}, {FILL_NAMES[fill]}"
+            shift = NEXT * (place - 1.5)
+            _line(axis, rows, look, label, hollow=fill == IMPUTED, shift=shift)
+
+
+def specific(folder: Path, runs: Sequence[FinishedRun], attribution: str) -> list[Path]:
+    """What own maps score above another map of the class, against attack strength.
+
+    Arguments and result as for `rises`.
+    """
+    measures = [SPECIFIC + mode for mode in MODES]
+    shuffle = SHUFFLES[-1]
+    chosen = {
+        (measure, fill): str(Score(measure, attribution, shuffle, fill))
+        for measure in measures
+        for fill in FILLS
+    }
+    having = [r for r in runs if r.table("scores")["score"].isin(chosen.values()).any()]
+    if not having:
+        return []
+    caption = _caption(having) + "; bars: 95 % intervals"
+    with style.figure(2, len(having), 7.6, 5.0, caption=caption, sharex=True) as (made, axes):
+        for (i, j), axis in np.ndenumerate(axes):
+            axis.axhline(0, color=style.BLACK, lw=0.8)
+            axis.sharey(axes[i, 0])
+            _specific(axis, having[j].table("scores"), {f: chosen[measures[i], f] for f in FILLS})
+            axis.set_title(having[j].label if i == 0 else "", loc="left", weight="bold")
+            axis.label_outer()
+        for axis, mode in zip(axes[:, 0], MODES.values(), strict=True):
+            axis.set_ylabel(f"specific {mode.title}")
+        for axis in axes[-1]:
+            axis.set_xlabel(STRENGTH if len(having) < 3 else "attack strength")
+        _legend(made, axes, 4)
+        return style.save(made, folder, "findings_specific")
+
+
+def against_strength(folder: Path, run: FinishedRun, mode: str, attribution: str) -> list[Path]:
+    """A score and its controls over attack strength, for one run under the paper's fill.
+
+    Arguments and result as for `rises`.
+    """
+    scores, free = run.table("scores"), run.table("controls")
+    own = str(Score(mode, attribution))
+    norms = [norm for norm in NORMS if ((scores["norm"] == norm) & (scores["score"] == own)).any()]
+    if not norms:
+        return []
+    caption = f"{_caption([run])}; {FILLS[MEAN]}; bars: 95 % intervals"
+    width = 7.6 if len(norms) > 1 else 5.2
+    with style.figure(1, len(norms), width, 3.9, caption=caption, sharey=True) as (made, axes):
+        for axis, norm in zip(axes[0], norms, strict=True):
+            members = _members(scores, norm)
+            axis.axhline(0, color=style.BLACK, lw=0.8)
+            for name, dash in DASHES.items():
+                of_map = CONTROLS[name].of_map
+                score = Score(mode, attribution, name) if of_map else Score(mode, name, NO_CONTROL)
+                level = free[free["score"] == str(score)] if len(free) else free
+                if len(level):
+                    value = float(level["value"].iloc[0])
+                    axis.axhline(value, color=style.GREY, ls=dash, lw=1, label=CONTROLS[name].title)
+            for control, look in LOOKS.items():
+                rows = members[members["score"] == str(Score(mode, attribution, control))]
+                if len(rows):
+                    first = control == OWN
+                    title = "own map" if first else CONTROLS[control].title
+                    _line(axis, rows, look, title, width=2.2 if first else 1.0)
+            axis.set_title(names.series(run.label, norm), loc="left")
+            axis.set_xlabel(STRENGTH)
+        axes[0, 0].set_ylabel(f"{MODES[mode].title} ({ATTRIBUTIONS[attribution].title})")
+        _legend(made, axes, 4)
+        return style.save(made, folder, f"findings_{mode}_strength")
+
+
+def trusted(folder: Path, name: str, table: pd.DataFrame) -> list[Path]:
+    """Rank correlations of scores with a known truth, with intervals.
+
+    Args:
+        folder: Where the figure goes.
+        name: Of the runs.
+        table: The table of trust.
+
+    Returns:
+        The files written.
+    """
+    table = table.dropna(subset="rho")
+    own = [score for score in table["score"].unique() if score not in TRUST_CONTROLS]
+    scores = [*own, *(score for score in TRUST_CONTROLS if (table["score"] == score).any())]
+    truths = list(table["truth"].unique())
+    over = [each for each in OVER if (table["over"] == each).any()]
+    colours = (style.BLUE, style.VERMILION, style.GREEN, style.PURPLE)
+    markers = ("o", "s", "^", "D")
+    height = 0.27 * len(scores) + 1.5
+    caption = f"{name}: Spearman's correlation with the truth; bars: 95 % intervals"
+    with style.figure(1, len(over), 7.6, height, caption=caption, sharey=True) as (made, axes):
+        for axis, each in zip(axes[0], over, strict=True):
+            axis.axvline(0, color=style.BLACK, lw=0.8)
+            for number, truth in enumerate(truths):
+                rows = table[(table["over"] == each) & (table["truth"] == truth)]
+                rows = rows[rows["score"].isin(scores)]
+                places = [scores.index(score) for score in rows["score"]]
+                shift = (number - (len(truths) - 1) / 2) * 0.2
+                errors = np.abs(np.stack([rows["rho"] - rows["low"], rows["high"] - rows["rho"]]))
+                axis.errorbar(
+                    rows["rho"],
+                    np.array(places) + shift,
+                    xerr=errors,
+                    fmt=markers[number % len(markers)],
+                    color=colours[number % len(colours)],
+                    ms=3.5,
+                    lw=1,
+                    label=names.score(str(truth)),
+                )
+            axis.set_title(f"over {each}", loc="left")
+            axis.set_xlim(-1.05, 1.05)
+            axis.set_xlabel("Spearman's correlation")
+        axes[0, 0].set_yticks(range(len(scores)), [names.bare(score) for score in scores])
+        axes[0, 0].set_ylim(len(scores) - 0.5, -0.5)
+        _legend(made, axes, 3)
+        return style.save(made, folder, "findings_trust")
+
+
+def drawings(folder: Path, sources: Sources) -> Iterator[tuple[list[Path], str]]:
+    """Each figure in turn, drawn when it is asked for, and what it tells.
+
+    The first is that of ROAR's rises.
+    """
+    runs = sources.runs
+    controlled = set(pd.concat([run.table("verdicts") for run in runs])["score"])
+    attribution = next(a for a in ATTRIBUTIONS for m in MODES if str(Score(m, a)) in controlled)
+    title = ATTRIBUTIONS[attribution].title
+    largest = max(runs, key=lambda run: run.config.seeds * run.table("scores")["network"].nunique())
+    for mode in MODES.values():
+        yield (
+            rises(folder, runs, mode.name, attribution),
+            (
+                f"The rise of {mode.title} ({title}) with attack strength beside the rise of every"
+                " control; a control right of the line explains more than half"
+            ),
+        )
+    yield (
+        specific(folder, runs, attribution),
+        f"What own maps ({title}) score above another map of the same class, by attack strength",
+    )
+    mode = next(iter(MODES.values()))
+    yield (
+        against_strength(folder, largest, mode.name, attribution),
+        f"{mode.title} ({title}) and its controls by attack strength, {largest.label}",
+    )
+    for name, table in list(sources.trust.items())[:1]:
+        yield trusted(folder, name, table), "How far scores agree with a truth that is known"

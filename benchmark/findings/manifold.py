@@ -1,0 +1,163 @@
+"""The paragraph on where adversarial examples and gradients lie, beside the image manifold."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+import pandas as pd
+
+from robust_interpretability.benchmark.findings import names
+from robust_interpretability.benchmark.findings.runs import FinishedRun, Sources
+from robust_interpretability.benchmark.findings.sentences import listed
+from robust_interpretability.benchmark.findings.standing import losses
+from robust_interpretability.benchmark.findings.trends import DOWN, UP, direction
+from robust_interpretability.benchmark.paper.manifold_claims import Judge, judge
+from robust_interpretability.benchmark.paper.tables import markdown
+from robust_interpretability.benchmark.units.calibration import ENCODER, MANIFOLDS
+from robust_interpretability.benchmark.units.manifold import Manifold
+from robust_interpretability.metrics import comparisons
+
+NULLS = {
+    "noise": "white noise",
+    "phases": "the own change, phases at random",
+    "permuted": "another image's change",
+}
+"""What an excess is over, by the end of a score's name."""
+TANGENTS = {
+    "tangent_fraction_decoder_over_phases": "tangent fraction over random phases",
+    "off_manifold_ratio_decoder": "change under normal / tangent noise",
+}
+"""Scores of gradients and the manifold's tangent spaces."""
+WAYS = {UP: "rises", DOWN: "falls"}
+
+
+class Change(NamedTuple):
+    """A score of the standard network and of a series' strongest.
+
+    Attributes:
+        series: The series' name in the text.
+        title: Of the score.
+        standard: Of the standard network.
+        strongest: Of the one trained at the largest radius.
+        direction: Of the difference, the two intervals taken as independent.
+    """
+
+    series: str
+    title: str
+    standard: float
+    strongest: float
+    direction: str
+
+
+def _numbers(row: pd.Series) -> tuple[float, float, float]:
+    return float(row["value"]), float(row["low"]), float(row["high"])
+
+
+def _excess(loss: str, manifold: str, null: str) -> str:
+    """A score's name; that of the encoder over noise is `manifold`'s where it stands alone."""
+    return f"manifold_{loss}_{manifold}_excess_over_{null}"
+
+
+def judged_by(run: FinishedRun) -> Judge:
+    """The manifold model that decides, by the rule for the paper's claims.
+
+    It may be any whose distances are among the run's scores.
+    """
+    scored = set(run.table("scores")["score"])
+    section = run.config.section(Manifold)
+    loss = section.losses[0] if section else ""
+    models = [m for m in MANIFOLDS if _excess(loss, m, "noise") in scored]
+    measured = {"off_manifold": pd.DataFrame({"manifold": models})}
+    return judge(replace(run, tables=run.tables | measured))
+
+
+def _worse(run: FinishedRun) -> str:
+    """That an uncalibrated model reconstructs no better than a PCA; empty where it does."""
+    table = run.table("manifold_model")
+    if table.empty or calibrated(Sources([run], {})):
+        return ""
+    value = table.set_index("measure")["value"]
+    error, pca = float(value["mean_squared_error"]), float(value["pca_mean_squared_error"])
+    if error < pca:
+        return ""
+    return f", and no better than a PCA as large (error {error:.4f} against {pca:.4f})"
+
+
+def _columns(run: FinishedRun, manifold: str) -> dict[str, str]:
+    """Scores of a run that are shown, and their titles."""
+    scored = set(run.table("scores")["score"])
+    section = run.config.section(Manifold)
+    loss = section.losses[0] if section else ""
+    alone = f"manifold_{loss}_excess_over_noise"
+    found = {}
+    for null, title in NULLS.items():
+        score = _excess(loss, manifold, null)
+        if score not in scored and (manifold, null) == (ENCODER, "noise"):
+            score = alone
+        found[score] = f"excess over {title}"
+    return {score: title for score, title in (found | TANGENTS).items() if score in scored}
+
+
+def changes(run: FinishedRun) -> Iterator[Change]:
+    """What a run's scores do from the standard network to the strongest of each series."""
+    scores = run.table("scores")
+    shown = losses(scores)
+    for score, title in _columns(run, judged_by(run).manifold).items():
+        rows = scores[scores["score"] == score]
+        standard = _numbers(rows[rows["norm"] == "none"].iloc[0])
+        trained = rows[rows["norm"] != "none"]
+        for (norm, loss), series in trained.groupby(["norm", "loss"], sort=False):
+            strongest = _numbers(series.sort_values("strength").iloc[-1])
+            between = comparisons.difference(strongest, standard)
+            yield Change(
+                names.series(run.label, str(norm), shown[loss]),
+                title,
+                standard[0],
+                strongest[0],
+                direction(between.low, between.high),
+            )
+
+
+def _table(found: list[Change]) -> str:
+    """One row per series, one column per score."""
+    titles = list(dict.fromkeys(change.title for change in found))
+    rows = {series: ["-"] * len(titles) for series in (change.series for change in found)}
+    for change in found:
+        way = WAYS.get(change.direction, "cannot be told")
+        cell = f"{change.standard:.2f} → {change.strongest:.2f}, {way}"
+        rows[change.series][titles.index(change.title)] = cell
+    return markdown([[series, *cells] for series, cells in rows.items()], ["series", *titles])
+
+
+def manifold(sources: Sources) -> str | None:
+    """What distances do from the standard network to the strongest, and which model they are to."""
+    runs = [run for run in sources.runs if _columns(run, judged_by(run).manifold)]
+    if not runs:
+        return None
+    found = [change for run in runs for change in changes(run)]
+    undecided: list[str] = []
+    notes: dict[str, list[str]] = {}
+    for run in runs:
+        by = judged_by(run)
+        notes.setdefault(f"{by.note}{_worse(run)}", []).append(run.label)
+        undecided += [] if by.may_decide else [run.label]
+    models = "; ".join(f"{listed(labels)}: {note}" for note, labels in notes.items())
+    text = (
+        "From the standard network to the strongest: how much farther from the manifold adversarial"
+        " examples lie than images changed as much by what does not know them (paper units; the way"
+        " by the two networks' intervals, taken as independent: it is about these very networks)."
+        f"\n\n{_table(found)}\n\nThe model of the manifold: {models}."
+    )
+    if undecided:
+        text += f" So of {listed(undecided)} nothing is concluded."
+    return text
+
+
+def calibrated(sources: Sources) -> bool:
+    """Whether some run knows if its distances are right."""
+    return bool(sources.having("calibration"))
+
+
+def off_manifold(sources: Sources) -> bool:
+    """Whether some run has scores of tangent spaces."""
+    return any(set(run.table("scores")["score"]) & TANGENTS.keys() for run in sources.runs)

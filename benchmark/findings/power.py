@@ -1,0 +1,210 @@
+"""How small a difference between two networks can be seen, and how many seeds would show more.
+
+A series of m networks and S seeds has the rise sum_i w_i y_i with the half-width h. Its standard
+error is h / t(.975, f), so that one network's is
+
+    s = h / (t(.975, f) sqrt(sum_i w_i^2)),    f = (m - 1)(S - 1),
+
+and that of a difference of two networks e = sqrt(2) s, in the mean square over the run's series.
+Of M networks there are P = M (M - 1) / 2 pairs. By Holm's rule a difference is significant at level
+a whatever the other pairs show if its p-value is at most a / P, that is, if it is at least
+
+    D = t(1 - a / (2 P), (M - 1)(S - 1)) e.
+
+*Seeds.* G groups, equally far apart over the spread R = max - min of the measured scores, have
+steps of R / (G - 1). With S' seeds e becomes e sqrt(S / S'). Each step is seen with the chance
+1 - (1 - b) / (G - 1), so that all are seen with the chance b at least, if
+
+    R / (G - 1) >= (t(1 - a / (2 P), f') + t(1 - (1 - b) / (G - 1), f')) e sqrt(S / S'),
+    f' = (M - 1)(S' - 1);
+
+the smallest such S' is stated. It is enough (Bonferroni's bounds; simulated, four fifths of it are)
+where the error is that of the trainings; the part from the test images does not shrink with seeds.
+The measured spread holds noise too, so the true one is smaller and needs more.
+
+*One seed.* The error is that of repeats of these very networks, with f = m k (R - 1) for k
+fractions and R repeats, and 2 k (R - 1) for a pair. It says nothing of the scatter between base
+networks, so that no number of seeds follows.
+`tests/benchmark/test_findings_power.py` simulates both numbers.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from robust_interpretability.benchmark.findings import names, trends
+from robust_interpretability.benchmark.findings.runs import FinishedRun, Sources
+from robust_interpretability.benchmark.findings.sentences import counted, listed
+from robust_interpretability.benchmark.paper.tables import markdown
+from robust_interpretability.benchmark.results.controls import slope
+from robust_interpretability.benchmark.results.groups import LEVEL
+from robust_interpretability.benchmark.units.outcomes import Score
+from robust_interpretability.benchmark.units.retrain import Retraining
+from robust_interpretability.metrics import ATTRIBUTIONS, MODES
+from robust_interpretability.metrics.statistics import CONFIDENCE
+from robust_interpretability.models.types import Array
+
+GROUPS = 5
+"""Groups that a score should tell apart."""
+POWER = 0.8
+"""The chance with which all of their steps are to be seen."""
+MOST_SEEDS = 1000
+"""Beyond it no number of seeds is stated."""
+
+
+class Error(NamedTuple):
+    """The standard error of a difference of two networks, and the design behind it.
+
+    Attributes:
+        value: e.
+        networks: M.
+        seeds: S.
+        retrainings: Of one network and seed: fractions times repeats less one of each.
+    """
+
+    value: float
+    networks: int
+    seeds: int
+    retrainings: int
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of networks."""
+        return self.networks * (self.networks - 1) // 2
+
+    def freedom(self, networks: int) -> int:
+        """Degrees of freedom of a contrast of so many networks."""
+        if self.seeds > 1:
+            return (networks - 1) * (self.seeds - 1)
+        return max(networks * self.retrainings, 1)
+
+
+def network_error(half_width: float, strength: Array, freedom: float) -> float:
+    """The standard error of one network's score, from the half-width of a series' rise.
+
+    Args:
+        half_width: h.
+        strength: Of the series' networks, `(m,)`.
+        freedom: f.
+    """
+    weights = slope(np.asarray(strength, float))
+    quantile = stats.t.ppf(0.5 + CONFIDENCE / 2, freedom)
+    return float(half_width / quantile / np.sqrt((weights**2).sum()))
+
+
+def smallest_difference(error: Error) -> float:
+    """D: a difference that is significant by Holm's rule, whatever the other pairs show."""
+    freedom = error.freedom(error.networks if error.seeds > 1 else 2)
+    return float(stats.t.isf(LEVEL / (2 * error.pairs), freedom) * error.value)
+
+
+def seeds_needed(error: Error, spread: float, groups: int = GROUPS) -> int | None:
+    """The smallest number of seeds by which so many groups are told apart.
+
+    None where it is beyond `MOST_SEEDS`, and with one seed, from which it does not follow.
+
+    Args:
+        error: With the number of seeds that it comes from.
+        spread: Of the scores of all networks.
+        groups: How many, equally far apart.
+    """
+    if error.seeds < 2 or not spread > 0:
+        return None
+    seeds = np.arange(2, MOST_SEEDS + 1)
+    freedom = (error.networks - 1) * (seeds - 1)
+    beyond = stats.t.isf(LEVEL / (2 * error.pairs), freedom)
+    seen = stats.t.isf((1 - POWER) / (groups - 1), freedom)
+    steps = (beyond + seen) * error.value * np.sqrt(error.seeds / seeds)
+    enough = seeds[spread / (groups - 1) >= steps]
+    return int(enough[0]) if len(enough) else None
+
+
+def _retrainings(run: FinishedRun) -> int:
+    section = run.config.section(Retraining)
+    return len(section.fractions) * (section.repeats - 1) if section else 0
+
+
+def error(run: FinishedRun, score: str) -> Error | None:
+    """The error of a score's differences in a run; None where no rise with an interval is known."""
+    scores = run.table("scores")
+    rows = scores[scores["score"] == score]
+    networks = rows["network"].nunique()
+    squares = []
+    seeds = 1
+    for trend in trends.of_scores(run):
+        half = (trend.high - trend.low) / 2
+        if trend.score != score or math.isnan(half):
+            continue
+        member = (rows["norm"] == "none") | (rows["norm"] == trend.norm)
+        if trend.loss:
+            member &= (rows["norm"] == "none") | (rows["loss"] == trend.loss)
+        strength, seeds = rows.loc[member, "strength"].to_numpy(), trend.seeds
+        freedom = Error(0.0, networks, seeds, _retrainings(run)).freedom(len(strength))
+        squares.append(2 * network_error(half, strength, freedom) ** 2)
+    if not squares:
+        return None
+    return Error(float(np.sqrt(np.mean(squares))), networks, seeds, _retrainings(run))
+
+
+def _row(run: FinishedRun, score: str, groups: int, networks: int) -> list[str] | None:
+    of_score = error(run, score)
+    if of_score is None or of_score.networks < 2:
+        return None
+    scores = run.table("scores")
+    values = scores.loc[scores["score"] == score, "value"]
+    spread = float(values.max() - values.min())
+    needed = seeds_needed(of_score, spread)
+    beyond = "one seed: unknown" if of_score.seeds < 2 else f"more than {MOST_SEEDS}"
+    return [
+        run.label,
+        names.score(score),
+        f"{groups} (of {networks})",
+        f"{smallest_difference(of_score):.3f}",
+        f"{spread:.3f}",
+        str(needed) if needed else beyond,
+    ]
+
+
+def power(sources: Sources) -> str | None:
+    """Groups that scores tell apart, and what it would take to tell more; None without them."""
+    rows, others = [], []
+    main = [str(Score(mode, attribution)) for attribution in ATTRIBUTIONS for mode in MODES]
+    runs = sources.having("groups")
+    for run in runs:
+        for line in run.table("groups").itertuples():
+            row = None
+            if line.score in main:
+                row = _row(run, str(line.score), int(line.groups), int(line.networks))
+            if row:
+                rows.append(row)
+            else:
+                others.append((int(line.groups), names.score(str(line.score)), run.label))
+    if not runs:
+        return None
+    headers = [
+        "run",
+        "score",
+        "groups of networks",
+        "smallest difference seen",
+        "spread",
+        f"seeds for {GROUPS} groups",
+    ]
+    text = (
+        "Groups of networks are told apart where neighbours in the order of a score differ at 5"
+        " percent, after Holm's correction over all pairs. *Smallest difference seen*: significant"
+        " whatever the other pairs show; *spread*: from the lowest network to the highest, noise"
+        f" included; *seeds*: enough to tell {GROUPS} groups over that spread apart with a chance"
+        f" of {100 * POWER:.0f} percent (`benchmark/findings/power.py`)."
+    )
+    if rows:
+        text += f"\n\n{markdown(rows, headers)}"
+    if others:
+        most = max(groups for groups, _, _ in others)
+        best = [f"{title} on {label}" for groups, title, label in others if groups == most]
+        least = min(groups for groups, _, _ in others)
+        shown = f"{least} to {most} groups" if least < most else counted(most, "group")
+        named = f", most by {listed(best)}" if least < most and len(best) <= 3 else ""
+        text += f"\n\nThe other scores tell {shown} apart{named}."
+    return text

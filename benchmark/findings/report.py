@@ -1,0 +1,123 @@
+"""The report on what was found: paragraphs from the tables, with figures beside it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from robust_interpretability.benchmark.findings import (
+    headline,
+    manifold,
+    maps,
+    power,
+    retraining,
+    runs,
+    scale,
+    trust,
+)
+from robust_interpretability.benchmark.findings.runs import Sources
+from robust_interpretability.models.files import write
+
+TITLE = "What adversarial training does to interpretability"
+
+
+class Section(NamedTuple):
+    """A part of the report.
+
+    Attributes:
+        title: Its heading.
+        text: From the runs to its Markdown; None where their tables do not have what it needs.
+        about: What is then said not to have been measured.
+    """
+
+    title: str
+    text: Callable[[Sources], str | None]
+    about: str
+
+
+SECTIONS = (
+    Section("Before and after the controls", retraining.controls, "ROAR and KAR with controls"),
+    Section("What the fill decides", retraining.fills, "ROAR and KAR under both fills"),
+    Section("What is left for the image itself", retraining.image, "scores specific to the image"),
+    Section("Measures without retraining", maps.measures, "measures without retraining"),
+    Section("Which scores agree", maps.agreement, "which scores rank networks alike"),
+    Section("Distance to the manifold", manifold.manifold, "distances to the manifold"),
+    Section("Which scores can be trusted", trust.trust, "which scores follow a known truth"),
+    Section("How small a difference can be seen", power.power, "groups that scores tell apart"),
+)
+"""In order. A further paragraph is a function and a line here."""
+
+PARTS: tuple[tuple[str, Callable[[Sources], bool]], ...] = (
+    ("whether distances to the manifold model are right", manifold.calibrated),
+    ("how gradients and noise lie to the manifold's tangent spaces", manifold.off_manifold),
+)
+"""What a paragraph has only where a run measured it."""
+
+
+class Drawn(NamedTuple):
+    """A figure: its PNG file and what it tells."""
+
+    path: Path
+    title: str
+
+
+def missing(sources: Sources, texts: dict[str, str | None]) -> list[str]:
+    """What no run has measured."""
+    without = [section.about for section in SECTIONS if not texts[section.title]]
+    return without + [about for about, measured in PARTS if not measured(sources)]
+
+
+def text(sources: Sources, folders: list[Path], target: Path, drawn: list[Drawn]) -> str:
+    """The report as Markdown.
+
+    Args:
+        sources: What it is generated from.
+        folders: The folders that were named, for the command that makes it.
+        target: The file that it is written to.
+        drawn: The figures, of which the first stands under the answer, the others at the end.
+    """
+    texts = {section.title: section.text(sources) for section in SECTIONS}
+    pictures = [
+        f"![{path.stem}]({path.relative_to(target.parent).as_posix()})\n\n*{title}.*"
+        for path, title in drawn
+    ]
+    scales = [run.config.scale for run in sources.runs]
+    answer = headline.headline(retraining.every(sources), scales)
+    parts = [f"# {TITLE}", answer, *pictures[:1]]
+    for title, body in texts.items():
+        if body:
+            parts += [f"## {title}", body]
+    parts += ["## Scale", scale.scale(sources)]
+    if absent := missing(sources, texts):
+        parts.append(f"Not measured in these runs: {'; '.join(absent)}.")
+    parts += ["## How this page is made", scale.commands(sources, folders, target)]
+    if pictures[1:]:
+        parts += ["## Figures", *pictures[1:]]
+    return "\n\n".join(parts) + "\n"
+
+
+def write_findings(
+    folders: list[Path], target: Path, notice: Callable[[str], None] = lambda _: None
+) -> list[Path]:
+    """Writes the report, and its figures beside it.
+
+    Args:
+        folders: Folders of finished runs, or of their published tables.
+        target: The Markdown file.
+        notice: Receives a line about each step.
+
+    Returns:
+        The files written, the report first.
+
+    Raises:
+        InputError: As `runs.read`.
+    """
+    from robust_interpretability.benchmark.findings import figures
+
+    sources = runs.read(folders)
+    drawn, files = [], []
+    for paths, title in figures.drawings(target.parent, sources):
+        files += paths
+        drawn += [Drawn(path, title) for path in paths if path.suffix == ".png"]
+    notice(f"drawn: {len(drawn)} figures")
+    write(target, text(sources, folders, target, drawn))
+    return [target, *files]

@@ -1,0 +1,128 @@
+"""Finished runs of this protocol: folders of `run`, or their tables as CSV beside `config.toml`."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from robust_interpretability.benchmark.config.versions import PROTOCOL_VERSION
+from robust_interpretability.benchmark.findings import names
+from robust_interpretability.benchmark.paper.runs import Run
+from robust_interpretability.benchmark.results.files import read_results
+from robust_interpretability.benchmark.results.tables import Tables
+from robust_interpretability.benchmark.units import configuration
+from robust_interpretability.models.errors import InputError
+from robust_interpretability.models.types import Json
+
+VERDICTS, TRUST = "verdicts", "trust"
+
+
+@dataclass(frozen=True)
+class FinishedRun(Run):
+    """A finished run with its name in the text, and where it was made."""
+
+    label: str = ""
+    environment: Json = field(default_factory=dict)
+
+
+class Sources(NamedTuple):
+    """What the findings are generated from.
+
+    Attributes:
+        runs: The runs whose verdicts are counted.
+        trust: By name, tables that set scores beside a known truth.
+    """
+
+    runs: list[FinishedRun]
+    trust: dict[str, pd.DataFrame]
+
+    def having(self, table: str) -> list[FinishedRun]:
+        """The runs that have a table."""
+        return [run for run in self.runs if not run.table(table).empty]
+
+
+def _tables(folder: Path) -> Tables:
+    """From `results/`, checked, or from the CSV files of a folder that is published."""
+    if (folder / "results").is_dir():
+        return read_results(folder)[0]
+    paths = sorted(folder.glob("*.csv"))
+    return {p.stem: pd.read_csv(p, keep_default_na=False, na_values=[""]) for p in paths}
+
+
+def _environment(folder: Path) -> Json:
+    try:
+        return json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise InputError(
+            f"No finished run in {folder}: {folder / 'environment.json'} is missing or damaged."
+            " Run the benchmark there."
+        ) from None
+
+
+def _check_version(folder: Path, environment: Json) -> None:
+    version = environment.get("protocol_version", "none")
+    if version != PROTOCOL_VERSION:
+        raise InputError(
+            f"{folder} is of version {version} of the protocol. Findings need version"
+            f" {PROTOCOL_VERSION}: run it again in another folder."
+        )
+
+
+def labels(names_of: list[tuple[str, str]]) -> list[str]:
+    """A name for each run, given its data set and its own name: the data set's where it is alone.
+
+    Raises:
+        InputError: Two runs have the same data set and the same name.
+    """
+    data = Counter(data for data, _ in names_of)
+    found = [names.data(of) if data[of] == 1 else name for of, name in names_of]
+    for label, count in Counter(found).items():
+        if count > 1:
+            raise InputError(f"Two of the folders hold runs named {label}. Name only one of them.")
+    return found
+
+
+def read(folders: list[Path]) -> Sources:
+    """The runs in these folders, in this order.
+
+    A run on data with a known truth, or a sweep over such data, gives its table of trust alone: its
+    networks are made to try the scores, and its verdicts are not counted.
+
+    Raises:
+        InputError: A folder is named twice, or holds no finished run of this version of the
+            protocol; a run has neither verdicts nor a table of trust; two runs have one name.
+    """
+    if len({folder.resolve() for folder in folders}) < len(folders):
+        raise InputError("A folder is named twice. Name every run once.")
+    made: list[tuple[Path, Tables, Json]] = []
+    trust: dict[str, pd.DataFrame] = {}
+    for folder in folders:
+        joined = folder / f"{TRUST}.csv"
+        if not (folder / "config.toml").exists() and joined.exists():
+            trust[folder.name] = pd.read_csv(joined)
+            continue
+        environment = _environment(folder)
+        _check_version(folder, environment)
+        tables = _tables(folder)
+        if not tables.get(TRUST, pd.DataFrame()).empty:
+            name = configuration.load(folder / "config.toml").data.name
+            trust[names.data(name)] = tables[TRUST]
+        elif not tables.get(VERDICTS, pd.DataFrame()).empty:
+            made.append((folder, tables, environment))
+        else:
+            raise InputError(
+                f"{folder} has no verdicts on a score's rise: they need ROAR or KAR with controls"
+                " on three networks of one norm or more. Choose a run with a [retraining] section."
+            )
+    if not made:
+        raise InputError("None of the runs has verdicts. Name one with ROAR or KAR and controls.")
+    configs = [configuration.load(folder / "config.toml") for folder, _, _ in made]
+    shown = labels([(config.data.name, config.name) for config in configs])
+    runs = [
+        FinishedRun(folder, config, tables, label, environment)
+        for (folder, tables, environment), config, label in zip(made, configs, shown, strict=True)
+    ]
+    return Sources(runs, trust)

@@ -1,0 +1,83 @@
+"""The figure of a sweep over a number: accuracy and scores of every network against it."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from robust_interpretability.benchmark.config.sections import Config
+from robust_interpretability.benchmark.results.figures import style
+from robust_interpretability.benchmark.units.kinds import describe
+from robust_interpretability.benchmark.units.outcomes import Score
+from robust_interpretability.benchmark.units.retrain import Retraining
+from robust_interpretability.metrics import SHUFFLES
+
+ACCURACIES = {"train_accuracy": "train accuracy", "test_accuracy": "test accuracy"}
+
+
+def _panels(config: Config) -> dict[str, str]:
+    """What the panels show: names of scores, and their titles."""
+    section = config.section(Retraining)
+    if section is None:
+        return ACCURACIES
+    attribution, within = section.attributions[0], SHUFFLES[-1]
+    scores = [
+        *(Score(mode, attribution) for mode in section.modes),
+        *(Score(f"specific_{mode}", attribution, within) for mode in section.modes),
+    ]
+    described = {str(score): describe(str(score)) for score in scores}
+    return ACCURACIES | {name: about.title for name, about in described.items() if about}
+
+
+def sweep(folder: Path, config: Config, scores: pd.DataFrame, key: str) -> list[Path]:
+    """Accuracy, ROAR, KAR and their specific forms over the values of a key, a line per network.
+
+    Args:
+        folder: Where the figure goes.
+        config: The configuration of one of the runs.
+        scores: Their tables of scores, with a column for the key.
+        key: What was swept, as `training.epochs`.
+
+    Returns:
+        The files written; none where the values are not numbers.
+    """
+    if not pd.api.types.is_numeric_dtype(scores[key]):
+        return []
+    panels = {k: title for k, title in _panels(config).items() if (scores["score"] == k).any()}
+    networks = scores.drop_duplicates("network")
+    looks = {"standard": (style.BLACK, style.NORM_MARKERS["none"])}
+    for norm in style.NORMS:
+        labels = networks.loc[networks["norm"] == norm, "network"]
+        colours = style.gradient_colours(len(labels), norm)
+        looks |= {
+            label: (colour, style.NORM_MARKERS[norm])
+            for label, colour in zip(labels, colours, strict=True)
+        }
+    rows, columns = -(-len(panels) // 2), min(len(panels), 2)
+    caption = style.retraining_caption(config, len(networks)) + "; bars: 95 % intervals"
+    with style.figure(rows, columns, 7.2, 2.6 * rows + 0.8, caption=caption) as (made, axes):
+        for axis, (score, title) in zip(axes.flat, panels.items(), strict=False):
+            for number, network in enumerate(networks.itertuples()):
+                part = scores[(scores["score"] == score) & (scores["network"] == network.network)]
+                part = part.sort_values(key)
+                colour, marker = looks[network.network]
+                errors = np.stack([part["value"] - part["low"], part["high"] - part["value"]])
+                places = np.arange(len(part)) + 0.05 * number
+                axis.errorbar(
+                    places,
+                    part["value"],
+                    np.abs(errors),
+                    fmt=f"{marker}-",
+                    color=colour,
+                    ms=4,
+                    lw=1.2,
+                    elinewidth=0.7,
+                    label=style.network_name(network.norm, network.epsilon),
+                )
+                axis.set_xticks(np.arange(len(part)), [f"{value:g}" for value in part[key]])
+            axis.set_title(title, loc="left")
+            axis.set_xlabel(key)
+        for axis in list(axes.flat)[len(panels) :]:
+            axis.set_visible(False)
+        made.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+        return style.save(made, folder, f"sweep_{key}")

@@ -1,0 +1,86 @@
+"""Several runs of one sweep, side by side: their tables joined, and figures of what was swept."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from robust_interpretability.benchmark.config import toml
+from robust_interpretability.benchmark.results.files import read_results
+from robust_interpretability.benchmark.results.tables import Tables
+from robust_interpretability.benchmark.units import configuration
+from robust_interpretability.models.errors import InputError
+from robust_interpretability.models.files import write
+
+RECORD = "sweep.toml"
+"""In the folder of a sweep: by the name of each run, the values that were swept."""
+JOINED = ("scores", "controls", "rises", "verdicts", "groups", "measures")
+"""Tables that are put under each other, the swept values in front."""
+
+
+def record(folder: Path, swept: dict[str, dict[str, object]]) -> None:
+    """Notes the runs of a sweep in its folder; `swept` has the values by the run's name."""
+    write(folder / RECORD, toml.dumps({"runs": swept}))
+
+
+def is_sweep(folder: Path) -> bool:
+    """Whether a folder holds a sweep, not a run."""
+    return (folder / RECORD).exists()
+
+
+def runs(folder: Path) -> dict[str, dict[str, object]]:
+    """The swept values of each run of a sweep, by its name.
+
+    Raises:
+        InputError: The folder holds no sweep, or its record is damaged.
+    """
+    found = toml.read(folder / RECORD, "The record of the sweep").get("runs")
+    if not isinstance(found, dict) or not found:
+        raise InputError(f"{folder / RECORD} names no runs. The same `run` writes it again.")
+    return found
+
+
+def join(folder: Path) -> Tables:
+    """The tables of a sweep's runs, with a column for each key that was swept.
+
+    Raises:
+        InputError: A run of the sweep is not finished, or a file is damaged.
+    """
+    from robust_interpretability.benchmark.results import trust
+
+    parts: dict[str, list[pd.DataFrame]] = {}
+    trusted = []
+    for name, values in runs(folder).items():
+        tables, _ = read_results(folder / name)
+        for table in JOINED:
+            if table in tables:
+                front = pd.DataFrame(values, index=tables[table].index)
+                parts.setdefault(table, []).append(pd.concat([front, tables[table]], axis=1))
+        if "trust" in tables:
+            trusted.append(tables["trust"])
+    joined = {name: pd.concat(frames, ignore_index=True) for name, frames in parts.items()}
+    if trusted:
+        joined["trust"] = trust.join(trusted)
+    return joined
+
+
+def write_joined(folder: Path) -> list[Path]:
+    """Writes the joined tables of a sweep and its figures into its folder.
+
+    Returns:
+        The files written.
+
+    Raises:
+        InputError: As `join`.
+    """
+    from robust_interpretability.benchmark.results.figures import sweep
+
+    tables = join(folder)
+    written = []
+    for name, table in tables.items():
+        written.append(folder / f"{name}.csv")
+        write(written[-1], table.to_csv(index=False, lineterminator="\n").encode())
+    first, keys = next(iter(runs(folder).items()))
+    config = configuration.load(folder / first / "config.toml")
+    for key in keys if "scores" in tables else ():
+        written += sweep.sweep(folder, config, tables["scores"], key)
+    return written

@@ -1,0 +1,367 @@
+"""The text of the findings: it says what made-up verdicts say, and no more."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from robust_interpretability.benchmark.cli import app
+from robust_interpretability.benchmark.config import toml
+from robust_interpretability.benchmark.config.versions import PROTOCOL_VERSION
+from robust_interpretability.benchmark.findings import report, runs
+from robust_interpretability.benchmark.findings.headline import answer, explanation, headline
+from robust_interpretability.benchmark.findings.retraining import every
+from robust_interpretability.benchmark.findings.sentences import CLAIM
+from robust_interpretability.benchmark.findings.standing import standings
+from robust_interpretability.benchmark.units import configuration
+from robust_interpretability.models.errors import InputError
+from tests.benchmark.made_findings import (
+    DOES_NOT,
+    SURVIVES,
+    UNCLEAR,
+    always,
+    cells,
+    run,
+    sources,
+    tables,
+    trust,
+)
+
+TARGET = Path("findings.md")
+CLAIMED = re.compile(
+    rf"(ROAR|KAR) \(Gradient\) {CLAIM} in (?:both|all \d+|\d+ of \d+) series \(([^()]*)\)"
+)
+
+
+def text(found: runs.Sources) -> str:
+    return report.text(found, [r.folder for r in found.runs], TARGET, [])
+
+
+def prose(document: str) -> str:
+    """Without tables, commands and pictures."""
+    without = re.sub(r"```.*?```", "", document, flags=re.S)
+    return "\n".join(line for line in without.splitlines() if not line.startswith(("|", "!")))
+
+
+def test_all_survives():
+    found = sources(always(SURVIVES), always(SURVIVES))
+    series = "CIFAR-10 L2, CIFAR-10 L∞, MNIST L2, MNIST L∞"
+    assert headline(every(found), ["reduced", "reduced"]) == (
+        f"**At the reduced scale, ROAR (Gradient) {CLAIM} in all 4 series ({series}); KAR"
+        f" (Gradient) {CLAIM} in all 4 series ({series}).** With attack strength, before controls"
+        " and under the mean fill, ROAR (Gradient) goes up in 4 of 4 series and KAR (Gradient)"
+        " goes up in 4 of 4 series. Of these 8 rises 8 survive every control under both fills."
+        " What explains most of a rise, in all 8, is the control *standard map, blurred to match*,"
+        " which keeps the map's smoothness: in the median 10 percent of it."
+    )
+    assert text(found).split("\n\n")[1] == headline(every(found), ["reduced"])
+
+
+@pytest.mark.parametrize(
+    ("verdict", "ending"),
+    [
+        (DOES_NOT, "none survives every control under both fills: 4 do not."),
+        (UNCLEAR, "none survives every control under both fills: for 4 it cannot be told."),
+    ],
+)
+def test_nothing_survives(verdict, ending):
+    found = text(sources(always(verdict)))
+    assert CLAIM not in found
+    assert found.split("\n\n")[1].startswith(
+        "**At the reduced scale, neither ROAR (Gradient) nor KAR (Gradient) can be said to rise"
+        " with adversarial training.**"
+    )
+    assert f"Of these 4 rises {ending}" in found
+
+
+def test_nothing_goes_up_even_before_controls():
+    found = headline(every(sources(always(UNCLEAR, 0.0))), ["quick"])
+    assert found == (
+        "**At the quick scale, neither ROAR (Gradient) nor KAR (Gradient) can be said to rise with"
+        " adversarial training.** With attack strength, before controls and under the mean fill,"
+        " ROAR (Gradient) goes up in 0 of 2 series and KAR (Gradient) goes up in 0 of 2 series."
+    )
+    falling = headline(every(sources(always(DOES_NOT, -0.1))), ["quick"])
+    assert "goes up in 0 of 2 series and down in 2" in falling
+
+
+def test_mixed_verdicts_are_told_apart():
+    """ROAR survives for L2 on CIFAR-10 alone; one control under imputation is enough against it."""
+
+    def cifar(norm: str, mode: str, fill: str, control: str) -> tuple[str, float]:
+        against = norm == "linf" and fill == "imputed" and control == "shuffled"
+        return (DOES_NOT if against or mode == "kar" else SURVIVES), 0.1
+
+    found = every(sources(cifar, always(UNCLEAR)))
+    assert answer(found) == (
+        f"ROAR (Gradient) {CLAIM} in 1 of 4 series (CIFAR-10 L2); KAR (Gradient) cannot be said to"
+    )
+    assert "Of these 8 rises 1 survives every control under both fills, 3 do not and for 4 it" in (
+        headline(found, ["reduced"])
+    )
+
+
+def test_the_control_that_explains_most_is_named():
+    """In three of the four rises; the fourth has another, and a share without an interval."""
+    made = tables(always(DOES_NOT))
+    table = made["verdicts"]
+    first = (table["norm"] == "l2") & (table["score"] == "roar_gradient")
+    table.loc[table["control"] == "mean", "share"] = 3.0
+    table.loc[first & (table["control"] == "blurred"), ["share", "share_low", "share_high"]] = (
+        4.0,
+        np.nan,
+        np.nan,
+    )
+    found = list(standings(run("quick", made)))
+    assert explanation(found).startswith(
+        "What explains most of a rise, in 3 of 4, is the control *mean training map*"
+    )
+    assert explanation(found).endswith(": in the median 300 percent of it.")
+    document = text(runs.Sources([run("quick", made)], {}))
+    assert "| own map, blurred: 400 % |" in re.sub(" +", " ", document)
+    assert "| mean training map: 300 % [70, 110] |" in re.sub(" +", " ", document)
+    assert explanation([]) == ""
+
+
+def test_a_share_of_what_does_not_rise_is_not_stated():
+    found = sources(always(UNCLEAR, 0.0))
+    assert explanation(every(found)) == ""
+    assert " %" not in text(found)
+    assert " %" in text(sources(always(UNCLEAR, 0.1)))
+
+
+@pytest.mark.parametrize("left_out", range(0, len(cells()), 3))
+def test_a_control_that_was_not_run_is_none_that_is_survived(left_out):
+    """Without any one of the verdicts that the protocol names, its score does not survive."""
+    made = tables(always(SURVIVES))
+    norm, mode, *_ = cells()[left_out]
+    made["verdicts"] = made["verdicts"].drop(index=left_out)
+    outcomes = {(s.norm, s.mode): s.outcome for s in standings(run("quick", made))}
+    assert outcomes.pop((norm, mode)) == UNCLEAR
+    assert set(outcomes.values()) == {SURVIVES}
+
+
+def test_one_fill_is_not_both():
+    made = tables(always(SURVIVES))
+    made["verdicts"] = made["verdicts"][~made["verdicts"]["score"].str.contains("imputed")]
+    found = text(runs.Sources([run("quick", made)], {}))
+    assert CLAIM not in found
+    assert "## What the fill decides" not in found
+    assert "ROAR and KAR under both fills" in found.split("Not measured in these runs: ")[1]
+
+
+def allowed(found: runs.Sources) -> set[tuple[str, str]]:
+    """The scores and series that survive everything, from the tables of verdicts themselves."""
+    left = set()
+    for one in found.runs:
+        table = one.tables["verdicts"]
+        for norm, title in (("l2", "L2"), ("linf", "L∞")):
+            for mode in ("roar", "kar"):
+                part = table[(table["norm"] == norm) & table["score"].str.startswith(mode)]
+                wanted = sum(cell[:2] == (norm, mode) for cell in cells())
+                if len(part) == wanted and (part["verdict"] == SURVIVES).all():
+                    left.add((mode.upper(), f"{one.label} {title}"))
+    return left
+
+
+def test_random_verdicts_never_claim_more_than_survives():
+    """Every claim in the text; one verdict in twenty is against, one row in fifty is missing."""
+    rng, numbers = np.random.default_rng(0), []
+
+    def decide(*_: str) -> tuple[str, float]:
+        verdict = rng.choice([SURVIVES, DOES_NOT, UNCLEAR], p=(0.95, 0.03, 0.02))
+        return str(verdict), float(rng.normal())
+
+    for _ in range(8):
+        found = sources(decide, decide, decide)
+        for one in found.runs:
+            table = one.tables["verdicts"]
+            one.tables["verdicts"] = table[rng.random(len(table)) < 0.98]
+        document = text(found)
+        claims = CLAIMED.findall(document)
+        claimed = {(mode, series) for mode, listed in claims for series in listed.split(", ")}
+        assert claimed == allowed(found)
+        assert document.count(CLAIM) == len(claims)
+        numbers.append(len(claimed))
+    assert 0 < sum(numbers) < 8 * 12
+
+
+def test_what_is_missing_is_left_out_and_named():
+    made = {k: v for k, v in tables(always(DOES_NOT)).items() if k in ("verdicts", "scores")}
+    made["scores"] = made["scores"][
+        ~made["scores"]["score"].str.startswith(("manif", "spec", "dif"))
+    ]
+    found = text(runs.Sources([run("quick", made)], {}))
+    absent = found.split("Not measured in these runs: ")[1].split("\n")[0]
+    for section in report.SECTIONS[2:]:
+        assert f"## {section.title}" not in found
+        assert section.about in absent
+    for section in report.SECTIONS[:2]:
+        assert f"## {section.title}" in found
+        assert section.about not in absent
+
+
+def test_one_seed_is_said():
+    found = text(sources(always(DOES_NOT), seeds=1))
+    assert "One seed (CIFAR-10) has no interval over seeds, so nothing is said of it." in found
+    assert "With one seed (CIFAR-10) a verdict is about these very networks" in found
+    assert "one seed: unknown" in found
+    assert "Not shown to go either way" not in found
+    several = text(sources(always(DOES_NOT)))
+    assert "very networks, not" not in several
+    assert "One seed" not in several
+
+
+def test_what_has_not_fitted_is_said():
+    found = sources(always(DOES_NOT), always(DOES_NOT))
+    assert "Every standard network classifies 98 percent" in text(found)
+    scores = found.runs[1].tables["scores"]
+    scores.loc[scores["score"] == "train_accuracy", "value"] = 0.9
+    assert "On MNIST the standard network classifies less than 98 percent" in text(found)
+
+
+def test_measures_by_their_interval_over_seeds():
+    found = text(sources(always(DOES_NOT), always(DOES_NOT)))
+    assert (
+        "With attack strength, Gini index (Gradient) goes up in all 4 series; total variation"
+        " (Gradient) goes down in all 4 series." in found
+    )
+    assert "Not shown to go either way: ROAD (Gradient)." in found
+    assert "of 12, 0.6 would exclude 0" in found
+
+
+def test_scores_that_agree_in_every_run():
+    assert "(Gini index (Gradient), ROAR (Gradient))" in text(sources(always(DOES_NOT)))
+    found = sources(always(DOES_NOT), always(DOES_NOT))
+    found.runs[1].tables["agreement"]["spearman"] *= -1
+    assert "No two scores rank the 7 networks alike" in text(found)
+
+
+def test_the_manifold():
+    found = text(sources(always(DOES_NOT)))
+    assert "| CIFAR-10 L2 | 0.50 → -0.50, falls" in re.sub(" +", " ", found)
+    assert "CIFAR-10: by the VAE-GAN's encoder, not calibrated." in found
+    assert "whether distances to the manifold model are right" in found
+    worse = sources(always(DOES_NOT))
+    worse.runs[0].tables["manifold_model"].loc[0, "value"] = 0.03
+    assert "no better than a PCA as large (error 0.0300 against 0.0200)" in text(worse)
+
+
+def test_a_calibrated_model_decides_over_every_null():
+    found = sources(always(DOES_NOT))
+    scores = found.runs[0].tables["scores"]
+    alone = scores[scores["score"] == "manifold_xent_excess_over_noise"]
+    nulls = [
+        alone.assign(score=f"manifold_xent_{model}_excess_over_{null}")
+        for model in ("optimised", "pca")
+        for null in ("noise", "phases", "permuted")
+    ]
+    found.runs[0].tables["scores"] = pd.concat([scores, *nulls])
+    found.runs[0].tables["calibration"] = pd.DataFrame(
+        {
+            "manifold": ["encoder", "pca"],
+            "mean_squared_error": [0.01, 0.02],
+            "blur": 0.0,
+            "spearman": [0.5, 0.95],
+        }
+    )
+    document = text(found)
+    assert "excess over another image's change" in document
+    assert "judged by the PCA" in document
+    assert "nothing is concluded" not in document
+    found.runs[0].tables["calibration"]["spearman"] = 0.5
+    assert "So of CIFAR-10 nothing is concluded." in text(found)
+
+
+def test_trust_by_every_truth():
+    found = text(sources(always(DOES_NOT))._replace(trust={"tetrominoes": trust()}))
+    assert (
+        "Over networks, rho is above 0 for ROAD (0.70 to 0.80); is below 0 for KAR (-0.80 to"
+        " -0.70); it cannot be told for ROAR (0.10 to 0.60)." in found
+    )
+    assert "the radius of the training adversary alone has a rho of 0.60 or more" in found
+
+
+def test_two_pages_and_no_raw_keys():
+    """Three data sets with every table: about 900 words beside the tables."""
+    found = sources(*[always(DOES_NOT)] * 3)._replace(trust={"tetrominoes": trust()})
+    document = text(found)
+    assert len(prose(document).split()) <= 900
+    assert not re.search(r"\b[a-z]+_[a-z]+\b", prose(document).replace("cifar_cnn", ""))
+    assert "linf" not in document.lower()
+    assert "nan" not in document
+    assert document.count("| does not") == 12
+
+
+def test_runs_of_one_data_set_are_named_by_themselves():
+    assert runs.labels([("cifar10", "a"), ("cifar10", "b"), ("mnist", "c")]) == ["a", "b", "MNIST"]
+    with pytest.raises(InputError, match="Two of the folders hold runs named a"):
+        runs.labels([("cifar10", "a"), ("cifar10", "a")])
+
+
+def published(folder: Path, made: dict[str, pd.DataFrame], version: int = PROTOCOL_VERSION) -> Path:
+    folder.mkdir(parents=True)
+    config = configuration.resolve("quick", None, [])
+    (folder / "config.toml").write_text(configuration.dumps(config))
+    (folder / "environment.json").write_text(json.dumps({"protocol_version": version}))
+    for name, table in made.items():
+        table.to_csv(folder / f"{name}.csv", index=False)
+    return folder
+
+
+def test_reads_published_tables(tmp_path):
+    made = tables(always(SURVIVES), 1)
+    folder = published(tmp_path / "quick", made)
+    found = runs.read([folder])
+    shown = [r.folder for r in found.runs]
+    expected = runs.Sources([replace(run("quick", made, 1), folder=folder, environment={})], {})
+    assert report.text(found, shown, TARGET, []) == report.text(expected, shown, TARGET, [])
+    assert CLAIM in text(found)
+
+
+def test_a_run_with_known_truth_gives_its_trust_alone(tmp_path):
+    first = published(tmp_path / "quick", tables(always(DOES_NOT), 1))
+    second = published(tmp_path / "known", tables(always(SURVIVES), 1) | {"trust": trust()})
+    sweep = tmp_path / "sweep"
+    sweep.mkdir()
+    trust().to_csv(sweep / "trust.csv", index=False)
+    found = runs.read([first, second, sweep])
+    assert [one.folder for one in found.runs] == [first]
+    assert list(found.trust) == ["digits", "sweep"]
+    assert CLAIM not in text(found)
+    with pytest.raises(InputError, match="None of the runs has verdicts"):
+        runs.read([second])
+
+
+def test_refusals_are_one_line(tmp_path, capsys):
+    old = published(tmp_path / "old", tables(always(SURVIVES)), version=2)
+    without = tables(always(SURVIVES))
+    del without["verdicts"]
+    bare = published(tmp_path / "bare", without)
+    for folders, line in (
+        ([old], f"is of version 2 of the protocol. Findings need version {PROTOCOL_VERSION}"),
+        ([bare], "has no verdicts on a score's rise"),
+        ([tmp_path], "No finished run in"),
+        ([bare, bare], "A folder is named twice"),
+    ):
+        assert app.entry_point(["findings", *map(str, folders)]) == 2
+        error = capsys.readouterr().err
+        assert line in error
+        assert error.count("\n") == 1
+
+
+def test_commands_name_presets_and_no_folder_of_this_machine(tmp_path):
+    folder = published(tmp_path / "quick", tables(always(SURVIVES), 1))
+    found = runs.read([folder])
+    document = report.text(found, [folder], tmp_path / "out" / "findings.md", [])
+    assert str(tmp_path) not in document
+    assert "run_benchmark.py run --preset quick\n" in document
+    assert "run_benchmark.py findings quick --report findings.md\n" in document
+    changed = toml.read(folder / "config.toml", "It") | {"seeds": 2}
+    (folder / "config.toml").write_text(toml.dumps(changed))
+    again = report.text(runs.read([folder]), [folder], TARGET, [])
+    assert "run --config quick/config.toml\n" in again

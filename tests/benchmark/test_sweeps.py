@@ -1,0 +1,102 @@
+"""A configuration that stands for several runs: read, run, resumed, joined and drawn."""
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from robust_interpretability.benchmark.cli.app import app
+from robust_interpretability.benchmark.config import toml
+from robust_interpretability.benchmark.results import sweeps
+from robust_interpretability.benchmark.units import configuration
+from robust_interpretability.models.errors import InputError
+from tests.commands import TINY
+
+SWEEP = '[sweep]\n"training.epochs" = [1, 2]\n'
+
+
+@pytest.fixture
+def changes(tmp_path):
+    path = tmp_path / "sweep.toml"
+    path.write_text(TINY.read_text() + "\n" + SWEEP)
+    return path
+
+
+def test_all_combinations_and_nothing_else_differs(changes):
+    found = configuration.variants(None, changes, ["sweep={'seeds'=[1, 3], 'model.width'=[0.5]}"])
+    assert [variant.name for variant in found] == [
+        "seeds=1,model.width=0.5",
+        "seeds=3,model.width=0.5",
+    ]
+    one, other = (variant.config for variant in found)
+    assert (one.seeds, other.seeds) == (1, 3)
+    assert one == other.model_copy(update={"seeds": 1})
+
+
+def test_items_of_lists_are_not_shared_by_the_runs():
+    raw = {"grid": [{"epsilons": [1]}], "sweep": {"grid.0.epsilons": [[2], [3]]}}
+    assert [v.raw["grid"][0]["epsilons"] for v in toml.variants(raw)] == [[2], [3]]
+    assert raw["grid"] == [{"epsilons": [1]}]
+
+
+def test_what_a_command_states_is_swept_no_more(changes, tmp_path):
+    (alone,) = configuration.variants(None, changes, ["training.epochs=7"])
+    assert (alone.name, alone.swept, alone.config.training.epochs) == ("", {}, 7)
+    assert configuration.resolve(None, changes, ["training.epochs=7"]) == alone.config
+
+
+def test_a_file_over_a_preset_ends_its_sweep(tmp_path, monkeypatch):
+    monkeypatch.setattr(toml, "PRESETS", tmp_path)
+    (tmp_path / "both.toml").write_text(TINY.read_text() + "\n" + SWEEP)
+    over = tmp_path / "over.toml"
+    over.write_text("[training]\nepochs = 9\n")
+    (alone,) = configuration.variants("both", over, [])
+    assert alone.config.training.epochs == 9
+    over.write_text("[training]\nbatch_size = 50\n")
+    assert len(configuration.variants("both", over, [])) == 2
+
+
+@pytest.mark.parametrize("sweep", ["{'seeds'=[]}", "{'seeds'=3}", "[1, 2]", "4"])
+def test_mistakes(changes, sweep):
+    with pytest.raises(InputError, match=r"'sweep' must be a table of keys"):
+        configuration.variants(None, changes, [f"sweep={sweep}"])
+
+
+def test_one_run_is_asked_for(changes):
+    with pytest.raises(InputError, match=r"several runs\. Choose one: --set training\.epochs="):
+        configuration.resolve(None, changes, [])
+    with pytest.raises(InputError, match=r"Unknown key 'training\.epcs'"):
+        configuration.variants(None, changes, ["sweep={'training.epcs'=[3]}"])
+
+
+def test_run_join_and_draw(changes, tmp_path):
+    out = tmp_path / "runs"
+    settings = [
+        "--set",
+        "retraining.fractions=[0.5]",
+        "--set",
+        "retraining.controls=['shuffled_within']",
+    ]
+    result = CliRunner().invoke(
+        app, ["run", "--config", str(changes), "--out", str(out), *settings]
+    )
+    assert result.exit_code == 0, result.output
+    names = ["training.epochs=1", "training.epochs=2"]
+    assert [path.name for path in sorted(out.iterdir()) if path.is_dir()] == names
+    scores = pd.read_csv(out / "scores.csv")
+    for epochs, name in zip((1, 2), names, strict=True):
+        alone = pd.read_csv(out / name / "results" / "scores.csv")
+        part = scores[scores["training.epochs"] == epochs].drop(columns="training.epochs")
+        pd.testing.assert_frame_equal(part.reset_index(drop=True), alone)
+    train = scores[(scores["score"] == "train_accuracy") & (scores["network"] == "standard")]
+    assert train["value"].iloc[0] < train["value"].iloc[1]
+
+    drawing = out / "sweep_training.epochs.png"
+    before = drawing.read_bytes()
+    drawing.unlink()
+    result = CliRunner().invoke(app, ["plots", "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    assert drawing.read_bytes() == before
+
+    (out / names[0] / "results" / "scores.parquet").unlink()
+    with pytest.raises(InputError, match="missing, cut short or altered"):
+        sweeps.write_joined(out)
