@@ -72,7 +72,7 @@ def write_joined(folder: Path) -> list[Path]:
     Raises:
         InputError: As `join`.
     """
-    from robust_interpretability.benchmark.results.figures import sweep
+    from robust_interpretability.benchmark.results.figures import sweep, trust
 
     tables = join(folder)
     written = []
@@ -83,4 +83,7 @@ def write_joined(folder: Path) -> list[Path]:
     config = configuration.load(folder / first / "config.toml")
     for key in keys if "scores" in tables else ():
         written += sweep.sweep(folder, config, tables["scores"], key)
+    if "trust" in tables:
+        text = f"{len(runs(folder))} data sets; {config.scale} scale; bars: 95 % intervals over them"
+        written += trust.trust(folder, tables["trust"], text)
     return written

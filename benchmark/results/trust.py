@@ -265,7 +265,7 @@ def join(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
 
     Returns:
         Columns: score, better, truth, over, sets, cells, rho, low, high. `sets` are the data sets
-        with a rho, and `cells` their cells. The interval is NaN for one data set.
+        with a rho, and `cells` their cells. The interval ends at -1 and 1; NaN for one data set.
     """
 
     def rows() -> Iterator[Row]:
@@ -280,8 +280,8 @@ def join(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
                 "sets": len(known),
                 "cells": int(known["cells"].sum()),
                 "rho": found.value,
-                "low": found.low,
-                "high": found.high,
+                "low": float(np.clip(found.low, -1, 1)),
+                "high": float(np.clip(found.high, -1, 1)),
             }
 
     return pd.DataFrame(rows())

@@ -154,7 +154,7 @@ def test_networks_that_are_left_out_or_not_scored_are_not_ranked():
 
 
 def test_joined_by_hand():
-    """Rhos .2, .4 and .9 of three data sets: mean .5, Student's interval; NaN is left out."""
+    """Rhos .4, .5 and .6 of three data sets: mean .5, Student's interval; NaN is left out."""
     one = pd.DataFrame(
         {
             "score": ["kar", "alignment"],
@@ -164,14 +164,16 @@ def test_joined_by_hand():
             "cells": [30, 30],
         }
     )
-    rhos = ((0.2, np.nan), (0.4, np.nan), (0.9, 0.5))
+    rhos = ((0.4, np.nan), (0.5, np.nan), (0.6, 0.5))
     joined = trust.join(one.assign(rho=pair) for pair in rhos).set_index("score")
     kar, alignment = joined.loc["kar"], joined.loc["alignment"]
-    half = stats.t.ppf(0.975, 2) * np.std([0.2, 0.4, 0.9], ddof=1) / np.sqrt(3)
+    half = stats.t.ppf(0.975, 2) * np.std([0.4, 0.5, 0.6], ddof=1) / np.sqrt(3)
     assert kar[["rho", "low", "high"]].tolist() == pytest.approx([0.5, 0.5 - half, 0.5 + half])
     assert kar[["sets", "cells"]].tolist() == [3, 90]
     assert alignment[["sets", "cells", "rho"]].tolist() == [1, 30, 0.5]
     assert np.isnan(alignment["low"])
+    wide = trust.join(one.assign(rho=rho) for rho in (-0.9, 0.9)).set_index("score").loc["kar"]
+    assert wide[["rho", "low", "high"]].tolist() == [0, -1, 1]
 
 
 @pytest.fixture(scope="module")
