@@ -67,10 +67,15 @@ def changed(x: Array, x_adv: Array, *, seed: int = 0) -> dict[str, Array]:
     Raises:
         InputError: The shapes differ, or a single image is changed.
     """
+    moved = norms(x, x_adv) > 0
+    if moved.sum() == 1:
+        others = np.where(moved[:, None, None, None], np.float32("nan"), as_floats(x))
+    else:
+        others = spectrum.permuted_null(x, x_adv, seed=seed)
     found = (
         noise_null(x, x_adv, seed=seed),
         spectrum.phases_null(x, x_adv, seed=seed),
-        spectrum.permuted_null(x, x_adv, seed=seed),
+        others,
     )
     return {"adversarial": x_adv} | dict(zip(NULLS, found, strict=True))
 

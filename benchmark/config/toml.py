@@ -1,13 +1,14 @@
 """TOML files of configurations: presets, files that change them, and `--set key=value`.
 
 A configuration may stand for several runs: its table `sweep` has dotted keys, each with the values
-that it takes in turn, in all combinations. A key that a file or an assignment sets is swept no
-more.
+that it takes in turn, in all combinations. A key that a file without a sweep, or an assignment,
+sets is swept no more.
 """
 
 import copy
 import itertools
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -57,8 +58,8 @@ def resolve(preset: str | None, file: Path | None, assignments: list[str]) -> Js
     if file:
         over = read(file, "The configuration")
         raw = _merged(raw, over)
-        for key in set(raw.get(SWEEP, {})) - set(over.get(SWEEP, {})):
-            if _states(over, key):
+        if SWEEP not in over:
+            for key in _stated(over):
                 _swept_no_more(raw, key)
     for assignment in assignments:
         _swept_no_more(raw, _assign(raw, assignment))
@@ -101,17 +102,25 @@ def variants(raw: Json) -> list[Variant]:
     return found
 
 
-def _states(raw: Json, key: str) -> bool:
-    at: object = raw
-    for part in key.split("."):
-        if not isinstance(at, dict) or part not in at:
-            return False
-        at = at[part]
-    return True
+def _stated(raw: Json, before: str = "") -> Iterator[str]:
+    """The dotted keys of a file that hold a value; a list counts as one."""
+    for key, value in raw.items():
+        if isinstance(value, dict):
+            yield from _stated(value, f"{before}{key}.")
+        else:
+            yield before + key
 
 
 def _swept_no_more(raw: Json, key: str) -> None:
-    if isinstance(sweep := raw.get(SWEEP), dict) and sweep.pop(key, None) and not sweep:
+    """Ends the sweep of a key, of the parts of its value, and of what it is a part of."""
+    sweep = raw.get(SWEEP)
+    if key.split(".", maxsplit=1)[0] == SWEEP or not isinstance(sweep, dict):
+        return
+    for swept in list(sweep):
+        one, other = f"{swept}.", f"{key}."
+        if one.startswith(other) or other.startswith(one):
+            del sweep[swept]
+    if not sweep:
         del raw[SWEEP]
 
 

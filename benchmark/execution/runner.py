@@ -157,8 +157,7 @@ def _check_fit(work: Plan) -> None:
     """
     import numpy as np
 
-    from robust_interpretability.benchmark.units.manifold import Manifold
-    from robust_interpretability.benchmark.units.vae_gan import VaeGanSection
+    from robust_interpretability.benchmark.units import vae_gan
     from robust_interpretability.models.checks import check_classifier
 
     config, info = work.config, work.info
@@ -166,10 +165,10 @@ def _check_fit(work: Plan) -> None:
     builder = models.get(config.model.name)
     model = builder(info.shape, info.num_classes, seed=0, width=config.model.width)
     check_classifier(model, np.zeros((2, *info.shape), np.float32), info.num_classes)
-    section = config.section(VaeGanSection)
-    if config.section(Manifold) and section:
-        vae_gan = models.get(section.name)
-        vae_gan(info.shape, seed=0, latent=section.latent, width=section.width)
+    section = config.section(vae_gan.VaeGanSection)
+    if section and any(work.of(vae_gan.KIND)):
+        builder = models.get(section.name)
+        builder(info.shape, seed=0, latent=section.latent, width=section.width)
 
 
 def threads(

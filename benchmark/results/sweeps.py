@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from robust_interpretability.benchmark.config import toml
+from robust_interpretability.benchmark.config.versions import PROTOCOL_VERSION
 from robust_interpretability.benchmark.results.files import read_results
 from robust_interpretability.benchmark.results.tables import Tables
 from robust_interpretability.benchmark.units import configuration
@@ -13,13 +14,22 @@ from robust_interpretability.models.files import write
 
 RECORD = "sweep.toml"
 """In the folder of a sweep: by the name of each run, the values that were swept."""
-JOINED = ("scores", "controls", "rises", "verdicts", "groups", "measures")
+TRUST = "trust"
+JOINED = ("scores", "controls", "rises", "verdicts", "groups", "measures", TRUST)
 """Tables that are put under each other, the swept values in front."""
+DATA = "data.name"
+"""The key whose sweep has one table of trust."""
+
+
+def column(key: str) -> str:
+    """The column of a swept key."""
+    return f"swept.{key}"
 
 
 def record(folder: Path, swept: dict[str, dict[str, object]]) -> None:
     """Notes the runs of a sweep in its folder; `swept` has the values by the run's name."""
-    write(folder / RECORD, toml.dumps({"runs": swept}))
+    values = {"protocol_version": PROTOCOL_VERSION, "runs": swept}
+    write(folder / RECORD, toml.dumps(values))
 
 
 def is_sweep(folder: Path) -> bool:
@@ -40,7 +50,9 @@ def runs(folder: Path) -> dict[str, dict[str, object]]:
 
 
 def join(folder: Path) -> Tables:
-    """The tables of a sweep's runs, with a column for each key that was swept.
+    """The tables of a sweep's runs under each other, with a column `swept.KEY` for each key.
+
+    `trust` has the mean over data sets, where these alone were swept.
 
     Raises:
         InputError: A run of the sweep is not finished, or a file is damaged.
@@ -48,18 +60,21 @@ def join(folder: Path) -> Tables:
     from robust_interpretability.benchmark.results import trust
 
     parts: dict[str, list[pd.DataFrame]] = {}
-    trusted = []
     for name, values in runs(folder).items():
         tables, _ = read_results(folder / name)
-        for table in JOINED:
-            if table in tables:
-                front = pd.DataFrame(values, index=tables[table].index)
-                parts.setdefault(table, []).append(pd.concat([front, tables[table]], axis=1))
-        if "trust" in tables:
-            trusted.append(tables["trust"])
+        for table in (name for name in JOINED if name in tables):
+            front = {
+                column(key): [value if isinstance(value, int | float | str) else str(value)]
+                * len(tables[table])
+                for key, value in values.items()
+            }
+            both = pd.concat(
+                [pd.DataFrame(front, index=tables[table].index), tables[table]], axis=1
+            )
+            parts.setdefault(table, []).append(both)
     joined = {name: pd.concat(frames, ignore_index=True) for name, frames in parts.items()}
-    if trusted:
-        joined["trust"] = trust.join(trusted)
+    if TRUST in joined and list(next(iter(runs(folder).values()))) == [DATA]:
+        joined[TRUST] = trust.join(parts[TRUST])
     return joined
 
 
@@ -81,9 +96,11 @@ def write_joined(folder: Path) -> list[Path]:
         write(written[-1], table.to_csv(index=False, lineterminator="\n").encode())
     first, keys = next(iter(runs(folder).items()))
     config = configuration.load(folder / first / "config.toml")
-    for key in keys if "scores" in tables else ():
-        written += sweep.sweep(folder, config, tables["scores"], key)
-    if "trust" in tables:
-        text = f"{len(runs(folder))} data sets; {config.scale} scale; bars: 95 % intervals over them"
-        written += trust.trust(folder, tables["trust"], text)
+    if "scores" in tables:
+        for key in keys:
+            others = [column(other) for other in keys if other != key]
+            written += sweep.sweep(folder, config, tables["scores"], column(key), others)
+    if TRUST in tables and list(keys) == [DATA]:
+        text = f"{len(runs(folder))} data sets, {config.scale} scale, {config.model.name}"
+        written += trust.trust(folder, tables[TRUST], text)
     return written

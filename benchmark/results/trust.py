@@ -29,6 +29,7 @@ scores which it raises agree with each other. A score whose rho over networks is
 `strength` says no more than the radius does.
 
 A network that is at chance in any seed has maps of nothing, and is left out (column `left_out`).
+Where retraining on untouched images stays at chance too, scores by retraining are left out.
 """
 
 import zlib
@@ -45,7 +46,7 @@ from robust_interpretability.benchmark.units.kind import Finished, Row
 from robust_interpretability.benchmark.units.measures import OF_NETWORK, TRUTHS
 from robust_interpretability.benchmark.units.orders import OWN
 from robust_interpretability.benchmark.units.outcomes import SPECIFIC, Score
-from robust_interpretability.benchmark.units.retrain import Retraining
+from robust_interpretability.benchmark.units.retrain import Retraining, untouched_accuracy
 from robust_interpretability.metrics import ATTRIBUTIONS, statistics
 from robust_interpretability.metrics.statistics import CONFIDENCE, Estimate
 from robust_interpretability.models.types import Array
@@ -220,8 +221,13 @@ def _of_own_maps(score: Score) -> bool:
 
 
 def _retrained(finished: Finished) -> dict[str, Table]:
-    """The scores by retraining of networks' own maps, by name without the attribution."""
+    """The scores by retraining of networks' own maps, by name without the attribution.
+
+    None where retraining on untouched images has not learned either.
+    """
     if finished.plan.config.section(Retraining) is None:
+        return {}
+    if untouched_accuracy(finished.tables["retraining"]) < _least(finished):
         return {}
     found: dict[str, Table] = {}
     for network, values in contributions_of(finished).items():
@@ -236,9 +242,12 @@ def _retrained(finished: Finished) -> dict[str, Table]:
 def at_chance(finished: Finished) -> list[str]:
     """Networks that have not learned, in any seed."""
     accuracy = finished.tables["accuracy"]
-    least = 1 / finished.plan.info.num_classes + CHANCE_MARGIN
-    low = accuracy[(accuracy["measure"] == "test") & (accuracy["accuracy"] < least)]
+    low = accuracy[(accuracy["measure"] == "test") & (accuracy["accuracy"] < _least(finished))]
     return list(low["network"].unique())
+
+
+def _least(finished: Finished) -> float:
+    return 1 / finished.plan.info.num_classes + CHANCE_MARGIN
 
 
 def of_run(finished: Finished) -> pd.DataFrame:

@@ -70,9 +70,8 @@ def resolve(preset: str | None, file: Path | None, assignments: list[str]) -> Co
     """
     raw = toml.resolve(preset, file, assignments)
     if sweep := raw.get(toml.SWEEP):
-        raise InputError(
-            f"This configuration stands for several runs. Choose one: --set {next(iter(sweep))}=..."
-        )
+        choice = " ".join(f"--set {key}=..." for key in sweep)
+        raise InputError(f"This configuration stands for several runs. Choose one: {choice}")
     return parse(raw)
 
 

@@ -1,5 +1,9 @@
 """A configuration that stands for several runs: read, run, resumed, joined and drawn."""
 
+import hashlib
+import json
+
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
@@ -7,10 +11,13 @@ from typer.testing import CliRunner
 from robust_interpretability.benchmark.cli.app import app
 from robust_interpretability.benchmark.config import toml
 from robust_interpretability.benchmark.results import sweeps
+from robust_interpretability.benchmark.results.figures import style
+from robust_interpretability.benchmark.results.figures import sweep as figure
 from robust_interpretability.benchmark.units import configuration
 from robust_interpretability.models.errors import InputError
 from tests.commands import TINY
 
+EPOCHS = "swept.training.epochs"
 SWEEP = '[sweep]\n"training.epochs" = [1, 2]\n'
 
 
@@ -55,6 +62,71 @@ def test_a_file_over_a_preset_ends_its_sweep(tmp_path, monkeypatch):
     assert len(configuration.variants("both", over, [])) == 2
 
 
+@pytest.mark.parametrize("setting", ["training={epochs=7}", "training.epochs=7"])
+def test_a_key_with_what_it_holds_is_swept_no_more(changes, setting):
+    (alone,) = configuration.variants(None, changes, [setting])
+    assert alone.config.training.epochs == 7
+
+
+def test_a_part_of_a_swept_list_is_swept_no_more(changes):
+    sweep = "sweep={'grid.0.epsilons'=[[0.1], [0.2]]}"
+    grid = "grid=[{norm='l2', epsilons=[0.9]}]"
+    (alone,) = configuration.variants(None, changes, [sweep, grid])
+    assert alone.config.grid[0].epsilons == [0.9]
+
+
+def made_up(folder, name, frame):
+    results = folder / name / "results"
+    results.mkdir(parents=True)
+    frame.to_parquet(results / "scores.parquet", index=False)
+    np.savez(results / "pictures.npz")
+    sums = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in results.iterdir()}
+    (results / "checksums.json").write_text(json.dumps(sums))
+
+
+def test_swept_lists_and_columns_of_the_same_name(tmp_path):
+    """Nothing is spread over rows, and the table's own column `seeds` stays."""
+    frame = pd.DataFrame({"seeds": [7, 8], "value": [0.1, 0.2]})
+    swept = {"a": {"seeds": 1, "epsilons": [0.1, 0.2]}, "b": {"seeds": 2, "epsilons": [0.3]}}
+    for name in swept:
+        made_up(tmp_path, name, frame)
+    sweeps.record(tmp_path, swept)
+    joined = sweeps.join(tmp_path)["scores"]
+    assert list(joined.columns) == ["swept.seeds", "swept.epsilons", "seeds", "value"]
+    assert list(joined["swept.epsilons"]) == ["[0.1, 0.2]"] * 2 + ["[0.3]"] * 2
+    assert list(joined["swept.seeds"]) == [1, 1, 2, 2]
+    assert list(joined["seeds"]) == [7, 8, 7, 8]
+
+
+def test_networks_that_a_run_lacks_move_no_point(tmp_path):
+    """Each point stands over its value's tick, also where other keys were swept too."""
+    rows = [
+        {"swept.k": k, "swept.other": o, "network": n, "norm": m, "epsilon": e, "value": k + o}
+        for k in (5, 20, 40)
+        for o in (0, 1)
+        for n, m, e in (("standard", "none", 0.0), (f"l2-{k}", "l2", float(k)))
+        if (n, k) != ("standard", 40)
+    ]
+    scores = pd.DataFrame(rows).assign(score="test_accuracy")
+    scores["low"] = scores["high"] = scores["value"]
+    config = configuration.resolve(None, TINY, [])
+    seen = []
+
+    class Axes(style.Figure):
+        def savefig(self, *args, **kwargs):
+            axis = self.axes[0]
+            ticks = [label.get_text() for label in axis.get_xticklabels()]
+            for container in axis.containers:
+                line = container.lines[0]
+                seen.append([ticks[round(x)] for x in line.get_xdata()])
+            return super().savefig(*args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(style, "Figure", Axes)
+        figure.sweep(tmp_path, config, scores, "swept.k", ["swept.other"])
+    assert seen[:4] == [["5", "20"], ["5"], ["20"], ["40"]]
+
+
 @pytest.mark.parametrize("sweep", ["{'seeds'=[]}", "{'seeds'=3}", "[1, 2]", "4"])
 def test_mistakes(changes, sweep):
     with pytest.raises(InputError, match=r"'sweep' must be a table of keys"):
@@ -85,7 +157,7 @@ def test_run_join_and_draw(changes, tmp_path):
     scores = pd.read_csv(out / "scores.csv")
     for epochs, name in zip((1, 2), names, strict=True):
         alone = pd.read_csv(out / name / "results" / "scores.csv")
-        part = scores[scores["training.epochs"] == epochs].drop(columns="training.epochs")
+        part = scores[scores[EPOCHS] == epochs].drop(columns=EPOCHS)
         pd.testing.assert_frame_equal(part.reset_index(drop=True), alone)
     train = scores[(scores["score"] == "train_accuracy") & (scores["network"] == "standard")]
     assert train["value"].iloc[0] < train["value"].iloc[1]

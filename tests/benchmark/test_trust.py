@@ -178,11 +178,12 @@ def test_joined_by_hand():
 
 @pytest.fixture(scope="module")
 def work() -> plan.Plan:
-    config = configuration.resolve("ground-truth", None, [])
+    setting = "data.name=xai_tris_translations_rotations_white"
+    config = configuration.resolve("ground-truth", None, [setting])
     return plan.build(config, datasets.describe(config.data.name))
 
 
-def run_of(work: plan.Plan, collapsed: str) -> Finished:
+def run_of(work: plan.Plan, collapsed: str, untouched: float = 0.9) -> Finished:
     """A made-up run: the strength is the truth, gini its opposite, kar the truth in both seeds."""
     measures, accuracy, contributions = [], [], {"none": {}}
     rng = np.random.default_rng(6)
@@ -215,7 +216,12 @@ def run_of(work: plan.Plan, collapsed: str) -> Finished:
             accuracy.append(
                 {"network": network.label, "measure": "test", "accuracy": 0.54 if low else 0.9}
             )
-    tables = {"measures": pd.DataFrame(measures), "accuracy": pd.DataFrame(accuracy)}
+    own = {"attribution": "none", "control": "none", "accuracy": untouched}
+    tables = {
+        "measures": pd.DataFrame(measures),
+        "accuracy": pd.DataFrame(accuracy),
+        "retraining": pd.DataFrame([own]),
+    }
     return Finished(work, SimpleNamespace(), tables, {"contributions": contributions})
 
 
@@ -230,6 +236,11 @@ def test_of_a_run(work):
     for name, rho in {"kar": 1, "specific_kar-within": 1, "gini": -1}.items():
         assert rows["rho"][name, "precision", CELLS] == pytest.approx(rho), name
     assert rows["rho"]["alignment", "precision", NETWORKS] == pytest.approx(1)
+
+
+def test_scores_by_retraining_that_has_not_learned_are_left_out(work):
+    names = set(trust.of_run(run_of(work, "", untouched=0.51))["score"])
+    assert names == {"gini", "alignment", "strength", "random"}
 
 
 def test_a_run_without_truth_has_no_table(work):

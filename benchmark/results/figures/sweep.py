@@ -1,5 +1,6 @@
 """The figure of a sweep over a number: accuracy and scores of every network against it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,20 +30,29 @@ def _panels(config: Config) -> dict[str, str]:
     return ACCURACIES | {name: about.title for name, about in described.items() if about}
 
 
-def sweep(folder: Path, config: Config, scores: pd.DataFrame, key: str) -> list[Path]:
+def sweep(
+    folder: Path, config: Config, scores: pd.DataFrame, key: str, others: Sequence[str] = ()
+) -> list[Path]:
     """Accuracy, ROAR, KAR and their specific forms over the values of a key, a line per network.
+
+    Where other keys were swept too, their first values are drawn.
 
     Args:
         folder: Where the figure goes.
         config: The configuration of one of the runs.
         scores: Their tables of scores, with a column for the key.
-        key: What was swept, as `training.epochs`.
+        key: The column of what was swept, as `swept.training.epochs`.
+        others: The columns of other swept keys.
 
     Returns:
         The files written; none where the values are not numbers.
     """
     if not pd.api.types.is_numeric_dtype(scores[key]):
         return []
+    fixed = {other: scores[other].iloc[0] for other in others}
+    for other, value in fixed.items():
+        scores = scores[scores[other] == value]
+    places = {value: place for place, value in enumerate(sorted(scores[key].unique()))}
     panels = {k: title for k, title in _panels(config).items() if (scores["score"] == k).any()}
     networks = scores.drop_duplicates("network")
     looks = {"standard": (style.BLACK, style.NORM_MARKERS["none"])}
@@ -55,6 +65,7 @@ def sweep(folder: Path, config: Config, scores: pd.DataFrame, key: str) -> list[
         }
     rows, columns = -(-len(panels) // 2), min(len(panels), 2)
     caption = style.retraining_caption(config, len(networks)) + "; bars: 95 % intervals"
+    caption += "".join(f"; {_name(other)} = {value}" for other, value in fixed.items())
     with style.figure(rows, columns, 7.2, 2.6 * rows + 0.8, caption=caption) as (made, axes):
         for axis, (score, title) in zip(axes.flat, panels.items(), strict=False):
             for number, network in enumerate(networks.itertuples()):
@@ -62,9 +73,8 @@ def sweep(folder: Path, config: Config, scores: pd.DataFrame, key: str) -> list[
                 part = part.sort_values(key)
                 colour, marker = looks[network.network]
                 errors = np.stack([part["value"] - part["low"], part["high"] - part["value"]])
-                places = np.arange(len(part)) + 0.05 * number
                 axis.errorbar(
-                    places,
+                    part[key].map(places) + 0.05 * number,  # side by side, not one on another
                     part["value"],
                     np.abs(errors),
                     fmt=f"{marker}-",
@@ -74,10 +84,14 @@ def sweep(folder: Path, config: Config, scores: pd.DataFrame, key: str) -> list[
                     elinewidth=0.7,
                     label=style.network_name(network.norm, network.epsilon),
                 )
-                axis.set_xticks(np.arange(len(part)), [f"{value:g}" for value in part[key]])
+            axis.set_xticks(list(places.values()), [f"{value:g}" for value in places])
             axis.set_title(title, loc="left")
-            axis.set_xlabel(key)
+            axis.set_xlabel(_name(key))
         for axis in list(axes.flat)[len(panels) :]:
             axis.set_visible(False)
         made.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
-        return style.save(made, folder, f"sweep_{key}")
+        return style.save(made, folder, f"sweep_{_name(key)}")
+
+
+def _name(column: str) -> str:
+    return column.removeprefix("swept.")
