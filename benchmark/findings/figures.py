@@ -15,19 +15,17 @@ from matplotlib.lines import Line2D
 from robust_interpretability.attacks import NORMS
 from robust_interpretability.benchmark.findings import names
 from robust_interpretability.benchmark.findings.runs import FinishedRun, Sources
-from robust_interpretability.benchmark.findings.sentences import counted
+from robust_interpretability.benchmark.findings.scale import of
+from robust_interpretability.benchmark.findings.sentences import counted, scale
 from robust_interpretability.benchmark.findings.standing import losses, standings
 from robust_interpretability.benchmark.results.controls import DOES_NOT, HALF, SURVIVES, UNCLEAR
-from robust_interpretability.benchmark.results.figures import style
+from robust_interpretability.benchmark.results.figures import style, trust
 from robust_interpretability.benchmark.results.figures.controls import DASHES, LOOKS
-from robust_interpretability.benchmark.results.trust import CONTROLS as TRUST_CONTROLS
-from robust_interpretability.benchmark.results.trust import OVER
 from robust_interpretability.benchmark.units.orders import NO_CONTROL, OWN
 from robust_interpretability.benchmark.units.outcomes import IMPUTED, MEAN, SPECIFIC, Score
 from robust_interpretability.metrics import ATTRIBUTIONS, CONTROLS, FILLS, MODES, SHUFFLES
 from robust_interpretability.models.types import Array
 
-FILL_NAMES = {MEAN: "mean fill", IMPUTED: "imputed"}
 APART = 0.17
 """Of a row's height, how far a fill's mark lies from the middle."""
 NEXT = 0.018
@@ -70,9 +68,7 @@ def _caption(runs: Sequence[FinishedRun]) -> str:
     about: dict[str, list[str]] = {}
     for run in runs:
         networks = run.table("scores")["network"].nunique()
-        facts = (
-            f"{run.config.scale} scale, {networks} networks, {counted(run.config.seeds, 'seed')}"
-        )
+        facts = f"{scale(of(run.config))}, {networks} networks, {counted(run.config.seeds, 'seed')}"
         about.setdefault(facts, []).append(run.label)
     return "; ".join(f"{', '.join(shown)}: {facts}" for facts, shown in about.items())
 
@@ -159,9 +155,10 @@ def rises(folder: Path, runs: Sequence[FinishedRun], mode: str, attribution: str
         axes[0, 0].set_ylim(len(titles) - 0.5, -0.5)
         for axis in axes[-1]:
             axis.set_xlabel("rise from strength 0 to strength 1")
+        mean, imputed = names.FILL_TITLES[MEAN], names.FILL_TITLES[IMPUTED]
         keys = [
-            Line2D([], [], color=style.BLACK, marker="o", lw=1.3, label=FILL_NAMES[MEAN]),
-            Line2D([], [], color=style.BLACK, marker="o", lw=1.3, mfc="white", label="imputed"),
+            Line2D([], [], color=style.BLACK, marker="o", lw=1.3, label=mean),
+            Line2D([], [], color=style.BLACK, marker="o", lw=1.3, mfc="white", label=imputed),
             Line2D([], [], color=style.GREY, lw=1, ls="--", label="half of the own map's rise"),
             Line2D([], [], color=style.GREY, lw=1, ls=":", label="the same, imputed"),
         ]
@@ -213,7 +210,7 @@ def _specific(axis: Axes, scores: pd.DataFrame, chosen: dict[str, str]) -> None:
         rows = rows[rows["score"] == chosen[fill]]
         if (rows["norm"] == norm).any():
             look = (style.NORM_COLOURS[norm], style.NORM_MARKERS[norm])
-            label = f"{style.NORM_NAMES[norm]}, {FILL_NAMES[fill]}"
+            label = f"{style.NORM_NAMES[norm]}, {names.FILL_TITLES[fill]}"
             shift = NEXT * (place - 1.5)
             _line(axis, rows, look, label, hollow=fill == IMPUTED, shift=shift)
 
@@ -250,16 +247,19 @@ def specific(folder: Path, runs: Sequence[FinishedRun], attribution: str) -> lis
 
 
 def against_strength(folder: Path, run: FinishedRun, mode: str, attribution: str) -> list[Path]:
-    """A score and its controls over attack strength, for one run under the paper's fill.
+    """A score and its controls over attack strength, for one run, under the paper's fill or else.
 
     Arguments and result as for `rises`.
     """
     scores, free = run.table("scores"), run.table("controls")
-    own = str(Score(mode, attribution))
-    norms = [norm for norm in NORMS if ((scores["norm"] == norm) & (scores["score"] == own)).any()]
-    if not norms:
+    there = set(scores.loc[scores["norm"].isin(NORMS), "score"])
+    fills = [fill for fill in FILLS if str(Score(mode, attribution, fill=fill)) in there]
+    if not fills:
         return []
-    caption = f"{_caption([run])}; {FILLS[MEAN]}; bars: 95 % intervals"
+    fill = fills[0]
+    own = str(Score(mode, attribution, fill=fill))
+    norms = [norm for norm in NORMS if ((scores["norm"] == norm) & (scores["score"] == own)).any()]
+    caption = f"{_caption([run])}; {FILLS[fill]}; bars: 95 % intervals"
     width = 7.6 if len(norms) > 1 else 5.2
     with style.figure(1, len(norms), width, 3.9, caption=caption, sharey=True) as (made, axes):
         for axis, norm in zip(axes[0], norms, strict=True):
@@ -267,13 +267,14 @@ def against_strength(folder: Path, run: FinishedRun, mode: str, attribution: str
             axis.axhline(0, color=style.BLACK, lw=0.8)
             for name, dash in DASHES.items():
                 of_map = CONTROLS[name].of_map
-                score = Score(mode, attribution, name) if of_map else Score(mode, name, NO_CONTROL)
+                maps, control = (attribution, name) if of_map else (name, NO_CONTROL)
+                score = Score(mode, maps, control, fill)
                 level = free[free["score"] == str(score)] if len(free) else free
                 if len(level):
                     value = float(level["value"].iloc[0])
                     axis.axhline(value, color=style.GREY, ls=dash, lw=1, label=CONTROLS[name].title)
             for control, look in LOOKS.items():
-                rows = members[members["score"] == str(Score(mode, attribution, control))]
+                rows = members[members["score"] == str(Score(mode, attribution, control, fill))]
                 if len(rows):
                     first = control == OWN
                     title = "own map" if first else CONTROLS[control].title
@@ -285,54 +286,6 @@ def against_strength(folder: Path, run: FinishedRun, mode: str, attribution: str
         return style.save(made, folder, f"findings_{mode}_strength")
 
 
-def trusted(folder: Path, name: str, table: pd.DataFrame) -> list[Path]:
-    """Rank correlations of scores with a known truth, with intervals.
-
-    Args:
-        folder: Where the figure goes.
-        name: Of the runs.
-        table: The table of trust.
-
-    Returns:
-        The files written.
-    """
-    table = table.dropna(subset="rho")
-    own = [score for score in table["score"].unique() if score not in TRUST_CONTROLS]
-    scores = [*own, *(score for score in TRUST_CONTROLS if (table["score"] == score).any())]
-    truths = list(table["truth"].unique())
-    over = [each for each in OVER if (table["over"] == each).any()]
-    colours = (style.BLUE, style.VERMILION, style.GREEN, style.PURPLE)
-    markers = ("o", "s", "^", "D")
-    height = 0.27 * len(scores) + 1.5
-    caption = f"{name}: Spearman's correlation with the truth; bars: 95 % intervals"
-    with style.figure(1, len(over), 7.6, height, caption=caption, sharey=True) as (made, axes):
-        for axis, each in zip(axes[0], over, strict=True):
-            axis.axvline(0, color=style.BLACK, lw=0.8)
-            for number, truth in enumerate(truths):
-                rows = table[(table["over"] == each) & (table["truth"] == truth)]
-                rows = rows[rows["score"].isin(scores)]
-                places = [scores.index(score) for score in rows["score"]]
-                shift = (number - (len(truths) - 1) / 2) * 0.2
-                errors = np.abs(np.stack([rows["rho"] - rows["low"], rows["high"] - rows["rho"]]))
-                axis.errorbar(
-                    rows["rho"],
-                    np.array(places) + shift,
-                    xerr=errors,
-                    fmt=markers[number % len(markers)],
-                    color=colours[number % len(colours)],
-                    ms=3.5,
-                    lw=1,
-                    label=names.score(str(truth)),
-                )
-            axis.set_title(f"over {each}", loc="left")
-            axis.set_xlim(-1.05, 1.05)
-            axis.set_xlabel("Spearman's correlation")
-        axes[0, 0].set_yticks(range(len(scores)), [names.bare(score) for score in scores])
-        axes[0, 0].set_ylim(len(scores) - 0.5, -0.5)
-        _legend(made, axes, 3)
-        return style.save(made, folder, "findings_trust")
-
-
 def drawings(folder: Path, sources: Sources) -> Iterator[tuple[list[Path], str]]:
     """Each figure in turn, drawn when it is asked for, and what it tells.
 
@@ -340,7 +293,11 @@ def drawings(folder: Path, sources: Sources) -> Iterator[tuple[list[Path], str]]
     """
     runs = sources.runs
     controlled = set(pd.concat([run.table("verdicts") for run in runs])["score"])
-    attribution = next(a for a in ATTRIBUTIONS for m in MODES if str(Score(m, a)) in controlled)
+    attribution = next(
+        a
+        for a, m, f in itertools.product(ATTRIBUTIONS, MODES, FILLS)
+        if str(Score(m, a, fill=f)) in controlled
+    )
     title = ATTRIBUTIONS[attribution].title
     largest = max(runs, key=lambda run: run.config.seeds * run.table("scores")["network"].nunique())
     for mode in MODES.values():
@@ -361,4 +318,6 @@ def drawings(folder: Path, sources: Sources) -> Iterator[tuple[list[Path], str]]
         f"{mode.title} ({title}) and its controls by attack strength, {largest.label}",
     )
     for name, table in list(sources.trust.items())[:1]:
-        yield trusted(folder, name, table), "How far scores agree with a truth that is known"
+        caption = f"{name}; (low): less is better"
+        told = "How far scores agree with a truth that is known"
+        yield trust.trust(folder, table, caption), told

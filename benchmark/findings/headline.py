@@ -5,10 +5,14 @@ from collections.abc import Sequence
 from statistics import median
 
 from robust_interpretability.benchmark.findings import names
-from robust_interpretability.benchmark.findings.sentences import claim, listed, of
-from robust_interpretability.benchmark.findings.standing import Standing
+from robust_interpretability.benchmark.findings.sentences import claim, listed, of, scales
+from robust_interpretability.benchmark.findings.standing import Share, Standing
 from robust_interpretability.benchmark.results.controls import DOES_NOT, SURVIVES, UNCLEAR
+from robust_interpretability.benchmark.units.outcomes import IMPUTED, MEAN
 from robust_interpretability.metrics import CONTROLS
+
+FIRST = {MEAN: "the mean fill", IMPUTED: "imputation"}
+EITHER = "the mean fill, or imputation where it alone was run"
 
 
 def by_score(standings: Sequence[Standing]) -> dict[str, list[Standing]]:
@@ -43,7 +47,9 @@ def before(standings: Sequence[Standing]) -> str:
         up, down = (sum(getattr(s.first, way) for s in some) for way in ("goes_up", "goes_down"))
         fall = f" and down in {down}" if down else ""
         parts.append(f"{names.score(score)} goes up in {up} of {len(some)} series{fall}")
-    return f"With attack strength, before controls and under the mean fill, {listed(parts)}."
+    fills = {standing.fill for standing in standings}
+    under = FIRST[fills.pop()] if len(fills) == 1 else EITHER
+    return f"With attack strength, before controls and under {under}, {listed(parts)}."
 
 
 def after(standings: Sequence[Standing]) -> str:
@@ -67,31 +73,52 @@ def after(standings: Sequence[Standing]) -> str:
     return f"Of these {len(up)} rises {listed([first, *rest])}."
 
 
+def _size(found: Sequence[tuple[Share, str]]) -> str:
+    """How much of the rises a control explains, as far as intervals and verdicts say so."""
+    bounded = [share.value for share, _ in found if share.bounded]
+    if not bounded:
+        against = all(verdict == DOES_NOT for _, verdict in found)
+        return ": more than half of it" if against else ""
+    middle = "" if len(bounded) == 1 else "in the median "
+    missing = len(found) - len(bounded)
+    without = f" (without {missing} that {'has' if missing == 1 else 'have'} no interval)"
+    size = f": {middle}{100 * median(bounded):.0f} percent of it{without if missing else ''}"
+    if most := sum(share.most for share, _ in found):
+        where = f" in {of(most, len(found))}" if len(found) > 1 else ""
+        size += f" (by its interval, more than half{where})"
+    return size
+
+
 def explanation(standings: Sequence[Standing]) -> str:
-    """The control that most often explains most of a rise; empty where nothing goes up."""
-    largest = [share for standing in standings if (share := standing.first.largest())]
-    if not largest:
+    """The control that most often has the largest share of a rise; empty where nothing goes up."""
+    shares: dict[str, list[tuple[Share, str]]] = {}
+    rises = 0
+    for standing in standings:
+        side = standing.first
+        rises += bool(largest := side.largest())
+        for share in largest:
+            shares.setdefault(share.control, []).append((share, side.verdicts[share.control]))
+    if not shares:
         return ""
-    shares: dict[str, list[float]] = {}
-    for share in largest:
-        shares.setdefault(share.control, []).append(share.value)
-    name = max(shares, key=lambda control: (len(shares[control]), median(shares[control])))
-    control, found = CONTROLS[name], shares[name]
-    middle = "" if len(found) == 1 else "in the median "
-    size = f"{middle}{100 * median(found):.0f} percent"
-    return (
-        f"What explains most of a rise, in {of(len(found), len(largest))}, is the control"
-        f" *{control.title}*, which keeps {control.keeps}: {size} of it."
-    )
+    often = max(map(len, shares.values()))
+    parts = [
+        f"*{CONTROLS[name].title}*, which keeps {CONTROLS[name].keeps}{_size(found)}"
+        for name, found in shares.items()
+        if len(found) == often
+    ]
+    if len(parts) == 1:
+        start = f"The control with the largest share of a rise, in {of(often, rises)}, is"
+    else:
+        start = f"The controls with the largest share of a rise, each in {of(often, rises)}, are"
+    return f"{start} {', and '.join(parts)}."
 
 
-def headline(standings: Sequence[Standing], scales: Sequence[str]) -> str:
+def headline(standings: Sequence[Standing], of_runs: Sequence[str]) -> str:
     """The answer in bold, then the numbers behind it.
 
     Args:
         standings: Of all runs.
-        scales: The scales of the runs.
+        of_runs: The scales of the runs, as `scale.of`.
     """
-    where = f"{listed(list(dict.fromkeys(scales)))} scale{'s' if len(set(scales)) > 1 else ''}"
     behind = filter(None, [before(standings), after(standings), explanation(standings)])
-    return f"**At the {where}, {answer(standings)}.** {' '.join(behind)}"
+    return f"**At {scales(of_runs)}, {answer(standings)}.** {' '.join(behind)}"

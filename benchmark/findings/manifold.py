@@ -13,16 +13,10 @@ from robust_interpretability.benchmark.findings.standing import losses
 from robust_interpretability.benchmark.findings.trends import DOWN, UP, direction
 from robust_interpretability.benchmark.paper.manifold_claims import Judge, judge
 from robust_interpretability.benchmark.paper.tables import markdown
-from robust_interpretability.benchmark.units.calibration import ENCODER, MANIFOLDS
+from robust_interpretability.benchmark.units.calibration import ENCODER
 from robust_interpretability.benchmark.units.manifold import Manifold
 from robust_interpretability.metrics import comparisons
 
-NULLS = {
-    "noise": "white noise",
-    "phases": "the own change, phases at random",
-    "permuted": "another image's change",
-}
-"""What an excess is over, by the end of a score's name."""
 TANGENTS = {
     "tangent_fraction_decoder_over_phases": "tangent fraction over random phases",
     "off_manifold_ratio_decoder": "change under normal / tangent noise",
@@ -66,7 +60,7 @@ def judged_by(run: FinishedRun) -> Judge:
     scored = set(run.table("scores")["score"])
     section = run.config.section(Manifold)
     loss = section.losses[0] if section else ""
-    models = [m for m in MANIFOLDS if _excess(loss, m, "noise") in scored]
+    models = [m for m in names.MANIFOLDS if _excess(loss, m, "noise") in scored]
     measured = {"off_manifold": pd.DataFrame({"manifold": models})}
     return judge(replace(run, tables=run.tables | measured))
 
@@ -90,7 +84,7 @@ def _columns(run: FinishedRun, manifold: str) -> dict[str, str]:
     loss = section.losses[0] if section else ""
     alone = f"manifold_{loss}_excess_over_noise"
     found = {}
-    for null, title in NULLS.items():
+    for null, title in names.NULLS.items():
         score = _excess(loss, manifold, null)
         if score not in scored and (manifold, null) == (ENCODER, "noise"):
             score = alone

@@ -52,6 +52,13 @@ def measures(sources: Sources) -> str | None:
             f"This is by intervals over seeds, not corrected for their number (of {len(known)},"
             f" {chance:.1f} would exclude 0 where nothing changed), and before any control."
         )
+    alone = [
+        f"{names.score(trend.score)} on {trend.series}"
+        for trend in found
+        if trend.seeds == 1 and trend.label not in single
+    ]
+    if alone:
+        parts.append(f"Without an interval, as one seed alone is complete: {listed(alone)}.")
     if single:
         parts.append(
             f"One seed ({listed(single)}) has no interval over seeds, so nothing is said of it."
@@ -60,8 +67,13 @@ def measures(sources: Sources) -> str | None:
 
 
 def _table(run: FinishedRun) -> pd.DataFrame:
-    """Signed rank correlations of a run's scores, as a symmetric matrix."""
+    """Signed rank correlations of a run's scores, as a symmetric matrix.
+
+    NaN where a pair was not measured on as many networks as others.
+    """
     table = run.table("agreement")
+    every = table["networks"] == table["networks"].max()
+    table = table.assign(spearman=table["spearman"].where(every))
     mirrored = table.rename(columns={"score": "other", "other": "score"})
     both = pd.concat([table, mirrored], ignore_index=True)
     return both.pivot(index="score", columns="other", values="spearman")

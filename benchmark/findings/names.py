@@ -3,10 +3,20 @@
 import functools
 import re
 
-from robust_interpretability.attacks import NORM_SYMBOLS
+from robust_interpretability.attacks import LOSSES, NORM_SYMBOLS
+from robust_interpretability.benchmark.paper.manifold_claims import TITLES as MANIFOLDS
+from robust_interpretability.benchmark.results.trust import UNINFORMED
+from robust_interpretability.benchmark.units.calibration import ENCODER
+from robust_interpretability.benchmark.units.measures import TITLES as MEASURES
 from robust_interpretability.benchmark.units.orders import OWN
-from robust_interpretability.benchmark.units.outcomes import IMPUTED, SPECIFIC, Score
-from robust_interpretability.metrics import ATTRIBUTIONS, FILLS, MODES, SHUFFLES
+from robust_interpretability.benchmark.units.outcomes import (
+    IMPUTED,
+    MEAN,
+    SPECIFIC,
+    Score,
+)
+from robust_interpretability.benchmark.units.outcomes import TITLES as RETRAINED
+from robust_interpretability.metrics import ATTRIBUTIONS, FILLS, SHUFFLES
 
 DATA = {
     "mnist": "MNIST",
@@ -16,22 +26,6 @@ DATA = {
     "gaussians": "Gaussians",
 }
 
-MEASURES = {
-    "gini": "Gini index",
-    "total_variation": "total variation",
-    "max_sensitivity": "max-sensitivity",
-    "log_ris": "log relative input stability",
-    "log_ros": "log relative output stability",
-    "infidelity": "infidelity",
-    "alignment": "alignment",
-    "road": "ROAD",
-    "f_fidelity": "F-Fidelity",
-    "mass_share": "share of the map on the true pixels",
-    "precision": "precision on the true pixels",
-    "earth_mover": "earth mover's similarity to the true pixels",
-}
-"""Measures that need no retraining."""
-
 OTHERS = {
     "train_accuracy": "train accuracy",
     "test_accuracy": "test accuracy",
@@ -40,17 +34,19 @@ OTHERS = {
     "noise_accuracy": "accuracy under noise",
 }
 
-UNINFORMED = {"random": "a random score", "strength": "attack strength"}
-"""Controls of trust: scores that know nothing of the maps."""
-
-RETRAINED = {
-    **{mode.name: mode.title for mode in MODES.values()},
-    **{SPECIFIC + mode.name: f"specific {mode.title}" for mode in MODES.values()},
-    "diffroar": "DiffROAR",
-    "net_kar": "net KAR",
-    "leak": "leak",
+NULLS = {
+    "noise": "white noise",
+    "phases": "the own change, phases at random",
+    "permuted": "another image's change",
 }
-"""Scores of retraining. A specific score is against another map of the class unless it says so."""
+"""What a distance to the manifold is an excess over, by the end of a score's name."""
+
+FILL_TITLES = {MEAN: "mean fill", IMPUTED: "imputed"}
+
+EXCESS = re.compile(
+    rf"manifold_({'|'.join(LOSSES)})(?:_({'|'.join(MANIFOLDS)}))?_excess_over_({'|'.join(NULLS)})"
+)
+"""Loss, model of the manifold (the encoder where none is named) and what is subtracted."""
 
 
 def data(name: str) -> str:
@@ -86,8 +82,10 @@ def _fallback(name: str) -> str:
 
 def score(name: str) -> str:
     """A score's name, as `ROAR (Gradient, imputed)`."""
-    if re.fullmatch(r"manifold_[a-z]+_excess_over_noise", name):
-        return "manifold excess over noise"
+    if found := EXCESS.fullmatch(name):
+        loss, manifold, null = found.groups()
+        about = f"{loss}, by {MANIFOLDS[manifold or ENCODER]}"
+        return f"manifold excess over {NULLS[null]} ({about})"
     return _titles()[0].get(name, _fallback(name))
 
 

@@ -80,7 +80,7 @@ def text(sources: Sources, folders: list[Path], target: Path, drawn: list[Drawn]
         f"![{path.stem}]({path.relative_to(target.parent).as_posix()})\n\n*{title}.*"
         for path, title in drawn
     ]
-    scales = [run.config.scale for run in sources.runs]
+    scales = [scale.of(run.config) for run in sources.runs]
     answer = headline.headline(retraining.every(sources), scales)
     parts = [f"# {TITLE}", answer, *pictures[:1]]
     for title, body in texts.items():

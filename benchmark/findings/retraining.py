@@ -12,10 +12,9 @@ from robust_interpretability.benchmark.findings.trends import DOWN, UP, Trend
 from robust_interpretability.benchmark.paper.claim import written
 from robust_interpretability.benchmark.paper.tables import markdown
 from robust_interpretability.benchmark.results.controls import DOES_NOT, SURVIVES, UNCLEAR
-from robust_interpretability.benchmark.units.outcomes import IMPUTED, MEAN, SPECIFIC, Score
+from robust_interpretability.benchmark.units.outcomes import SPECIFIC, Score
 from robust_interpretability.metrics import ATTRIBUTIONS, CONTROLS, FILLS, MODES, SHUFFLES
 
-FILL_TITLES = {MEAN: "mean fill", IMPUTED: "imputed"}
 NOTHING = "-"
 
 
@@ -24,21 +23,24 @@ def every(sources: Sources) -> list[Standing]:
     return [standing for run in sources.runs for standing in standings(run)]
 
 
-def _share(share: Share | None) -> str:
-    if share is None:
-        return NOTHING
-    ends = "" if share.low != share.low else f" [{100 * share.low:.0f}, {100 * share.high:.0f}]"
+def _shares(shares: Sequence[Share]) -> str:
+    """The largest share of a rise, of every control that has it."""
+    return "; ".join(map(_share, shares)) or NOTHING
+
+
+def _share(share: Share) -> str:
+    ends = "" if not share.bounded else f" [{100 * share.low:.0f}, {100 * share.high:.0f}]"
     return f"{CONTROLS[share.control].title}: {100 * share.value:.0f} %{ends}"
 
 
 def _cells(side: Side | None) -> list[str]:
     if side is None:
         return [NOTHING, NOTHING]
-    return [written((side.rise, side.low, side.high)), _share(side.largest())]
+    return [written((side.rise, side.low, side.high)), _shares(side.largest())]
 
 
 def table(found: Sequence[Standing]) -> str:
-    """Rises, what explains most of them, and joined verdicts: one row per series and score."""
+    """Rises, their largest shares, and joined verdicts: one row per series and score."""
     rows = [
         [
             standing.series,
@@ -50,7 +52,7 @@ def table(found: Sequence[Standing]) -> str:
     ]
     headers = ["series", "score"]
     for fill in FILLS:
-        headers += [f"rise, {FILL_TITLES[fill]}", "explains most of it"]
+        headers += [f"rise, {names.FILL_TITLES[fill]}", "largest share of it"]
     return markdown(rows, [*headers, "verdict"])
 
 

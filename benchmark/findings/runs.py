@@ -2,15 +2,20 @@
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import pandas as pd
 
+from robust_interpretability.benchmark.config import toml
+from robust_interpretability.benchmark.config.sections import Config
 from robust_interpretability.benchmark.config.versions import PROTOCOL_VERSION
 from robust_interpretability.benchmark.findings import names
 from robust_interpretability.benchmark.paper.runs import Run
+from robust_interpretability.benchmark.results import sweeps
 from robust_interpretability.benchmark.results.files import read_results
 from robust_interpretability.benchmark.results.tables import Tables
 from robust_interpretability.benchmark.units import configuration
@@ -28,16 +33,25 @@ class FinishedRun(Run):
     environment: Json = field(default_factory=dict)
 
 
+class Origin(NamedTuple):
+    """Where a table of trust is from: a run's folder, or that of a sweep, which has no config."""
+
+    folder: Path
+    config: Config | None
+
+
 class Sources(NamedTuple):
     """What the findings are generated from.
 
     Attributes:
         runs: The runs whose verdicts are counted.
         trust: By name, tables that set scores beside a known truth.
+        origins: Where these are from, by the same names.
     """
 
     runs: list[FinishedRun]
     trust: dict[str, pd.DataFrame]
+    origins: Mapping[str, Origin] = MappingProxyType({})
 
     def having(self, table: str) -> list[FinishedRun]:
         """The runs that have a table."""
@@ -62,8 +76,8 @@ def _environment(folder: Path) -> Json:
         ) from None
 
 
-def _check_version(folder: Path, environment: Json) -> None:
-    version = environment.get("protocol_version", "none")
+def _check_version(folder: Path, record: Json) -> None:
+    version = record.get("protocol_version", "none")
     if version != PROTOCOL_VERSION:
         raise InputError(
             f"{folder} is of version {version} of the protocol. Findings need version"
@@ -71,8 +85,25 @@ def _check_version(folder: Path, environment: Json) -> None:
         )
 
 
-def labels(names_of: list[tuple[str, str]]) -> list[str]:
+def _of_sweep(folder: Path) -> pd.DataFrame:
+    """The joined table of trust of a sweep of this version of the protocol."""
+    joined = folder / f"{TRUST}.csv"
+    if not joined.exists():
+        first = folder / next(iter(sweeps.runs(folder)))
+        raise InputError(
+            f"{folder} is a sweep, not a run. Name the folder of one of its runs, as {first}."
+        )
+    record = toml.read(folder / sweeps.RECORD, "It") if sweeps.is_sweep(folder) else {}
+    _check_version(folder, record)
+    return pd.read_csv(joined)
+
+
+def labels(names_of: list[tuple[str, str]], folders: list[Path]) -> list[str]:
     """A name for each run, given its data set and its own name: the data set's where it is alone.
+
+    Args:
+        names_of: The data set and the name of each run.
+        folders: Their folders, for the message.
 
     Raises:
         InputError: Two runs have the same data set and the same name.
@@ -81,7 +112,11 @@ def labels(names_of: list[tuple[str, str]]) -> list[str]:
     found = [names.data(of) if data[of] == 1 else name for of, name in names_of]
     for label, count in Counter(found).items():
         if count > 1:
-            raise InputError(f"Two of the folders hold runs named {label}. Name only one of them.")
+            same = (f"{f}" for f, name in zip(folders, found, strict=True) if name == label)
+            raise InputError(
+                f"{' and '.join(same)} hold runs of one data set, all named {label}. Name only one"
+                " of them."
+            )
     return found
 
 
@@ -93,23 +128,34 @@ def read(folders: list[Path]) -> Sources:
 
     Raises:
         InputError: A folder is named twice, or holds no finished run of this version of the
-            protocol; a run has neither verdicts nor a table of trust; two runs have one name.
+            protocol; a run has neither verdicts nor a table of trust; two runs or two tables of
+            trust have one name; a sweep has no table of trust.
     """
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise InputError("A folder is named twice. Name every run once.")
     made: list[tuple[Path, Tables, Json]] = []
     trust: dict[str, pd.DataFrame] = {}
+    origins: dict[str, Origin] = {}
+
+    def add(name: str, table: pd.DataFrame, origin: Origin) -> None:
+        if other := origins.get(name):
+            raise InputError(
+                f"{other.folder} and {origin.folder} hold tables of trust of one name ({name})."
+                " Name only one of them."
+            )
+        trust[name], origins[name] = table, origin
+
     for folder in folders:
-        joined = folder / f"{TRUST}.csv"
-        if not (folder / "config.toml").exists() and joined.exists():
-            trust[folder.name] = pd.read_csv(joined)
+        joined = (folder / f"{TRUST}.csv").exists()
+        if not (folder / "config.toml").exists() and (sweeps.is_sweep(folder) or joined):
+            add(folder.name, _of_sweep(folder), Origin(folder, None))
             continue
         environment = _environment(folder)
         _check_version(folder, environment)
         tables = _tables(folder)
         if not tables.get(TRUST, pd.DataFrame()).empty:
-            name = configuration.load(folder / "config.toml").data.name
-            trust[names.data(name)] = tables[TRUST]
+            config = configuration.load(folder / "config.toml")
+            add(names.data(config.data.name), tables[TRUST], Origin(folder, config))
         elif not tables.get(VERDICTS, pd.DataFrame()).empty:
             made.append((folder, tables, environment))
         else:
@@ -120,9 +166,9 @@ def read(folders: list[Path]) -> Sources:
     if not made:
         raise InputError("None of the runs has verdicts. Name one with ROAR or KAR and controls.")
     configs = [configuration.load(folder / "config.toml") for folder, _, _ in made]
-    shown = labels([(config.data.name, config.name) for config in configs])
+    shown = labels([(config.data.name, config.name) for config in configs], [m[0] for m in made])
     runs = [
         FinishedRun(folder, config, tables, label, environment)
         for (folder, tables, environment), config, label in zip(made, configs, shown, strict=True)
     ]
-    return Sources(runs, trust)
+    return Sources(runs, trust, origins)

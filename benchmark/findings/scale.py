@@ -1,20 +1,38 @@
 """The paragraphs on what was run, at which scale, and by which commands."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from robust_interpretability.benchmark.config import toml
 from robust_interpretability.benchmark.config.sections import Config
 from robust_interpretability.benchmark.findings.runs import FinishedRun, Sources
-from robust_interpretability.benchmark.findings.sentences import listed
+from robust_interpretability.benchmark.findings.sentences import ALTERED, listed
 from robust_interpretability.benchmark.paper.runs import PRESETS
 from robust_interpretability.benchmark.paper.tables import markdown
+from robust_interpretability.benchmark.results import sweeps
 from robust_interpretability.benchmark.results.caveats import FITTED
 from robust_interpretability.benchmark.units import configuration
 from robust_interpretability.benchmark.units.retrain import Retraining
 from robust_interpretability.models.errors import InputError
 
 PAPER = "paper"
+NOTHING = "-"
 NAN = float("nan")
+
+
+def _is_preset(config: Config) -> bool:
+    try:
+        return configuration.resolve(config.name, None, []) == config
+    except InputError:
+        return False
+
+
+def of(config: Config) -> str:
+    """The scale of a run: `quick`, `reduced`, `paper` or `ALTERED`.
+
+    It is of the paper's scale where its configuration is a preset of that scale, whatever it says.
+    """
+    return ALTERED if config.scale == PAPER and not _is_preset(config) else config.scale
 
 
 def _of_standard(run: FinishedRun, score: str) -> float:
@@ -28,18 +46,19 @@ def _images(run: FinishedRun) -> tuple[str, str]:
     dataset = run.table("dataset")
     known = {} if dataset.empty else dataset.set_index("measure")["value"].to_dict()
     limits = run.config.data
-    train = known.get("train_images", limits.train_limit or "all")
-    return str(train), str(known.get("test_images", limits.test_limit or "all"))
+    train = known.get("train_images", limits.train_limit or NOTHING)
+    return str(train), str(known.get("test_images", limits.test_limit or NOTHING))
 
 
 def _row(run: FinishedRun) -> list[str]:
     config, retraining = run.config, run.config.section(Retraining)
     train, test = _images(run)
-    again = f"{retraining.epochs} on {retraining.train_limit or train}" if retraining else "-"
+    every = "all" if train == NOTHING else train
+    again = f"{retraining.epochs} on {retraining.train_limit or every}" if retraining else NOTHING
     until = "up to " if config.training.until else ""
     return [
         run.label,
-        config.scale,
+        of(config),
         config.model.name,
         str(run.table("scores")["network"].nunique()),
         str(config.seeds),
@@ -75,12 +94,13 @@ def scale(sources: Sources) -> str:
         "standard network: train, test accuracy",
     ]
     parts = [markdown([_row(run) for run in runs], headers) + "\n"]
-    small = [run.label for run in runs if run.config.scale != PAPER]
+    small = [run.label for run in runs if of(run.config) != PAPER]
     if small:
-        which = "Every run" if len(small) == len(runs) else f"What was run on {listed(small)}"
+        some = f"{listed(small)} {'is' if len(small) == 1 else 'are'} not"
+        which = "No run is" if len(small) == len(runs) else some
         parts.append(
-            f"{which} is reduced against the paper's: smaller networks, fewer of them, fewer"
-            " epochs. What is said holds at this scale."
+            f"{which} at the paper's scale. What is said holds for the networks, images and"
+            " epochs of this table."
         )
     parts.append(_fits(runs))
     single = [run.label for run in runs if run.config.seeds == 1]
@@ -89,7 +109,7 @@ def scale(sources: Sources) -> str:
             f"With one seed ({listed(single)}) a verdict is about these very networks, not about"
             " others trained alike."
         )
-    full = {run.config.data.name for run in runs if run.config.scale == PAPER}
+    full = {run.config.data.name for run in runs if of(run.config) == PAPER}
     missing = [
         preset
         for data, preset in PRESETS.items()
@@ -100,26 +120,49 @@ def scale(sources: Sources) -> str:
     return f"{parts[0]}\n{' '.join(parts[1:])}"
 
 
-def _is_preset(config: Config) -> bool:
-    try:
-        return configuration.resolve(config.name, None, []) == config
-    except InputError:
-        return False
-
-
 def _shown(path: Path) -> str:
     """A path as it may stand in a document: as it was given, without this machine's folders."""
     return path.name if path.is_absolute() else path.as_posix()
 
 
+def _run(folder: Path, config: Config) -> str:
+    """The command that makes a run in this folder; a changed one from its stored configuration."""
+    if not _is_preset(config):
+        return f"run --config {_shown(folder)}/config.toml --out {_shown(folder)}"
+    return _of_preset(folder, config.name)
+
+
+def _of_preset(folder: Path, name: str) -> str:
+    out = "" if folder == Path("runs") / name else f" --out {_shown(folder)}"
+    return f"run --preset {name}{out}"
+
+
+def _swept(folder: Path) -> Iterator[str]:
+    """The command that makes a sweep, or one for each run of a sweep that is no preset's."""
+    made = sweeps.runs(folder) if sweeps.is_sweep(folder) else {}
+    loaded = {
+        name: configuration.load(path)
+        for name in made
+        if (path := folder / name / "config.toml").exists()
+    }
+    named = {config.name for config in loaded.values()} or {folder.name}
+    for name in named & set(toml.presets()):
+        variants = {v.name: v for v in configuration.variants(name, None, [])}
+        same = all(variants[n].config == c for n, c in loaded.items() if n in variants)
+        if same and {n: v.swept for n, v in variants.items()} == made:
+            yield _of_preset(folder, name)
+            return
+    for name in made:
+        inner = f"{_shown(folder)}/{name}"
+        yield f"run --config '{inner}/config.toml' --out '{inner}'"
+    yield f"plots --out {_shown(folder)}"
+
+
 def commands(sources: Sources, folders: Sequence[Path], target: Path) -> str:
     """The commands that make the runs and this report."""
-    lines = []
-    for run in sources.runs:
-        if _is_preset(run.config):
-            lines.append(f"run --preset {run.config.name}")
-        else:
-            lines.append(f"run --config {_shown(run.folder)}/config.toml")
+    lines = [_run(run.folder, run.config) for run in sources.runs]
+    for folder, config in sources.origins.values():
+        lines += _swept(folder) if config is None else [_run(folder, config)]
     named = " ".join(_shown(folder) for folder in folders)
     lines.append(f"findings {named} --report {_shown(target)}")
     block = "\n".join(f"python run_benchmark.py {line}" for line in lines)

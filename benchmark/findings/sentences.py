@@ -6,6 +6,22 @@ CLAIM = "rises with adversarial training"
 """What is said of a score that survives every control under both fills, and of no other."""
 
 
+ALTERED = "altered from the paper's"
+"""The scale of a run that says it is of the paper's, and is none of its presets."""
+
+
+def scale(name: str) -> str:
+    """`reduced scale`, `scale altered from the paper's`."""
+    return f"scale {name}" if name == ALTERED else f"{name} scale"
+
+
+def scales(names: Sequence[str]) -> str:
+    """`the reduced scale`, `the quick and reduced scales`, `a scale altered from the paper's`."""
+    plain = [name for name in dict.fromkeys(names) if name != ALTERED]
+    found = [f"the {listed(plain)} scale{'s' if len(plain) > 1 else ''}"] if plain else []
+    return listed([*found, *([f"a {scale(ALTERED)}"] if ALTERED in names else [])])
+
+
 def listed(parts: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     if len(parts) < 2:

@@ -8,6 +8,7 @@ verdict follows from the verdicts of single controls (`results.controls`):
     cannot be told  otherwise.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -16,7 +17,7 @@ import pandas as pd
 
 from robust_interpretability.benchmark.findings import names
 from robust_interpretability.benchmark.findings.runs import VERDICTS, FinishedRun
-from robust_interpretability.benchmark.results.controls import DOES_NOT, SURVIVES, UNCLEAR
+from robust_interpretability.benchmark.results.controls import DOES_NOT, HALF, SURVIVES, UNCLEAR
 from robust_interpretability.benchmark.units.outcomes import IMPUTED, MASKS, Score
 from robust_interpretability.metrics import ATTRIBUTIONS, CONTROLS, FILLS, MODES, SHUFFLES
 
@@ -28,6 +29,16 @@ class Share(NamedTuple):
     value: float
     low: float
     high: float
+
+    @property
+    def bounded(self) -> bool:
+        """Whether its interval has two ends."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
+
+    @property
+    def most(self) -> bool:
+        """Whether it is more than half, by its interval."""
+        return self.bounded and min(self.value, self.low) > HALF
 
 
 @dataclass(frozen=True)
@@ -58,10 +69,13 @@ class Side:
         """Whether it goes down."""
         return self.high < 0
 
-    def largest(self) -> Share | None:
-        """What explains most; None where nothing is there to be explained."""
-        known = [share for share in self.shares if share.value == share.value]
-        return max(known, key=lambda share: share.value) if known and self.goes_up else None
+    def largest(self) -> tuple[Share, ...]:
+        """The largest share, of every control that has it; none where nothing goes up."""
+        known = [share for share in self.shares if not math.isnan(share.value)]
+        if not (known and self.goes_up):
+            return ()
+        value = max(share.value for share in known)
+        return tuple(share for share in known if share.value == value)
 
 
 def required(mode: str, fill: str) -> frozenset[str]:
@@ -111,9 +125,14 @@ class Standing:
         return str(Score(self.mode, self.attribution))
 
     @property
+    def fill(self) -> str:
+        """The paper's fill, or the one there is."""
+        return next(fill for fill in FILLS if fill in self.sides)
+
+    @property
     def first(self) -> Side:
-        """Under the paper's fill, or the one there is."""
-        return next(self.sides[fill] for fill in FILLS if fill in self.sides)
+        """The score under that fill."""
+        return self.sides[self.fill]
 
     @property
     def outcome(self) -> str:

@@ -29,24 +29,29 @@ def _found(table: pd.DataFrame) -> dict[str, list[str]]:
             continue
         low, high = rows["rho"].min(), rows["rho"].max()
         between = f"{low:.2f}" if len(rows) == 1 else f"{low:.2f} to {high:.2f}"
+        if (rows["better"] == "lower").any():
+            between = f"less is better; {between}"
         found[agreement(rows)].append(f"{names.bare(str(score))} ({between})")
     return found
 
 
 def _sentences(over: str, table: pd.DataFrame) -> Iterator[str]:
     found = _found(table)
-    parts = [f"is {way} for {listed(found[way])}" for way in (ABOVE, BELOW) if found[way]]
+    parts = [f"rho is {way} for {listed(found[way])}" for way in (ABOVE, BELOW) if found[way]]
     unknown = found[UNKNOWN]
     if unknown:
         few = len(unknown) <= MOST_NAMED
-        parts.append(f"it {UNKNOWN} for {listed(unknown) if few else f'{len(unknown)} scores'}")
+        of = listed(unknown) if few else f"{len(unknown)} scores"
+        parts.append(f"whether rho differs from 0 {UNKNOWN} for {of}")
     if parts:
-        yield f"Over {over}, rho {'; '.join(parts)}."
+        yield f"Over {over}, {'; '.join(parts)}."
     strength = table[table["score"] == STRENGTH]
     if len(strength) and agreement(strength) == ABOVE:
+        low, high = strength["rho"].min(), strength["rho"].max()
         yield (
-            "There the radius of the training adversary alone has a rho of"
-            f" {strength['rho'].min():.2f} or more, so that a score which follows it looks right."
+            f"The truth itself follows attack strength there, with a rho of {low:.2f} to"
+            f" {high:.2f}: maps of networks trained at larger radii are nearer to it. So a score"
+            " that does no more than follow strength looks right."
         )
 
 
@@ -68,5 +73,6 @@ def trust(sources: Sources) -> str | None:
     read = (
         "Where the pixels that tell the classes apart are known, a score that says how right a map"
         " is has a rank correlation with the truth above 0, by its interval and by every truth."
+        " Where less is better, the score is taken with the opposite sign."
     )
     return "\n\n".join([read, *(_one(name, table) for name, table in sources.trust.items())])

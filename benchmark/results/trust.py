@@ -59,7 +59,9 @@ EITHER = ("gini", "total_variation")
 """Scores of which neither more nor less is said to be better."""
 RANDOM, STRENGTH = "random", "strength"
 """Scores that know nothing of a network's maps."""
-CONTROLS = (RANDOM, STRENGTH)
+UNINFORMED = {RANDOM: "a random score", STRENGTH: "attack strength"}
+"""Their titles."""
+CONTROLS = tuple(UNINFORMED)
 LEAK = "leak"
 """The score of masks, which is none of maps."""
 PERMUTATIONS = 2000

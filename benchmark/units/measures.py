@@ -156,6 +156,21 @@ MEASURES: dict[str, Callable[[Explained], dict[str, Array]]] = {
     "f_fidelity": _f_fidelity,
 } | {name: _against_truth(name) for name in TRUTHS}
 """From a network and its maps to values per image, by the name of what they measure."""
+TITLES = {
+    "gini": "Gini index",
+    "total_variation": "total variation",
+    "max_sensitivity": "max-sensitivity",
+    "log_ris": "log relative input stability",
+    "log_ros": "log relative output stability",
+    "infidelity": "infidelity",
+    "alignment": "alignment",
+    "road": "ROAD",
+    "f_fidelity": "F-Fidelity",
+    "mass_share": "share of the map on the true pixels",
+    "precision": "precision on the true pixels",
+    "earth_mover": "earth mover's similarity to the true pixels",
+}
+"""What readers see in place of a measure's name; also of scores against the truth."""
 OF_NETWORK = ("infidelity", "alignment")
 """Those that are of the network, not of one attribution."""
 ALWAYS = [name for name in MEASURES if name not in (*TRUTHS, TUNED)]

@@ -148,18 +148,30 @@ def contributions(found: Outcomes, network: str) -> Iterator[tuple[Score, Array]
             yield score._replace(measure="net_kar"), values
 
 
+TITLES = {
+    **{mode.name: mode.title for mode in MODES.values()},
+    **{SPECIFIC + mode.name: f"specific {mode.title}" for mode in MODES.values()},
+    "diffroar": "DiffROAR",
+    "net_kar": "net KAR",
+    "leak": "leak",
+}
+"""Scores of retraining. A specific score is against another map of the class unless it says so."""
+
+
 @functools.cache
 def _descriptions() -> dict[str, Description]:
-    measures = [
-        *((mode.name, mode.title, OWN) for mode in MODES.values()),
-        *((f"{SPECIFIC}{m.name}", f"specific {m.title}", SHUFFLES[-1]) for m in MODES.values()),
-        ("diffroar", "DiffROAR", OWN),
-        ("net_kar", "net KAR", OWN),
+    compared = [
+        *((mode, OWN) for mode in MODES),
+        *((SPECIFIC + mode, SHUFFLES[-1]) for mode in MODES),
+        ("diffroar", OWN),
+        ("net_kar", OWN),
     ]
     return {
-        str(Score(measure, name, control)): Description(f"{title} {record.letter}", "higher")
+        str(Score(measure, name, control)): Description(
+            f"{TITLES[measure]} {record.letter}", "higher"
+        )
         for name, record in ATTRIBUTIONS.items()
-        for measure, title, control in measures
+        for measure, control in compared
     }
 
 

@@ -12,11 +12,12 @@ import pytest
 from robust_interpretability.benchmark.cli import app
 from robust_interpretability.benchmark.config import toml
 from robust_interpretability.benchmark.config.versions import PROTOCOL_VERSION
-from robust_interpretability.benchmark.findings import report, runs
+from robust_interpretability.benchmark.findings import names, report, runs, scale
 from robust_interpretability.benchmark.findings.headline import answer, explanation, headline
 from robust_interpretability.benchmark.findings.retraining import every
-from robust_interpretability.benchmark.findings.sentences import CLAIM
+from robust_interpretability.benchmark.findings.sentences import ALTERED, CLAIM
 from robust_interpretability.benchmark.findings.standing import standings
+from robust_interpretability.benchmark.results import sweeps
 from robust_interpretability.benchmark.units import configuration
 from robust_interpretability.models.errors import InputError
 from tests.benchmark.made_findings import (
@@ -55,8 +56,8 @@ def test_all_survives():
         f" (Gradient) {CLAIM} in all 4 series ({series}).** With attack strength, before controls"
         " and under the mean fill, ROAR (Gradient) goes up in 4 of 4 series and KAR (Gradient)"
         " goes up in 4 of 4 series. Of these 8 rises 8 survive every control under both fills."
-        " What explains most of a rise, in all 8, is the control *standard map, blurred to match*,"
-        " which keeps the map's smoothness: in the median 10 percent of it."
+        " The control with the largest share of a rise, in all 8, is *standard map, blurred to"
+        " match*, which keeps the map's smoothness: in the median 11 percent of it."
     )
     assert text(found).split("\n\n")[1] == headline(every(found), ["reduced"])
 
@@ -105,7 +106,7 @@ def test_mixed_verdicts_are_told_apart():
     )
 
 
-def test_the_control_that_explains_most_is_named():
+def test_the_control_with_the_largest_share_is_named():
     """In three of the four rises; the fourth has another, and a share without an interval."""
     made = tables(always(DOES_NOT))
     table = made["verdicts"]
@@ -118,13 +119,99 @@ def test_the_control_that_explains_most_is_named():
     )
     found = list(standings(run("quick", made)))
     assert explanation(found).startswith(
-        "What explains most of a rise, in 3 of 4, is the control *mean training map*"
+        "The control with the largest share of a rise, in 3 of 4, is *mean training map*"
     )
-    assert explanation(found).endswith(": in the median 300 percent of it.")
+    assert explanation(found).endswith(
+        ": in the median 300 percent of it (by its interval, more than half in all 3)."
+    )
     document = text(runs.Sources([run("quick", made)], {}))
     assert "| own map, blurred: 400 % |" in re.sub(" +", " ", document)
     assert "| mean training map: 300 % [70, 110] |" in re.sub(" +", " ", document)
     assert explanation([]) == ""
+
+
+def of_one_score(made: dict[str, pd.DataFrame], mode: str = "roar") -> pd.DataFrame:
+    table = made["verdicts"]
+    made["verdicts"] = table[table["score"].str.startswith(mode)].reset_index(drop=True)
+    return made["verdicts"]
+
+
+def test_no_more_than_half_is_said_only_where_the_interval_or_the_verdict_does():
+    made = tables(always(SURVIVES))
+    of_one_score(made)
+    assert "more than half" not in explanation(list(standings(run("quick", made))))
+    for verdict, said in ((DOES_NOT, ": more than half of it."), (UNCLEAR, "smoothness.")):
+        made = tables(always(verdict))
+        table = of_one_score(made)
+        table[["share_low", "share_high"]] = -np.inf, np.inf
+        found = explanation(list(standings(run("quick", made))))
+        assert found.endswith(said)
+        assert "percent" not in found
+
+
+def test_controls_that_lead_equally_often_are_all_named():
+    made = tables(always(DOES_NOT))
+    table = of_one_score(made)
+    table.loc[(table["norm"] == "l2") & (table["control"] == "mean"), "share"] = 3.0
+    found = explanation(list(standings(run("quick", made))))
+    assert found.startswith("The controls with the largest share of a rise, each in 1 of 2, are")
+    assert "*mean training map*" in found
+    assert "*standard map, blurred to match*" in found
+
+
+def test_imputation_alone_is_not_called_the_mean_fill():
+    made = tables(always(DOES_NOT))
+    table = made["verdicts"]
+    made["verdicts"] = table[table["score"].str.contains("imputed")]
+    found = headline(list(standings(run("quick", made))), ["quick"])
+    assert "before controls and under imputation, ROAR" in found
+    assert "mean fill" not in found
+
+
+def test_only_a_preset_is_of_the_papers_scale():
+    preset = configuration.resolve("paper-cifar10", None, [])
+    assert scale.of(preset) == "paper"
+    assert scale.of(preset.model_copy(update={"seeds": preset.seeds + 1})) == ALTERED
+    assert scale.of(configuration.resolve("quick", None, ["seeds=7"])) == "quick"
+    assert headline([], ["quick", ALTERED, "reduced"]).startswith(
+        "**At the quick and reduced scales and a scale altered from the paper's, "
+    )
+    altered = replace(
+        run("quick", tables(always(DOES_NOT))), config=preset.model_copy(update={"seeds": 9})
+    )
+    document = text(runs.Sources([altered], {}))
+    assert "No run is at the paper's scale" in document
+    assert "`paper-cifar10`" in document.split("Not among these runs: ")[1]
+
+
+def test_images_that_are_not_published_are_not_called_all():
+    one = run("paper-cifar10", tables(always(DOES_NOT)))
+    assert "| -, - |" in re.sub(" +", " ", scale.scale(runs.Sources([one], {})))
+
+
+def test_an_excess_is_named_with_its_loss_and_model():
+    assert names.score("manifold_xent_excess_over_noise") == (
+        "manifold excess over white noise (xent, by the VAE-GAN's encoder)"
+    )
+    found = {
+        names.score(f"manifold_{loss}{model}_excess_over_{null}")
+        for loss in ("xent", "cw")
+        for model in ("", "_optimised", "_pca")
+        for null in names.NULLS
+    }
+    assert len(found) == 18
+
+
+def test_one_complete_seed_of_several_is_said():
+    found = sources(always(DOES_NOT))
+    table = found.runs[0].tables["measures"]
+    short = (table["measure"] == "gini") & (table["norm"] == "l2") & (table["seed"] > 0)
+    found.runs[0].tables["measures"] = table[~(short & (table["strength"] == 1))]
+    assert (
+        "Without an interval, as one seed alone is complete: Gini index (Gradient) on CIFAR-10 L2."
+        in text(found)
+    )
+    assert "Without an interval" not in text(sources(always(DOES_NOT)))
 
 
 def test_a_share_of_what_does_not_rise_is_not_stated():
@@ -239,6 +326,9 @@ def test_scores_that_agree_in_every_run():
     found = sources(always(DOES_NOT), always(DOES_NOT))
     found.runs[1].tables["agreement"]["spearman"] *= -1
     assert "No two scores rank the 7 networks alike" in text(found)
+    few = sources(always(DOES_NOT))
+    few.runs[0].tables["agreement"].loc[0, "networks"] = 4
+    assert "No two scores rank the 7 networks alike" in text(few)
 
 
 def test_the_manifold():
@@ -280,10 +370,15 @@ def test_a_calibrated_model_decides_over_every_null():
 def test_trust_by_every_truth():
     found = text(sources(always(DOES_NOT))._replace(trust={"tetrominoes": trust()}))
     assert (
-        "Over networks, rho is above 0 for ROAD (0.70 to 0.80); is below 0 for KAR (-0.80 to"
-        " -0.70); it cannot be told for ROAR (0.10 to 0.60)." in found
+        "Over networks, rho is above 0 for ROAD (0.70 to 0.80); rho is below 0 for infidelity (less"
+        " is better; -0.80 to -0.70); whether rho differs from 0 cannot be told for ROAR (0.10 to"
+        " 0.60)." in found
     )
-    assert "the radius of the training adversary alone has a rho of 0.60 or more" in found
+    assert "Over networks and attributions, whether rho differs from 0 cannot be told for" in found
+    assert "The truth itself follows attack strength there, with a rho of 0.60 to" in found
+    unclear = trust().assign(low=-0.1)
+    unclear = text(sources(always(DOES_NOT))._replace(trust={"tetrominoes": unclear}))
+    assert "follows attack strength" not in unclear
 
 
 def test_two_pages_and_no_raw_keys():
@@ -298,9 +393,11 @@ def test_two_pages_and_no_raw_keys():
 
 
 def test_runs_of_one_data_set_are_named_by_themselves():
-    assert runs.labels([("cifar10", "a"), ("cifar10", "b"), ("mnist", "c")]) == ["a", "b", "MNIST"]
-    with pytest.raises(InputError, match="Two of the folders hold runs named a"):
-        runs.labels([("cifar10", "a"), ("cifar10", "a")])
+    folders = [Path(name) for name in ("x/one", "x/two", "x/three")]
+    found = runs.labels([("cifar10", "a"), ("cifar10", "b"), ("mnist", "c")], folders)
+    assert found == ["a", "b", "MNIST"]
+    with pytest.raises(InputError, match="x/one and x/two hold runs of one data set, all named a"):
+        runs.labels([("cifar10", "a"), ("cifar10", "a")], folders[:2])
 
 
 def published(folder: Path, made: dict[str, pd.DataFrame], version: int = PROTOCOL_VERSION) -> Path:
@@ -310,6 +407,16 @@ def published(folder: Path, made: dict[str, pd.DataFrame], version: int = PROTOC
     (folder / "environment.json").write_text(json.dumps({"protocol_version": version}))
     for name, table in made.items():
         table.to_csv(folder / f"{name}.csv", index=False)
+    return folder
+
+
+def swept(folder: Path, version: int = PROTOCOL_VERSION) -> Path:
+    """The folder of a sweep over data sets with its joined table of trust."""
+    folder.mkdir(parents=True)
+    sweeps.record(folder, {"data.name=a": {"data.name": "a"}})
+    record = toml.read(folder / sweeps.RECORD, "It") | {"protocol_version": version}
+    (folder / sweeps.RECORD).write_text(toml.dumps(record))
+    trust().to_csv(folder / "trust.csv", index=False)
     return folder
 
 
@@ -326,15 +433,58 @@ def test_reads_published_tables(tmp_path):
 def test_a_run_with_known_truth_gives_its_trust_alone(tmp_path):
     first = published(tmp_path / "quick", tables(always(DOES_NOT), 1))
     second = published(tmp_path / "known", tables(always(SURVIVES), 1) | {"trust": trust()})
-    sweep = tmp_path / "sweep"
-    sweep.mkdir()
-    trust().to_csv(sweep / "trust.csv", index=False)
+    sweep = swept(tmp_path / "sweep")
     found = runs.read([first, second, sweep])
     assert [one.folder for one in found.runs] == [first]
     assert list(found.trust) == ["digits", "sweep"]
     assert CLAIM not in text(found)
     with pytest.raises(InputError, match="None of the runs has verdicts"):
         runs.read([second])
+
+
+def test_two_tables_of_trust_of_one_name_are_refused(tmp_path):
+    found = tables(always(SURVIVES), 1) | {"trust": trust()}
+    ran = [published(tmp_path / name, found) for name in "ab"]
+    sets = [swept(tmp_path / name / "known") for name in "cd"]
+    for first, second in (ran, sets):
+        with pytest.raises(InputError, match=f"{first} and {second} hold tables of trust of one"):
+            runs.read([first, second])
+
+
+def test_sweeps_are_checked(tmp_path):
+    old, bare = swept(tmp_path / "old", version=2), swept(tmp_path / "bare")
+    (bare / "trust.csv").unlink()
+    nothing = swept(tmp_path / "nothing")
+    (nothing / "sweep.toml").unlink()
+    for folder, line in (
+        (old, "is of version 2 of the protocol"),
+        (nothing, "is of version none of the protocol"),
+        (bare, f"is a sweep, not a run. Name the folder of one of its runs, as {bare}/data.name=a"),
+    ):
+        with pytest.raises(InputError, match=line):
+            runs.read([folder])
+
+
+def test_commands_have_a_line_for_every_source_of_trust(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    known = tables(always(SURVIVES), 1) | {"trust": trust()}
+    preset = swept(Path("runs/ground-truth"))
+    values = {v.name: v.swept for v in configuration.variants("ground-truth", None, [])}
+    sweeps.record(preset, values)
+    folders = [
+        published(Path("runs/quick"), tables(always(SURVIVES), 1)),
+        published(Path("made/known"), known),
+        preset,
+        swept(Path("made/other")),
+    ]
+    found = scale.commands(runs.read(folders), folders, TARGET)
+    assert [line.removeprefix("python run_benchmark.py ") for line in found.split("\n")[1:-2]] == [
+        "run --preset quick",
+        "run --preset quick --out made/known",
+        "run --preset ground-truth",
+        "run --config 'made/other/data.name=a/config.toml' --out 'made/other/data.name=a'",
+        "plots --out made/other",
+    ]
 
 
 def test_refusals_are_one_line(tmp_path, capsys):
@@ -359,9 +509,9 @@ def test_commands_name_presets_and_no_folder_of_this_machine(tmp_path):
     found = runs.read([folder])
     document = report.text(found, [folder], tmp_path / "out" / "findings.md", [])
     assert str(tmp_path) not in document
-    assert "run_benchmark.py run --preset quick\n" in document
+    assert "run_benchmark.py run --preset quick --out quick\n" in document
     assert "run_benchmark.py findings quick --report findings.md\n" in document
     changed = toml.read(folder / "config.toml", "It") | {"seeds": 2}
     (folder / "config.toml").write_text(toml.dumps(changed))
     again = report.text(runs.read([folder]), [folder], TARGET, [])
-    assert "run --config quick/config.toml\n" in again
+    assert "run --config quick/config.toml --out quick\n" in again

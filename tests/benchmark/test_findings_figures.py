@@ -51,18 +51,19 @@ def test_at_most_five_each_of_one_thing(drawn):
         "findings_kar",
         "findings_specific",
         "findings_roar_strength",
-        "findings_trust",
+        "trust",
     ]
     assert len({title for _, title in made}) == len(made) == 5
     for figure in drawn.values():
         assert not [text for text in texts(figure) if RAW.search(text)]
-        assert 7 <= figure.get_figwidth() <= 8
+        assert 7 <= figure.get_figwidth() <= 10
     assert {"CIFAR-10 L2", "MNIST L∞", "does not survive", "survives"} <= texts(
         drawn["findings_roar"]
     )
     both = "CIFAR-10, MNIST: reduced scale, 7 networks, 3 seeds; bars: 95 % intervals"
     assert both in texts(drawn["findings_kar"])
-    assert {"ROAD", "KAR", "over networks", "attack strength"} <= texts(drawn["findings_trust"])
+    assert {"ROAD", "infidelity (low)", "over networks", "attack strength"} <= texts(drawn["trust"])
+    assert any("(low): less is better" in text for text in texts(drawn["trust"]))
 
 
 def test_the_forest_has_every_rise_at_its_place(drawn):
@@ -119,6 +120,18 @@ def test_what_was_not_measured_is_not_drawn(drawn):
     found.runs[0].tables["scores"] = scores[~scores["score"].str.startswith("specific")]
     list(figures.drawings(Path("there"), found))
     assert list(drawn) == ["findings_roar", "findings_kar", "findings_roar_strength"]
+
+
+def test_imputation_alone_is_drawn(drawn):
+    found = sources(always(DOES_NOT))
+    for name in ("verdicts", "scores"):
+        table = found.runs[0].tables[name]
+        of_retraining = table["score"].str.contains("roar|kar")
+        kept = ~of_retraining | table["score"].str.endswith("-imputed")
+        found.runs[0].tables[name] = table[kept]
+    list(figures.drawings(Path("there"), found))
+    assert list(drawn)[:2] == ["findings_roar", "findings_kar"]
+    assert any("imputed from" in text for text in texts(drawn["findings_roar_strength"]))
 
 
 def test_the_same_bytes_twice_and_the_report_names_every_picture(tmp_path, monkeypatch):

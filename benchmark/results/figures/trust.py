@@ -6,8 +6,11 @@ import numpy as np
 import pandas as pd
 
 from robust_interpretability.benchmark.results.figures import style
-from robust_interpretability.benchmark.results.trust import CONTROLS, OVER
+from robust_interpretability.benchmark.results.trust import CONTROLS, OVER, UNINFORMED
+from robust_interpretability.benchmark.units.measures import TITLES as MEASURES
 from robust_interpretability.benchmark.units.measures import TRUTHS
+from robust_interpretability.benchmark.units.outcomes import SPECIFIC
+from robust_interpretability.benchmark.units.outcomes import TITLES as RETRAINED
 
 LOOKS: dict[str, style.Look] = dict(
     zip(
@@ -32,8 +35,13 @@ def _ordered(table: pd.DataFrame) -> list[str]:
 
 def _title(table: pd.DataFrame, score: str) -> str:
     lower = (table.loc[table["score"] == score, "better"] == "lower").any()
-    name = score.replace("_", " ").replace("-", ", ")
-    return f"{name} (low)" if lower else name
+    measure, *ends = score.split("-")
+    title = (MEASURES | RETRAINED | UNINFORMED).get(measure, measure.replace("_", " "))
+    # a specific score is against another map of the class unless it says so
+    ends = [end for end in ends if end != "within"]
+    if measure.startswith(SPECIFIC) and "-within" not in score:
+        ends.append("any class")
+    return ", ".join([title, *ends]) + (" (low)" if lower else "")
 
 
 def trust(folder: Path, table: pd.DataFrame, caption: str) -> list[Path]:
@@ -71,7 +79,7 @@ def trust(folder: Path, table: pd.DataFrame, caption: str) -> list[Path]:
                     color=colour,
                     ms=3.5,
                     elinewidth=0.9,
-                    label=truth.replace("_", " "),
+                    label=MEASURES[truth],
                 )
             axis.set_xlim(-1.05, 1.05)
             axis.set_title(f"over {over}", loc="left")
