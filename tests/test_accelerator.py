@@ -23,7 +23,7 @@ from robust_interpretability.benchmark.units.context import Context
 from robust_interpretability.benchmark.units.store import Store
 from robust_interpretability.metrics import attributions
 from robust_interpretability.models import backend, functional
-from tests.benchmark.test_golden import COMPUTED, FIT, TOY, with_needs
+from tests.benchmark.test_golden import COMPUTED, FIT, MANIFOLDS, TOY, TUNED, with_needs
 from tests.commands import TINY
 from tests.ranks import random_ranks
 
@@ -36,7 +36,12 @@ SHAPES = {
 }
 POOLING = ["model.name='mnist_cnn'", "model.width=0.125"]
 RUNS = {
-    "tiny": (TINY, [*POOLING, *FIT], COMPUTED - {"tilt", "agreement", "trial"}),
+    "tiny": (
+        TINY,
+        [*POOLING, *FIT, *MANIFOLDS],
+        COMPUTED - {"tilt", "agreement", "trial", "fine_tune"},
+    ),
+    "tuned": (TINY, [*POOLING, *TUNED], {"fine_tune", "measures"}),
     "types": (
         TINY,
         [*POOLING, "training.compute=bfloat16", "training.epochs=1"],

@@ -132,8 +132,14 @@ def _run(folder: Path, config: Config) -> str:
     return _of_preset(folder, config.name)
 
 
+def _published(folder: Path) -> bool:
+    """Whether a folder holds copies of a run's tables, not a run."""
+    return folder.is_dir() and not any(path.is_dir() for path in folder.iterdir())
+
+
 def _of_preset(folder: Path, name: str) -> str:
-    out = "" if folder == Path("runs") / name else f" --out {_shown(folder)}"
+    usual = folder == Path("runs") / name or _published(folder)
+    out = "" if usual else f" --out {_shown(folder)}"
     return f"run --preset {name}{out}"
 
 
@@ -167,5 +173,9 @@ def commands(sources: Sources, folders: Sequence[Path], target: Path) -> str:
     lines.append(f"findings {named} --report {_shown(target)}")
     block = "\n".join(f"python run_benchmark.py {line}" for line in lines)
     where = {str(run.environment.get("commit", ""))[:7] for run in sources.runs} - {""}
-    made = f"\n\nThe runs were made at commit {listed(sorted(where))}." if where else ""
-    return f"```\n{block}\n```{made}"
+    made = f" The runs were made at commit {listed(sorted(where))}." if where else ""
+    copies = [f"`{_shown(folder)}`" for folder in folders if _published(folder)]
+    if copies:
+        verb = "holds tables" if len(copies) == 1 else "hold tables"
+        made = f" {listed(copies)} {verb} of these runs.{made}"
+    return f"```\n{block}\n```\n\n{made.strip()}".strip()

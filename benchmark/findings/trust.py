@@ -10,20 +10,25 @@ from robust_interpretability.benchmark.findings.sentences import listed
 from robust_interpretability.benchmark.results.trust import CONTROLS, OVER, STRENGTH
 
 ABOVE, BELOW, UNKNOWN = "above 0", "below 0", "cannot be told"
+PARTLY = "above 0 by some truths alone"
 MOST_NAMED = 3
 """Scores of which it cannot be told, beyond which they are counted."""
 
 
 def agreement(rows: pd.DataFrame) -> str:
-    """Whether a score agrees with the truth by every row, against it by every row, or neither."""
-    if (rows["low"] > 0).all():
-        return ABOVE
-    return BELOW if (rows["high"] < 0).all() else UNKNOWN
+    """Whether a score agrees with the truth by every row, against it by every row, or neither.
+
+    Where it agrees by some rows and runs against none, it does in part.
+    """
+    above, below = rows["low"] > 0, rows["high"] < 0
+    if above.all() or below.all():
+        return ABOVE if above.all() else BELOW
+    return PARTLY if above.any() and not below.any() else UNKNOWN
 
 
 def _found(table: pd.DataFrame) -> dict[str, list[str]]:
     """Scores by their agreement with all truths, each with the range of its rho."""
-    found: dict[str, list[str]] = {ABOVE: [], BELOW: [], UNKNOWN: []}
+    found: dict[str, list[str]] = {ABOVE: [], PARTLY: [], BELOW: [], UNKNOWN: []}
     for score, rows in table.groupby("score", sort=False):
         if score in CONTROLS or rows["rho"].isna().all():
             continue
@@ -31,13 +36,18 @@ def _found(table: pd.DataFrame) -> dict[str, list[str]]:
         between = f"{low:.2f}" if len(rows) == 1 else f"{low:.2f} to {high:.2f}"
         if (rows["better"] == "lower").any():
             between = f"less is better; {between}"
-        found[agreement(rows)].append(f"{names.bare(str(score))} ({between})")
+        way = agreement(rows)
+        if way == PARTLY:
+            between = f"{(rows['low'] > 0).sum()} of {len(rows)}; {between}"
+        found[way].append(f"{names.bare(str(score))} ({between})")
     return found
 
 
 def _sentences(over: str, table: pd.DataFrame) -> Iterator[str]:
     found = _found(table)
-    parts = [f"rho is {way} for {listed(found[way])}" for way in (ABOVE, BELOW) if found[way]]
+    parts = [
+        f"rho is {way} for {listed(found[way])}" for way in (ABOVE, PARTLY, BELOW) if found[way]
+    ]
     unknown = found[UNKNOWN]
     if unknown:
         few = len(unknown) <= MOST_NAMED
@@ -46,7 +56,7 @@ def _sentences(over: str, table: pd.DataFrame) -> Iterator[str]:
     if parts:
         yield f"Over {over}, {'; '.join(parts)}."
     strength = table[table["score"] == STRENGTH]
-    if len(strength) and agreement(strength) == ABOVE:
+    if over == OVER[1] and len(strength) and agreement(strength) == ABOVE:
         low, high = strength["rho"].min(), strength["rho"].max()
         yield (
             f"The truth itself follows attack strength there, with a rho of {low:.2f} to"
