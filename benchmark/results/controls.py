@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from robust_interpretability.benchmark.results.caveats import CHANCE_MARGIN
 from robust_interpretability.benchmark.units import retrain
 from robust_interpretability.benchmark.units.kind import Finished, Row
 from robust_interpretability.benchmark.units.orders import OWN
@@ -64,6 +65,18 @@ def orders(finished: Finished) -> pd.DataFrame:
     )
 
 
+def least_accuracy(finished: Finished) -> float:
+    """The test accuracy below which a network has not learned."""
+    return 1 / finished.plan.info.num_classes + CHANCE_MARGIN
+
+
+def at_chance(finished: Finished) -> list[str]:
+    """Labels of the networks that have not learned, in any seed."""
+    accuracy = finished.tables["accuracy"]
+    low = accuracy["accuracy"] < least_accuracy(finished)
+    return list(accuracy.loc[(accuracy["measure"] == "test") & low, "network"].unique())
+
+
 class Series(NamedTuple):
     """The networks of one norm and training loss that were scored, the standard network first.
 
@@ -96,14 +109,14 @@ class Series(NamedTuple):
 
 
 def _series(finished: Finished) -> Iterator[Series]:
-    """The series of a run that have a rise."""
-    found = contributions_of(finished)
+    """The series of a run that have a rise; networks at chance are left out."""
+    found, collapsed = contributions_of(finished), at_chance(finished)
     members: dict[tuple[str, str], list[Network]] = {}
     for network in finished.plan.networks:
         if network.norm and network.loss:
             members.setdefault((network.norm, network.loss), [STANDARD]).append(network)
     for (norm, loss), networks in members.items():
-        scored = [network for network in networks if found[network.label]]
+        scored = [n for n in networks if found[n.label] and n.label not in collapsed]
         if len(scored) >= LEAST:
             radius = strengths(finished.plan.config)[norm]
             weights = slope(np.array([network.epsilon / radius for network in scored]))

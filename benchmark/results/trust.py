@@ -40,8 +40,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from robust_interpretability.benchmark.results.caveats import CHANCE_MARGIN
-from robust_interpretability.benchmark.results.controls import contributions_of
+from robust_interpretability.benchmark.results.controls import (
+    at_chance,
+    contributions_of,
+    least_accuracy,
+)
 from robust_interpretability.benchmark.units.kind import Finished, Row
 from robust_interpretability.benchmark.units.measures import OF_NETWORK, TRUTHS
 from robust_interpretability.benchmark.units.orders import OWN
@@ -229,7 +232,7 @@ def _retrained(finished: Finished) -> dict[str, Table]:
     """
     if finished.plan.config.section(Retraining) is None:
         return {}
-    if untouched_accuracy(finished.tables["retraining"]) < _least(finished):
+    if untouched_accuracy(finished.tables["retraining"]) < least_accuracy(finished):
         return {}
     found: dict[str, Table] = {}
     for network, values in contributions_of(finished).items():
@@ -239,17 +242,6 @@ def _retrained(finished: Finished) -> dict[str, Table]:
                 value = float(added.sum(axis=2, dtype=np.float64).mean())
                 found.setdefault(name, {}).setdefault(network, {})[score.attribution] = value
     return found
-
-
-def at_chance(finished: Finished) -> list[str]:
-    """Networks that have not learned, in any seed."""
-    accuracy = finished.tables["accuracy"]
-    low = accuracy[(accuracy["measure"] == "test") & (accuracy["accuracy"] < _least(finished))]
-    return list(low["network"].unique())
-
-
-def _least(finished: Finished) -> float:
-    return 1 / finished.plan.info.num_classes + CHANCE_MARGIN
 
 
 def of_run(finished: Finished) -> pd.DataFrame:

@@ -24,6 +24,8 @@ from tests.commands import TINY
 
 SETTINGS = [
     "seeds=2",
+    "training.epochs=8",
+    "training.learning_rate=0.005",
     "grid=[{norm='l2', epsilons=[0.3, 0.6]}]",
     f"retraining.controls={list(CONTROLS)}",
     "retraining.fills=['mean', 'imputed']",
@@ -69,6 +71,20 @@ def test_rises_are_least_squares_slopes_of_the_scores(finished):
         assert tuple(row[["rise", "rise_low", "rise_high"]]) == tuple(
             rises.loc[name, ["rise", "rise_low", "rise_high"]]
         )
+
+
+def test_a_network_at_chance_in_any_seed_has_no_part_in_rises(finished):
+    """Without it two networks are left, which have no rise."""
+    accuracy = finished.tables["accuracy"].copy()
+    one = (accuracy["network"] == "l2-0.6-xent") & (accuracy["seed"] == 1)
+    accuracy.loc[one & (accuracy["measure"] == "test"), "accuracy"] = 0.1
+    collapsed = Finished(
+        finished.plan, finished.store, finished.tables | {"accuracy": accuracy}, finished._made
+    )
+    assert controls.at_chance(collapsed) == ["l2-0.6-xent"]
+    assert controls.rises(collapsed).empty
+    assert controls.verdicts(collapsed).empty
+    assert not controls.rises(finished).empty
 
 
 @pytest.mark.parametrize("network", ["standard", "l2-0.6-xent"])
