@@ -313,6 +313,18 @@ def spectral_distance(maps: Array, target_power: Array) -> float:
     return float(np.mean(difference**2))
 
 
+def vary(maps: Array) -> Array:
+    """Which maps have a spectrum: those whose pixels are not all equal.
+
+    Args:
+        maps: `(n, h, w)`.
+
+    Returns:
+        `(n,)` booleans.
+    """
+    return np.ptp(maps, axis=(1, 2)) > 0
+
+
 def matching_blur(maps: Array, target_power: Array) -> float:
     """The width of the one Gaussian blur after which maps are spectrally nearest to a target.
 
@@ -337,7 +349,7 @@ def matching_blur(maps: Array, target_power: Array) -> float:
             f"`target_power` must have {bins} bins for maps of {maps.shape[1]} x {maps.shape[2]}."
             f" Received shape {target_power.shape}."
         )
-    maps = maps[np.ptp(maps, axis=(1, 2)) > 0]
+    maps = maps[vary(maps)]
     target_power = target_power[(target_power[:, 1:] > 0).any(axis=1)]
     if not len(maps) or not len(target_power):
         raise InputError("Maps and target must vary to compare their spectra.")

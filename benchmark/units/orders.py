@@ -121,13 +121,20 @@ def _blurred(order: Order, context: "Context", images: Images, split: str) -> Ma
 
 
 def _blur_matched(order: Order, context: "Context", images: Images, split: str) -> MapsOf:
-    """The standard network's maps, as smooth as the network's own."""
-    from robust_interpretability.metrics import spectrum
+    """The standard network's maps, as smooth as the network's own.
+
+    Where no map of the network varies, as at chance, it is the limit of ever wider blurs: all
+    pixels equal, in random order.
+    """
+    from robust_interpretability.metrics import ranking, spectrum
 
     standard = Order(order.attribution, OWN, order.reference)
     some = slice(0, SPECTRUM_IMAGES)
-    target = spectrum.radial_power(_own(order, context, images, "train")(some))
-    width = spectrum.matching_blur(_own(standard, context, images, "train")(some), target)
+    made = [_own(which, context, images, "train")(some) for which in (order, standard)]
+    if not all(spectrum.vary(some_maps).any() for some_maps in made):
+        shape = getattr(images, split).shape[:3]
+        return lambda part: ranking.indifferent(part, shape)
+    width = spectrum.matching_blur(made[1], spectrum.radial_power(made[0]))
     unblurred = _own(standard, context, images, split)
     return lambda part: spectrum.blur(unblurred(part), width)
 
