@@ -12,6 +12,7 @@ from robust_interpretability.benchmark.findings import (
     retraining,
     runs,
     scale,
+    swept,
     trust,
 )
 from robust_interpretability.benchmark.findings.runs import Sources
@@ -42,6 +43,7 @@ SECTIONS = (
     Section("Which scores agree", maps.agreement, "which scores rank networks alike"),
     Section("Distance to the manifold", manifold.manifold, "distances to the manifold"),
     Section("Which scores can be trusted", trust.trust, "which scores follow a known truth"),
+    Section("Settings that were swept", swept.swept, "settings that were swept"),
     Section("How small a difference can be seen", power.power, "groups that scores tell apart"),
 )
 """In order. A further paragraph is a function and a line here."""
@@ -66,6 +68,16 @@ def missing(sources: Sources, texts: dict[str, str | None]) -> list[str]:
     return without + [about for about, measured in PARTS if not measured(sources)]
 
 
+def of_sweeps(sources: Sources, folder: Path) -> list[Drawn]:
+    """The figures that sweeps drew beside their tables, as far as they lie within a folder."""
+    return [
+        Drawn(path, f"Accuracy and scores of every network, {name}")
+        for name in sources.swept
+        for path in sorted(sources.origins[name].folder.glob("sweep_*.png"))
+        if path.is_relative_to(folder)
+    ]
+
+
 def text(sources: Sources, folders: list[Path], target: Path, drawn: list[Drawn]) -> str:
     """The report as Markdown.
 
@@ -78,7 +90,7 @@ def text(sources: Sources, folders: list[Path], target: Path, drawn: list[Drawn]
     texts = {section.title: section.text(sources) for section in SECTIONS}
     pictures = [
         f"![{path.stem}]({path.relative_to(target.parent).as_posix()})\n\n*{title}.*"
-        for path, title in drawn
+        for path, title in [*drawn, *of_sweeps(sources, target.parent)]
     ]
     scales = [scale.of(run.config) for run in sources.runs]
     answer = headline.headline(retraining.every(sources), scales)

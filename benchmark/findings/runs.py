@@ -22,7 +22,7 @@ from robust_interpretability.benchmark.units import configuration
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.types import Json
 
-VERDICTS, TRUST = "verdicts", "trust"
+VERDICTS, TRUST, RISES = "verdicts", "trust", "rises"
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class FinishedRun(Run):
 
 
 class Origin(NamedTuple):
-    """Where a table of trust is from: a run's folder, or that of a sweep, which has no config."""
+    """Where tables are from: a run's folder, or that of a sweep, which has no config."""
 
     folder: Path
     config: Config | None
@@ -46,24 +46,30 @@ class Sources(NamedTuple):
     Attributes:
         runs: The runs whose verdicts are counted.
         trust: By name, tables that set scores beside a known truth.
-        origins: Where these are from, by the same names.
+        origins: Where these and the sweeps' are from, by the same names.
+        swept: By name, the joined tables of sweeps whose networks were not scored by a truth.
     """
 
     runs: list[FinishedRun]
     trust: dict[str, pd.DataFrame]
     origins: Mapping[str, Origin] = MappingProxyType({})
+    swept: Mapping[str, Tables] = MappingProxyType({})
 
     def having(self, table: str) -> list[FinishedRun]:
         """The runs that have a table."""
         return [run for run in self.runs if not run.table(table).empty]
 
 
+def _published(folder: Path) -> Tables:
+    paths = sorted(folder.glob("*.csv"))
+    return {p.stem: pd.read_csv(p, keep_default_na=False, na_values=[""]) for p in paths}
+
+
 def _tables(folder: Path) -> Tables:
     """From `results/`, checked, or from the CSV files of a folder that is published."""
     if (folder / "results").is_dir():
         return read_results(folder)[0]
-    paths = sorted(folder.glob("*.csv"))
-    return {p.stem: pd.read_csv(p, keep_default_na=False, na_values=[""]) for p in paths}
+    return _published(folder)
 
 
 def _environment(folder: Path) -> Json:
@@ -85,17 +91,22 @@ def _check_version(folder: Path, record: Json) -> None:
         )
 
 
-def _of_sweep(folder: Path) -> pd.DataFrame:
-    """The joined table of trust of a sweep of this version of the protocol."""
-    joined = folder / f"{TRUST}.csv"
-    if not joined.exists():
-        first = folder / next(iter(sweeps.runs(folder)))
-        raise InputError(
-            f"{folder} is a sweep, not a run. Name the folder of one of its runs, as {first}."
-        )
+def _of_sweep(folder: Path) -> Tables:
+    """The joined tables of a sweep of this version of the protocol.
+
+    Raises:
+        InputError: They have neither a known truth nor rises.
+    """
     record = toml.read(folder / sweeps.RECORD, "It") if sweeps.is_sweep(folder) else {}
     _check_version(folder, record)
-    return pd.read_csv(joined)
+    tables = _published(folder)
+    if TRUST in tables or {RISES, "scores"} <= tables.keys():
+        return tables
+    first = folder / next(iter(sweeps.runs(folder)))
+    raise InputError(
+        f"{folder} is a sweep without joined tables of scores' rises. `run_benchmark.py plots --out"
+        f" {folder}` makes them; or name the folder of one of its runs, as {first}."
+    )
 
 
 def labels(names_of: list[tuple[str, str]], folders: list[Path]) -> list[str]:
@@ -124,29 +135,34 @@ def read(folders: list[Path]) -> Sources:
     """The runs in these folders, in this order.
 
     A run on data with a known truth, or a sweep over such data, gives its table of trust alone: its
-    networks are made to try the scores, and its verdicts are not counted.
+    networks are made to try the scores, and its verdicts are not counted. Nor are those of a sweep.
 
     Raises:
         InputError: A folder is named twice, or holds no finished run of this version of the
-            protocol; a run has neither verdicts nor a table of trust; two runs or two tables of
-            trust have one name; a sweep has no table of trust.
+            protocol; a run has neither verdicts nor a table of trust; two runs, two tables of
+            trust or two sweeps have one name; a sweep has neither a table of trust nor rises.
     """
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise InputError("A folder is named twice. Name every run once.")
     made: list[tuple[Path, Tables, Json]] = []
     trust: dict[str, pd.DataFrame] = {}
+    swept: dict[str, Tables] = {}
     origins: dict[str, Origin] = {}
 
-    def add(name: str, table: pd.DataFrame, origin: Origin) -> None:
+    def add(name: str, tables: Tables, origin: Origin) -> None:
         if other := origins.get(name):
             raise InputError(
-                f"{other.folder} and {origin.folder} hold tables of trust of one name ({name})."
+                f"{other.folder} and {origin.folder} hold tables of one name ({name})."
                 " Name only one of them."
             )
-        trust[name], origins[name] = table, origin
+        origins[name] = origin
+        if TRUST in tables:
+            trust[name] = tables[TRUST]
+        else:
+            swept[name] = tables
 
     for folder in folders:
-        joined = (folder / f"{TRUST}.csv").exists()
+        joined = any((folder / f"{table}.csv").exists() for table in (TRUST, RISES))
         if not (folder / "config.toml").exists() and (sweeps.is_sweep(folder) or joined):
             add(folder.name, _of_sweep(folder), Origin(folder, None))
             continue
@@ -155,7 +171,7 @@ def read(folders: list[Path]) -> Sources:
         tables = _tables(folder)
         if not tables.get(TRUST, pd.DataFrame()).empty:
             config = configuration.load(folder / "config.toml")
-            add(names.data(config.data.name), tables[TRUST], Origin(folder, config))
+            add(names.data(config.data.name), tables, Origin(folder, config))
         elif not tables.get(VERDICTS, pd.DataFrame()).empty:
             made.append((folder, tables, environment))
         else:
@@ -171,4 +187,4 @@ def read(folders: list[Path]) -> Sources:
         FinishedRun(folder, config, tables, label, environment)
         for (folder, tables, environment), config, label in zip(made, configs, shown, strict=True)
     ]
-    return Sources(runs, trust, origins)
+    return Sources(runs, trust, origins, swept)

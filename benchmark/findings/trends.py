@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from robust_interpretability.benchmark.findings import names
-from robust_interpretability.benchmark.findings.runs import VERDICTS, FinishedRun
+from robust_interpretability.benchmark.findings.runs import RISES, VERDICTS, FinishedRun
 from robust_interpretability.benchmark.findings.standing import losses
 from robust_interpretability.benchmark.results.controls import LEAST, slope
 from robust_interpretability.benchmark.units.measures import OF_NETWORK
@@ -30,7 +30,6 @@ from robust_interpretability.benchmark.units.outcomes import SPECIFIC, Score
 from robust_interpretability.metrics import ATTRIBUTIONS, FILLS, MODES, SHUFFLES, hierarchical
 
 UP, DOWN, UNCLEAR = "up", "down", "cannot be told"
-RISES = "rises"
 
 EXACT = 1e-6
 """Ends of intervals of shares lie on a grid that holds 1, up to rounding."""

@@ -7,7 +7,7 @@ import pandas as pd
 from robust_interpretability.benchmark.config import toml
 from robust_interpretability.benchmark.config.versions import PROTOCOL_VERSION
 from robust_interpretability.benchmark.results.files import read_results
-from robust_interpretability.benchmark.results.tables import Tables
+from robust_interpretability.benchmark.results.tables import SWEPT, Tables
 from robust_interpretability.benchmark.units import configuration
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.files import write
@@ -23,7 +23,7 @@ DATA = "data.name"
 
 def column(key: str) -> str:
     """The column of a swept key."""
-    return f"swept.{key}"
+    return f"{SWEPT}{key}"
 
 
 def record(folder: Path, swept: dict[str, dict[str, object]]) -> None:

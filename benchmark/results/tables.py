@@ -14,6 +14,8 @@ from robust_interpretability.metrics import statistics
 
 Tables = dict[str, pd.DataFrame]
 
+SWEPT = "swept."
+"""What columns of swept values begin with."""
 CORRELATED = ("strength", "test_accuracy")
 """What scores are correlated with."""
 FITS = ("train_accuracy", "test_accuracy")

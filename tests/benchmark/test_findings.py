@@ -1,5 +1,6 @@
 """The text of the findings: it says what made-up verdicts say, and no more."""
 
+import itertools
 import json
 import re
 from dataclasses import replace
@@ -27,6 +28,7 @@ from tests.benchmark.made_findings import (
     always,
     cells,
     run,
+    scores,
     sources,
     tables,
     trust,
@@ -46,6 +48,14 @@ def prose(document: str) -> str:
     """Without tables, commands and pictures."""
     without = re.sub(r"```.*?```", "", document, flags=re.S)
     return "\n".join(line for line in without.splitlines() if not line.startswith(("|", "!")))
+
+
+def cells_of(document: str, column: str) -> dict[str, str]:
+    """A column of the table that has it, by the cells of its first column."""
+    lines = [[c.strip() for c in line.split("|")[1:-1]] for line in document.splitlines()]
+    start = next(i for i, line in enumerate(lines) if column in line)
+    rows = itertools.takewhile(bool, lines[start + 2 :])
+    return {row[0]: row[lines[start].index(column)] for row in rows}
 
 
 def test_all_survives():
@@ -369,16 +379,19 @@ def test_a_calibrated_model_decides_over_every_null():
 
 def test_trust_by_every_truth():
     found = text(sources(always(DOES_NOT))._replace(trust={"tetrominoes": trust()}))
-    assert (
-        "Over networks, rho is above 0 for ROAD (0.70 to 0.80); rho is above 0 by some truths alone"
-        " for ROAR (1 of 2; 0.10 to 0.60); rho is below 0 for infidelity (less"
-        " is better; -0.80 to -0.70)." in found
-    )
-    assert "Over networks and attributions, whether rho differs from 0 cannot be told for" in found
-    assert "The truth itself follows attack strength there, with a rho of 0.60 to" in found
+    assert "Over networks, ROAD agrees with every truth. Attack strength itself agrees" in found
+    assert "Over networks and attributions, no score agrees with every truth." in found
+    rows = cells_of(found, "over networks")
+    assert rows["ROAD"] == "0.70 to 0.80, above 0 by both"
+    assert rows["ROAR"] == "0.10 to 0.60, above 0 by 1 of 2"
+    assert rows["infidelity (less is better)"] == "-0.80 to -0.70, below by both"
+    assert rows["a random score"] == "0.00 to 0.10"
+    assert list(rows)[-2:] == ["a random score", "attack strength"]
+    assert "over networks, by rho of 0.60 to 0.65: maps" in found
     unclear = trust().assign(low=-0.1)
     unclear = text(sources(always(DOES_NOT))._replace(trust={"tetrominoes": unclear}))
-    assert "follows attack strength" not in unclear
+    assert "Attack strength itself" not in unclear
+    assert "Over networks, no score agrees with every truth." in unclear
 
 
 def test_two_pages_and_no_raw_keys():
@@ -420,6 +433,48 @@ def swept(folder: Path, version: int = PROTOCOL_VERSION) -> Path:
     return folder
 
 
+def trained_longer(folder: Path) -> Path:
+    """A sweep over epochs: the rise of ROAR is .02 after 5 and .10 after 40, KAR's the same."""
+    folder.mkdir(parents=True)
+    sweeps.record(folder, {f"training.epochs={n}": {"training.epochs": n} for n in (5, 40)})
+    rises, of_networks = [], []
+    for epochs, roar in ((5, 0.02), (40, 0.1)):
+        front = {"swept.training.epochs": epochs, "norm": "l2", "loss": "xent", "seeds": 3}
+        rises += [
+            front | {"score": s, "rise": v, "rise_low": v - 0.03, "rise_high": v + 0.03}
+            for s, v in (("roar_gradient", roar), ("kar_gradient", 0.04))
+        ]
+        made = scores(np.random.default_rng(0))
+        made.loc[made["score"] == "train_accuracy", "value"] = 0.5 + epochs / 100
+        of_networks.append(made.assign(**{"swept.training.epochs": epochs}))
+    pd.DataFrame(rises).to_csv(folder / "rises.csv", index=False)
+    pd.concat(of_networks).to_csv(folder / "scores.csv", index=False)
+    return folder
+
+
+def test_what_a_swept_setting_does(tmp_path):
+    first = published(tmp_path / "quick", tables(always(SURVIVES), 1))
+    sweep = trained_longer(tmp_path / "lengths")
+    (sweep / "sweep_training.epochs.png").write_bytes(b"")
+    found = runs.read([first, sweep])
+    document = report.text(found, [first, sweep], tmp_path / "findings.md", [])
+    assert "- settings that were swept" not in document
+    lines = [line for line in document.splitlines() if line.startswith("| lengths L2")]
+    cells = [[cell.strip() for cell in line.split("|")[2:-1]] for line in lines]
+    assert cells == [
+        ["5", "0.550, 0.900", "0.550, 0.800", "0.020 [-0.010, 0.050]", "0.040 [0.010, 0.070]"],
+        ["40", "0.900, 0.900", "0.900, 0.800", "0.100 [0.070, 0.130]", "0.040 [0.010, 0.070]"],
+    ]
+    assert (
+        "From training.epochs = 5 to 40 the rise of ROAR (Gradient) changes by 0.080 [0.038,"
+        " 0.122]: it goes up." in document
+    )
+    assert "of KAR (Gradient) changes by 0.000 [-0.042, 0.042]: whether it differs" in document
+    assert "![sweep_training.epochs](lengths/sweep_training.epochs.png)" in document
+    assert document.count("rises with adversarial training") == text(found).count(CLAIM)
+    assert "run --config 'lengths/training.epochs=5/config.toml'" in document
+
+
 def test_reads_published_tables(tmp_path):
     made = tables(always(SURVIVES), 1)
     folder = published(tmp_path / "quick", made)
@@ -447,7 +502,7 @@ def test_two_tables_of_trust_of_one_name_are_refused(tmp_path):
     ran = [published(tmp_path / name, found) for name in "ab"]
     sets = [swept(tmp_path / name / "known") for name in "cd"]
     for first, second in (ran, sets):
-        with pytest.raises(InputError, match=f"{first} and {second} hold tables of trust of one"):
+        with pytest.raises(InputError, match=f"{first} and {second} hold tables of one name"):
             runs.read([first, second])
 
 
@@ -459,7 +514,7 @@ def test_sweeps_are_checked(tmp_path):
     for folder, line in (
         (old, "is of version 2 of the protocol"),
         (nothing, "is of version none of the protocol"),
-        (bare, f"is a sweep, not a run. Name the folder of one of its runs, as {bare}/data.name=a"),
+        (bare, f"is a sweep without joined tables .* of its runs, as {bare}/data.name=a"),
     ):
         with pytest.raises(InputError, match=line):
             runs.read([folder])

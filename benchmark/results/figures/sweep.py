@@ -8,6 +8,7 @@ import pandas as pd
 
 from robust_interpretability.benchmark.config.sections import Config
 from robust_interpretability.benchmark.results.figures import style
+from robust_interpretability.benchmark.results.tables import SWEPT
 from robust_interpretability.benchmark.units.kinds import describe
 from robust_interpretability.benchmark.units.outcomes import Score
 from robust_interpretability.benchmark.units.retrain import Retraining
@@ -94,4 +95,4 @@ def sweep(
 
 
 def _name(column: str) -> str:
-    return column.removeprefix("swept.")
+    return column.removeprefix(SWEPT)
