@@ -130,6 +130,26 @@ class Training(Section):
     _reshuffle = field_validator("reshuffle")(unless(True))
 
 
+def check_reach(where: str, steps: int, step_size: float, epsilon: float) -> None:
+    """An attack must be able to reach its radius: else it is one at a smaller radius.
+
+    Args:
+        where: The key that is named where it cannot.
+        steps: Steps of the attack.
+        step_size: The length of each, in the units of `epsilon`.
+        epsilon: The radius.
+
+    Raises:
+        InputError: It cannot.
+    """
+    reach = steps * step_size
+    if reach < epsilon * (1 - 1e-9):
+        raise InputError(
+            f"{where}: {steps} steps of {step_size:g} reach {reach:g}, less than the radius"
+            f" {epsilon:g}. Take more or longer steps."
+        )
+
+
 class PublishedAttack(Section):
     """What PGD did otherwise in the published code, for the sections that hold an attack.
 
@@ -150,6 +170,14 @@ class PublishedAttack(Section):
     direction_floor: Positive | None = None
 
     _unless_false = field_validator("cw_label_zero", "xent_rounded")(unless(False))
+
+    @model_validator(mode="after")
+    def _reaches_its_radius(self) -> Self:
+        values = dict(self)
+        if "epsilon" in values and values.get("name", "pgd") == "pgd":
+            attack = values["steps"], values["step_size"], values["epsilon"]
+            check_reach(f"{self.key}.step_size", *attack)
+        return self
 
     @model_validator(mode="after")
     def _has_the_options(self) -> Self:
@@ -277,6 +305,15 @@ class Config(Section):
     @classmethod
     def _expanded(cls, raw: object) -> object:
         return expanded(raw) if isinstance(raw, dict) else raw
+
+    @model_validator(mode="after")
+    def _adversary_reaches_the_grid(self) -> Self:
+        adversary = self.adversary
+        for grid in self.grid if "step_size" in options(adversary.name) else ():
+            field = f"step_size_{grid.norm}"
+            step = getattr(adversary, field)
+            check_reach(f"adversary.{field}", adversary.steps, step, max(grid.epsilons))
+        return self
 
     def as_published(self) -> Self:
         """This experiment with `compat = "2019"`, whatever it states for the fields of `COMPAT`."""

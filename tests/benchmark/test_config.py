@@ -142,6 +142,19 @@ def test_file_alone_and_over_a_preset(tmp_path):
             "retraining.attributions=['gradients']",
             "Unknown attribution 'gradients'. Did you mean 'gradient'?",
         ),
+        (
+            "adversary.steps=3",
+            "adversary.step_size_linf: 3 steps of 0.05 reach 0.15, less than the radius 0.2. Take"
+            " more or longer steps.",
+        ),
+        (
+            "evaluation.step_size=0.01",
+            "evaluation.step_size: 20 steps of 0.01 reach 0.2, less than",
+        ),
+        (
+            "manifold.steps=2",
+            "manifold.step_size: 2 steps of 0.5 reach 1, less than the radius 1.5",
+        ),
         ("version=9", "The configuration is of version 9. This program reads version 1."),
         ("grid.7.norm=l2", "'grid.7.norm' cannot be set: '7' is not a part of the value there."),
         ("grid", "--set takes key=value. Received 'grid'."),
@@ -152,6 +165,21 @@ def test_mistakes(assignment, message):
         configuration.resolve("quick", None, [assignment])
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "assignment",
+    [
+        "adversary.steps=4",  # 4 x 0.05 is the largest radius of Linf
+        "grid.1.epsilons=[0.5]",
+        "adversary={name='fgsm_rs'}",  # one step, as long as the radius
+    ],
+)
+def test_an_adversary_that_just_reaches_its_radius(assignment):
+    assert configuration.resolve("quick", None, [assignment])
+    if "grid" in assignment:
+        with pytest.raises(InputError, match=r"less than the radius 0\.51"):
+            configuration.resolve("quick", None, ["grid.1.epsilons=[0.51]"])
 
 
 ATTACK = {"cw_label_zero": True, "direction_floor": 2e-8, "xent_rounded": True}
