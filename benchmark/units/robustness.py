@@ -15,7 +15,7 @@ from robust_interpretability.benchmark.config.sections import (
 )
 from robust_interpretability.benchmark.robustness.counts import RisingRadii
 from robust_interpretability.benchmark.units.kind import Kind
-from robust_interpretability.benchmark.units.unit import DataSpec, Result
+from robust_interpretability.benchmark.units.unit import DataSpec, Result, added_later
 
 if TYPE_CHECKING:
     from robust_interpretability.benchmark.units.context import Context
@@ -27,14 +27,19 @@ class Robustness(Section):
 
     At each radius of each norm: FGSM, PGD with each loss (steps of 2.5 radius / steps), noise of
     the same norm, and examples made on the standard network (transfer). Radii in pixel units.
+
+    Attributes:
+        images: The first test images are attacked, by default all.
     """
 
     key: ClassVar[str] = "robustness"
+    later: ClassVar[dict[str, object]] = {"images": None}
 
     steps: Count = 20
     losses: Annotated[list[str], Field(min_length=1)] = ["xent", "cw"]
     l2: list[Positive] = []
     linf: list[Positive] = []
+    images: Count | None = None
 
     _losses = field_validator("losses")(known("attack loss", LOSSES))
     _rising = field_validator("l2", "linf")(increasing("radii"))
@@ -54,6 +59,7 @@ class Spec:
     radii: dict[str, list[float]]
     steps: int
     losses: list[str]
+    images: int | None = added_later(None)
 
 
 def plan(planner: "Planner") -> None:
@@ -61,16 +67,17 @@ def plan(planner: "Planner") -> None:
     section = planner.config.section(Robustness)
     if section is None:
         return
-    radii = section.radii()
+    radii, test = section.radii(), planner.info.test_size
+    images = min(section.images or test, test)
     for network, seed, model in planner.measured:
         # a network's own examples would be PGD's once more
         source = planner.standard[seed] if planner.standard[seed] != model else None
         passes = section.steps * (len(section.losses) + (source is not None)) + 4
         unit = KIND.unit(
             f"{network.label} seed {seed}",
-            Spec(planner.data, model, source, radii, section.steps, section.losses),
+            Spec(planner.data, model, source, radii, section.steps, section.losses, section.images),
             *filter(None, [model, source]),
-            cost=float(planner.info.test_size * sum(map(len, radii.values())) * passes),
+            cost=float(images * sum(map(len, radii.values())) * passes),
             network=network,
             seed=seed,
         )
@@ -84,8 +91,8 @@ def work(spec: Spec, context: "Context") -> Result[RisingRadii]:
 
     found = radii.evaluate(
         context.model(spec.model),
-        context.data.x_test,
-        context.data.y_test,
+        context.data.x_test[: spec.images],
+        context.data.y_test[: spec.images],
         radii=spec.radii,
         steps=spec.steps,
         losses=spec.losses,
