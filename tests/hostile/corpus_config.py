@@ -209,7 +209,7 @@ add(
         },
     ),
 )
-add("mixed_precision", r"dtype .*must be float32", argument(2, "dtype", "mixed_float16"))
+add("half_precision", r"dtype .*must be float32 or mixed", argument(2, "dtype", "float16"))
 add("float64", r"dtype is 'float64'; it must be float32", argument(0, "dtype", "float64"))
 add("quantized", r"quantization_config", argument(5, "quantization_config", {"mode": "int8"}))
 add(

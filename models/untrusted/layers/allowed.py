@@ -6,8 +6,8 @@ the cleaned model says what is computed and nothing else, and two files that com
 
 The layers are the usual ones of image classifiers, with the last axis as channels. Left out on
 purpose: everything that runs code from the file or reads files (Lambda, TFSMLayer, StringLookup,
-...), recurrent and embedding layers, wrappers, layers that change training images, and layers whose
-batch axis can be reached through an argument.
+...), recurrent and embedding layers, most wrappers, and layers whose batch axis can be reached
+through an argument.
 """
 
 from typing import NamedTuple
@@ -19,6 +19,7 @@ from robust_interpretability.models.untrusted.layers.objects import (
     regularizer,
     seed,
 )
+from robust_interpretability.models.untrusted.layers.operations import PREFIX
 from robust_interpretability.models.untrusted.layers.rules import (
     Rule,
     activation,
@@ -110,6 +111,10 @@ _CENTRED = {
     "center": Argument(flag, True),
     "scale": Argument(flag, True),
 } | _weights("beta", "gamma")
+_SIZE = {
+    "height": Argument(integer(1, 1024), REQUIRED),
+    "width": Argument(integer(1, 1024), REQUIRED),
+}
 _NOISE = {"seed": _unused(seed)}
 _DROPOUT = {"rate": Argument(_RATE, REQUIRED)} | _NOISE
 
@@ -228,10 +233,60 @@ _ARGUMENTS: dict[str, dict[str, Argument]] = {
         | _weights("kernel", "bias")
     ),
     "Identity": {},
+    "Resizing": (
+        _SIZE
+        | {
+            "interpolation": Argument(choice("bilinear", "nearest", "bicubic"), "bilinear"),
+            "crop_to_aspect_ratio": _unused(choice(False), False),
+            "pad_to_aspect_ratio": _unused(choice(False), False),
+            "fill_mode": _unused(choice("constant"), "constant"),
+            "fill_value": _unused(number(), 0.0),
+            "antialias": _unused(choice(False), False),
+        }
+        | _FORMAT
+    ),
+    "CenterCrop": _SIZE | _FORMAT,
+    "LayerScale": {
+        "init_values": _unused(number()),
+        "projection_dim": Argument(integer(1), REQUIRED),
+    },
 }
+
+_BOUND = Argument(optional(number()))
+_AXES = {"axis": Argument(listed(_AXIS), REQUIRED)}
+_REDUCTION = _AXES | {"keepdims": Argument(flag, False), "initial": _unused(choice(None))}
+_PART = listed(optional(integer(-(1 << 24), 1 << 24)), 3)
+
+_FUNCTIONS: dict[str, dict[str, Argument]] = {
+    "absolute": {},
+    "clip": {"x_min": _BOUND, "x_max": _BOUND},
+    "erf": {},
+    "exp": {},
+    "expand_dims": {"axis": Argument(_AXIS, REQUIRED)},
+    "gelu": {},
+    "get_item": {"key": Argument(listed(_PART, 9), REQUIRED)},
+    "log": {},
+    "matmul": {},
+    "max": _REDUCTION,
+    "mean": _REDUCTION,
+    "min": _REDUCTION,
+    "power": {"exponent": Argument(number(), REQUIRED)},
+    "reciprocal": {},
+    "rsqrt": {},
+    "sqrt": {},
+    "squeeze": _AXES,
+    "stack": {"axis": Argument(_AXIS, REQUIRED)},
+    "sum": _REDUCTION,
+}
+"""The functions of `keras.ops` that a graph may hold."""
 
 LAYERS = {name: _COMMON | arguments for name, arguments in _ARGUMENTS.items()}
 """Every allowed layer except inputs, by class name of `keras.layers`."""
+FUNCTIONS = {
+    f"{PREFIX}{name}": {"name": _COMMON["name"]} | arguments
+    for name, arguments in _FUNCTIONS.items()
+}
+"""Every allowed function of `keras.ops`, by its name in a graph. No file names them so."""
 
 MODELS = {
     "Sequential": ("keras", "keras.models"),
@@ -242,19 +297,55 @@ MODELS = {
 MERGING = ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate", "Dot")
 """Layers that take a list of tensors."""
 
-HINTS = {
-    "Lambda": "use stock layers such as Rescaling or Activation",
-    "TFSMLayer": "build the model from stock layers",
-} | dict.fromkeys(
-    (
+WRAPPED = {"SpectralNormalization": ("Dense", "Conv2D", "Conv2DTranspose")}
+"""Wrappers that at inference are the layer in them, and what they may wrap."""
+
+AUGMENTATIONS = frozenset(
+    {
+        "AugMix",
+        "CutMix",
+        "MixUp",
+        "RandAugment",
         "RandomBrightness",
+        "RandomColorDegeneration",
+        "RandomColorJitter",
         "RandomContrast",
-        "RandomCrop",
+        "RandomElasticTransform",
+        "RandomErasing",
         "RandomFlip",
+        "RandomGaussianBlur",
+        "RandomGrayscale",
+        "RandomHue",
+        "RandomInvert",
+        "RandomPerspective",
+        "RandomPosterization",
         "RandomRotation",
+        "RandomSaturation",
+        "RandomSharpness",
+        "RandomShear",
         "RandomTranslation",
         "RandomZoom",
-    ),
-    "augment the training data outside the model",
+        "StochasticDepth",
+    }
 )
+"""Layers that change images in training alone: in a graph they are `Identity`."""
+
+MODULES = {
+    "LayerScale": "keras.src.applications.convnext",
+    "StochasticDepth": "keras.src.applications.convnext",
+}
+"""Where Keras has layers that are not in `keras.layers`."""
+
+HINTS = {
+    "Lambda": "write the function with keras.ops, or use stock layers such as Rescaling",
+    "TFSMLayer": "build the model from stock layers",
+    "RandomCrop": "crop the training data outside the model; for inference use CenterCrop",
+    "TextVectorization": "only image classifiers are measured",
+    "Embedding": "use Dense, or add learned positions as a Dense layer's bias",
+    "LSTM": "use Conv2D, or MultiHeadAttention",
+    "GRU": "use Conv2D, or MultiHeadAttention",
+    "TimeDistributed": "apply Dense directly: it works on the last axis",
+    "Conv1D": "use Conv2D with a window of height 1",
+    "EinsumDense": "use Dense, Permute and Reshape",
+}
 """What to do instead of some of the layers that are refused."""

@@ -21,12 +21,14 @@ class Variable(NamedTuple):
         attribute: The layer's attribute that holds it.
         shape: Its shape.
         counter: Whether it is an integer that inference does not use.
+        saved_shape: Its shape in the file, where that is another.
     """
 
     path: str
     attribute: str
     shape: Shape
     counter: bool = False
+    saved_shape: Shape | None = None
 
 
 class Effect(NamedTuple):

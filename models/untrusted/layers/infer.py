@@ -11,6 +11,7 @@ from robust_interpretability.models.types import Json
 from robust_interpretability.models.untrusted.layers import (
     merging,
     normalization,
+    operations,
     rearrangement,
     windows,
 )
@@ -59,6 +60,26 @@ ONE_INPUT: dict[str, Callable[[Json, Shape], Effect]] = {
     "Cropping2D": rearrangement.crop,
     "UpSampling2D": rearrangement.upsample,
     "Identity": _same,
+    "Resizing": rearrangement.resize,
+    "CenterCrop": rearrangement.center_crop,
+    "LayerScale": normalization.layer_scale,
+    "ops.absolute": operations.elementwise,
+    "ops.clip": operations.elementwise,
+    "ops.erf": operations.elementwise,
+    "ops.exp": operations.elementwise,
+    "ops.gelu": operations.elementwise,
+    "ops.log": operations.elementwise,
+    "ops.power": operations.elementwise,
+    "ops.reciprocal": operations.elementwise,
+    "ops.rsqrt": operations.elementwise,
+    "ops.sqrt": operations.elementwise,
+    "ops.max": operations.reduction,
+    "ops.mean": operations.reduction,
+    "ops.min": operations.reduction,
+    "ops.sum": operations.reduction,
+    "ops.expand_dims": operations.expand,
+    "ops.get_item": operations.get_item,
+    "ops.squeeze": operations.squeeze,
 }
 """The effect of each layer of one input."""
 
@@ -72,6 +93,8 @@ SEVERAL_INPUTS: dict[str, Callable[[Json, list[Shape]], Effect]] = {
     "Concatenate": merging.concatenate,
     "Dot": merging.dot,
     "MultiHeadAttention": merging.attention,
+    "ops.matmul": operations.matmul,
+    "ops.stack": operations.stack,
 }
 """The effect of each layer of several inputs."""
 

@@ -13,6 +13,7 @@ from robust_interpretability.models.untrusted.layers.effect import (
     axis_index,
     axis_indices,
     effect,
+    image_shape,
     numbered,
 )
 from robust_interpretability.models.untrusted.layers.rules import Unfit
@@ -90,3 +91,12 @@ def prelu(a: Json, shape: Shape) -> Effect:
     return effect(
         shape, numbered(("alpha", tuple(1 if i in shared else n for i, n in enumerate(shape))))
     )
+
+
+def layer_scale(a: Json, shape: Shape) -> Effect:
+    """Each channel times a learned factor: a depthwise convolution with a window of one pixel."""
+    channels = image_shape(shape)[2]
+    if a["projection_dim"] != channels:
+        raise Unfit(f"it has {a['projection_dim']} factors for {channels} channels")
+    kernel = (1, 1, channels, 1)
+    return effect(shape, [Variable("vars/0", "kernel", kernel, saved_shape=(channels,))])

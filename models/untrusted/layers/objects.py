@@ -68,18 +68,25 @@ def seed(value: object) -> None:
     raise Unfit("must be an integer or null")
 
 
+MIXED = ("mixed_float16", "mixed_bfloat16")
+"""Policies under which weights are float32; a model is rebuilt in float32."""
+
+
 def float32(value: object) -> str:
-    """The one dtype policy: float32, as a name or as Keras saves the policy."""
+    """A dtype policy with float32 weights, as a name or as Keras saves it; read as float32."""
     if isinstance(value, dict):
         policy: Json = value
         if (policy.get("module"), policy.get("class_name")) != ("keras", "DTypePolicy"):
-            raise Unfit("must be Keras' policy float32")
+            raise Unfit("must be Keras' policy float32, or a mixed one")
         if set(policy) - _KEYS:
             raise Unfit("must be Keras' policy float32")
         config = policy.get("config")
         value = config.get("name") if isinstance(config, dict) else None
-    if value != "float32":
-        raise Unfit("must be float32: whatever the precision of training, save in float32")
+    if value != "float32" and value not in MIXED:
+        raise Unfit(
+            "must be float32 or mixed_float16, mixed_bfloat16: load the model under"
+            " keras.config.set_dtype_policy('float32') and save it again"
+        )
     return "float32"
 
 

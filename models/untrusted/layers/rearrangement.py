@@ -54,6 +54,19 @@ def crop(a: Json, shape: Shape) -> Effect:
     return effect((height - top - bottom, width - left - right, channels))
 
 
+def resize(a: Json, shape: Shape) -> Effect:
+    """An image of another size, interpolated."""
+    return effect((a["height"], a["width"], image_shape(shape)[2]), more=math.prod(shape))
+
+
+def center_crop(a: Json, shape: Shape) -> Effect:
+    """The middle of an image."""
+    height, width, channels = image_shape(shape)
+    if a["height"] > height or a["width"] > width:
+        raise Unfit(f"it crops to {a['height']} x {a['width']} from {height} x {width} pixels")
+    return effect((a["height"], a["width"], channels))
+
+
 def upsample(a: Json, shape: Shape) -> Effect:
     """An image with each pixel repeated."""
     height, width, channels = image_shape(shape)

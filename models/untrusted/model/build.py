@@ -5,26 +5,74 @@ the graph is made by calling the layers. So nothing of the submitted file is lef
 the values of arguments. This runs twice, in the confined process and in the caller's.
 """
 
+import functools
 import hashlib
+from collections.abc import Callable
 from operator import attrgetter
+from typing import TypeAlias
 
 import keras
 import numpy as np
 
 from robust_interpretability.models.types import Array
 from robust_interpretability.models.untrusted.layers.allowed import MERGING
-from robust_interpretability.models.untrusted.model.graph import Call, Graph
+from robust_interpretability.models.untrusted.layers.operations import PREFIX, Index, parts
+from robust_interpretability.models.untrusted.model.graph import Call, Graph, GraphLayer
 from robust_interpretability.models.untrusted.model.nested import refuse, snake
 from robust_interpretability.models.untrusted.refusal import Refused, one_line
 
 
-def _connect(graph: Graph) -> tuple[keras.Model, list[keras.Layer]]:
-    layers = [
-        getattr(keras.layers, layer.class_name)(
-            **layer.arguments, name=f"{snake(layer.class_name)}_{i}", dtype="float32"
+def _get_item(x: keras.KerasTensor, key: list[Index]) -> keras.KerasTensor:
+    # one part per axis, as JAX and TensorFlow agree on these
+    full = [part[0] if len(part) == 1 else slice(*part) for part in parts(key, x.shape[1:])]
+    return x[(slice(None), *full)]
+
+
+def _power(x: keras.KerasTensor, exponent: float) -> keras.KerasTensor:
+    return keras.ops.power(x, exponent)
+
+
+def _clip(x: keras.KerasTensor, x_min: float | None, x_max: float | None) -> keras.KerasTensor:
+    x = x if x_min is None else keras.ops.maximum(x, x_min)
+    return x if x_max is None else keras.ops.minimum(x, x_max)
+
+
+def _reduced(name: str) -> Callable[..., keras.KerasTensor]:
+    function = getattr(keras.ops, name)
+    return lambda x, axis, keepdims: function(x, axis=tuple(axis), keepdims=keepdims)
+
+
+Function: TypeAlias = Callable[..., keras.KerasTensor]
+
+_FUNCTIONS: dict[str, Function] = {
+    "clip": _clip,
+    "get_item": _get_item,
+    "max": _reduced("max"),
+    "mean": _reduced("mean"),
+    "min": _reduced("min"),
+    "power": _power,
+    "squeeze": lambda x, axis: keras.ops.squeeze(x, tuple(axis)),
+    "stack": lambda *xs, axis: keras.ops.stack(xs, axis),
+    "sum": _reduced("sum"),
+}
+"""Functions that `keras.ops` has in another form."""
+
+
+def _made(layer: GraphLayer, number: int) -> Callable[..., keras.KerasTensor]:
+    """A new layer, or the function that a graph names."""
+    if layer.class_name.startswith(PREFIX):
+        name = layer.class_name.removeprefix(PREFIX)
+        return functools.partial(
+            _FUNCTIONS.get(name) or getattr(keras.ops, name), **layer.arguments
         )
-        for i, layer in enumerate(graph.layers)
-    ]
+    if layer.class_name == "LayerScale":  # Keras has it in one of its applications alone
+        return keras.layers.DepthwiseConv2D(1, use_bias=False, dtype="float32")
+    kind = getattr(keras.layers, layer.class_name)
+    return kind(**layer.arguments, name=f"{snake(layer.class_name)}_{number}", dtype="float32")
+
+
+def _connect(graph: Graph) -> tuple[keras.Model, list[Callable[..., keras.KerasTensor]]]:
+    layers = [_made(layer, i) for i, layer in enumerate(graph.layers)]
     tensors = [keras.Input(graph.input_shape, dtype="float32", name="pixels")]
     for call in graph.calls:
         source = graph.layers[call.layer]
@@ -47,7 +95,10 @@ def _connect(graph: Graph) -> tuple[keras.Model, list[keras.Layer]]:
 
 
 def _call(
-    layer: keras.Layer, class_name: str, inputs: list[keras.KerasTensor], call: Call
+    layer: Callable[..., keras.KerasTensor],
+    class_name: str,
+    inputs: list[keras.KerasTensor],
+    call: Call,
 ) -> keras.KerasTensor:
     if class_name in MERGING:
         return layer(inputs)
@@ -85,7 +136,7 @@ def build(graph: Graph, arrays: list[Array]) -> keras.Model:
             )
         weight.assign(array)
     for source, layer in zip(graph.layers, layers, strict=True):
-        if source.class_name == "Normalization" and source.variables:
+        if isinstance(layer, keras.layers.Normalization) and source.variables:
             layer.finalize_state()
     floats = sum(
         keras.backend.standardize_dtype(weight.dtype) == "float32" for weight in model.variables

@@ -12,6 +12,8 @@ _ATTENTION = "MultiHeadAttention"
 _ATTENTION_INPUTS = ("query", "value", "key")
 _OFF = ("training", "return_attention_scores")
 """Options that may be named where they are off."""
+_THE_SAME_IN_TRAINING = ("CenterCrop", "Resizing")
+"""Layers that Keras calls with `training=True`, which changes nothing."""
 
 
 def _output(history: object, label: str) -> Output:
@@ -29,8 +31,16 @@ def _output(history: object, label: str) -> Output:
     return Output(history[0], history[1])
 
 
-def _tensor(data: object, label: str) -> Output:
-    """The output that a `__keras_tensor__` names."""
+def tensor(data: object, label: str) -> Output:
+    """The output that a `__keras_tensor__` names.
+
+    Args:
+        data: The serialised tensor.
+        label: How a message names who takes it.
+
+    Raises:
+        Refused: It is not one.
+    """
     if not isinstance(data, dict) or data.get("class_name") != "__keras_tensor__":
         return _output(None, label)
     config = data.get("config")
@@ -79,11 +89,13 @@ def _call(node: object, label: str, class_name: str) -> LayerCall:
         if attention and key == "use_causal_mask" and type(value) is bool:
             if value:
                 options[key] = value
+        elif key == "training" and class_name in _THE_SAME_IN_TRAINING:
+            continue
         elif value is not None and not (value is False and key in _OFF):
             raise refuse(
                 f"{label} is called with {shown(key)} = {shown(value)}, which is not accepted."
             )
-    return LayerCall([_tensor(value, label) for value in inputs], options)
+    return LayerCall([tensor(value, label) for value in inputs], options)
 
 
 def calls(data: object, label: str, class_name: str) -> list[LayerCall]:

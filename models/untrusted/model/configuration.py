@@ -6,7 +6,7 @@ and goes no further.
 
 from robust_interpretability.models.types import Json
 from robust_interpretability.models.untrusted.format import strict_json
-from robust_interpretability.models.untrusted.layers.allowed import MODELS
+from robust_interpretability.models.untrusted.layers.allowed import AUGMENTATIONS, MODELS, WRAPPED
 from robust_interpretability.models.untrusted.model.calls import calls, single
 from robust_interpretability.models.untrusted.model.nested import (
     MEMBER,
@@ -19,6 +19,7 @@ from robust_interpretability.models.untrusted.model.nested import (
     snake,
     where,
 )
+from robust_interpretability.models.untrusted.model.operations import as_layers, is_operation
 from robust_interpretability.models.untrusted.model.serialized import (
     check_arguments,
     clean_arguments,
@@ -43,6 +44,9 @@ _MODEL_ARGUMENTS = {
     "input_layers",
     "output_layers",
 }
+
+
+_WRAPPER_ARGUMENTS = {"name", "trainable", "dtype", "layer", "power_iterations"}
 
 
 class _Count:
@@ -70,6 +74,25 @@ def _serialized_layers(config: Json, label: str) -> list[object]:
     return layers
 
 
+def _layer(kind: str, config: Json, name: str, path: str, made: list[LayerCall]) -> NestedLayer:
+    """A layer that is not a model, as it is at inference."""
+    if kind in AUGMENTATIONS:
+        identical = clean_arguments("Identity", {"name": name}, name)
+        return NestedLayer("Identity", name, path, identical, made)
+    if kind not in WRAPPED:
+        return NestedLayer(kind, name, path, clean_arguments(kind, config, name), made)
+    label = where(name, kind)
+    check_arguments(config, _WRAPPER_ARGUMENTS, label)
+    inner, inner_config, inner_name = identity(config.get("layer"), f"the layer in {label}")
+    if inner not in WRAPPED[kind]:
+        raise refuse(
+            f"{label} wraps a layer of class {inner}; {' or '.join(WRAPPED[kind])} may be."
+        )
+    arguments = clean_arguments(inner, inner_config, inner_name)
+    unused = (f"{path}/vars/0", f"{path}/vars/1")  # the kernel again, and its singular vector
+    return NestedLayer(inner, name, f"{path}/layer", arguments, made, unused=unused)
+
+
 def _walk(
     parent: str, config: Json, name: str, group: str, depth: int, count: _Count
 ) -> tuple[dict[str, NestedLayer], Shapes]:
@@ -79,6 +102,14 @@ def _walk(
     inputs: Shapes = {}
     numbers: dict[str, int] = {}
     for i, data in enumerate(_serialized_layers(config, label)):
+        if parent == "Functional" and isinstance(data, dict) and is_operation(data):
+            made_of = as_layers(data, f"layer number {i} of {shown(name)}")
+            count.add(layers=len(made_of), calls=len(made_of))
+            for layer in made_of:
+                if layer.name in layers or layer.name in inputs:
+                    raise refuse(f"{label} has two layers named {shown(layer.name)}.")
+                layers[layer.name] = layer
+            continue
         kind, inner, inner_name = identity(data, f"layer number {i} of {shown(name)}")
         count.add(layers=1)
         if inner_name in layers or inner_name in inputs:
@@ -98,8 +129,7 @@ def _walk(
             model = _model(kind, inner, inner_name, f"{path}/", depth + 1, count)
             layers[inner_name] = NestedLayer(kind, inner_name, path, {}, made, model)
         else:
-            arguments = clean_arguments(kind, inner, inner_name)
-            layers[inner_name] = NestedLayer(kind, inner_name, path, arguments, made)
+            layers[inner_name] = _layer(kind, inner, inner_name, path, made)
     if not layers:
         raise refuse(f"{label} has no layers besides its inputs.")
     if len(inputs) > 1:

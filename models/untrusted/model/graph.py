@@ -65,6 +65,7 @@ class GraphLayer(NamedTuple):
         group: The path of its weights in the weights file.
         variables: Its weights.
         label: How a message names it.
+        unused: Paths in the weights file of numbers that only training uses.
     """
 
     class_name: str
@@ -72,6 +73,7 @@ class GraphLayer(NamedTuple):
     group: str
     variables: list[Variable]
     label: str
+    unused: tuple[str, ...] = ()
 
 
 class Graph(NamedTuple):
@@ -132,7 +134,14 @@ def _add(builder: _Builder, layer: NestedLayer, inputs: list[int], options: dict
     at = builder.indices.setdefault(layer.group, len(builder.layers))
     if at == len(builder.layers):
         builder.layers.append(
-            GraphLayer(layer.class_name, layer.arguments, layer.group, effect.variables, label)
+            GraphLayer(
+                layer.class_name,
+                layer.arguments,
+                layer.group,
+                effect.variables,
+                label,
+                layer.unused,
+            )
         )
         builder.totals["parameters"] += sum(
             math.prod(variable.shape) for variable in effect.variables if not variable.counter

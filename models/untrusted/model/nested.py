@@ -52,6 +52,7 @@ class NestedLayer(NamedTuple):
         arguments: Its clean arguments; those that inference does not depend on are left out.
         calls: Its calls; none in a Sequential model, which calls each layer once.
         model: What is in it, if it is a model.
+        unused: Paths in the weights file of numbers that only training uses.
     """
 
     class_name: str
@@ -60,6 +61,7 @@ class NestedLayer(NamedTuple):
     arguments: Json
     calls: list[LayerCall]
     model: NestedModel | None = None
+    unused: tuple[str, ...] = ()
 
 
 Shapes: TypeAlias = dict[str, list[int | None]]

@@ -4,12 +4,23 @@ A class is a key of the lists in `allowed` or it is refused; no name of the file
 """
 
 from robust_interpretability.models.types import Json
-from robust_interpretability.models.untrusted.layers.allowed import HINTS, LAYERS, MODELS, REQUIRED
+from robust_interpretability.models.untrusted.layers.allowed import (
+    AUGMENTATIONS,
+    FUNCTIONS,
+    HINTS,
+    LAYERS,
+    MODELS,
+    MODULES,
+    REQUIRED,
+    WRAPPED,
+)
 from robust_interpretability.models.untrusted.layers.objects import float32
 from robust_interpretability.models.untrusted.layers.rules import Unfit
 from robust_interpretability.models.untrusted.model.nested import refuse, where
 from robust_interpretability.models.untrusted.refusal import shown
 
+KNOWN = {"InputLayer", *LAYERS, *MODELS, *AUGMENTATIONS, *WRAPPED}
+"""Classes that a file may hold."""
 _LAYER_KEYS = {
     "module",
     "class_name",
@@ -40,17 +51,18 @@ def _check_class(data: Json, label: str) -> str:
     """The class of a serialised layer or model; it must be allowed and Keras' class."""
     class_name, module = data["class_name"], data.get("module")
     registered = data.get("registered_name")
-    if class_name not in LAYERS and class_name not in MODELS and class_name != "InputLayer":
+    if class_name not in KNOWN:
         hint = HINTS.get(class_name, "use layers of the list, in a Sequential or functional model")
         raise refuse(
             f"{label} is of class {shown(class_name)[1:-1]}, which is not on the list of allowed"
             f" layers; {hint}."
         )
-    if module not in MODELS.get(class_name, ("keras.layers",)):
+    modules = MODELS.get(class_name, (MODULES.get(class_name, "keras.layers"),))
+    if module not in modules:
+        expected = "keras" if class_name in MODELS else modules[0]
         raise refuse(
-            f"{label} of class {class_name} is of module {shown(module)}, not"
-            f" {'keras' if class_name in MODELS else 'keras.layers'}: custom objects and"
-            " operations are refused; use the layers of Keras."
+            f"{label} of class {class_name} is of module {shown(module)}, not {expected}:"
+            " custom objects are refused; use the layers of Keras."
         )
     if registered not in (None, class_name):
         raise refuse(
@@ -92,12 +104,12 @@ def identity(data: object, place: str) -> tuple[str, Json, str]:
 
 
 def clean_arguments(class_name: str, config: Json, name: str) -> Json:
-    """The arguments of a layer on which inference depends, each by its rule.
+    """The arguments of a layer or function on which inference depends, each by its rule.
 
     Raises:
         Refused: An argument is missing, is not on the layer's list, or breaks its rule.
     """
-    allowed, label = LAYERS[class_name], where(name, class_name)
+    allowed, label = (LAYERS | FUNCTIONS)[class_name], where(name, class_name)
     check_arguments(config, set(allowed), label)
     clean = {}
     for key, argument in allowed.items():

@@ -28,8 +28,9 @@ def _check(needed: _Needed, dataset: Dataset | None) -> None:
     path, variable, label = needed
     if dataset is None:
         raise refuse(f"{label} has no weight {shown(path)} in the file.")
-    if dataset.shape != variable.shape:
-        raise refuse(f"{shown(path)} has shape {dataset.shape}; {label} needs {variable.shape}.")
+    shape = variable.saved_shape or variable.shape
+    if dataset.shape != shape:
+        raise refuse(f"{shown(path)} has shape {dataset.shape}; {label} needs {shape}.")
     if variable.counter:
         if dataset.dtype not in ("<i8", "<i4"):
             raise refuse(f"{shown(path)} is not an integer, which {label} needs.")
@@ -59,6 +60,7 @@ def read(data: bytes, graph: Graph) -> list[Array]:
     for one in needed:
         _check(one, datasets.get(one.path))
     paths = {one.path for one in needed}
+    paths.update(path for layer in graph.layers for path in layer.unused)
     for path in datasets:
         ignored = path.startswith(_IGNORED) or path.endswith(_IGNORED_ENDS)
         if path not in paths and not ignored:
@@ -71,5 +73,5 @@ def read(data: bytes, graph: Graph) -> list[Array]:
         if not np.isfinite(values).all():
             what = "NaN" if np.isnan(values).any() else "infinite values"
             raise refuse(f"{shown(path)} of {label} holds {what}.")
-        arrays.append(values)
+        arrays.append(values.reshape(variable.shape))
     return arrays
