@@ -5,6 +5,7 @@ Validated; nothing in it is measured.
 
 import re
 import tomllib
+import unicodedata
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,13 +14,18 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.files import read_most
 from robust_interpretability.models.types import Json
-from robust_interpretability.models.validation import one_line
+from robust_interpretability.models.validation import all_in_one_line
 
 MAX_CARD_BYTES = 20_000
-_INVISIBLE = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
+_BLANK = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0"
+    "\U0001d159\U000e0000-\U000e0fff]"
 )
-"""Control characters, marks that reverse or hide text, line separators."""
+"""Characters that show as nothing and are not of a category that says so."""
+_UNSEEN = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}
+"""Categories of Unicode: control, format, unassigned, private, surrogates, separators of lines."""
+STACKED = 2
+"""Combining marks on one character, of which Vietnamese has two."""
 
 
 class Record(BaseModel):
@@ -28,19 +34,33 @@ class Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def _seen(character: str) -> bool:
+    """Whether a character shows, and moves nothing else: letters, marks, signs, plain spaces."""
+    category = unicodedata.category(character)
+    if category == "Zs":
+        return character == " "
+    return category not in _UNSEEN and not _BLANK.match(character)
+
+
 def _plain(value: str) -> str:
-    invisible = _INVISIBLE.search(value)
-    if invisible:
+    unseen = next((c for c in value if not _seen(c)), None)
+    if unseen:
         raise ValueError(
-            f"holds the control character U+{ord(invisible[0]):04X}; write plain text on one line"
+            f"holds the invisible or blank character U+{ord(unseen):04X}; write plain text on one"
+            " line"
         )
+    stacked = 0
+    for c in value:
+        stacked = stacked + 1 if unicodedata.category(c) in ("Mn", "Me") else 0
+        if stacked > STACKED:
+            raise ValueError(f"holds more than {STACKED} combining marks on one character")
     if value != value.strip() or not value:
         raise ValueError("must be text without spaces at its ends")
     return value
 
 
 Plain = AfterValidator(_plain)
-"""For text: one line, not empty, without control characters and marks that reverse or hide text."""
+"""For text: one line, not empty, every character of which shows."""
 
 
 class TrainingClaim(Record):
@@ -91,16 +111,20 @@ class Card(Record):
     training: TrainingClaim
 
 
-def parse(raw: Json) -> Card:
+def parse(raw: Json, what: str = "the card") -> Card:
     """Validates a card given as nested dictionaries.
 
+    Args:
+        raw: The card.
+        what: How a message names it.
+
     Raises:
-        InputError: An unknown key, with the closest match; a value that does not fit.
+        InputError: Unknown keys, with the closest match; values that do not fit; all in one line.
     """
     try:
         return Card.model_validate(raw)
     except ValidationError as error:
-        raise one_line(error, Card, "the card") from None
+        raise all_in_one_line(error, Card, what) from None
 
 
 def read(path: Path) -> Card:
@@ -116,15 +140,16 @@ def read(path: Path) -> Card:
     if len(content) > MAX_CARD_BYTES:
         raise InputError(f"The card {path} is larger than {MAX_CARD_BYTES:,} bytes.")
     try:
-        return parse(tomllib.loads(content.decode()))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raw = tomllib.loads(content.decode())
+    except (ValueError, RecursionError) as error:  # also a number of thousands of digits
         raise InputError(f"The card {path} is not valid TOML ({error}).") from error
+    return parse(raw, str(path))
 
 
 def anonymous(path: Path) -> Card:
     """The card of a model evaluated without one: its file's name, training not stated."""
-    stem = "".join(c for c in path.stem if c.isprintable())
-    name = _INVISIBLE.sub("", stem).strip()[:80].strip() or "model"
+    stem = "".join(c for c in path.stem if _seen(c) and not unicodedata.combining(c))
+    name = stem.strip()[:80].strip() or "model"
     training = TrainingClaim(norm="none", loss="not stated", extra_data="not stated")
     return Card(
         name=name,

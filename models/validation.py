@@ -5,6 +5,7 @@ import functools
 from typing import TypeVar, get_args
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from robust_interpretability.models.errors import InputError, printable
 
@@ -12,6 +13,8 @@ T = TypeVar("T")
 
 SHOWN = 200
 """Characters of a received value that a message repeats at most."""
+MOST = 10
+"""Mistakes that one message names at most."""
 
 
 def _model_in(annotation: object) -> type[BaseModel] | None:
@@ -23,7 +26,29 @@ def _model_in(annotation: object) -> type[BaseModel] | None:
 
 def shown(value: object, length: int = SHOWN) -> str:
     """The `repr` of a received value as printable text of bounded length."""
-    return printable(repr(value), length)
+    try:
+        return printable(repr(value), length)
+    except ValueError:  # an integer, alone or within a list, too long for Python to write
+        return "a number of thousands of digits"
+
+
+def _mistake(first: ErrorDetails, model: type[BaseModel], what: str) -> str:
+    """One error of pydantic's as a sentence."""
+    where = shown(".".join(str(part) for part in first["loc"]))[1:-1]
+    if first["type"] == "extra_forbidden":
+        section: type[BaseModel] = model
+        for part in first["loc"][:-1]:
+            if isinstance(part, str) and part in section.model_fields:
+                section = _model_in(section.model_fields[part].annotation) or section
+        known = list(section.model_fields)
+        close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
+        hint = f" Did you mean '{close[0]}'?" if close else f" Known: {', '.join(known)}."
+        return f"Unknown key '{where}' in {what}.{hint}"
+    cause = first.get("ctx", {}).get("error")
+    message = str(cause) if cause else f"{first['msg']}. Received {shown(first['input'])}"
+    if first["type"] == "missing":
+        message = "This key is missing"
+    return f"{where or what}: {' '.join(message.split()).rstrip('.')}."
 
 
 def one_line(error: ValidationError, model: type[BaseModel], what: str) -> InputError:
@@ -38,21 +63,16 @@ def one_line(error: ValidationError, model: type[BaseModel], what: str) -> Input
     """
     errors = error.errors()
     first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
-    where = shown(".".join(str(part) for part in first["loc"]))[1:-1]
-    if first["type"] == "extra_forbidden":
-        section: type[BaseModel] = model
-        for part in first["loc"][:-1]:
-            if isinstance(part, str) and part in section.model_fields:
-                section = _model_in(section.model_fields[part].annotation) or section
-        known = list(section.model_fields)
-        close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
-        hint = f" Did you mean '{close[0]}'?" if close else f" Known: {', '.join(known)}."
-        return InputError(f"Unknown key '{where}' in {what}.{hint}")
-    cause = first.get("ctx", {}).get("error")
-    message = str(cause) if cause else f"{first['msg']}. Received {shown(first['input'])}"
-    if first["type"] == "missing":
-        message = "This key is missing"
-    return InputError(f"{where or what}: {' '.join(message.split()).rstrip('.')}.")
+    return InputError(_mistake(first, model, what))
+
+
+def all_in_one_line(error: ValidationError, model: type[BaseModel], what: str) -> InputError:
+    """As `one_line`, with every mistake, up to `MOST`."""
+    errors = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+    if len(errors) == 1:
+        return InputError(f"{what}: {_mistake(errors[0], model, what)}")
+    told = [f"({n}) {_mistake(e, model, what)}" for n, e in enumerate(errors[:MOST], start=1)]
+    return InputError(f"{what} has {len(errors)} mistakes: {' '.join(told)}")
 
 
 _adapter = functools.cache(TypeAdapter)

@@ -13,10 +13,16 @@ from robust_interpretability.benchmark.units.store import Store
 from robust_interpretability.models.checks import as_floats
 
 if TYPE_CHECKING:
+    import keras
+
     from robust_interpretability.models.untrusted import Admitted
 
 PROBED = 64
 """Test images on which a submitted model is tried before it is admitted."""
+RANGE_IMAGES = 500
+"""Test images that are classified in several ranges of pixels."""
+SIGNIFICANT = 1e-3
+"""McNemar's p from which a model is taken to expect the range in which it is more accurate."""
 
 
 def prepare(path: Path, classifier: str) -> None:
@@ -61,7 +67,44 @@ def admit(path: Path, data: Dataset, say: Callable[[str], None]) -> "Admitted":
     )
     locks = ", ".join(admitted.confinement)
     say(f"admitted: {admitted.parameters:,} parameters, checked behind {locks}")
+    for note in admitted.notes:
+        say(f"{path.name}: {note}")
+    check_range(path, admitted.model, data)
     return admitted
+
+
+def check_range(path: Path, model: "keras.Model", data: Dataset) -> None:
+    """Refuses a model that classifies pixels of another range than [0, 1] better.
+
+    Args:
+        path: The submitted file, for the message.
+        model: The model.
+        data: The data set, whose first test images are classified.
+
+    Raises:
+        Refused: It is more accurate where pixels are in [0, 255] or in [-1, 1], beyond chance.
+    """
+    from scipy import stats
+
+    from robust_interpretability.models.functional import predict
+    from robust_interpretability.models.untrusted import Refused
+
+    x, y = as_floats(data.x_test[:RANGE_IMAGES]), data.y_test[:RANGE_IMAGES]
+    here = predict(model, x).argmax(axis=1) == y
+    for pixels, scale, offset, also in (
+        ("[0, 255]", 255.0, 0.0, "remove its Rescaling(1/255) layer, or "),
+        ("[-1, 1]", 2.0, -1.0, ""),
+    ):
+        there = predict(model, scale * x + offset).argmax(axis=1) == y
+        gained, lost = int((there & ~here).sum()), int((here & ~there).sum())
+        if gained > lost and stats.binomtest(gained, gained + lost).pvalue < SIGNIFICANT:
+            first = f"keras.layers.Rescaling({scale:g}{f', {offset:g}' if offset else ''})"
+            shares = f"{100 * here.mean():.0f} percent as it is, {100 * there.mean():.0f} percent"
+            raise Refused(
+                f"{path.name}: this model expects pixels in {pixels}, and here they are in [0, 1]."
+                f" Of {len(x)} test images it classifies {shares} in {pixels} correctly. To mend"
+                f" it, {also}put {first} before its first layer."
+            )
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from robust_interpretability.models import KERAS_LOCK
 from robust_interpretability.models.types import Array
 from robust_interpretability.models.untrusted.format import archive
 from robust_interpretability.models.untrusted.format.path import check_path, copy
+from robust_interpretability.models.untrusted.layers.objects import MIXED
 from robust_interpretability.models.untrusted.model import configuration, graph
 from robust_interpretability.models.untrusted.refusal import Refused
 from robust_interpretability.models.untrusted.sandbox import child, results
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     import keras
 
 
+_SOFTMAX = "its last softmax is left out: logits are measured"
+_MIXED = "it was saved with mixed precision and is measured in float32"
+
+
 class Admitted(NamedTuple):
     """A model that passed.
 
@@ -40,6 +45,7 @@ class Admitted(NamedTuple):
         parameters: Number of weights, those of batch normalisation among them.
         probe: What the confined process measured; see `trial.measure`.
         confinement: The locks that held that process.
+        notes: What was changed of the model, in words.
     """
 
     model: "keras.Model"
@@ -48,6 +54,7 @@ class Admitted(NamedTuple):
     parameters: int
     probe: dict[str, float]
     confinement: list[str]
+    notes: list[str]
 
 
 def admit(
@@ -94,7 +101,9 @@ def admit(
     with KERAS_LOCK:
         model = build(flat, arrays)
     sha256 = fingerprint(flat, arrays)
-    return Admitted(model, sha256, file_sha256, flat.parameters, measured, done.confinement)
+    notes = [_SOFTMAX] if flat.softmax else []
+    notes += [_MIXED] if any(f'"{policy}"'.encode() in config for policy in MIXED) else []
+    return Admitted(model, sha256, file_sha256, flat.parameters, measured, done.confinement, notes)
 
 
 __all__ = ["DEFAULT_LIMITS", "Admitted", "Limits", "Refused", "admit", "check_path"]

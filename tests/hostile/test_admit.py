@@ -69,7 +69,9 @@ def _negative_variance() -> keras.Model:
 
 
 TRIED = {name: functools.partial(honest, name) for name in HONEST} | {
-    "probabilities": lambda: _with_last(layers.Softmax()),
+    "probabilities": lambda: _with_last(layers.Softmax(), layers.Dropout(0.5)),
+    "softmax": lambda: _with_last(layers.Softmax()),
+    "softmax_inside": lambda: _with_last(layers.Dense(CLASSES, activation="softmax")),
     "huge": _huge,
     "negative_variance": _negative_variance,
     "sigmoid": lambda: _with_last(layers.Activation("sigmoid")),
@@ -191,6 +193,17 @@ def test_a_model_that_is_not_a_classifier_is_refused_when_tried(name, message, a
     with pytest.raises(Refused) as error:
         admit_tried(name)
     check_line(str(error.value), message)
+
+
+@pytest.mark.parametrize("name", ["softmax", "softmax_inside"])
+def test_a_softmax_at_the_end_is_left_out(name, admit_tried, tried):
+    admitted = admit_tried(name)
+    model = keras.models.load_model(tried[0] / name / child.SUBMITTED)
+    outputs = np.asarray(model(IMAGES, training=False))
+    logits = np.asarray(admitted.model(IMAGES))
+    softmax = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(softmax, outputs, rtol=1e-4)
+    assert admitted.notes == ["its last softmax is left out: logits are measured"]
 
 
 def test_sigmoid_outputs_pass_and_are_told(admit_tried):

@@ -50,11 +50,11 @@ def test_a_card(read):
     [
         (
             changed("licence", "lisence"),
-            "Unknown key 'lisence' in the card. Did you mean 'licence'?",
+            "card.toml. Did you mean 'licence'? (2) licence: This key is missing.",
         ),
         (
             changed("epsilon", "epsilom"),
-            "Unknown key 'training.epsilom' in the card. Did you mean 'epsilon'?",
+            "card.toml. Did you mean 'epsilon'?",
         ),
         (changed('licence = "MIT"\n', ""), "licence: This key is missing."),
         (
@@ -67,8 +67,32 @@ def test_a_card(read):
             "link: String should match pattern",
         ),
         (changed("My CNN", "x" * 81), "name: String should have at most 80 characters"),
-        (changed("My CNN", "\u202ecod.exe"), "name: holds the control character U+202E"),
-        (changed("My CNN", "a\\nb"), "name: holds the control character U+000A"),
+        (changed("My CNN", "\u202ecod.exe"), "name: holds the invisible or blank character U+202E"),
+        (changed("My CNN", "a\\nb"), "name: holds the invisible or blank character U+000A"),
+        *(
+            (
+                changed("My CNN", f"a{hidden}b"),
+                f"name: holds the invisible or blank character {said}",
+            )
+            for hidden, said in (
+                ("\u3164", "U+3164"),
+                ("\u2800", "U+2800"),
+                ("\u00ad", "U+00AD"),
+                ("\u200d", "U+200D"),
+                ("\ufe0f", "U+FE0F"),
+                ("\U000e0041", "U+E0041"),
+                ("\u00a0", "U+00A0"),
+                ("\u034f", "U+034F"),
+            )
+        ),
+        (changed("My CNN", "e" + "\u0301" * 79), "name: holds more than 2 combining marks on one"),
+        (changed("0.4", "1" * 5_000), "is not valid TOML (Exceeds the limit"),
+        (changed("0.4", "0x" + "f" * 15_000), "training.epsilon: Input should be"),
+        (
+            changed('licence = "MIT"\n', "").replace("0.4", "-1").replace("My CNN", " "),
+            "has 3 mistakes: (1) name: must be text without spaces at its ends. (2) licence: This"
+            " key is missing. (3) training.epsilon: Input should be greater than",
+        ),
         (changed("My CNN", " "), "name: must be text without spaces at its ends."),
         (changed('"l2"', '"l3"'), "training.norm: Input should be 'none', 'l2' or 'linf'"),
         (changed("0.4", "inf"), "training.epsilon: Input should be"),
@@ -90,6 +114,11 @@ def test_mistakes_in_a_card_are_one_line(read, text, message):
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("name", ["Réseau n° 3", "Mạng nơ-ron", "网络", "שלום", "Модель (β=0.5)"])
+def test_names_in_any_script(read, name):
+    assert read(changed("My CNN", name)).name == name
 
 
 def test_no_card(tmp_path):
@@ -145,8 +174,8 @@ def test_what_does_not_fit_the_schema_is_refused(change, message):
 @pytest.mark.parametrize(
     ("stated", "message"),
     [
-        ({"title": "a\nb"}, "holds the control character U+000A"),
-        ({"title": "\u202eevil"}, "holds the control character U+202E"),
+        ({"title": "a\nb"}, "holds the invisible or blank character U+000A"),
+        ({"title": "\u202eevil"}, "holds the invisible or blank character U+202E"),
         ({"title": ""}, "must be text without spaces at its ends"),
         ({"title": " a"}, "must be text without spaces at its ends"),
         ({"title": "W" * 61}, "at most 60 characters"),

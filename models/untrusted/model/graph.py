@@ -86,6 +86,7 @@ class Graph(NamedTuple):
         parameters: Number of weights.
         activations: Numbers held for one image by all calls together.
         multiply_adds: Multiplications with addition for one image.
+        softmax: Whether the model ended in a softmax, which the graph leaves out.
     """
 
     input_shape: Shape
@@ -94,6 +95,7 @@ class Graph(NamedTuple):
     parameters: int
     activations: int
     multiply_adds: int
+    softmax: bool = False
 
     def arrays(self) -> list[tuple[GraphLayer, Variable]]:
         """The weights that inference uses, in order."""
@@ -229,6 +231,28 @@ def _call(
     return _expand(builder, layer.model, inputs[0], label)
 
 
+def _drop_softmax(builder: _Builder) -> bool:
+    """Leaves out a softmax that ends the model, so that its outputs are logits.
+
+    Returns:
+        Whether there was one.
+    """
+    last = builder.calls[-1]
+    layer = builder.layers[last.layer]
+    if [call.layer for call in builder.calls].index(last.layer) < len(builder.calls) - 1:
+        return False  # it is called elsewhere too
+    if layer.arguments.get("activation") == "softmax" and layer.class_name != "Activation":
+        logits = layer.arguments | {"activation": "linear"}
+        builder.layers[last.layer] = layer._replace(arguments=logits)
+        return True
+    alone = layer.class_name == "Softmax" or layer.arguments.get("activation") == "softmax"
+    if not alone or len(builder.calls) < 2 or last.inputs != (len(builder.calls) - 1,):
+        return False
+    builder.calls.pop()
+    builder.layers.pop(last.layer)
+    return True
+
+
 def flatten(model: NestedModel, input_shape: tuple[int, ...], num_classes: int) -> Graph:
     """Turns a walked model into one flat graph with every shape, within the caps.
 
@@ -265,4 +289,5 @@ def flatten(model: NestedModel, input_shape: tuple[int, ...], num_classes: int) 
             f"the model outputs shape {builder.shapes[output]} for one image, not ({num_classes},)"
             " logits."
         )
-    return Graph(tuple(input_shape), builder.layers, builder.calls, **totals)
+    softmax = _drop_softmax(builder)
+    return Graph(tuple(input_shape), builder.layers, builder.calls, **totals, softmax=softmax)
