@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.files import read_most
+from robust_interpretability.models.files import read_most, write
 from robust_interpretability.models.types import Json
 from robust_interpretability.models.validation import all_in_one_line
 
@@ -54,7 +54,9 @@ def _plain(value: str) -> str:
         stacked = stacked + 1 if unicodedata.category(c) in ("Mn", "Me") else 0
         if stacked > STACKED:
             raise ValueError(f"holds more than {STACKED} combining marks on one character")
-    if value != value.strip() or not value:
+    if not value:
+        raise ValueError("must not be empty")
+    if value != value.strip():
         raise ValueError("must be text without spaces at its ends")
     return value
 
@@ -144,6 +146,33 @@ def read(path: Path) -> Card:
     except (ValueError, RecursionError) as error:  # also a number of thousands of digits
         raise InputError(f"The card {path} is not valid TOML ({error}).") from error
     return parse(raw, str(path))
+
+
+NEW = """\
+name = ""               # the model's name on the board, up to 80 characters
+authors = [""]          # one text for each of them
+licence = ""            # of the weights, as MIT or CC-BY-4.0
+description = ""        # a few sentences: architecture, training, what is special
+# link = "https://..."  # a paper, a repository or a home page
+
+[training]
+norm = "none"           # of the training adversary: none, l2 or linf
+# epsilon = 0.4         # its radius in pixel units, where an image lies in [0, 1]
+loss = "cross-entropy"
+# extra_data = ""       # what was used besides the track's training images
+"""
+"""A card to fill in."""
+
+
+def write_new(path: Path) -> None:
+    """Writes a card to fill in.
+
+    Raises:
+        InputError: There is a file already, or the folder cannot be written.
+    """
+    if path.exists():
+        raise InputError(f"{path} exists already. Remove it, or name another with --card.")
+    write(path, NEW)
 
 
 def anonymous(path: Path) -> Card:

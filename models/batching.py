@@ -1,9 +1,9 @@
 """Arrays through a compiled program, in batches that cost no compilation and fit the device.
 
-On a CPU the batch size is what the caller asks for, so that results do not depend on the machine's
-memory. On an accelerator that reports its free memory, a batch takes at most half of it; the size
-follows from the memory that the compiler reports for two sizes. Where a batch of another length
-costs a compilation, the last one is padded.
+On a CPU the batch size is what the caller asks for, or as many images as a model's activations
+allow, so that results do not depend on the machine's memory. On an accelerator that reports its
+free memory, a batch takes at most half of it; the size follows from the memory that the compiler
+reports for two sizes. Where a batch of another length costs a compilation, the last one is padded.
 """
 
 import threading
@@ -25,7 +25,27 @@ MEASURED = (64, 128)
 _sizes: WeakKeyDictionary[Callable, dict[tuple, int]] = WeakKeyDictionary()
 """Batch sizes by program and shape of a row; an entry goes with its program."""
 
+_most: WeakKeyDictionary[Callable, int] = WeakKeyDictionary()
+"""The most images in a batch of a program, where its model bounds them."""
+
 _lock = threading.Lock()
+
+
+def bound(run: Callable, most: int) -> None:
+    """Bounds the batches of a compiled program, whatever size is asked for.
+
+    Args:
+        run: The program.
+        most: Images at most.
+    """
+    with _lock:
+        _most[run] = most
+
+
+def bounded(run: Callable, size: int) -> int:
+    """A batch size for a compiled program, or its bound where that is smaller."""
+    with _lock:
+        return min(size, _most.get(run, size))
 
 
 def to_device(x: Array | Tensor) -> Tensor:
@@ -92,13 +112,13 @@ def in_batches(
         before: Its first arguments.
         rows: Arrays `(n, ...)` of which it takes a batch each.
         after: Its last arguments, from the batch's number, which counts from 0.
-        batch_size: Rows at a time on a CPU.
+        batch_size: Rows at a time on a CPU, unless the program's bound is smaller.
         fixed: Whether accelerators use this size too, because random draws depend on it.
 
     Yields:
         The slice of rows and the output for it.
     """
-    n = len(rows[0])
+    n, batch_size = len(rows[0]), bounded(run, batch_size)
     size = batch_size if fixed else largest(run, before, rows, after(0), batch_size)
     pad = backend.fixed_shapes()
     if pad:

@@ -14,8 +14,9 @@ import numpy as np
 from keras import ops
 
 from robust_interpretability.models import backend
-from robust_interpretability.models.batching import in_batches
+from robust_interpretability.models.batching import bound, in_batches
 from robust_interpretability.models.convolution import forward
+from robust_interpretability.models.footprint import largest_batch
 from robust_interpretability.models.pooling import first_maxima
 from robust_interpretability.models.structure import structure
 from robust_interpretability.models.types import Array, Tensor
@@ -114,6 +115,8 @@ def program(
             run = backend.jit(
                 make(made_with), any_length=any_length, rows_from=rows_from, exact=exact
             )
+            if most := largest_batch(model):
+                bound(run, most)
             maker = model
         _programs[full] = run, maker
         while len(_programs) > PROGRAMS:

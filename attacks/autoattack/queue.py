@@ -19,7 +19,7 @@ from keras import ops
 from robust_interpretability.attacks.autoattack import stepping
 from robust_interpretability.attacks.autoattack.stepping import IterativeAttack
 from robust_interpretability.models import backend
-from robust_interpretability.models.batching import to_device
+from robust_interpretability.models.batching import bounded, to_device
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.functional import State, logits_of, pixels, program, state
 from robust_interpretability.models.types import Array, Tensor
@@ -119,7 +119,7 @@ class _Queue:
         self.attack, self.radius, self.keys = attack, radius, keys
         self.x, self.y = x, np.asarray(y, np.int32)
         self.numbers = np.arange(n) if numbers is None else numbers
-        self.size, self.progress = batch_size, progress
+        self.progress = progress
         self.classes = int(model.output_shape[-1])
         self.runs = attack.runs(self.classes)
         self.most = max(MOST_AT_ONCE, attack.steps // 100)
@@ -130,6 +130,7 @@ class _Queue:
         self.advance = program(
             model, ("advance", attack), lambda m: _advance(attack, m), rows_from=2
         )
+        self.size = bounded(self.advance, batch_size)
         self.fixed = backend.fixed_shapes()
 
         self.waiting = deque((image, 0) for image in range(n))
@@ -209,7 +210,7 @@ class _Queue:
         total = len(live) + len(entering)
         size = total
         if self.fixed:
-            small = self.size // SMALL
+            small = max(1, self.size // SMALL)
             size = small if total <= small else self.size
 
         parts, index = [], [live]

@@ -16,6 +16,7 @@ from robust_interpretability.benchmark.cli.options import (
     BoardFolder,
     ConfigFile,
     DataDir,
+    MaxHours,
     ModelFile,
     Out,
     Preset,
@@ -239,26 +240,71 @@ def findings(
 
 @app.command()
 def submit(
-    model: ModelFile,
-    track: TrackName,
+    model: Annotated[
+        Path | None, typer.Argument(metavar="MODEL.keras", help="A trained Keras classifier.")
+    ] = None,
+    track: Annotated[
+        str | None, typer.Option(help="The name of a track, as digits, mnist-reduced or cifar10.")
+    ] = None,
     card: Annotated[
-        Path, typer.Option(help="The model's card, a TOML file; see docs/submitting.md.")
-    ],
+        Path | None, typer.Option(help="The model's card, a TOML file; --new-card writes one.")
+    ] = None,
+    check_only: Annotated[
+        bool,
+        typer.Option(
+            "--check-only", help="Check the model and its card, and say how long measuring takes."
+        ),
+    ] = False,
+    new_card: Annotated[
+        bool, typer.Option("--new-card", help="Write a card to fill in, by default card.toml.")
+    ] = False,
     board: BoardFolder = BOARD,
     data_dir: DataDir = None,
     workers: Workers = None,
+    max_hours: MaxHours = 12.0,
 ) -> None:
     """Check a model, measure it under a track's protocol, and put it on the board.
 
     When it was stopped, the same command resumes where it was.
     """
+    from robust_interpretability.leaderboard import card as cards
+    from robust_interpretability.models.errors import InputError
+
+    if new_card:
+        if model or track or check_only:
+            raise InputError("--new-card goes with --card FILE.toml alone.")
+        path = card or Path("card.toml")
+        cards.write_new(path)
+        print(f"{path}: fill it in, then pass it as --card {path}")
+        return
+    needed = {"MODEL.keras": model, "--track": track, "--card": card or check_only}
+    missing = [name for name, value in needed.items() if not value]
+    if missing or model is None or track is None:
+        raise InputError(
+            f"submit needs {', '.join(missing)}. `submit --new-card` writes a card to fill in."
+        )
+    if card is not None:
+        cards.read(card)  # its mistakes are told at once, before anything slow is imported
     from rich.console import Console
 
-    from robust_interpretability.benchmark.cli.result_tables import print_scores
     from robust_interpretability.benchmark.submission import measure
 
+    if card is None or check_only:
+        measure.check(
+            model, track, data_dir=data_dir, workers=workers, hours=max_hours, console=Console()
+        )
+        return
+    from robust_interpretability.benchmark.cli.result_tables import print_scores
+
     measurement = measure.submit(
-        model, track, card, board=board, data_dir=data_dir, workers=workers, console=Console()
+        model,
+        track,
+        card,
+        board=board,
+        data_dir=data_dir,
+        workers=workers,
+        hours=max_hours,
+        console=Console(),
     )
     print_scores(measurement)
     print(f"board: {board / 'LEADERBOARD.md'}, {board / 'index.html'}")
@@ -300,6 +346,7 @@ def evaluate(
         Path | None,
         typer.Option(help="Where outcomes are stored; by default runs/robust-accuracy."),
     ] = None,
+    max_hours: MaxHours = 12.0,
 ) -> None:
     """Measure a model: with --track as `submit` but off the board, with --data robust accuracy.
 
@@ -316,7 +363,14 @@ def evaluate(
         from robust_interpretability.benchmark.submission import measure
 
         measurement = measure.evaluate(
-            model, track, card, board=board, data_dir=data_dir, workers=workers, console=Console()
+            model,
+            track,
+            card,
+            board=board,
+            data_dir=data_dir,
+            workers=workers,
+            hours=max_hours,
+            console=Console(),
         )
         result_tables.print_scores(measurement)
     if data is not None:

@@ -44,3 +44,12 @@ DataDir = Annotated[
     str | None,
     typer.Option(help="The TFDS folder; by default TFDS_DATA_DIR, then TFDS's own."),
 ]
+MaxHours = Annotated[
+    float,
+    typer.Option(
+        "--max-hours",
+        min=0.01,
+        help="The longest that measuring a model may take; a model that would take longer is"
+        " refused.",
+    ),
+]

@@ -3,24 +3,31 @@
 import json
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console
 
 from robust_interpretability.benchmark.data import datasets
+from robust_interpretability.benchmark.data.dataset import Dataset
 from robust_interpretability.benchmark.execution import runner
+from robust_interpretability.benchmark.execution.threads import default_workers
 from robust_interpretability.benchmark.progress import duration, sayer
 from robust_interpretability.benchmark.results import entries, tables, tracks
 from robust_interpretability.benchmark.results.tracks import Track
-from robust_interpretability.benchmark.submission import admission
+from robust_interpretability.benchmark.submission import admission, cost, limits
 from robust_interpretability.benchmark.units import configuration, plan, submitted
+from robust_interpretability.benchmark.units.plan import Plan
 from robust_interpretability.benchmark.units.store import Store
 from robust_interpretability.benchmark.units.unit import SUBMISSION, Result
 from robust_interpretability.leaderboard import card as cards
 from robust_interpretability.leaderboard.board import Board
 from robust_interpretability.leaderboard.card import Card
 from robust_interpretability.leaderboard.entry import Entry
+from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.files import write
+
+if TYPE_CHECKING:
+    from robust_interpretability.models.untrusted import Admitted
 
 
 class Measurement(NamedTuple):
@@ -38,6 +45,7 @@ def measure(
     verified: bool,
     data_dir: str | None,
     workers: int | None,
+    hours: float,
     console: Console,
 ) -> Entry:
     """Admits a model and measures it under a track's protocol; stopped, the same call resumes.
@@ -49,6 +57,7 @@ def measure(
         verified: Whether the entry is for a board.
         data_dir: The TFDS folder.
         workers: Units at a time; one per core where not given.
+        hours: Wall-clock time at most, by the estimate before it is begun, and while it lasts.
         console: Where progress goes.
 
     Returns:
@@ -56,37 +65,91 @@ def measure(
 
     Raises:
         InputError: The file is refused; the data cannot be had, or is not the track's; the folder
-            cannot be written.
+            cannot be written; it would take too long.
     """
     say, config = sayer(console), track.config
     admission.prepare(path, config.model.name)
     data = datasets.load(**runner.limited(config, data_dir), notice=say)
     record = tracks.record(track.name, config, data)
-    admitted = admission.admit(path, data, say)
-    work = plan.submission(config, data.info, admitted.sha256)
-    with admission.store_in(track.folder, data, say, wait=True) as store:
-        from robust_interpretability.benchmark import environment
+    with limits.watched(path.name, workers=workers or default_workers(), hours=hours):
+        admitted = admission.admit(path, data, say)
+        work = plan.submission(config, data.info, admitted.sha256)
+        with admission.store_in(track.folder, data, say, wait=True) as store:
+            _compute(work, store, data, admitted, path, workers, hours, console)
+            return entries.entry(
+                tables.build(work, store),
+                SUBMISSION,
+                track=record,
+                card=card,
+                name=entries.submission_id(card, admitted.sha256),
+                role="submission",
+                verified=verified,
+                sha256=[admitted.sha256],
+            )
 
-        if not (track.folder / "config.toml").exists():
-            write(track.folder / "config.toml", configuration.dumps(config))
-        unit = next(work.of(submitted.KIND))
-        if not store.done(unit):
-            values = submitted.Values(admitted.probe)
-            result = Result(values, models={"model": admitted.model})
-            store.put(unit, result, environment=environment.collect(), seconds=0)
-        pool = runner.threads(work, store, data, workers)
-        with runner.progress(work, store, pool, console, name=track.name) as (done, observer):
-            runner.execute(work, done, pool, observer)
-        return entries.entry(
-            tables.build(work, store),
-            SUBMISSION,
-            track=record,
-            card=card,
-            name=entries.submission_id(card, admitted.sha256),
-            role="submission",
-            verified=verified,
-            sha256=[admitted.sha256],
+
+def _compute(
+    work: Plan,
+    store: Store,
+    data: Dataset,
+    admitted: "Admitted",
+    path: Path,
+    workers: int | None,
+    hours: float,
+    console: Console,
+) -> None:
+    """Computes the units of a submission, if that does not take too long."""
+    from robust_interpretability.benchmark import environment
+
+    say = sayer(console)
+    if not (store.root / "config.toml").exists():
+        write(store.root / "config.toml", configuration.dumps(work.config))
+    unit = next(work.of(submitted.KIND))
+    if not store.done(unit):
+        values = submitted.Values(admitted.probe)
+        result = Result(values, models={"model": admitted.model})
+        store.put(unit, result, environment=environment.collect(), seconds=0)
+    left = cost.estimate(work, store, admitted.model, data, workers)
+    say(_told(left))
+    if left.seconds > 3600 * hours:
+        raise InputError(
+            f"{path.name}: {_told(left)}, and at most {hours:g} hours are allowed. Choose a smaller"
+            " model, an accelerator, or --max-hours."
         )
+    pool, name = runner.threads(work, store, data, workers), work.config.name
+    with runner.progress(work, store, pool, console, name=name) as (done, observer):
+        runner.execute(work, done, pool, observer)
+
+
+def _told(left: cost.Cost) -> str:
+    return (
+        f"measuring takes roughly {duration(left.seconds)} here, with {left.passes:,.0f} passes of"
+        f" {1000 * left.per_pass:.2g} ms"
+    )
+
+
+def check(
+    path: Path,
+    track_name: str,
+    *,
+    data_dir: str | None,
+    workers: int | None,
+    hours: float,
+    console: Console,
+) -> None:
+    """Admits a model and says what it would take to measure it; nothing is stored.
+
+    Arguments and errors as for `measure`.
+    """
+    track, say = tracks.get(track_name), sayer(console)
+    config = track.config
+    admission.prepare(path, config.model.name)
+    data = datasets.load(**runner.limited(config, data_dir), notice=say)
+    tracks.record(track.name, config, data)
+    with limits.watched(path.name, workers=workers or default_workers(), hours=hours):
+        admitted = admission.admit(path, data, say)
+        work, store = plan.submission(config, data.info, admitted.sha256), Store(track.folder, say)
+        say(_told(cost.estimate(work, store, admitted.model, data, workers)))
 
 
 def _comparable(entry: Entry, board: list[Entry]) -> list[Entry]:
@@ -101,6 +164,7 @@ def evaluate(
     board: Path,
     data_dir: str | None,
     workers: int | None,
+    hours: float,
     console: Console,
 ) -> Measurement:
     """Measures a model and writes the entry to the track's folder; the board stays as it is.
@@ -118,6 +182,7 @@ def evaluate(
         verified=False,
         data_dir=data_dir,
         workers=workers,
+        hours=hours,
         console=console,
     )
     place = track.folder / "evaluations" / f"{entry.id}.json"
@@ -135,6 +200,7 @@ def submit(
     board: Path,
     data_dir: str | None,
     workers: int | None,
+    hours: float,
     console: Console,
 ) -> Measurement:
     """Measures a model and puts it on the board, in place of an entry with the same id.
@@ -152,6 +218,7 @@ def submit(
         verified=True,
         data_dir=data_dir,
         workers=workers,
+        hours=hours,
         console=console,
     )
     standing.put([entry])

@@ -1,0 +1,72 @@
+"""Bounds on the process that measures a submitted model: memory and wall-clock time.
+
+A submission that passes every check may still cost more than it was estimated to. A thread watches
+the process and ends it with one line; what is stored so far stays, and other runs of the folder can
+go on at once, since locks are the operating system's.
+"""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from robust_interpretability.models.errors import InputError
+
+BASE, EACH = 4 << 30, 1 << 30
+"""Bytes of resident memory that a process may take, and for each of its workers besides."""
+LOOK = 0.2
+"""Seconds between two looks."""
+_STATUS = Path("/proc/self/statm")
+
+
+def resident() -> int:
+    """Bytes of memory that this process holds."""
+    pages = int(_STATUS.read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _end(line: str) -> None:
+    """Ends the process at once: its threads may be in a kernel that lasts for hours."""
+    sys.stdout.flush()
+    sys.stderr.write(f"\nerror: {line}\n")
+    sys.stderr.flush()
+    os._exit(2)
+
+
+@contextmanager
+def watched(what: str, *, workers: int, hours: float) -> Iterator[None]:
+    """Ends this process where it exceeds its memory or its time.
+
+    Args:
+        what: What is measured, for the message.
+        workers: Units at a time.
+        hours: Wall-clock time at most.
+
+    Raises:
+        InputError: This system does not tell how much memory a process holds.
+    """
+    if not _STATUS.exists():
+        raise InputError("The memory of a submission can be watched on Linux alone.")
+    most, until, over = BASE + workers * EACH, time.monotonic() + 3600 * hours, threading.Event()
+
+    def watch() -> None:
+        while not over.wait(LOOK):
+            if (held := resident()) > most:
+                _end(
+                    f"Measuring {what} took {held / 2**30:.1f} GiB of memory; at most"
+                    f" {most / 2**30:.0f} GiB are allowed. Choose a smaller model."
+                )
+            if time.monotonic() > until:
+                _end(
+                    f"Measuring {what} took longer than {hours:g} hours. The same command resumes;"
+                    " --max-hours allows more."
+                )
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
