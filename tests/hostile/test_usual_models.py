@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from keras import layers
 
+from robust_interpretability.metrics import attributions
+from robust_interpretability.models.untrusted import admit
 from robust_interpretability.models.untrusted.layers.allowed import AUGMENTATIONS
 from robust_interpretability.models.untrusted.model.build import build
 from robust_interpretability.models.untrusted.refusal import Refused
@@ -181,3 +183,27 @@ def test_refusals_name_what_to_use(layer, message, tmp_path):
     made = keras.Model(x, layers.Dense(10)(layers.GlobalAveragePooling2D()(out)))
     with pytest.raises(Refused, match=message):
         rebuilt(made, tmp_path)
+
+
+def test_a_layer_without_a_gradient_here_is_refused_in_one_line(tmp_path):
+    """Whatever the backend does with a dilated transposed convolution: one line, or a model."""
+    x = keras.Input(SHAPE)
+    h = layers.Conv2DTranspose(4, 3, dilation_rate=2, padding="same")(x)
+    made = keras.Model(x, layers.Dense(10)(layers.GlobalAveragePooling2D()(h)))
+    made.save(tmp_path / "model.keras")
+    try:
+        admitted = admit(tmp_path / "model.keras", input_shape=SHAPE, num_classes=10, images=IMAGES)
+    except Refused as refused:
+        assert "\n" not in str(refused)
+    else:
+        maps = attributions.run("gradient", admitted.model, IMAGES)
+        assert np.isfinite(maps).all()
+
+
+def test_a_gradient_that_is_not_finite_is_refused(tmp_path):
+    x = keras.Input(SHAPE)
+    flat = layers.Flatten()(keras.ops.sqrt(keras.ops.relu(x - 2.0)))
+    made = keras.Model(x, layers.Dense(10)(flat))
+    made.save(tmp_path / "model.keras")
+    with pytest.raises(Refused, match="gradient of the model's logits is not finite"):
+        admit(tmp_path / "model.keras", input_shape=SHAPE, num_classes=10, images=IMAGES)

@@ -25,7 +25,8 @@ from robust_interpretability.models.untrusted.refusal import Refused
 
 _ROOT = str(Path(robust_interpretability.__file__).absolute().parent.parent)
 _CAGE = Path(__file__).resolve().parent / "cage.py"
-_INHERITED = ("LD_LIBRARY_PATH", "SYSTEMROOT")
+_INHERITED = ("LD_LIBRARY_PATH", "SYSTEMROOT", "TF_ENABLE_ONEDNN_OPTS")
+"""Variables that the confined process gets: a model is tried with the kernels that measure it."""
 
 
 class Limits(NamedTuple):

@@ -22,6 +22,7 @@ _MEASUREMENTS: dict[str, type] = {
     "row_sum_spread": float,
     "max_abs_logit": float,
     "seconds_per_image": float,
+    "seconds_per_gradient": float,
     "images": int,
 }
 

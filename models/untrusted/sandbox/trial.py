@@ -1,19 +1,26 @@
 """What a submitted model does with images: measured, and refused if it is not a classifier."""
 
 import time
+from collections.abc import Callable
 
 import keras
 import numpy as np
+from keras import ops
 
+from robust_interpretability.models import backend
+from robust_interpretability.models.batching import to_device
 from robust_interpretability.models.checks import check_classifier
 from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.types import Array
+from robust_interpretability.models.functional import State, logits_of, program, state
+from robust_interpretability.models.types import Array, Tensor
 from robust_interpretability.models.untrusted.refusal import Refused
 
 MAX_IMAGES = 32
 """Images in the batch; more are not looked at."""
 ALONE = 4
 """Images that are also classified alone."""
+WITH_GRADIENT = 8
+"""Images at which gradients are tried."""
 ROUNDING = 1e-3
 """Largest difference between orders of a sum, relative to the largest logit and at least 1."""
 
@@ -42,6 +49,29 @@ def _check_each_image_by_itself(
             )
 
 
+def _gradient(network: keras.Model) -> Callable[..., Tensor]:
+    """The gradient of the largest logit at pixels, as attacks and attributions compile it."""
+
+    def gradient(trainable: list[Tensor], other: list[Tensor], x: Tensor) -> Tensor:
+        logits = logits_of(network, State(trainable, other))
+        return backend.value_and_gradient(lambda z: ops.sum(ops.max(logits(z), axis=1)), x)[1]
+
+    return gradient
+
+
+def _check_gradient(model: keras.Model, images: Array) -> float:
+    """Refuses a model without a gradient at its pixels; returns the seconds of a compiled pass."""
+    values, rows = state(model), images[:WITH_GRADIENT]
+    run = program(model, ("tried",), _gradient)
+    for _ in range(2):  # the first compiles
+        began = time.perf_counter()
+        found = ops.convert_to_numpy(run(values.trainable, values.other, to_device(rows)))
+        seconds = (time.perf_counter() - began) / len(rows)
+    if not np.isfinite(found).all():
+        raise Refused("The gradient of the model's logits is not finite at some images.")
+    return seconds
+
+
 def measure(model: keras.Model, images: Array, num_classes: int) -> dict[str, float]:
     """Measures a model on images, and refuses what is not a classifier of single images.
 
@@ -53,11 +83,11 @@ def measure(model: keras.Model, images: Array, num_classes: int) -> dict[str, fl
     Returns:
         `pass_difference` between two passes over one batch, `outputs_in_unit_interval`,
         `row_sum_spread` (largest less smallest sum of an image's logits), `max_abs_logit`,
-        `seconds_per_image`, `images`.
+        `seconds_per_image`, `seconds_per_gradient`, `images`.
 
     Raises:
         Refused: Outputs have another shape, are not finite, are probabilities, or depend on the
-            rest of the batch.
+            rest of the batch; gradients are not finite.
     """
     images = images[:MAX_IMAGES]
     try:
@@ -72,6 +102,7 @@ def measure(model: keras.Model, images: Array, num_classes: int) -> dict[str, fl
     scale = float(np.abs(first).max())
     tolerance = ROUNDING * max(1.0, scale) + 2 * difference
     _check_each_image_by_itself(model, images, first, tolerance)
+    of_gradient = _check_gradient(model, images)
     sums = first.sum(-1)
     return {
         "pass_difference": difference,
@@ -79,5 +110,6 @@ def measure(model: keras.Model, images: Array, num_classes: int) -> dict[str, fl
         "row_sum_spread": float(sums.max() - sums.min()),
         "max_abs_logit": scale,
         "seconds_per_image": seconds,
+        "seconds_per_gradient": of_gradient,
         "images": len(images),
     }
