@@ -22,6 +22,7 @@ from robust_interpretability.benchmark.cli.options import (
     Preset,
     RunFolder,
     TrackName,
+    WeakerConfinement,
     Workers,
 )
 
@@ -262,6 +263,7 @@ def submit(
     data_dir: DataDir = None,
     workers: Workers = None,
     max_hours: MaxHours = 12.0,
+    weaker_confinement: WeakerConfinement = False,
 ) -> None:
     """Check a model, measure it under a track's protocol, and put it on the board.
 
@@ -287,24 +289,16 @@ def submit(
         cards.read(card)  # its mistakes are told at once, before anything slow is imported
     from rich.console import Console
 
-    from robust_interpretability.benchmark.submission import measure
+    from robust_interpretability.benchmark.submission import limits, measure
 
+    resources = limits.Resources(data_dir, workers, max_hours, weaker_confinement)
     if card is None or check_only:
-        measure.check(
-            model, track, data_dir=data_dir, workers=workers, hours=max_hours, console=Console()
-        )
+        measure.check(model, track, resources=resources, console=Console())
         return
     from robust_interpretability.benchmark.cli.result_tables import print_scores
 
     measurement = measure.submit(
-        model,
-        track,
-        card,
-        board=board,
-        data_dir=data_dir,
-        workers=workers,
-        hours=max_hours,
-        console=Console(),
+        model, track, card, board=board, resources=resources, console=Console()
     )
     print_scores(measurement)
     print(f"board: {board / 'LEADERBOARD.md'}, {board / 'index.html'}")
@@ -347,6 +341,7 @@ def evaluate(
         typer.Option(help="Where outcomes are stored; by default runs/robust-accuracy."),
     ] = None,
     max_hours: MaxHours = 12.0,
+    weaker_confinement: WeakerConfinement = False,
 ) -> None:
     """Measure a model: with --track as `submit` but off the board, with --data robust accuracy.
 
@@ -355,22 +350,17 @@ def evaluate(
     from rich.console import Console
 
     from robust_interpretability.benchmark.cli import result_tables
+    from robust_interpretability.benchmark.submission import limits
     from robust_interpretability.models.errors import InputError
 
     if (track is None) == (data is None):
         raise InputError("evaluate takes either --track (every score) or --data (robust accuracy).")
+    resources = limits.Resources(data_dir, workers, max_hours, weaker_confinement)
     if track is not None:
         from robust_interpretability.benchmark.submission import measure
 
         measurement = measure.evaluate(
-            model,
-            track,
-            card,
-            board=board,
-            data_dir=data_dir,
-            workers=workers,
-            hours=max_hours,
-            console=Console(),
+            model, track, card, board=board, resources=resources, console=Console()
         )
         result_tables.print_scores(measurement)
     if data is not None:
@@ -387,8 +377,7 @@ def evaluate(
             images=images,
             seed=seed,
             out=out or robust_accuracy.FOLDER,
-            data_dir=data_dir,
-            threads=workers,
+            resources=resources,
             console=Console(),
         )
         result_tables.print_robust_accuracy(assessment)

@@ -53,3 +53,10 @@ MaxHours = Annotated[
         " refused.",
     ),
 ]
+WeakerConfinement = Annotated[
+    bool,
+    typer.Option(
+        "--weaker-confinement",
+        help="Read the model even where the system has neither Landlock nor user namespaces.",
+    ),
+]

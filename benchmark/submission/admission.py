@@ -44,13 +44,16 @@ def prepare(path: Path, classifier: str) -> None:
     backend.configure()
 
 
-def admit(path: Path, data: Dataset, say: Callable[[str], None]) -> "Admitted":
+def admit(
+    path: Path, data: Dataset, say: Callable[[str], None], *, weaker: bool = False
+) -> "Admitted":
     """Checks a submitted file in confinement and builds its model afresh.
 
     Args:
         path: The submitted file.
         data: The data set, on whose first test images the model is tried.
         say: Told, in a line, what is being done.
+        weaker: Whether a system that confines less will do; see `confinement.Limits`.
 
     Raises:
         Refused: The file or the model breaks a rule.
@@ -64,6 +67,7 @@ def admit(path: Path, data: Dataset, say: Callable[[str], None]) -> "Admitted":
         input_shape=data.info.shape,
         num_classes=data.info.num_classes,
         images=as_floats(x),
+        limits=untrusted.DEFAULT_LIMITS._replace(weaker=weaker),
     )
     locks = ", ".join(admitted.confinement)
     say(f"admitted: {admitted.parameters:,} parameters, checked behind {locks}")

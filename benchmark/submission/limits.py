@@ -10,9 +10,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
+from robust_interpretability.benchmark.execution.threads import default_workers
 from robust_interpretability.models.errors import InputError
 
 BASE, EACH = 4 << 30, 1 << 30
@@ -70,3 +72,23 @@ def watched(what: str, *, workers: int, hours: float) -> Iterator[None]:
         yield
     finally:
         over.set()
+
+
+class Resources(NamedTuple):
+    """What measuring a model may use.
+
+    Attributes:
+        data_dir: The TFDS folder.
+        workers: Units at a time; one per core where not given.
+        hours: Wall-clock time at most, by the estimate before it is begun, and while it lasts.
+        weaker: Whether the model may be read on a system that confines less; see `confinement`.
+    """
+
+    data_dir: str | None = None
+    workers: int | None = None
+    hours: float = 12.0
+    weaker: bool = False
+
+    def watched(self, what: str) -> AbstractContextManager[None]:
+        """Bounds on this process' memory and time."""
+        return watched(what, workers=self.workers or default_workers(), hours=self.hours)

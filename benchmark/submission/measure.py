@@ -10,11 +10,11 @@ from rich.console import Console
 from robust_interpretability.benchmark.data import datasets
 from robust_interpretability.benchmark.data.dataset import Dataset
 from robust_interpretability.benchmark.execution import runner
-from robust_interpretability.benchmark.execution.threads import default_workers
 from robust_interpretability.benchmark.progress import duration, sayer
 from robust_interpretability.benchmark.results import entries, tables, tracks
 from robust_interpretability.benchmark.results.tracks import Track
-from robust_interpretability.benchmark.submission import admission, cost, limits
+from robust_interpretability.benchmark.submission import admission, cost
+from robust_interpretability.benchmark.submission.limits import Resources
 from robust_interpretability.benchmark.units import configuration, plan, submitted
 from robust_interpretability.benchmark.units.plan import Plan
 from robust_interpretability.benchmark.units.store import Store
@@ -22,7 +22,7 @@ from robust_interpretability.benchmark.units.unit import SUBMISSION, Result
 from robust_interpretability.leaderboard import card as cards
 from robust_interpretability.leaderboard.board import Board
 from robust_interpretability.leaderboard.card import Card
-from robust_interpretability.leaderboard.entry import Entry
+from robust_interpretability.leaderboard.entry import Entry, TrackRecord
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.files import write
 
@@ -43,9 +43,7 @@ def measure(
     card: Card,
     *,
     verified: bool,
-    data_dir: str | None,
-    workers: int | None,
-    hours: float,
+    resources: Resources,
     console: Console,
 ) -> Entry:
     """Admits a model and measures it under a track's protocol; stopped, the same call resumes.
@@ -55,9 +53,7 @@ def measure(
         track: The track.
         card: The model's card.
         verified: Whether the entry is for a board.
-        data_dir: The TFDS folder.
-        workers: Units at a time; one per core where not given.
-        hours: Wall-clock time at most, by the estimate before it is begun, and while it lasts.
+        resources: What may be used.
         console: Where progress goes.
 
     Returns:
@@ -67,15 +63,13 @@ def measure(
         InputError: The file is refused; the data cannot be had, or is not the track's; the folder
             cannot be written; it would take too long.
     """
-    say, config = sayer(console), track.config
-    admission.prepare(path, config.model.name)
-    data = datasets.load(**runner.limited(config, data_dir), notice=say)
-    record = tracks.record(track.name, config, data)
-    with limits.watched(path.name, workers=workers or default_workers(), hours=hours):
-        admitted = admission.admit(path, data, say)
-        work = plan.submission(config, data.info, admitted.sha256)
-        with admission.store_in(track.folder, data, say, wait=True) as store:
-            _compute(work, store, data, admitted, path, workers, hours, console)
+    data, record = _prepared(path, track, resources, console)
+    with resources.watched(path.name):
+        admitted = admission.admit(path, data, sayer(console), weaker=resources.weaker)
+        work = plan.submission(track.config, data.info, admitted.sha256)
+        with admission.store_in(track.folder, data, sayer(console), wait=True) as store:
+            _store(work, store, admitted)
+            _compute(work, store, data, admitted, path, resources, console)
             return entries.entry(
                 tables.build(work, store),
                 SUBMISSION,
@@ -88,20 +82,20 @@ def measure(
             )
 
 
-def _compute(
-    work: Plan,
-    store: Store,
-    data: Dataset,
-    admitted: "Admitted",
-    path: Path,
-    workers: int | None,
-    hours: float,
-    console: Console,
-) -> None:
-    """Computes the units of a submission, if that does not take too long."""
+def _prepared(
+    path: Path, track: Track, resources: Resources, console: Console
+) -> tuple[Dataset, TrackRecord]:
+    """The track's data and record, once the path is known to name a `.keras` file."""
+    admission.prepare(path, track.config.model.name)
+    where = runner.limited(track.config, resources.data_dir)
+    data = datasets.load(**where, notice=sayer(console))
+    return data, tracks.record(track.name, track.config, data)
+
+
+def _store(work: Plan, store: Store, admitted: "Admitted") -> None:
+    """Stores the admitted model as a unit that is done."""
     from robust_interpretability.benchmark import environment
 
-    say = sayer(console)
     if not (store.root / "config.toml").exists():
         write(store.root / "config.toml", configuration.dumps(work.config))
     unit = next(work.of(submitted.KIND))
@@ -109,14 +103,26 @@ def _compute(
         values = submitted.Values(admitted.probe)
         result = Result(values, models={"model": admitted.model})
         store.put(unit, result, environment=environment.collect(), seconds=0)
-    left = cost.estimate(work, store, admitted.model, data, workers)
-    say(_told(left))
-    if left.seconds > 3600 * hours:
+
+
+def _compute(
+    work: Plan,
+    store: Store,
+    data: Dataset,
+    admitted: "Admitted",
+    path: Path,
+    resources: Resources,
+    console: Console,
+) -> None:
+    """Computes the units of a submission, if that does not take too long."""
+    left = cost.estimate(work, store, admitted.model, data, resources.workers)
+    sayer(console)(_told(left))
+    if left.seconds > 3600 * resources.hours:
         raise InputError(
-            f"{path.name}: {_told(left)}, and at most {hours:g} hours are allowed. Choose a smaller"
-            " model, an accelerator, or --max-hours."
+            f"{path.name}: {_told(left)}, and at most {resources.hours:g} hours are allowed. Choose"
+            " a smaller model, an accelerator, or --max-hours."
         )
-    pool, name = runner.threads(work, store, data, workers), work.config.name
+    pool, name = runner.threads(work, store, data, resources.workers), work.config.name
     with runner.progress(work, store, pool, console, name=name) as (done, observer):
         runner.execute(work, done, pool, observer)
 
@@ -128,28 +134,18 @@ def _told(left: cost.Cost) -> str:
     )
 
 
-def check(
-    path: Path,
-    track_name: str,
-    *,
-    data_dir: str | None,
-    workers: int | None,
-    hours: float,
-    console: Console,
-) -> None:
+def check(path: Path, track_name: str, *, resources: Resources, console: Console) -> None:
     """Admits a model and says what it would take to measure it; nothing is stored.
 
     Arguments and errors as for `measure`.
     """
     track, say = tracks.get(track_name), sayer(console)
-    config = track.config
-    admission.prepare(path, config.model.name)
-    data = datasets.load(**runner.limited(config, data_dir), notice=say)
-    tracks.record(track.name, config, data)
-    with limits.watched(path.name, workers=workers or default_workers(), hours=hours):
-        admitted = admission.admit(path, data, say)
-        work, store = plan.submission(config, data.info, admitted.sha256), Store(track.folder, say)
-        say(_told(cost.estimate(work, store, admitted.model, data, workers)))
+    data, _ = _prepared(path, track, resources, console)
+    with resources.watched(path.name):
+        admitted = admission.admit(path, data, say, weaker=resources.weaker)
+        work = plan.submission(track.config, data.info, admitted.sha256)
+        store = Store(track.folder, say)
+        say(_told(cost.estimate(work, store, admitted.model, data, resources.workers)))
 
 
 def _comparable(entry: Entry, board: list[Entry]) -> list[Entry]:
@@ -162,9 +158,7 @@ def evaluate(
     card_path: Path | None,
     *,
     board: Path,
-    data_dir: str | None,
-    workers: int | None,
-    hours: float,
+    resources: Resources,
     console: Console,
 ) -> Measurement:
     """Measures a model and writes the entry to the track's folder; the board stays as it is.
@@ -180,9 +174,7 @@ def evaluate(
         track,
         card,
         verified=False,
-        data_dir=data_dir,
-        workers=workers,
-        hours=hours,
+        resources=resources,
         console=console,
     )
     place = track.folder / "evaluations" / f"{entry.id}.json"
@@ -198,9 +190,7 @@ def submit(
     card_path: Path,
     *,
     board: Path,
-    data_dir: str | None,
-    workers: int | None,
-    hours: float,
+    resources: Resources,
     console: Console,
 ) -> Measurement:
     """Measures a model and puts it on the board, in place of an entry with the same id.
@@ -216,9 +206,7 @@ def submit(
         track,
         card,
         verified=True,
-        data_dir=data_dir,
-        workers=workers,
-        hours=hours,
+        resources=resources,
         console=console,
     )
     standing.put([entry])

@@ -15,6 +15,7 @@ from robust_interpretability.benchmark.progress import AttackDisplay, duration, 
 from robust_interpretability.benchmark.robustness.counts import EnsembleAccuracy
 from robust_interpretability.benchmark.robustness.flags import Flag
 from robust_interpretability.benchmark.submission import admission
+from robust_interpretability.benchmark.submission.limits import Resources
 from robust_interpretability.benchmark.units.unit import to_json
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.files import write
@@ -67,8 +68,7 @@ def assess(
     images: int,
     seed: int,
     out: Path,
-    data_dir: str | None,
-    threads: int | None,
+    resources: Resources,
     console: Console,
 ) -> Assessment:
     """Admits a model and measures its accuracy under AutoAttack; stopped, the same call resumes.
@@ -82,8 +82,7 @@ def assess(
         images: How many images.
         seed: Seed of all random draws.
         out: The folder in which outcomes are stored.
-        data_dir: The TFDS folder.
-        threads: Batches at a time; one per core where not given, one with an accelerator.
+        resources: What may be used. Its workers are batches at a time.
         console: Where progress goes.
 
     Returns:
@@ -103,15 +102,17 @@ def assess(
         )
     say, start = sayer(console), time.perf_counter()
     admission.prepare(path, "digits_cnn" if data_name == "digits" else "")
-    info = datasets.describe(data_name, data_dir=data_dir)
+    info = datasets.describe(data_name, data_dir=resources.data_dir)
     if images > info.test_size:
         raise InputError(
             f"'{data_name}' has {info.test_size:,} test images. Received --images {images}."
         )
-    data = datasets.load(data_name, data_dir=data_dir, notice=say, train_limit=1, test_limit=images)
+    data = datasets.load(
+        data_name, data_dir=resources.data_dir, notice=say, train_limit=1, test_limit=images
+    )
     x, y = data.x_test, data.y_test
-    admitted = admission.admit(path, data, say)
-    with admission.store_in(out, data, say) as store:
+    with resources.watched(path.name), admission.store_in(out, data, say) as store:
+        admitted = admission.admit(path, data, say, weaker=resources.weaker)
         from robust_interpretability.benchmark import environment
         from robust_interpretability.benchmark.execution.threads import default_workers
         from robust_interpretability.benchmark.robustness import accuracy
@@ -130,7 +131,7 @@ def assess(
         name = f"{path.stem}-{digits}-{data_name}-{norm}-{epsilon:g}-{version}-{seed}"
         (out / "evaluations").mkdir(exist_ok=True)
         file = out / "evaluations" / f"{name}-{len(x)}.json"
-        threads = threads or default_workers()
+        threads = resources.workers or default_workers()
         say(
             f"AutoAttack {version}, {norm} {epsilon:g}, {len(x):,} images of {data_name},"
             f" {threads} batches at a time"

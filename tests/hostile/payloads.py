@@ -6,12 +6,14 @@ see that it was denied and not that it never ran.
 
 import ctypes
 import errno
+import fcntl
 import json
 import mmap
 import os
 import resource
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -184,6 +186,77 @@ def x32_call(*_):
 
 def become_root(*_):
     _call("setuid", 0)
+
+
+def signal_parent_by_a_file(*_):
+    """A signal of the kernel's choosing moment, sent in another process' name."""
+    read, _ = os.pipe()
+    fcntl.fcntl(read, 10, signal.SIGKILL)  # F_SETSIG
+    fcntl.fcntl(read, 8, os.getppid())  # F_SETOWN
+
+
+def own_a_file(*_):
+    read, _ = os.pipe()
+    fcntl.fcntl(read, 8, os.getppid())
+
+
+def own_a_file_anew(*_):
+    read, _ = os.pipe()
+    fcntl.fcntl(read, 15, struct.pack("ii", 1, os.getppid()))
+
+
+def watch_a_folder(*_):
+    fcntl.fcntl(os.open(".", os.O_RDONLY), 1026, 1)
+
+
+def lease_a_file(*_):
+    fcntl.fcntl(os.open(__file__, os.O_RDONLY), 1024, 0)
+
+
+def type_into_a_terminal(*_):
+    fcntl.ioctl(0, 0x5412, b"x")
+
+
+def other_device_request(*_):
+    fcntl.ioctl(os.open(__file__, os.O_RDONLY), 2, bytes(4))  # FIGETBSZ, harmless elsewhere
+
+
+def choose_cores(*_):
+    os.sched_setaffinity(0, {0})
+
+
+def run_first(*_):
+    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
+def be_nice(*_):
+    os.setpriority(os.PRIO_PROCESS, 0, 5)
+
+
+def read_disk_first(*_):
+    _call("syscall", 251, 1, 0, 2 << 13 | 4)
+
+
+def read_parents_environment(*_):
+    return len(Path(f"/proc/{os.getppid()}/environ").read_bytes())
+
+
+def read_parents_memory(*_):
+    return os.open(f"/proc/{os.getppid()}/mem", os.O_RDONLY)
+
+
+def read_outside(target, *_):
+    return Path(target).read_text()
+
+
+def list_outside(target, *_):
+    return [path.name for path in Path(target).parent.iterdir()]
+
+
+def start_threads(*_):
+    for _ in range(600):
+        threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+    time.sleep(600)
 
 
 def _call(name, *arguments):

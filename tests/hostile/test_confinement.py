@@ -1,5 +1,6 @@
 """The confinement holds code that does what it likes."""
 
+import ctypes
 import errno
 import json
 import os
@@ -16,6 +17,7 @@ import psutil
 import pytest
 
 import robust_interpretability
+from robust_interpretability.models.untrusted.refusal import Refused
 from robust_interpretability.models.untrusted.sandbox import child, confinement, results
 from robust_interpretability.models.untrusted.sandbox.confinement import Limits, confined
 from tests.hostile.building import CLASSES, SHAPE, members, nothing_left_running, pack
@@ -78,6 +80,20 @@ def test_a_payload_computes_and_every_lock_is_named(tmp_path):
         "future_call",
         "x32_call",
         "become_root",
+        "signal_parent_by_a_file",
+        "own_a_file",
+        "own_a_file_anew",
+        "watch_a_folder",
+        "lease_a_file",
+        "type_into_a_terminal",
+        "other_device_request",
+        "choose_cores",
+        "run_first",
+        "be_nice",
+        "read_disk_first",
+        "read_parents_environment",
+        "read_parents_memory",
+        "list_outside",
     ],
 )
 def test_a_denied_call_fails_and_leaves_nothing(name, tmp_path):
@@ -103,6 +119,58 @@ def test_a_denied_call_fails_and_leaves_nothing(name, tmp_path):
         assert outside.stat().st_mode & 0o777 == 0o600
     else:
         assert not outside.exists()
+
+
+def test_a_users_files_are_not_read(tmp_path):
+    folder, outside = tmp_path / "folder", tmp_path / "secret.txt"
+    folder.mkdir()
+    outside.write_text("s3cret")
+    run(folder, "read_outside", str(outside))
+    assert result(folder) == {"error": "PermissionError", "errno": errno.EACCES}
+
+
+def test_threads_are_bounded(tmp_path):
+    began = time.monotonic()
+    done = run(tmp_path, "start_threads", limits=SMALL._replace(memory_bytes=16 << 30))
+    assert done.returncode == -signal.SIGKILL
+    assert not done.timed_out
+    assert time.monotonic() - began < 5
+
+
+@pytest.fixture
+def weak(monkeypatch):
+    """As on a kernel without Landlock, in a container that allows no user namespace."""
+    monkeypatch.setattr(confinement, "WITHOUT", confinement.STRONG)
+
+
+def test_too_few_locks_are_refused_unless_weaker_ones_will_do(weak, tmp_path):
+    with pytest.raises(Refused) as refused:
+        run(tmp_path, "compute")
+    message = str(refused.value)
+    assert "neither Landlock (Linux 5.13) nor user namespaces, only rlimits" in message
+    assert "With --weaker-confinement they are" in message
+    assert not (tmp_path / "result.json").stat().st_size, "nothing was run"
+    folder = tmp_path / "weaker"
+    folder.mkdir()
+    done = run(folder, "compute", limits=SMALL._replace(weaker=True))
+    assert result(folder) == {"done": 499500}
+    assert not set(confinement.STRONG) & set(done.confinement)
+    assert "seccomp" in done.confinement
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["read_parents_environment", "read_parents_memory", "kill_parent", "signal_parent_by_a_file"],
+)
+def test_weaker_locks_still_keep_the_parent(weak, name, tmp_path):
+    run(tmp_path, name, limits=SMALL._replace(weaker=True))
+    assert result(tmp_path)["error"] == "PermissionError"
+
+
+def test_the_parent_can_be_looked_at_again_afterwards(tmp_path):
+    run(tmp_path, "compute")
+    libc = ctypes.CDLL(None)
+    assert libc.prctl(3, 0, 0, 0, 0) == 1  # PR_GET_DUMPABLE
 
 
 @pytest.mark.parametrize("name", ["allocate", "map_memory"])

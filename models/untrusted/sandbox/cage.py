@@ -16,6 +16,7 @@ import platform
 import resource
 import runpy
 import signal
+import stat
 import struct
 import sys
 import tempfile
@@ -25,10 +26,10 @@ from typing import NoReturn, TypedDict
 _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 22, 24, 38
 _CLONE_NEWUSER, _CLONE_NEWNET, _CLONE_NEWIPC = 0x10000000, 0x40000000, 0x08000000
 _CLONE_THREAD = 0x00010000
-_TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 _OPEN_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
-_LANDLOCK_CREATE, _LANDLOCK_RESTRICT = 444, 446
+_LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
+_READ_FILE, _READ_FOLDER = 2, 3
 _CAPSET = {"x86_64": 126, "aarch64": 91}
 
 # classic BPF: load a word, jump if equal, jump if greater or equal, jump if any bit is set, return
@@ -72,11 +73,17 @@ def _few_cores() -> None:
         os.sched_setaffinity(0, {cores[first], cores[(first + 1) % len(cores)]})
 
 
-def _no_network() -> bool:
-    """Enters a network namespace without interfaces; not as root, inside a user namespace."""
-    if _libc.unshare(_CLONE_NEWNET | _CLONE_NEWIPC) == 0:
-        return True
-    return _libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET | _CLONE_NEWIPC) == 0
+def _namespaces(without: list[str]) -> list[str]:
+    """Enters a network namespace without interfaces, inside a user namespace where there are any.
+
+    Seen from a user namespace, no process outside can be traced, or its memory read.
+    """
+    both = _CLONE_NEWNET | _CLONE_NEWIPC
+    if "user namespace" not in without and _libc.unshare(_CLONE_NEWUSER | both) == 0:
+        return ["user namespace", "network namespace"]
+    if _libc.unshare(both) == 0:
+        return ["network namespace"]
+    return []
 
 
 def _no_capabilities(machine: str) -> bool:
@@ -86,26 +93,50 @@ def _no_capabilities(machine: str) -> bool:
     return _libc.syscall(_CAPSET[machine], header, bytes(24)) == 0
 
 
-def _landlock() -> bool:
-    """Denies every change to the file system; files that are open already stay writable."""
+def _allow(ruleset: int, path: str, bits: int) -> None:
+    """Allows some kinds of access to a file, or to all below a folder, if it is there."""
+    try:
+        handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return
+    if not stat.S_ISDIR(os.fstat(handle).st_mode):
+        bits &= 1 << _READ_FILE
+    _libc.syscall(_LANDLOCK_ADD, ruleset, 1, struct.pack("<Qi", bits, handle), 0)
+    os.close(handle)
+
+
+def _landlock(readable: list[str], listed: list[str]) -> bool:
+    """Denies every change to the file system, and reading but below some paths.
+
+    Files that are open already stay writable.
+
+    Args:
+        readable: Files and folders that may be read.
+        listed: Folders whose names may be listed, but whose files not be read.
+    """
     version = _libc.syscall(_LANDLOCK_CREATE, None, ctypes.c_size_t(0), 1)
     if version < 1:
         return False
     # write to files; make and remove anything; link across folders; truncate; control devices
     bits = [1, *range(4, 13)]
     bits += [bit for bit, since in ((13, 2), (14, 3), (15, 5)) if version >= since]
-    changes = sum(1 << bit for bit in bits)
+    bits += [_READ_FILE, _READ_FOLDER]
+    handled = sum(1 << bit for bit in bits)
     network = 0b11 if version >= 4 else 0  # bind and connect
     scope = 0b11 if version >= 6 else 0  # abstract sockets of and signals to processes outside
     size = 8 if version < 4 else 16 if version < 6 else 24
     ruleset = _libc.syscall(
         _LANDLOCK_CREATE,
-        struct.pack("<3Q", changes, network, scope)[:size],
+        struct.pack("<3Q", handled, network, scope)[:size],
         ctypes.c_size_t(size),
         0,
     )
     if ruleset < 0:
         return False
+    for path in readable:
+        _allow(ruleset, path, 1 << _READ_FILE | 1 << _READ_FOLDER)
+    for path in listed:
+        _allow(ruleset, path, 1 << _READ_FOLDER)
     done = _libc.syscall(_LANDLOCK_RESTRICT, ruleset, 0) == 0
     os.close(ruleset)
     return done
@@ -160,8 +191,11 @@ def filter_program(machine: str, pid: int) -> list[tuple[int, int, int, int]]:
     when("prctl", low(0), (_JEQ, 0, 1, _PR_SET_PDEATHSIG))
     # limits may be read, not set
     when("prlimit64", low(2), (_JEQ, 0, 2, 0), high(2), (_JEQ, 1, 0, 0))
-    # typing into a terminal
-    when("ioctl", low(1), (_JEQ, 1, 0, _TIOCSTI), (_JEQ, 0, 1, _TIOCLINUX))
+    # to jump over what is left of the tests, and over "denied" or not
+    known, last = list(calls["IOCTLS"].values()), len(calls["FCNTLS"]) - 1
+    when("ioctl", low(1), *((_JEQ, len(known) - i, 0, v) for i, v in enumerate(known)))
+    refused = enumerate(calls["FCNTLS"].values())
+    when("fcntl", low(1), *((_JEQ, last - i, 1 if i == last else 0, v) for i, v in refused))
     return [*program, (_RETURN, 0, 0, _ALLOW)]
 
 
@@ -177,14 +211,17 @@ def _seccomp(machine: str) -> bool:
 
 
 class Order(TypedDict):
-    """What the parent asks for: the payload, its surroundings and its limits."""
+    """What the parent asks for: the payload, its surroundings, its limits, locks to do without."""
 
     module: str
     path: list[str]
+    readable: list[str]
+    listed: list[str]
     arguments: list[object]
     outputs: dict[str, int]
     report: int
     parent: int
+    without: list[str]
     limits: dict[str, int]
 
 
@@ -196,15 +233,14 @@ def _lock(order: Order) -> list[str]:
     held = ["rlimits"]
     if machine not in _AUDIT_ARCH:
         return held
-    if _no_network():
-        held.append("network namespace")
+    held += _namespaces(order["without"])
     if _no_capabilities(machine):
         held.append("no capabilities")
     _die_with(order["parent"])  # after the two steps above: a change of credentials would undo it
     if _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         return held
     held.append("no new privileges")
-    if _landlock():
+    if "landlock" not in order["without"] and _landlock(order["readable"], order["listed"]):
         held.append("landlock")
     if _seccomp(machine):
         held.append("seccomp")
@@ -217,7 +253,8 @@ def main() -> NoReturn:
     held = _lock(order)
     with os.fdopen(order["report"], "w") as report:
         json.dump(held, report)
-    if "seccomp" not in held:
+    strong = "landlock" in held or "user namespace" in held or order["limits"]["weaker"]
+    if "seccomp" not in held or not strong:
         os._exit(3)
     # TensorFlow asks for its name when it is imported; none can be found by trying
     tempfile.tempdir = str(Path.cwd())

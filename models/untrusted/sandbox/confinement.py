@@ -5,18 +5,24 @@ outlive its limits or this process. It writes results through descriptors that a
 confined, so what it can put on disk is bounded too. Linux only: seccomp is what denies these
 things, and without it nothing is run.
 
-Reading is not restricted: a process that can send nothing anywhere but into its few outputs gains
-little by it, and everything it outputs is taken as hostile.
+Where the kernel has Landlock, it can read the interpreter, its libraries, this package and its own
+folder alone. Where the kernel has neither Landlock nor user namespaces, nothing keeps it from
+reading this process through /proc but that this process makes itself undumpable meanwhile: it is
+run there only if the caller allows weaker confinement.
 """
 
+import ctypes
+import importlib.util
 import json
 import os
 import selectors
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +35,41 @@ _INHERITED = ("LD_LIBRARY_PATH", "SYSTEMROOT", "TF_ENABLE_ONEDNN_OPTS")
 """Variables that the confined process gets: a model is tried with the kernels that measure it."""
 
 
+_SYSTEM = (
+    "/lib",
+    "/lib64",
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/local/lib",
+    "/etc/ld.so.cache",
+    "/etc/localtime",
+    "/dev/null",
+    "/dev/urandom",
+    "/proc/self",
+    "/proc/cpuinfo",
+    "/proc/filesystems",
+    "/proc/meminfo",
+    "/proc/stat",
+    "/proc/sys",
+    "/sys/devices/system",
+    "/sys/fs/cgroup",
+    "/sys/kernel/mm",
+)
+"""What libraries read besides themselves."""
+STRONG = ("landlock", "user namespace")
+"""Locks of which one must hold."""
+WITHOUT: tuple[str, ...] = ()
+"""Locks that are left off, as on a system that does not have them; for tests."""
+MAX_THREADS = 256
+"""Threads of a confined process; TensorFlow and JAX start a few dozen."""
+_LOOK = 0.1
+"""Seconds between two looks at them."""
+_PR_SET_DUMPABLE = 4
+_dumpable_lock = threading.Lock()
+_confining: set[object] = set()
+"""A token for each confined process that runs."""
+
+
 class Limits(NamedTuple):
     """What a confined process may use; the defaults suffice for every model within `graph`'s caps.
 
@@ -38,6 +79,7 @@ class Limits(NamedTuple):
         wall_seconds: Time by the clock.
         file_bytes: Size of any one output; the weights of the largest model are 191 MiB.
         open_files: Descriptors open at once.
+        weaker: Whether a system without Landlock and user namespaces will do.
     """
 
     memory_bytes: int = 8 << 30
@@ -45,6 +87,7 @@ class Limits(NamedTuple):
     wall_seconds: float = 900.0
     file_bytes: int = 256 << 20
     open_files: int = 256
+    weaker: bool = False
 
 
 DEFAULT_LIMITS = Limits()
@@ -121,6 +164,58 @@ def _report(descriptor: int, deadline: float) -> list[str]:
         return []
 
 
+def _readable(folder: Path, module: str) -> list[str]:
+    """What the confined process may read: the interpreter, libraries, our package, its folder."""
+    package = Path(robust_interpretability.__file__).parent
+    found = importlib.util.find_spec(module.partition(".")[0])
+    own = [package, *(path.resolve() for path in package.iterdir() if path.is_dir())]
+    own += map(Path, (found.submodule_search_locations if found else None) or ())
+    libraries = [Path(entry) for entry in search_path() if entry != _ROOT]
+    interpreter = [Path(prefix) for prefix in {sys.prefix, sys.base_prefix, sys.exec_prefix}]
+    return [*map(str, (*interpreter, *libraries, *own, folder)), *_SYSTEM]
+
+
+@contextmanager
+def _undumpable() -> Iterator[None]:
+    """Keeps other processes of this user from reading this one's memory and environment."""
+    libc, token = ctypes.CDLL(None), object()
+    with _dumpable_lock:
+        _confining.add(token)
+        libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    try:
+        yield
+    finally:
+        with _dumpable_lock:
+            _confining.remove(token)
+            if not _confining:
+                libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
+
+
+def _threads(pid: int) -> int:
+    try:
+        return len(list(Path(f"/proc/{pid}/task").iterdir()))
+    except OSError:  # it has ended
+        return 0
+
+
+def _wait(process: subprocess.Popen[bytes], deadline: float) -> None:
+    """Waits for a process; one that starts too many threads is killed.
+
+    Raises:
+        subprocess.TimeoutExpired: It has not ended by the deadline.
+    """
+    while process.poll() is None:
+        if _threads(process.pid) > MAX_THREADS:
+            _end(process)
+            return
+        left = deadline - time.monotonic()
+        try:
+            process.wait(max(0.0, min(_LOOK, left)))
+        except subprocess.TimeoutExpired:
+            if left <= _LOOK:
+                raise
+
+
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Kills the process and its group, and waits for it."""
     if process.returncode is None:
@@ -129,6 +224,21 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         except (ProcessLookupError, PermissionError):
             process.kill()
         process.wait()
+
+
+def _check_locks(held: list[str], limits: Limits) -> None:
+    """Refuses where the process was not run, because too few locks held."""
+    if "seccomp" not in held:
+        raise Refused(
+            "Submitted models cannot be loaded here: this system cannot confine the process that"
+            " reads them (no seccomp)."
+        )
+    if not limits.weaker and not set(STRONG) & set(held):
+        raise Refused(
+            "Submitted models are not loaded here: this system has neither Landlock (Linux 5.13)"
+            f" nor user namespaces, only {', '.join(held)}. With --weaker-confinement they are, for"
+            " files whose authors you trust."
+        )
 
 
 def confined(
@@ -169,42 +279,43 @@ def confined(
     order = {
         "module": module,
         "path": search_path(),
+        "readable": _readable(folder, module),
+        "listed": [_ROOT],
         "arguments": arguments,
         "outputs": descriptors,
         "report": write,
         "parent": os.getpid(),
+        "without": list(WITHOUT),
         "limits": limits._asdict(),
     }
     try:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-s", "-B", str(_CAGE), json.dumps(order)],
-            cwd=folder,
-            env=environment(folder),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            pass_fds=[write, *descriptors.values()],
-            start_new_session=True,
-        )
-        timed_out = False
-        try:
-            os.close(write)
-            write = -1
-            held = _report(read, deadline)
-            process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            timed_out = True
-        finally:
-            _end(process)
+        with _undumpable():
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-s", "-B", str(_CAGE), json.dumps(order)],
+                cwd=folder,
+                env=environment(folder),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[write, *descriptors.values()],
+                start_new_session=True,
+            )
+            timed_out = False
+            try:
+                os.close(write)
+                write = -1
+                held = _report(read, deadline)
+                _wait(process, deadline)
+            except subprocess.TimeoutExpired:
+                timed_out = True
+            finally:
+                _end(process)
     finally:
         for descriptor in (read, write, log, *descriptors.values()):
             if descriptor >= 0:
                 os.close(descriptor)
-    if "seccomp" not in held and not timed_out:
-        raise Refused(
-            "Submitted models cannot be loaded here: this system cannot confine the process that"
-            " reads them (no seccomp)."
-        )
+    if not timed_out:
+        _check_locks(held, limits)
     with (folder / "log.txt").open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - 4000))
         text = file.read().decode("utf-8", "replace")

@@ -41,6 +41,13 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "tkill": (200, 130),
     "rt_sigqueueinfo": (129, 138),
     "rt_tgsigqueueinfo": (297, 240),
+    # a share of the machine beyond what is given
+    "sched_setscheduler": (144, 119),
+    "sched_setparam": (142, 118),
+    "sched_setattr": (314, 274),
+    "sched_setaffinity": (203, 122),
+    "setpriority": (141, 140),
+    "ioprio_set": (251, 30),
     # ways around the filter, and kernel interfaces no model needs
     "io_uring_setup": (425, 425),
     "io_uring_enter": (426, 426),
@@ -170,5 +177,25 @@ CONDITIONAL: dict[str, tuple[int | None, int | None]] = {
     "prctl": (157, 167),
     "prlimit64": (302, 261),
     "ioctl": (16, 29),
+    "fcntl": (72, 25),
 }
 """Denied by their arguments; see `cage.py`."""
+
+IOCTLS = {
+    "TCGETS": 0x5401,  # is it a terminal?
+    "TIOCGWINSZ": 0x5413,
+    "FIONREAD": 0x541B,
+    "FIONBIO": 0x5421,
+    "FIONCLEX": 0x5450,
+    "FIOCLEX": 0x5451,
+}
+"""The requests of `ioctl` that libraries make; all others are denied, typing into terminals too."""
+
+FCNTLS = {
+    "F_SETOWN": 8,  # with F_SETSIG: a signal, even SIGKILL, to any process of the user
+    "F_SETSIG": 10,
+    "F_SETOWN_EX": 15,
+    "F_SETLEASE": 1024,
+    "F_NOTIFY": 1026,
+}
+"""The commands of `fcntl` that are denied."""
