@@ -59,7 +59,7 @@ def watched(what: str, *, workers: int, hours: float) -> Iterator[None]:
             if (held := resident()) > most:
                 _end(
                     f"Measuring {what} took {held / 2**30:.1f} GiB of memory; at most"
-                    f" {most / 2**30:.0f} GiB are allowed. Choose a smaller model."
+                    f" {most / 2**30:.1f} GiB are allowed. Choose a smaller model."
                 )
             if time.monotonic() > until:
                 _end(

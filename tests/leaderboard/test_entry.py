@@ -176,7 +176,7 @@ def test_what_does_not_fit_the_schema_is_refused(change, message):
     [
         ({"title": "a\nb"}, "holds the invisible or blank character U+000A"),
         ({"title": "\u202eevil"}, "holds the invisible or blank character U+202E"),
-        ({"title": ""}, "must be text without spaces at its ends"),
+        ({"title": ""}, "must not be empty"),
         ({"title": " a"}, "must be text without spaces at its ends"),
         ({"title": "W" * 61}, "at most 60 characters"),
         ({"better": "more"}, "better: Input should be 'higher' or 'lower'"),
