@@ -15,7 +15,7 @@ import h5py
 import keras
 import numpy as np
 import psutil
-from keras import layers
+from keras import layers, ops
 
 SHAPE, CLASSES = (8, 8, 1), 10
 NAMES = ("metadata.json", "config.json", "model.weights.h5")
@@ -114,6 +114,18 @@ def assorted() -> keras.Model:
     )
 
 
+def operations() -> keras.Model:
+    """What functional models are written with besides layers, and layers that only train."""
+    inputs = keras.Input(SHAPE)
+    x = layers.RandomFlip()(inputs) * 2.0 - 1.0
+    x = layers.SpectralNormalization(layers.Conv2D(6, 3, padding="same"))(x)
+    x = ops.relu(x + ops.gelu(x)) / (1.0 + ops.exp(-x))
+    x = ops.concatenate([x[..., :3], x[..., 3:]], axis=-1)
+    x = ops.stack([ops.mean(x, axis=(1, 2)), ops.max(x, axis=(1, 2))], axis=1)
+    x = ops.reshape(ops.clip(x, -5.0, 5.0), (-1, 12))
+    return keras.Model(inputs, layers.Dense(CLASSES)(x))
+
+
 def built_late() -> keras.Model:
     """A Sequential model that learns its input's shape from the data."""
     model = keras.Sequential([layers.Rescaling(2.0, -1.0), layers.Flatten(), layers.Dense(CLASSES)])
@@ -122,7 +134,8 @@ def built_late() -> keras.Model:
 
 
 HONEST: dict[str, Callable[[], keras.Model]] = {
-    f.__name__: f for f in (plain, functional, trained, nested, attention, assorted, built_late)
+    f.__name__: f
+    for f in (plain, functional, trained, nested, attention, assorted, operations, built_late)
 }
 
 

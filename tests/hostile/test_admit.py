@@ -17,7 +17,7 @@ from robust_interpretability.models.untrusted import Limits, Refused
 from robust_interpretability.models.untrusted.model.build import fingerprint
 from robust_interpretability.models.untrusted.sandbox import child, trial
 from robust_interpretability.models.untrusted.sandbox.confinement import confined
-from tests.hostile import building, corpus_config, corpus_weights
+from tests.hostile import building, corpus_config, corpus_operations, corpus_weights
 from tests.hostile.building import (
     CLASSES,
     HONEST,
@@ -30,7 +30,7 @@ from tests.hostile.building import (
 )
 from tests.hostile.corpus import CASES
 
-assert corpus_config.CASES is corpus_weights.CASES is CASES
+assert corpus_config.CASES is corpus_operations.CASES is corpus_weights.CASES is CASES
 
 IMAGES = np.random.default_rng(0).random((32, *SHAPE), np.float32)
 BY_NAME = {case.name: case for case in CASES}

@@ -6,11 +6,11 @@ import pytest
 
 from robust_interpretability.models.untrusted import Refused
 from robust_interpretability.models.untrusted.sandbox import child
-from tests.hostile import corpus_config, corpus_weights
+from tests.hostile import corpus_config, corpus_operations, corpus_weights
 from tests.hostile.building import CLASSES, SHAPE, check_line
 from tests.hostile.corpus import CASES
 
-assert corpus_config.CASES is corpus_weights.CASES is CASES
+assert corpus_config.CASES is corpus_operations.CASES is corpus_weights.CASES is CASES
 
 
 def test_the_corpus_is_large_and_its_names_differ():

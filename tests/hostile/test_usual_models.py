@@ -86,10 +86,15 @@ def test_sizes(layer, tmp_path):
     check_equal(made, rebuilt(made, tmp_path))
 
 
-def test_augmentation_that_goes_on_at_inference_is_refused(tmp_path):
+def test_training_true_is_what_keras_makes_of_it(tmp_path):
+    """Keras writes it for augmentation unasked, and `predict` overrides it."""
     x = keras.Input(SHAPE)
     flipped = layers.RandomFlip()(x, training=True)
     made = keras.Model(x, layers.Dense(10)(layers.Flatten()(flipped)))
+    check_equal(made, rebuilt(made, tmp_path))
+    np.testing.assert_allclose(made.predict(IMAGES, verbose=0), made(IMAGES, training=False), 1e-5)
+    dropped = layers.Dropout(0.5)(x, training=True)
+    made = keras.Model(x, layers.Dense(10)(layers.Flatten()(dropped)))
     with pytest.raises(Refused, match="'training' = true"):
         rebuilt(made, tmp_path)
 

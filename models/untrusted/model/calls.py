@@ -1,5 +1,6 @@
 """The calls of a layer in a functional model's configuration: their inputs and options."""
 
+from robust_interpretability.models.untrusted.layers.allowed import AUGMENTATIONS
 from robust_interpretability.models.untrusted.model.nested import (
     MAX_CALLS,
     LayerCall,
@@ -12,8 +13,8 @@ _ATTENTION = "MultiHeadAttention"
 _ATTENTION_INPUTS = ("query", "value", "key")
 _OFF = ("training", "return_attention_scores")
 """Options that may be named where they are off."""
-_THE_SAME_IN_TRAINING = ("CenterCrop", "Resizing")
-"""Layers that Keras calls with `training=True`, which changes nothing."""
+_CALLED_SO = AUGMENTATIONS | {"CenterCrop", "Resizing"}
+"""Layers for which Keras writes `training=True` unasked; at inference it overrides it."""
 
 
 def _output(history: object, label: str) -> Output:
@@ -89,7 +90,7 @@ def _call(node: object, label: str, class_name: str) -> LayerCall:
         if attention and key == "use_causal_mask" and type(value) is bool:
             if value:
                 options[key] = value
-        elif key == "training" and class_name in _THE_SAME_IN_TRAINING:
+        elif key == "training" and class_name in _CALLED_SO:
             continue
         elif value is not None and not (value is False and key in _OFF):
             raise refuse(

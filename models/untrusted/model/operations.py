@@ -393,7 +393,8 @@ def _part(value: object) -> Index:
             return ELLIPSIS
         if value.get("class_name") == "__slice__":
             ends = [config.get(name) for name in ("start", "stop", "step")]
-            return [optional(integer(-MAX_INDEX, MAX_INDEX))(end) for end in ends]
+            if ends[2] != 0:
+                return [optional(integer(-MAX_INDEX, MAX_INDEX))(end) for end in ends]
     raise Unfit("takes a key that is not made of integers, slices and an ellipsis")
 
 
