@@ -353,12 +353,17 @@ def read(folder: Path) -> list[Entry]:
     """Reads all entries below a folder, in the order of their paths.
 
     Raises:
-        InputError: One does not fit the schema, was changed, or is not at its `place`.
+        InputError: One cannot be read, does not fit the schema, was changed, or is not at its
+            `place`.
     """
     entries = []
     for path in sorted(folder.glob("*/*.json")):
         what = f"Entry {path.parent.name}/{path.name}"
-        entry = loads(read_most(path, MAX_ENTRY_BYTES + 1), what)
+        try:
+            content = read_most(path, MAX_ENTRY_BYTES + 1)
+        except OSError as error:
+            raise InputError(f"{what} cannot be read ({error.strerror}).") from error
+        entry = loads(content, what)
         if f"{path.parent.name}/{path.name}" != place(entry):
             raise InputError(f"{what} says it is {place(entry)}: it lies in the wrong place.")
         entries.append(entry)

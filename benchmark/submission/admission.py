@@ -11,6 +11,7 @@ from robust_interpretability.benchmark.data.identity import same_images
 from robust_interpretability.benchmark.execution import folder
 from robust_interpretability.benchmark.units.store import Store
 from robust_interpretability.models.checks import as_floats
+from robust_interpretability.models.errors import InputError, printable
 
 if TYPE_CHECKING:
     import keras
@@ -75,6 +76,25 @@ def admit(
         say(f"{path.name}: {note}")
     check_range(path, admitted.model, data)
     return admitted
+
+
+@contextmanager
+def failures_in_one_line(path: Path) -> Iterator[None]:
+    """Says in one line that a model failed, whatever the backend or Keras raised.
+
+    Raises:
+        InputError: In place of any error that is not a user's mistake already.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        first = next(iter(str(error).strip().splitlines()), "")
+        raise InputError(
+            f"{path.name} was admitted, but failed when it was measured ({type(error).__name__}:"
+            f" {printable(first, 200)}). What was measured before is kept."
+        ) from error
 
 
 def check_range(path: Path, model: "keras.Model", data: Dataset) -> None:

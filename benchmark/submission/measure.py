@@ -14,6 +14,7 @@ from robust_interpretability.benchmark.progress import duration, sayer
 from robust_interpretability.benchmark.results import entries, tables, tracks
 from robust_interpretability.benchmark.results.tracks import Track
 from robust_interpretability.benchmark.submission import admission, cost
+from robust_interpretability.benchmark.submission.admission import failures_in_one_line
 from robust_interpretability.benchmark.submission.limits import Resources
 from robust_interpretability.benchmark.units import configuration, plan, submitted
 from robust_interpretability.benchmark.units.plan import Plan
@@ -64,7 +65,7 @@ def measure(
             cannot be written; it would take too long.
     """
     data, record = _prepared(path, track, resources, console)
-    with resources.watched(path.name):
+    with resources.watched(path.name), failures_in_one_line(path):
         admitted = admission.admit(path, data, sayer(console), weaker=resources.weaker)
         work = plan.submission(track.config, data.info, admitted.sha256)
         with admission.store_in(track.folder, data, sayer(console), wait=True) as store:
@@ -141,7 +142,7 @@ def check(path: Path, track_name: str, *, resources: Resources, console: Console
     """
     track, say = tracks.get(track_name), sayer(console)
     data, _ = _prepared(path, track, resources, console)
-    with resources.watched(path.name):
+    with resources.watched(path.name), failures_in_one_line(path):
         admitted = admission.admit(path, data, say, weaker=resources.weaker)
         work = plan.submission(track.config, data.info, admitted.sha256)
         store = Store(track.folder, say)

@@ -111,7 +111,11 @@ def assess(
         data_name, data_dir=resources.data_dir, notice=say, train_limit=1, test_limit=images
     )
     x, y = data.x_test, data.y_test
-    with resources.watched(path.name), admission.store_in(out, data, say) as store:
+    with (
+        resources.watched(path.name),
+        admission.failures_in_one_line(path),
+        admission.store_in(out, data, say) as store,
+    ):
         admitted = admission.admit(path, data, say, weaker=resources.weaker)
         from robust_interpretability.benchmark import environment
         from robust_interpretability.benchmark.execution.threads import default_workers

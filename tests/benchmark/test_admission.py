@@ -6,7 +6,8 @@ import keras
 import pytest
 
 from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.benchmark.submission.admission import check_range
+from robust_interpretability.benchmark.submission.admission import check_range, failures_in_one_line
+from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.untrusted import Refused
 
 FILE = Path("mine.keras")
@@ -55,3 +56,23 @@ def test_a_network_that_knows_nothing_is_not_accused(digits):
         keras.utils.set_random_seed(seed)
         layers = [keras.Input(digits.info.shape), keras.layers.Flatten(), keras.layers.Dense(10)]
         check_range(FILE, keras.Sequential(layers), digits)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RecursionError("maximum recursion depth exceeded"), ValueError("a\x1b\nb"), Exception()],
+)
+def test_whatever_fails_after_admission_is_one_line(error):
+    with pytest.raises(InputError) as told, failures_in_one_line(FILE):
+        raise error
+    message = str(told.value)
+    assert message.startswith("mine.keras was admitted, but failed when it was measured")
+    assert type(error).__name__ in message
+    assert message.isprintable()
+
+
+def test_a_users_mistake_stays_what_it_says():
+    with pytest.raises(InputError, match=r"^as it was$"), failures_in_one_line(FILE):
+        raise InputError("as it was")
+    with pytest.raises(KeyboardInterrupt), failures_in_one_line(FILE):
+        raise KeyboardInterrupt

@@ -298,6 +298,11 @@ add(
         ),
     ),
 )
+add(
+    "long_chain",
+    r"more than 800 calls of layers follow one another",
+    _repeat(layer("ReLU"), 900),
+)
 add("many_layers", r"layers; at most 1000 are accepted", _repeat(layer("ReLU"), 1200))
 add("deep_models", r"models are nested more than 4 levels deep", _nest(5))
 add(

@@ -10,6 +10,7 @@ import fcntl
 import json
 import mmap
 import os
+import re
 import resource
 import signal
 import socket
@@ -251,6 +252,13 @@ def read_outside(target, *_):
 
 def list_outside(target, *_):
     return [path.name for path in Path(target).parent.iterdir()]
+
+
+def loop_in_a_library(*_):
+    from robust_interpretability.models.untrusted.sandbox.child import within
+
+    with within(0.5):
+        return len(re.match(r"(a*)*b", "a" * 40) or "")  # some thousand years, all of them in C
 
 
 def start_threads(*_):

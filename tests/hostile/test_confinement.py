@@ -204,6 +204,14 @@ def test_processor_time_is_bounded(name, tmp_path):
     assert not done.timed_out
 
 
+def test_an_examination_that_never_comes_back_is_ended(tmp_path):
+    """As a loop in a library would: Python's own handlers never run."""
+    done = run(tmp_path, "loop_in_a_library", limits=SMALL._replace(cpu_seconds=60))
+    assert done.returncode == -signal.SIGPROF
+    with pytest.raises(Refused, match="was not examined within 60 seconds of processor time"):
+        results.measurements(tmp_path, done, SMALL)
+
+
 @pytest.mark.parametrize(
     ("name", "file"), [("write_huge", "result.json"), ("print_much", "log.txt")]
 )

@@ -1,6 +1,7 @@
 """The schema of an entry and of a card: what is refused, and that numbers are numbers."""
 
 import json
+import os
 
 import pytest
 
@@ -248,3 +249,10 @@ def test_the_schema_names_every_part():
     schema = entries.schema()
     assert schema["additionalProperties"] is False
     assert {"card", "scores", "flags", "environment", "track"} <= set(schema["required"])
+
+
+def test_a_pipe_as_an_entry_is_one_line(tmp_path):
+    (tmp_path / "digits").mkdir()
+    os.mkfifo(tmp_path / "digits" / "a-v3.json")
+    with pytest.raises(InputError, match=r"Entry digits/a-v3.json cannot be read \(not a regular"):
+        entries.read(tmp_path)

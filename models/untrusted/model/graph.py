@@ -40,6 +40,10 @@ ResNet-50 on 32x32 images needs 1.3 thousand million, WideResNet-28-10 5.2, Wide
 """
 
 
+MAX_PATH = 800
+"""Calls from the input to the output, one after another; Keras walks them by recursion."""
+
+
 class Call(NamedTuple):
     """A call of a layer. Tensor 0 is the model's input; tensor i is the output of call i - 1.
 
@@ -117,12 +121,22 @@ class Graph(NamedTuple):
 
 
 class _Builder(NamedTuple):
-    """A graph as it grows: `indices` of layers by group, `shapes` of tensors, `totals` of costs."""
+    """A graph as it grows.
+
+    Attributes:
+        layers: Its layers.
+        indices: Their places, by group.
+        calls: Their calls.
+        shapes: The shape of each tensor.
+        paths: The longest path to each tensor.
+        totals: Costs.
+    """
 
     layers: list[GraphLayer]
     indices: dict[str, int]
     calls: list[Call]
     shapes: list[Shape]
+    paths: list[int]
     totals: dict[str, int]
 
 
@@ -153,6 +167,9 @@ def _add(builder: _Builder, layer: NestedLayer, inputs: list[int], options: dict
     _check_caps(builder, label, effect)
     builder.calls.append(Call(at, tuple(inputs), options, effect.shape))
     builder.shapes.append(effect.shape)
+    builder.paths.append(1 + max(builder.paths[i] for i in inputs))
+    if builder.paths[-1] > MAX_PATH:
+        raise refuse(f"{label}: more than {MAX_PATH} calls of layers follow one another.")
     return len(builder.calls)
 
 
@@ -271,7 +288,7 @@ def flatten(model: NestedModel, input_shape: tuple[int, ...], num_classes: int) 
         Refused: Shapes do not fit, a cap is exceeded, or a layer leads nowhere.
     """
     totals = {"parameters": 0, "activations": 0, "multiply_adds": 0}
-    builder = _Builder([], {}, [], [tuple(input_shape)], totals)
+    builder = _Builder([], {}, [], [tuple(input_shape)], [0], totals)
     output = _expand(builder, model, 0, "the model")
     if not builder.calls or output == 0:
         raise refuse("the model outputs its input.")

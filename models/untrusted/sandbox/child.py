@@ -8,8 +8,10 @@ float32 bytes.
 
 import json
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +21,7 @@ from robust_interpretability.models.types import Array
 from robust_interpretability.models.untrusted.format import archive, strict_json
 from robust_interpretability.models.untrusted.model import configuration, graph, weights
 from robust_interpretability.models.untrusted.refusal import Refused
-from robust_interpretability.models.untrusted.sandbox.results import OUTCOME
+from robust_interpretability.models.untrusted.sandbox.results import EXAMINATION, OUTCOME
 
 if TYPE_CHECKING:
     import keras
@@ -54,6 +56,20 @@ def examine(
     config = strict_json.read("config.json", members["config.json"])
     config.pop("compile_config", None)
     return json.dumps(config).encode(), flat, arrays
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Ends the process by SIGPROF once it has used more processor time than this.
+
+    A library may loop without ever coming back to Python, so no handler could act.
+    """
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def _hide_modules() -> None:
@@ -97,7 +113,8 @@ def main(arguments: tuple[list[int], int], outputs: dict[str, int]) -> None:
     """
     shape, num_classes = arguments
     try:
-        config, flat, arrays = examine(Path(SUBMITTED).read_bytes(), tuple(shape), num_classes)
+        with within(EXAMINATION):
+            config, flat, arrays = examine(Path(SUBMITTED).read_bytes(), tuple(shape), num_classes)
 
         _hide_modules()
         from robust_interpretability.models import backend

@@ -15,6 +15,8 @@ from robust_interpretability.models.untrusted.sandbox.confinement import Complet
 OUTCOME = "outcome.json"
 """Output of the confined process: why it refuses the file, or what it measured."""
 MAX_OUTCOME_BYTES = 64 * 1024
+EXAMINATION = 60.0
+"""Seconds of processor time for all that is done before Keras is imported."""
 
 _MEASUREMENTS: dict[str, type] = {
     "pass_difference": float,
@@ -49,6 +51,11 @@ def _check_completed(completed: Completed, limits: Limits) -> None:
     """Refuses where the process did not end by itself and in good order."""
     if completed.timed_out:
         raise Refused(f"The model was not loaded and tried within {limits.wall_seconds:g} seconds.")
+    if completed.returncode == -signal.SIGPROF:
+        raise Refused(
+            f"The file was not examined within {EXAMINATION:g} seconds of processor time: it is"
+            " damaged."
+        )
     if completed.returncode == -signal.SIGXCPU:
         raise Refused(
             f"The model was not loaded and tried within {limits.cpu_seconds} seconds of processor"
