@@ -14,7 +14,6 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from robust_interpretability.benchmark.execution.threads import default_workers
 from robust_interpretability.models.errors import InputError
 
 BASE, EACH = 4 << 30, 1 << 30
@@ -91,4 +90,6 @@ class Resources(NamedTuple):
 
     def watched(self, what: str) -> AbstractContextManager[None]:
         """Bounds on this process' memory and time."""
+        from robust_interpretability.benchmark.execution.threads import default_workers
+
         return watched(what, workers=self.workers or default_workers(), hours=self.hours)

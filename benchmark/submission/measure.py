@@ -13,7 +13,7 @@ from robust_interpretability.benchmark.execution import runner
 from robust_interpretability.benchmark.progress import duration, sayer
 from robust_interpretability.benchmark.results import entries, tables, tracks
 from robust_interpretability.benchmark.results.tracks import Track
-from robust_interpretability.benchmark.submission import admission, cost
+from robust_interpretability.benchmark.submission import admission
 from robust_interpretability.benchmark.submission.admission import failures_in_one_line
 from robust_interpretability.benchmark.submission.limits import Resources
 from robust_interpretability.benchmark.units import configuration, plan, submitted
@@ -28,6 +28,7 @@ from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.files import write
 
 if TYPE_CHECKING:
+    from robust_interpretability.benchmark.submission.cost import Cost
     from robust_interpretability.models.untrusted import Admitted
 
 
@@ -116,6 +117,8 @@ def _compute(
     console: Console,
 ) -> None:
     """Computes the units of a submission, if that does not take too long."""
+    from robust_interpretability.benchmark.submission import cost
+
     left = cost.estimate(work, store, admitted.model, data, resources.workers)
     sayer(console)(_told(left))
     if left.seconds > 3600 * resources.hours:
@@ -128,7 +131,7 @@ def _compute(
         runner.execute(work, done, pool, observer)
 
 
-def _told(left: cost.Cost) -> str:
+def _told(left: "Cost") -> str:
     return (
         f"measuring takes roughly {duration(left.seconds)} here, with {left.passes:,.0f} passes of"
         f" {1000 * left.per_pass:.2g} ms"
@@ -140,6 +143,8 @@ def check(path: Path, track_name: str, *, resources: Resources, console: Console
 
     Arguments and errors as for `measure`.
     """
+    from robust_interpretability.benchmark.submission import cost
+
     track, say = tracks.get(track_name), sayer(console)
     data, _ = _prepared(path, track, resources, console)
     with resources.watched(path.name), failures_in_one_line(path):

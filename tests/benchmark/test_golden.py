@@ -23,10 +23,14 @@ from robust_interpretability.benchmark.units.unit import Unit, to_json
 from tests.commands import TINY
 
 GOLDEN = Path(__file__).with_name("golden_units.json")
-TOY = ["seeds=1", "training.epochs=2", "grid.0.epsilons=[0.25]"]
+TOY = ["seeds=1", "training.epochs=1", "training.batch_size=400", "grid.0.epsilons=[0.25]"]
+"""Few steps: training carries on how a processor rounds (tried with `ONEDNN_MAX_CPU_ISA`)."""
 BFLOAT16 = ["training.compute=bfloat16", "training.epochs=1"]
 FIT = ["training.until=0.15", "measures={images=20}"]
 MANIFOLDS = [
+    "data.train_limit=200",
+    "training.epochs=1",
+    "vae_gan.epochs=1",
     "calibration={images=40, longest=1.5, blurs=[1.0], steps=10, prior_draws=1}",
     "off_manifold={lengths=[0.4], draws=2}",
 ]

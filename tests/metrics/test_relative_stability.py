@@ -156,12 +156,13 @@ def test_draws_depend_on_seed_and_place_and_not_on_the_batch():
     for same, values in zip(
         relative_stability("gradient_input", model, X, batch_size=4), found, strict=True
     ):
-        np.testing.assert_allclose(same, values, rtol=1e-4)
+        # a batch of another size rounds otherwise, and a ratio's denominator is a small difference
+        np.testing.assert_allclose(same, values, rtol=5e-3)
     twice = relative_stability("gradient_input", model, np.stack([X[0], X[0]]))
     assert twice.input[0] == pytest.approx(found.input[0], rel=1e-4)
     assert abs(twice.input[1] / twice.input[0] - 1) > 1e-3
     seeded = relative_stability("gradient_input", model, X, seed=1)
-    assert (np.abs(seeded.output / found.output - 1) > 1e-3).all()
+    assert (np.abs(seeded.output / found.output - 1) > 0.1).all()
 
 
 def test_channel_means_reach_the_attribution():
