@@ -72,11 +72,14 @@ add(
     r"\\x1b\]0;",
     node("Relu", lambda one: one.update(name="\x1b]0;x", class_name="X")),
 )
-add(
-    "two_of_a_name",
-    r"has two layers named",
-    node("Relu", lambda one: one.update(name="multiply")),
-)
+
+
+def _named_twice(config: dict) -> None:
+    first, second = [one for one in config["config"]["layers"] if "ops" in one["module"]][:2]
+    second["name"] = first["name"]
+
+
+add("two_of_a_name", r"has two layers named", lambda _: with_config(_named_twice, "operations"))
 for _name, _nodes in (
     ("no_call", []),
     ("two_calls", [{"args": [1], "kwargs": {}}] * 2),

@@ -122,8 +122,11 @@ def admit_tried(tried, monkeypatch):
 def test_an_honest_model_passes_and_computes_the_same(name, admit_tried):
     model, admitted = honest(name), admit_tried(name)
     ours, theirs = (np.asarray(m(IMAGES, training=False)) for m in (admitted.model, model))
-    np.testing.assert_array_equal(ours, theirs)
-    floats = [w for w in model.weights if w.dtype == "float32"]
+    if name == "operations":  # a quotient is a product with the inverse
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+    else:
+        np.testing.assert_array_equal(ours, theirs)
+    floats = [w for w in model.weights if w.dtype == "float32" and "vector_u" not in w.path]
     assert admitted.parameters == sum(int(np.prod(w.shape)) for w in floats)
     assert admitted.probe["pass_difference"] == 0
     assert admitted.probe["max_abs_logit"] == pytest.approx(np.abs(theirs).max(), rel=1e-3)
