@@ -34,13 +34,22 @@ def _table(table: pd.DataFrame, columns: list[str]) -> str:
     return markdown(rows, ["score", *(f"over {over}" for over in columns)])
 
 
-def _agree(table: pd.DataFrame, over: str) -> str:
-    """Which scores agree with every truth."""
+def _agreeing(table: pd.DataFrame, over: str) -> list[str]:
+    """The scores that agree with every truth."""
     rows = table[(table["over"] == over) & ~table["score"].isin(CONTROLS)]
     above = rows.groupby("score", sort=False)["low"].min() > 0
-    found = [names.bare(str(score)) for score in above.index[above]]
-    verb = "agree" if len(found) > 1 else "agrees"
-    return f"Over {over}, {listed(found) or 'no score'} {verb} with every truth."
+    return [names.bare(str(score)) for score in above.index[above]]
+
+
+def _agree(table: pd.DataFrame, columns: list[str]) -> str:
+    """Which scores agree with every truth, and over what."""
+    agreeing = {over: _agreeing(table, over) for over in columns}
+    told = [
+        f"Over {over}, {listed(found)} {'agree' if len(found) > 1 else 'agrees'} with every truth."
+        for over, found in agreeing.items()
+        if found
+    ]
+    return " ".join(told) or "No score agrees with every truth."
 
 
 def _strength(table: pd.DataFrame) -> str:
@@ -58,8 +67,8 @@ def _strength(table: pd.DataFrame) -> str:
 def _one(name: str, table: pd.DataFrame) -> str:
     truths = listed([names.score(str(truth)) for truth in table["truth"].unique()])
     columns = [over for over in OVER if over in set(table["over"])]
-    agree = " ".join(_agree(table, over) for over in columns)
-    return f"{name}: the truth is {truths}. {agree}{_strength(table)}\n\n{_table(table, columns)}"
+    told = f"{_agree(table, columns)}{_strength(table)}"
+    return f"{name}: the truth is {truths}. {told}\n\n{_table(table, columns)}"
 
 
 def trust(sources: Sources) -> str | None:

@@ -380,7 +380,7 @@ def test_a_calibrated_model_decides_over_every_null():
 def test_trust_by_every_truth():
     found = text(sources(always(DOES_NOT))._replace(trust={"tetrominoes": trust()}))
     assert "Over networks, ROAD agrees with every truth. Attack strength itself agrees" in found
-    assert "Over networks and attributions, no score agrees with every truth." in found
+    assert "Over networks and attributions, " not in found
     rows = cells_of(found, "over networks")
     assert rows["ROAD"] == "0.70 to 0.80, above 0 by both"
     assert rows["ROAR"] == "0.10 to 0.60, above 0 by 1 of 2"
@@ -391,7 +391,7 @@ def test_trust_by_every_truth():
     unclear = trust().assign(low=-0.1)
     unclear = text(sources(always(DOES_NOT))._replace(trust={"tetrominoes": unclear}))
     assert "Attack strength itself" not in unclear
-    assert "Over networks, no score agrees with every truth." in unclear
+    assert "No score agrees with every truth.\n" in unclear
 
 
 def test_two_pages_and_no_raw_keys():
