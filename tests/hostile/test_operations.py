@@ -122,6 +122,21 @@ def test_written_with_operations(name, tmp_path):
     assert all(layer.dtype == "float32" for layer in back.layers)
 
 
+def test_functions_of_one_name_in_two_models_within(tmp_path):
+    """As when two people built the parts, each with Keras' first names."""
+
+    def part(name: str, factor: float, shift: float) -> keras.Model:
+        keras.backend.clear_session()  # names begin anew
+        x = keras.Input(SHAPE)
+        return keras.Model(x, x * factor - shift, name=name)
+
+    first, second = part("first", 2.0, 1.0), part("second", -3.0, 0.5)
+    assert [o.name for o in first.operations[1:]] == [o.name for o in second.operations[1:]]
+    made = model(lambda x: second(first(x)))
+    back = rebuilt(saved(made, tmp_path))
+    np.testing.assert_allclose(back(IMAGES), made(IMAGES), rtol=1e-4, atol=1e-5)
+
+
 def same(one, other, tmp_path) -> bool:
     """Whether two bodies have one fingerprint."""
     prints = []

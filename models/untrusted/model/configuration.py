@@ -103,7 +103,7 @@ def _walk(
     numbers: dict[str, int] = {}
     for i, data in enumerate(_serialized_layers(config, label)):
         if parent == "Functional" and isinstance(data, dict) and is_operation(data):
-            made_of = as_layers(data, f"layer number {i} of {shown(name)}")
+            made_of = as_layers(data, f"layer number {i} of {shown(name)}", group)
             count.add(layers=len(made_of), calls=len(made_of))
             for layer in made_of:
                 if layer.name in layers or layer.name in inputs:

@@ -48,20 +48,20 @@ class _Node:
 
     Attributes:
         name: The operation's name.
+        group: A path that is the operation's alone, for its layers.
         config: Its arguments, as saved.
         given: The arguments of its call, in order.
         layers: The layers made so far.
     """
 
-    def __init__(self, name: str, config: Json, given: list[Given]) -> None:
-        self.name, self.config, self.given = name, config, given
+    def __init__(self, name: str, group: str, config: Json, given: list[Given]) -> None:
+        self.name, self.group, self.config, self.given = name, group, config, given
         self.layers: list[NestedLayer] = []
 
     def __call__(self, class_name: str, *inputs: Output, **arguments: object) -> Output:
         """Makes a layer; returns its output."""
-        name = f"{self.name}/{len(self.layers)}"
-        clean = clean_arguments(class_name, {"name": name, **arguments}, name)
-        group = f"{PREFIX}/{name}"
+        name, group = (f"{path}/{len(self.layers)}" for path in (self.name, self.group))
+        clean = clean_arguments(class_name, {"name": self.name, **arguments}, self.name)
         call = LayerCall(list(inputs), {})
         self.layers.append(NestedLayer(class_name, name, group, clean, [call]))
         return Output(name, 0)
@@ -432,12 +432,13 @@ def _arguments(data: Json, parameters: tuple[str, ...], label: str) -> list[Give
     return [_given(name, named[name], label) for name in parameters if named.get(name) is not None]
 
 
-def as_layers(data: Json, place: str) -> list[NestedLayer]:
+def as_layers(data: Json, place: str, group: str) -> list[NestedLayer]:
     """The layers that compute what a node does; the last has its name.
 
     Args:
         data: The serialised node.
         place: How a message names it, should it have no name.
+        group: The path of the model that it is in.
 
     Raises:
         Refused: It is not on the list, or is called in a way that is not.
@@ -454,7 +455,8 @@ def as_layers(data: Json, place: str) -> list[NestedLayer]:
         raise refuse(f"{label} is not as Keras writes it.")
     operation = OPERATIONS[class_name]
     try:
-        node = _Node(name, config, _arguments(data, operation.parameters, label))
+        given = _arguments(data, operation.parameters, label)
+        node = _Node(name, f"{group}{PREFIX}{name}", config, given)
         operation.make(node)
     except Unfit as unfit:
         raise refuse(f"{label} {unfit}.") from None
