@@ -64,7 +64,7 @@ def _ends(scores: pd.DataFrame, norm: str, loss: str) -> tuple[str, str]:
 
 
 def _changes(
-    setting: str, values: Sequence[object], found: dict[str, list[Rise | None]]
+    series: str, setting: str, values: Sequence[object], found: dict[str, list[Rise | None]]
 ) -> Iterator[str]:
     """What becomes of each rise from the first value of a setting to the last."""
     for score, rises in found.items():
@@ -75,8 +75,8 @@ def _changes(
         way = direction(between.low, between.high)
         verb = "whether it differs cannot be told" if way == UNCLEAR else f"it goes {way}"
         yield (
-            f"From {setting} = {values[0]} to {values[-1]} the rise of {names.score(score)} changes"
-            f" by {Rise(between.value, between.low, between.high)}: {verb}."
+            f"From {setting} = {values[0]} to {values[-1]} the rise of {names.score(score)} on"
+            f" {series} changes by {Rise(between.value, between.low, between.high)}: {verb}."
         )
 
 
@@ -89,7 +89,7 @@ def _one(name: str, tables: Tables) -> str:
     parts: list[str] = []
     for (norm, loss), of_series in rises.groupby(["norm", "loss"], sort=False):
         found: dict[str, list[Rise | None]] = {score: [] for score in chosen}
-        values = []
+        series, values = names.series(name, str(norm), shown[loss]), []
         for value, part in of_series.groupby(keys, sort=False):
             settings = [str(v) for v in value]
             same = (scores[keys].astype(str) == settings).all(axis=1)
@@ -98,9 +98,9 @@ def _one(name: str, tables: Tables) -> str:
             cells = [str(found[score][-1] or "-") for score in chosen]
             values.append(", ".join(settings))
             about = _ends(scores[same], str(norm), str(loss))
-            rows.append([names.series(name, str(norm), shown[loss]), *settings, *about, *cells])
+            rows.append([series, *settings, *about, *cells])
         if len(keys) == 1 and len(values) > 1:
-            parts += _changes(keys[0].removeprefix(SWEPT), values, found)
+            parts += _changes(series, keys[0].removeprefix(SWEPT), values, found)
     headers = [
         "series",
         *(key.removeprefix(SWEPT) for key in keys),

@@ -64,7 +64,9 @@ def passes(plan: Plan, store: Store) -> float:
             total += unit.cost
         elif unit.spec.order.source is not None:
             orders.add(unit.spec.order)
-    return total + len(orders) * (plan.info.train_size + plan.info.test_size)
+    section, train_size = plan.config.section(retrain.Retraining), plan.info.train_size
+    limit = section.train_limit if section else None
+    return total + len(orders) * (min(limit or train_size, train_size) + plan.info.test_size)
 
 
 def _of_training(plan: Plan, store: Store, workers: int) -> float:

@@ -18,6 +18,8 @@ from robust_interpretability.models.errors import InputError
 
 BASE, EACH = 4 << 30, 1 << 30
 """Bytes of resident memory that a process may take, and for each of its workers besides."""
+SHARE = 0.25
+"""Of the machine's memory, where that is more: large tracks hold much data of their own."""
 LOOK = 0.2
 """Seconds between two looks."""
 _STATUS = Path("/proc/self/statm")
@@ -51,7 +53,9 @@ def watched(what: str, *, workers: int, hours: float) -> Iterator[None]:
     """
     if not _STATUS.exists():
         raise InputError("The memory of a submission can be watched on Linux alone.")
-    most, until, over = BASE + workers * EACH, time.monotonic() + 3600 * hours, threading.Event()
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    most = max(BASE + workers * EACH, int(SHARE * machine))
+    until, over = time.monotonic() + 3600 * hours, threading.Event()
 
     def watch() -> None:
         while not over.wait(LOOK):

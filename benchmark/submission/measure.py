@@ -126,8 +126,8 @@ def _compute(
             f"{path.name}: {_told(left)}, and at most {resources.hours:g} hours are allowed. Choose"
             " a smaller model, an accelerator, or --max-hours."
         )
-    pool, name = runner.threads(work, store, data, resources.workers), work.config.name
-    with runner.progress(work, store, pool, console, name=name) as (done, observer):
+    pool = runner.threads(work, store, data, resources.workers)
+    with runner.progress(work, store, pool, console, name=path.name) as (done, observer):
         runner.execute(work, done, pool, observer)
 
 

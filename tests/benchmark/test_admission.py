@@ -1,14 +1,21 @@
 """What is said of a submitted model before anything is measured."""
 
+import dataclasses
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 
 from robust_interpretability.benchmark.data import datasets
+from robust_interpretability.benchmark.submission import admission, cost
 from robust_interpretability.benchmark.submission.admission import check_range, failures_in_one_line
+from robust_interpretability.benchmark.units import configuration, plan
+from robust_interpretability.benchmark.units.store import Store
+from robust_interpretability.benchmark.units.unit import SUBMISSION
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.untrusted import Refused
+from tests.commands import TINY
 
 FILE = Path("mine.keras")
 
@@ -66,7 +73,7 @@ def test_whatever_fails_after_admission_is_one_line(error):
     with pytest.raises(InputError) as told, failures_in_one_line(FILE):
         raise error
     message = str(told.value)
-    assert message.startswith("mine.keras was admitted, but failed when it was measured")
+    assert message.startswith("mine.keras could not be measured (")
     assert type(error).__name__ in message
     assert message.isprintable()
 
@@ -76,3 +83,38 @@ def test_a_users_mistake_stays_what_it_says():
         raise InputError("as it was")
     with pytest.raises(KeyboardInterrupt), failures_in_one_line(FILE):
         raise KeyboardInterrupt
+
+
+def test_a_constant_answer_that_changes_with_the_range_is_not_accused(digits, monkeypatch):
+    """An untrained network may name another class in another range, and more images be of it."""
+    rare, common = 1, 2
+    labels = np.full(500, common)
+    labels[:100] = rare
+    x = digits.x_test[:500] // 2  # in [0, 0.5]
+    skewed = dataclasses.replace(digits, x_test=x, y_test=labels)
+    inputs = keras.Input(digits.info.shape)
+    mean = keras.layers.GlobalAveragePooling2D()(inputs)
+    kernel, bias = np.zeros((1, 10), np.float32), np.full(10, -9.0, np.float32)
+    kernel[0, common], bias[[rare, common]] = 1.0, [1.0, 0.0]
+    last = keras.layers.Dense(10)
+    model = keras.Model(inputs, last(mean))
+    last.set_weights([kernel, bias])
+    with pytest.raises(Refused, match="expects pixels in"):
+        check_range(FILE, model, skewed)  # 80 percent are of the other class: it has learned that
+    monkeypatch.setattr(admission, "LEARNED", 9.0)
+    check_range(FILE, model, skewed)
+
+
+def test_the_cost_is_of_what_is_left(tmp_path, digits):
+    work = plan.submission(configuration.resolve(None, TINY, []), digits.info, "a" * 64)
+    store = Store(tmp_path)
+    whole = cost.passes(work, store)
+    asked = [u for u in work.units if u.network == SUBMISSION and u.kind.name != "retrain"]
+    orders = {u.spec.order for u in work.units if u.kind.name == "retrain" and u.spec.order.source}
+    per_order = digits.info.train_size + digits.info.test_size
+    assert whole == sum(u.cost for u in asked) + len(orders) * per_order
+    assert orders
+    done = next(u for u in asked if u.cost)
+    monkey = Store(tmp_path)
+    monkey.done = lambda unit: unit.key == done.key
+    assert cost.passes(work, monkey) == whole - done.cost

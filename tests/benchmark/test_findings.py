@@ -466,10 +466,13 @@ def test_what_a_swept_setting_does(tmp_path):
         ["40", "0.900, 0.900", "0.900, 0.800", "0.100 [0.070, 0.130]", "0.040 [0.010, 0.070]"],
     ]
     assert (
-        "From training.epochs = 5 to 40 the rise of ROAR (Gradient) changes by 0.080 [0.038,"
-        " 0.122]: it goes up." in document
+        "From training.epochs = 5 to 40 the rise of ROAR (Gradient) on lengths L2 changes by"
+        " 0.080 [0.038, 0.122]: it goes up." in document
     )
-    assert "of KAR (Gradient) changes by 0.000 [-0.042, 0.042]: whether it differs" in document
+    assert (
+        "of KAR (Gradient) on lengths L2 changes by 0.000 [-0.042, 0.042]: whether it differs"
+        in document
+    )
     assert "![sweep_training.epochs](lengths/sweep_training.epochs.png)" in document
     assert document.count("rises with adversarial training") == text(found).count(CLAIM)
     assert "run --config 'lengths/training.epochs=5/config.toml'" in document

@@ -10,7 +10,7 @@ PROGRAM = """
     import time
     from robust_interpretability.benchmark.submission import limits
 
-    limits.BASE, limits.EACH = limits.resident(), {each} << 20
+    limits.BASE, limits.EACH, limits.SHARE = limits.resident(), {each} << 20, 0
     with limits.watched("mine.keras", workers=1, hours={hours}):
         {work}
     print("measured")

@@ -172,7 +172,8 @@ def _readable(folder: Path, module: str) -> list[str]:
     own += map(Path, (found.submodule_search_locations if found else None) or ())
     libraries = [Path(entry) for entry in search_path() if entry != _ROOT]
     interpreter = [Path(prefix) for prefix in {sys.prefix, sys.base_prefix, sys.exec_prefix}]
-    return [*map(str, (*interpreter, *libraries, *own, folder)), *_SYSTEM]
+    more = [entry for entry in os.environ.get("LD_LIBRARY_PATH", "").split(":") if entry]
+    return [*map(str, (*interpreter, *libraries, *own, folder)), *more, *_SYSTEM]
 
 
 @contextmanager
