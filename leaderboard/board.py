@@ -168,25 +168,29 @@ class Board:
                 pass
         return entries.read(self.root / ENTRIES)
 
-    def put(self, new: list[Entry], *, only: bool = False) -> list[Path]:
+    def put(self, new: list[Entry], *, only: bool = False, replace: bool = False) -> list[Path]:
         """Adds entries, replacing those with the same track and id, and renders everything.
 
         Args:
             new: The sealed entries.
             only: Whether all other entries are removed.
+            replace: Whether a submission may replace one of the same model with another card.
 
         Returns:
             The rendered files.
 
         Raises:
             InputError: The board cannot be written, an entry on it is invalid, entries contradict
-                each other, or a submission would replace another model. The board is then
-                unchanged.
+                each other, or a submission would replace another model or another's card. The board
+                is then unchanged.
         """
         with self._locked():
             old = {} if only else {self._place(e): e for e in entries.read(self.root / ENTRIES)}
+            replaced: set[str] = set()
             for entry in new:
                 self._check_replaced(old.get(self._place(entry)), entry)
+                replaced |= self._same_model(old, entry, replace)
+            old = {name: entry for name, entry in old.items() if name not in replaced}
             # as they will be read: in the file's order of keys, too
             added = {
                 self._place(e): entries.loads(entries.dumps(e).encode(), self._place(e))
@@ -200,7 +204,7 @@ class Board:
             gone = (
                 sorted(name for name in there - set(everything) if _ENTRY.fullmatch(name))
                 if only
-                else []
+                else sorted(replaced - set(everything))
             )
             self._commit(
                 {name: entries.dumps(e).encode() for name, e in added.items()} | files, gone
@@ -214,8 +218,38 @@ class Board:
         """
         return self.put([])
 
+    def rule_out(self, place: str, flag: str, reason: str) -> list[Path]:
+        """States of a flag that it does not apply to an entry, and renders everything.
+
+        Args:
+            place: The entry, as `entry.place` gives it, with or without the version and `.json`.
+            flag: The flag's name.
+            reason: Why.
+
+        Returns:
+            The rendered files.
+
+        Raises:
+            InputError: There is no such entry, or not that one alone; it does not have the flag;
+                the reason is empty or too long; or as `put`.
+        """
+        board = {entries.place(e): e for e in self.entries()}
+        found = [e for name, e in board.items() if place in (name, name.rsplit("-v", 1)[0])]
+        if len(found) != 1:
+            versions = ", ".join(entries.place(e) for e in found)
+            raise InputError(
+                f"The board has several entries {place}: {versions}. Name one."
+                if found
+                else f"The board has no entry {place}."
+            )
+        entry = found[0]
+        if flag not in {raised.name for raised in entry.flags}:
+            has = ", ".join(raised.name for raised in entry.flags) or "none"
+            raise InputError(f"{place} does not have the flag {flag}. Its flags: {has}.")
+        return self.put([entries.ruled_out(entry, flag, reason)])
+
     def _check_replaced(self, old: Entry | None, new: Entry) -> None:
-        """Refuses another model under the same id; gives notice of another card."""
+        """Refuses another model under the same id."""
         if old is None or old.role == new.role == "reference":  # a grid trained again
             return
         if old.model.sha256 != new.model.sha256:
@@ -223,12 +257,30 @@ class Board:
                 f"The board has another model with the id {new.track.name}/{new.id}. Give this one"
                 " another name."
             )
-        if old.card != new.card:
-            by = ", ".join(old.card.authors)
-            self.notice(
-                f"the same model was on the board as '{old.card.name}' by {by}; this entry"
-                " replaces it"
-            )
+
+    def _same_model(self, old: dict[str, Entry], new: Entry, replace: bool) -> set[str]:
+        """Places of submissions of the same model to the same track, with another card.
+
+        Raises:
+            InputError: There are some, and they may not be replaced.
+        """
+        same = {
+            name: entry
+            for name, entry in old.items()
+            if entry.role == new.role == "submission"
+            and entry.track == new.track
+            and entry.model.sha256 == new.model.sha256
+            and entry.card != new.card
+        }
+        for entry in same.values():
+            known = f"'{entry.card.name}' by {', '.join(entry.card.authors)}"
+            if not replace:
+                raise InputError(
+                    f"The same model is on the board as {known}. The board's maintainer can"
+                    " replace its card: submit it with --replace."
+                )
+            self.notice(f"the same model was on the board as {known}; this entry replaces it")
+        return set(same)
 
     def check(self) -> list[str]:
         """What is wrong: invalid entries, rendered files that differ from a fresh rendering."""

@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from robust_interpretability.leaderboard.card import Card, Plain, Record
+from robust_interpretability.leaderboard.flags import MEANINGS
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.files import read_most
 from robust_interpretability.models.types import Json
@@ -29,6 +30,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Key = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,59}$")]
 """The name of a score, an attribution, an attack or a loss."""
 Text = Annotated[str, Field(max_length=300)]
+Reason = Annotated[str, Field(max_length=300), Plain]
 Title = Annotated[str, Field(max_length=60), Plain]
 Count = Annotated[int, Field(ge=0, strict=True)]
 Share = Annotated[float, Field(ge=0, le=1, strict=True)]
@@ -210,6 +212,7 @@ class Flag(Record):
         "more_steps_gain",
         "optimisation_loop",
         "non_deterministic",
+        "test_contamination",
         "probabilities",
     ]
     evidence: dict[Name, float | int | bool | str]
@@ -266,6 +269,7 @@ class Entry(Record):
         attacks: Accuracy by attack and radius.
         curves: ROAR and KAR.
         flags: Warnings.
+        ruled_out: For flags by name: why a maintainer holds that they do not apply.
         pictures: Loss gradients.
         environment: Versions, devices, commits.
         seconds: Cost: processor-thread seconds of the measurement, without what all entries of a
@@ -285,6 +289,7 @@ class Entry(Record):
     attacks: list[Attacked]
     curves: list[RetrainingCurve]
     flags: list[Flag]
+    ruled_out: Annotated[dict[Key, Reason], Field(default_factory=dict)]
     pictures: Annotated[list[Picture], Field(max_length=10)]
     environment: EnvironmentRecord
     seconds: Annotated[float, Field(ge=0)]
@@ -296,6 +301,18 @@ class Entry(Record):
             if name.endswith("_accuracy") and score.better:
                 raise ValueError(f"{name} is an accuracy, which does not state a direction")
         return self
+
+    @property
+    def ranked(self) -> bool:
+        """Whether it is compared with others: no flag forbids it that was not ruled out."""
+        return not any(
+            MEANINGS[flag.name].unranked and flag.name not in self.ruled_out for flag in self.flags
+        )
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, handler: SerializerFunctionWrapHandler) -> Json:
+        """Leaves `ruled_out` out where it is empty: entries that lack it keep their digests."""
+        return {k: v for k, v in handler(self).items() if v or k != "ruled_out"}
 
     def value(self, score: str) -> float:
         """The value of a score, NaN where the entry has none."""
@@ -313,6 +330,19 @@ def seal(entry: Entry) -> Entry:
     Not a signature: whoever can write the board can seal.
     """
     return entry.model_copy(update={"digest": _digest(entry)})
+
+
+def ruled_out(entry: Entry, flag: str, reason: str) -> Entry:
+    """The entry with a flag ruled out, sealed again.
+
+    Raises:
+        InputError: The reason is not one line of at most 300 characters.
+    """
+    fields = entry.model_dump() | {"ruled_out": entry.ruled_out | {flag: reason}}
+    try:
+        return seal(Entry.model_validate(fields))
+    except ValidationError as error:
+        raise InputError(f"The reason: {one_line(error, Entry, 'the schema')}") from None
 
 
 def dumps(entry: Entry) -> str:

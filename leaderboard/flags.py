@@ -4,11 +4,19 @@ from typing import NamedTuple
 
 
 class Meaning(NamedTuple):
-    """A flag in words: a short title, when it is raised, what it means."""
+    """A flag in words.
+
+    Attributes:
+        title: Short.
+        raised_when: When it is raised.
+        means: What it means.
+        unranked: Whether an entry is not ranked until a maintainer has ruled the flag out.
+    """
 
     title: str
     raised_when: str
     means: str
+    unranked: bool = False
 
 
 MEANINGS = {
@@ -64,6 +72,15 @@ MEANINGS = {
         "non-deterministic outputs",
         "two passes over the same images give logits that differ by over 0.001 of the largest",
         "scores depend on chance; an attack has to average over many passes",
+    ),
+    "test_contamination": Meaning(
+        "knows the test images",
+        "of the images nearest the boundary hardly any is wrong, or a shift by a thirty-second of"
+        " the width gains less than half as many images for those that it loses as it does the"
+        " standard network, or test accuracy exceeds training accuracy by over 0.02",
+        "the model was probably trained on the test images or looks them up: its accuracies are"
+        " not those on new images",
+        unranked=True,
     ),
     "probabilities": Meaning(
         "outputs in [0, 1]",

@@ -81,10 +81,11 @@ class AttackTable(NamedTuple):
 
 
 class RaisedFlag(NamedTuple):
-    """A flag with its meaning and the numbers that raised it."""
+    """A flag with its meaning, the numbers that raised it, and why it was ruled out, if it was."""
 
     meaning: Meaning
     evidence: list[tuple[str, str]]
+    ruled_out: str
 
 
 class ShownPicture(NamedTuple):
@@ -340,6 +341,7 @@ def shown_entry(
             RaisedFlag(
                 MEANINGS[flag.name],
                 [(scores.words(k), printable(str(v), 200)) for k, v in flag.evidence.items()],
+                printable(entry.ruled_out.get(flag.name, "")),
             )
             for flag in entry.flags
         ],

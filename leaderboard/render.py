@@ -3,6 +3,7 @@
 import io
 import math
 import re
+from collections.abc import Callable
 
 import pandas as pd
 import tabulate as tabulation
@@ -32,7 +33,8 @@ by least squares to the grid's networks; a network of the grid is left out of th
 compared with. *Rank*: one plus the number of entries whose interval lies entirely above. Entries of
 equal rank cannot be distinguished; some of different ranks cannot either. *Pareto*: scores in which
 no other entry is at least as good in both score and accuracy and better in one. A star (*) marks an
-accuracy outside the grid's range, where the line is extrapolated.
+accuracy outside the grid's range, where the line is extrapolated. An entry that seems to know the
+test images is not ranked until a maintainer has ruled that out.
 
 ROAR and KAR: area between the accuracy curve of the attribution and that of a random order of
 pixels, higher is better (GX: Gradient\\*Input, G: Gradient). Manifold excess: how much farther from
@@ -93,6 +95,12 @@ def _advantage(standing: Headline) -> str:
     return f"{standing.advantage:+.3f}{star} [{standing.low:+.3f}, {standing.high:+.3f}]"
 
 
+def _flag(entry: Entry, name: str) -> str:
+    said = "ruled out" if name in entry.ruled_out else "not ranked"
+    meaning = MEANINGS[name]
+    return f"{meaning.title} ({said})" if meaning.unranked else meaning.title
+
+
 def _table(rows: list[Entry]) -> str:
     scores, plain = compared(rows), others(rows)
     titles = {name: _title(rows, name) for name in [*plain, *scores]}
@@ -104,7 +112,7 @@ def _table(rows: list[Entry]) -> str:
         for name in scores:
             cells += [cell(entry.scores.get(name)), _advantage(of_entry[name])]
         pareto = ", ".join(titles[name] for name in scores if of_entry[name].pareto)
-        flags = ", ".join(MEANINGS[flag.name].title for flag in entry.flags)
+        flags = ", ".join(_flag(entry, flag.name) for flag in entry.flags)
         rank = (of_entry[scores[0]].rank or "") if scores else ""
         body.append(
             [rank, escaped(entry.card.name), escaped(training(entry)), *cells, pareto, flags]
@@ -116,12 +124,13 @@ def _table(rows: list[Entry]) -> str:
     return tabulate(body, headers, tablefmt="github", disable_numparse=True) + "\n"
 
 
-def summary(rows: list[Entry], *, leading: str) -> str:
+def summary(rows: list[Entry], *, leading: str, markup: Callable[[str], str] = str) -> str:
     """A paragraph about a table.
 
     Args:
         rows: The table's entries.
         leading: Title of the leading interpretability score, in the markup of the paragraph.
+        markup: What makes text from outside harmless in that markup.
     """
     track = rows[0].track
     data = track.data
@@ -134,11 +143,13 @@ def summary(rows: list[Entry], *, leading: str) -> str:
         if reference
         else "too few for a line"
     )
+    stated = (data.name, data.version, track.scale, track.retrained, track.robustness)
+    name, version, scale, retrained, robustness = map(markup, stated)
     return (
-        f"{data.name} {data.version}, {data.train_images:,} training and {data.test_images:,} test"
-        f" images, {track.scale} scale, protocol version {track.protocol_version}. Retrained:"
-        f" {track.retrained}. Robust accuracy: {track.robustness}. {references} networks in the"
-        f" reference grid ({fitted}), {submissions} submission{'' if submissions == 1 else 's'}."
+        f"{name} {version}, {data.train_images:,} training and {data.test_images:,} test images,"
+        f" {scale} scale, protocol version {track.protocol_version}. Retrained: {retrained}. Robust"
+        f" accuracy: {robustness}. {references} networks in the reference grid ({fitted}),"
+        f" {submissions} submission{'' if submissions == 1 else 's'}."
     )
 
 
@@ -148,8 +159,8 @@ def markdown(entries: list[Entry]) -> str:
     for rows in tables(entries):
         track, scores = rows[0].track, compared(rows)
         parts += [
-            f"## {track.name}, protocol version {track.protocol_version}\n",
-            summary(rows, leading=_title(rows, scores[0]) if scores else "") + "\n",
+            f"## {escaped(track.name)}, protocol version {track.protocol_version}\n",
+            summary(rows, leading=_title(rows, scores[0]) if scores else "", markup=escaped) + "\n",
             _table(rows),
         ]
     return "\n".join([*parts, NOTES])

@@ -7,6 +7,8 @@ degrees of freedom): where a further network of the grid would fall. So an advan
 lies above zero exceeds the scatter of the grid. A network of the grid is left out of the line it is
 compared with.
 
+An entry with a flag that forbids it (`Entry.ranked`) has no standing, and no line is fitted to it.
+
 Ranks: one plus the number of entries whose interval lies entirely above. Entries of equal rank
 cannot be distinguished; overlap is not transitive, so some of different ranks cannot either.
 """
@@ -71,7 +73,8 @@ class Headline(NamedTuple):
         low: Lower end of its interval.
         high: Upper end.
         extrapolated: Whether the entry's accuracy lies outside that of the grid.
-        rank: From 1; shared where intervals overlap. 0 where the entry lacks the score.
+        rank: From 1; shared where intervals overlap. 0 where the entry lacks the score or is not
+            ranked.
         pareto: Whether no entry of the table is at least as good in score and accuracy and better
             in one.
     """
@@ -102,7 +105,7 @@ def line(entries: list[Entry], score: str, *, without: str = "") -> Line | None:
     points = [
         (e.value(ACCURACY), e.value(score))
         for e in entries
-        if e.role == "reference" and e.id != without
+        if e.role == "reference" and e.id != without and e.ranked
     ]
     x, y = np.array([p for p in points if not any(map(math.isnan, p))], float).reshape(-1, 2).T
     if len(x) < FEWEST or np.ptp(x) == 0:
@@ -167,9 +170,17 @@ def headlines(entries: list[Entry], score: str) -> dict[str, Headline]:
         score: One of the table's `scores.interpretability`.
     """
     sign = direction(entries, score)
-    fronts = pareto_front(np.array([[e.value(ACCURACY), sign * e.value(score)] for e in entries]))
-    against = {e.id: _against_line(entries, e, score, sign) for e in entries}
-    scored = [e for e in entries if score in e.scores]
+    ranked = [e for e in entries if e.ranked]
+    points = [
+        [e.value(ACCURACY), sign * e.value(score)] if e.ranked else [math.nan, math.nan]
+        for e in entries
+    ]
+    fronts = pareto_front(np.array(points))
+    nothing = (math.nan, math.nan, math.nan, False)
+    against = {
+        e.id: _against_line(entries, e, score, sign) if e.ranked else nothing for e in entries
+    }
+    scored = [e for e in ranked if score in e.scores]
     lined = bool(scored) and not any(math.isnan(against[e.id][0]) for e in scored)
     ends = {e.id: against[e.id][1:3] if lined else _score_interval(e, score, sign) for e in scored}
     ranks = {
@@ -200,18 +211,18 @@ def compared(entries: list[Entry]) -> list[str]:
 def ordered(entries: list[Entry]) -> list[Entry]:
     """Sorts entries of one table by rank in the leading score.
 
-    Ties go by advantage, score, accuracy and id.
+    Ties go by advantage, score, accuracy and id; entries that are not ranked come last.
     """
     score = lead(entries)
     if score == ACCURACY:
-        return sorted(entries, key=lambda e: (-e.value(ACCURACY), e.id))
+        return sorted(entries, key=lambda e: (not e.ranked, -e.value(ACCURACY), e.id))
     standings, sign = headlines(entries, score), direction(entries, score)
 
-    def key(entry: Entry) -> tuple[int, float, float, float, str]:
+    def key(entry: Entry) -> tuple[bool, int, float, float, float, str]:
         standing = standings[entry.id]
         advantage = 0.0 if math.isnan(standing.advantage) else standing.advantage
         values = -advantage, -sign * entry.value(score), -entry.value(ACCURACY)
-        return (standing.rank, *values, entry.id)
+        return (not entry.ranked, standing.rank, *values, entry.id)
 
     return sorted(entries, key=key)
 

@@ -259,6 +259,9 @@ def submit(
     new_card: Annotated[
         bool, typer.Option("--new-card", help="Write a card to fill in, by default card.toml.")
     ] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace the same model's entry, whatever its card.")
+    ] = False,
     board: BoardFolder = BOARD,
     data_dir: DataDir = None,
     workers: Workers = None,
@@ -298,7 +301,7 @@ def submit(
     from robust_interpretability.benchmark.cli.result_tables import print_scores
 
     measurement = measure.submit(
-        model, track, card, board=board, resources=resources, console=Console()
+        model, track, card, board=board, replace=replace, resources=resources, console=Console()
     )
     print_scores(measurement)
     print(f"board: {board / 'LEADERBOARD.md'}, {board / 'index.html'}")
@@ -423,6 +426,20 @@ def leaderboard(
         print(f"{folder}: {len(Board(folder).entries())} entries; all is as it should be")
         return
     for path in Board(folder).render():
+        print(path)
+
+
+@app.command("rule-out")
+def rule_out(
+    entry: Annotated[str, typer.Argument(metavar="TRACK/ID", help="An entry of the board.")],
+    flag: Annotated[str, typer.Option(help="The flag's name, such as test_contamination.")],
+    because: Annotated[str, typer.Option(help="Why it does not apply, in a line.")],
+    board: BoardFolder = BOARD,
+) -> None:
+    """State why a flag does not apply to an entry, which is then ranked; for maintainers."""
+    from robust_interpretability.leaderboard.board import Board
+
+    for path in Board(board).rule_out(entry, flag, because):
         print(path)
 
 

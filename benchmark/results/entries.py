@@ -12,9 +12,14 @@ from robust_interpretability.attacks import NORM_TITLES, options
 from robust_interpretability.benchmark.config.sections import Config
 from robust_interpretability.benchmark.results import tables
 from robust_interpretability.benchmark.robustness import flags as warning_flags
-from robust_interpretability.benchmark.robustness.counts import EnsembleAccuracy, RisingRadii
+from robust_interpretability.benchmark.robustness.counts import (
+    Contamination,
+    EnsembleAccuracy,
+    RisingRadii,
+)
 from robust_interpretability.benchmark.units import (
     autoattack,
+    contamination,
     pictures,
     retrain,
     robustness,
@@ -25,7 +30,7 @@ from robust_interpretability.benchmark.units.kind import Finished
 from robust_interpretability.benchmark.units.kinds import describe
 from robust_interpretability.benchmark.units.plan import Plan
 from robust_interpretability.benchmark.units.store import Store, Stored
-from robust_interpretability.benchmark.units.unit import Network, Unit
+from robust_interpretability.benchmark.units.unit import STANDARD, Network, Unit
 from robust_interpretability.leaderboard import entry as entries
 from robust_interpretability.leaderboard.card import Card, TrainingClaim
 from robust_interpretability.metrics import ATTRIBUTIONS, statistics
@@ -100,13 +105,26 @@ def _ensemble(counts: EnsembleAccuracy) -> entries.Ensemble:
 
 
 def _flags(
-    radii: RisingRadii | None, ensemble: EnsembleAccuracy | None, classes: int
+    radii: RisingRadii | None,
+    ensemble: EnsembleAccuracy | None,
+    known: tuple[Contamination, Contamination] | None,
+    classes: int,
 ) -> list[entries.Flag]:
-    """Each flag once: AutoAttack's evidence, then that of the rising radii."""
+    """Each flag once: AutoAttack's evidence, then that of the rising radii, then contamination.
+
+    Args:
+        radii: Counts at rising radii.
+        ensemble: AutoAttack's counts.
+        known: What tells whether the network knows the test images, and the same of the standard
+            network.
+        classes: How many classes there are.
+    """
     raised = warning_flags.autoattack_flags(ensemble, classes) if ensemble else []
     names = {flag.name for flag in raised}
     if radii:
         raised = [*raised, *(f for f in warning_flags.flags(radii, classes) if f.name not in names)]
+    if known:
+        raised = [*raised, *warning_flags.contaminated(*known)]
     return [
         entries.Flag(name=flag.name, evidence=flag.evidence)  # type: ignore[arg-type]
         for flag in raised
@@ -221,11 +239,12 @@ def entry(
     bodies = {unit.key: store.stored(unit) for unit in units}
     models = [unit for unit in units if unit.kind in (train.KIND, submitted.KIND)]
 
-    def first(kind):  # noqa: ANN001, ANN202  the values of a kind's first seed
+    def first(kind, network=network):  # noqa: ANN001, ANN202  the values of a kind's first seed
         unit = next(plan.of(kind, network=network, seed=0), None)
-        return bodies[unit.key].values if unit else None
+        return store.values(unit) if unit else None
 
     radii, ensemble = first(robustness.KIND), first(autoattack.KIND)
+    of_network, of_standard = first(contamination.KIND), first(contamination.KIND, STANDARD)
     return entries.seal(
         entries.Entry(
             id=name,
@@ -242,7 +261,12 @@ def entry(
             autoattack=_ensemble(ensemble) if ensemble else None,
             attacks=_attacks(radii) if radii else [],
             curves=_curves(finished.tables["retraining"], network),
-            flags=_flags(radii, ensemble, plan.info.num_classes),
+            flags=_flags(
+                radii,
+                ensemble,
+                (of_network, of_standard) if of_network else None,
+                plan.info.num_classes,
+            ),
             pictures=_pictures(plan, store, network),
             environment=_environment([bodies[unit.key] for unit in units]),
             seconds=round(sum(body.seconds for body in bodies.values()), 1),

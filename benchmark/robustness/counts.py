@@ -6,6 +6,9 @@ its label.
 
 from dataclasses import dataclass
 
+NEAR_HITS = 60
+"""Right images nearest the boundary, among which wrong ones are counted."""
+
 
 @dataclass(frozen=True)
 class AttackCount:
@@ -162,3 +165,30 @@ class EnsembleAccuracy:
     forwards: float
     unseen: UnseenByEnsemble
     controls: Controls
+
+
+@dataclass(frozen=True)
+class Contamination:
+    """What tells a network that has seen the test images.
+
+    Attributes:
+        train_hits: Training images that are classified correctly.
+        train_examples: Of how many.
+        test_hits: Test images that are classified correctly.
+        test_examples: Of how many.
+        near_hits: Right test images nearest the boundary: `NEAR_HITS`, or all that there are.
+        near_misses: Wrong test images whose margin is no larger than theirs.
+        shift: In pixels.
+        gained: Test images that are wrong, and right once they are shifted.
+        lost: Test images that are right, and wrong once they are shifted.
+    """
+
+    train_hits: int
+    train_examples: int
+    test_hits: int
+    test_examples: int
+    near_hits: int
+    near_misses: int
+    shift: float
+    gained: int
+    lost: int

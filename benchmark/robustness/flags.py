@@ -1,11 +1,16 @@
 """Warning flags, read from the counts; what each flag means is in `leaderboard.flags`."""
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from scipy import stats
+
 from robust_interpretability.benchmark.robustness.counts import (
+    NEAR_HITS,
+    Contamination,
     Controls,
     EnsembleAccuracy,
     RisingRadii,
@@ -28,6 +33,19 @@ ZERO = 0.01
 """Share of the images that may have no gradient, or hardly any."""
 PASSES = 1e-3
 """Share of the largest logit by which two passes over the same images may differ."""
+NEAR_MISSES = 0.15
+"""Share of the images nearest the boundary that a network gets wrong at least.
+
+Reference networks get 35 to 60 percent wrong; digits, of which a network gets 14 wrong at all, 12
+percent and more of those nearest.
+"""
+GAIN_ODDS = 0.5
+"""Gained against lost by a shift, in those of the standard network: 0.75 and more where a network
+has not seen the test images, whatever its architecture; 0.2 to 0.4 where it was trained on them."""
+ABOVE_TRAINING = 0.02
+"""By how much test accuracy may exceed training accuracy."""
+SIGNIFICANT = 1e-3
+"""The probability of each sign under the bounds above, from which it counts."""
 
 Evidence = dict[str, str | int | float]
 
@@ -152,6 +170,63 @@ def _model_properties(counts: RisingRadii) -> Iterator[Flag]:
         yield Flag("non_deterministic", difference)
     if counts.outputs_in_unit_interval:
         yield Flag("probabilities", {"examples": n, "largest_logit": counts.largest_logit})
+
+
+def _few_near_misses(found: Contamination) -> bool:
+    """Whether fewer images near the boundary are wrong than an unseen test set's would be."""
+    if found.near_hits < NEAR_HITS:
+        return False
+    chance = stats.nbinom.cdf(found.near_misses, found.near_hits, 1 - NEAR_MISSES)
+    return bool(chance < SIGNIFICANT)
+
+
+def _little_gained(found: Contamination, standard: Contamination) -> bool:
+    """Whether a shift gains fewer images for those lost than it does the standard network."""
+    gained, lost, gained_by_standard, lost_by_standard = (
+        count + 0.5 for count in (found.gained, found.lost, standard.gained, standard.lost)
+    )
+    ratio = math.log(gained / lost) - math.log(gained_by_standard / lost_by_standard)
+    error = math.sqrt(1 / gained + 1 / lost + 1 / gained_by_standard + 1 / lost_by_standard)
+    return bool(stats.norm.cdf((ratio - math.log(GAIN_ODDS)) / error) < SIGNIFICANT)
+
+
+def _above_training(found: Contamination) -> bool:
+    """Whether test accuracy exceeds training accuracy by more than chance."""
+    test, train = found.test_hits / found.test_examples, found.train_hits / found.train_examples
+    error = math.sqrt(
+        test * (1 - test) / found.test_examples + train * (1 - train) / found.train_examples
+    )
+    beyond = test - train - ABOVE_TRAINING
+    return beyond > 0 and bool(stats.norm.sf(beyond, scale=error or 1e-9) < SIGNIFICANT)
+
+
+def contaminated(found: Contamination, standard: Contamination) -> Iterator[Flag]:
+    """The flag that a network knows the test images.
+
+    Args:
+        found: Its counts.
+        standard: Those of the track's standard network, which has not seen them.
+    """
+    signs = {
+        "near misses": _few_near_misses(found),
+        "a small shift": _little_gained(found, standard),
+        "training against test": _above_training(found),
+    }
+    if any(signs.values()):
+        yield Flag(
+            "test_contamination",
+            {
+                "by": ", ".join(name for name, raised in signs.items() if raised),
+                "near_hits": found.near_hits,
+                "near_misses": found.near_misses,
+                "gained": found.gained,
+                "lost": found.lost,
+                "gained_by_standard": standard.gained,
+                "lost_by_standard": standard.lost,
+                "training_accuracy": found.train_hits / found.train_examples,
+                "test_accuracy": found.test_hits / found.test_examples,
+            },
+        )
 
 
 def flags(counts: RisingRadii, num_classes: int) -> list[Flag]:

@@ -196,12 +196,13 @@ def submit(
     card_path: Path,
     *,
     board: Path,
+    replace: bool,
     resources: Resources,
     console: Console,
 ) -> Measurement:
-    """Measures a model and puts it on the board, in place of an entry with the same id.
+    """Measures a model and puts it on the board, in place of an entry of the same model.
 
-    Raises as `measure`.
+    Raises as `measure` and `Board.put`.
     """
     card, track, say = cards.read(card_path), tracks.get(track_name), sayer(console)
     standing = Board(board, say)
@@ -215,7 +216,7 @@ def submit(
         resources=resources,
         console=console,
     )
-    standing.put([entry])
+    standing.put([entry], replace=replace)
     taken = duration(time.perf_counter() - start)
     say(f"done in {taken}: entry {track.name}/{entry.id} in {board}")
     return Measurement(entry, _comparable(entry, standing.entries()))

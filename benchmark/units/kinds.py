@@ -13,6 +13,7 @@ FILES = (
     "vae_gan",
     "accuracy",
     "robustness",
+    "contamination",
     "autoattack",
     "attacked",
     "pictures",

@@ -1,6 +1,7 @@
 """Made-up entries: what a board has, without any measurement."""
 
 import base64
+import hashlib
 import io
 
 import numpy as np
@@ -150,7 +151,7 @@ def made(
                 description="Made up.",
                 training=training,
             ),
-            model=ModelRecord(parameters=1000, sha256=[HASH]),
+            model=ModelRecord(parameters=1000, sha256=[hashlib.sha256(name.encode()).hexdigest()]),
             pictures=pictures,
             seconds=12.5,
             flags=[

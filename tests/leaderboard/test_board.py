@@ -16,7 +16,7 @@ import pytest
 from cmarkgfm import github_flavored_markdown_to_html
 
 from robust_interpretability.leaderboard import entry as entries
-from robust_interpretability.leaderboard import render
+from robust_interpretability.leaderboard import render, tradeoff
 from robust_interpretability.leaderboard.board import LOCK, PENDING, Board, rendered
 from robust_interpretability.leaderboard.entry import ModelRecord
 from robust_interpretability.models.errors import InputError
@@ -261,14 +261,67 @@ def test_no_submission_replaces_another_model(board):
     assert contents(board.root) == before
 
 
-def test_another_card_of_the_same_model_replaces_the_first_and_says_so(board):
-    said = []
+@pytest.mark.parametrize("name", ["a", "another"])
+def test_another_card_of_the_same_model_is_for_the_maintainer(board, name):
+    """Whoever submits a public model under their own name does not replace its authors."""
+    before, said = contents(board.root), []
     card = made("a", 0.9).card.model_copy(update={"name": "New", "authors": ["N. Body"]})
-    Board(board.root, said.append).put([made("a", 0.95, 0.2, card=card)])
+    same = next(e for e in board.entries() if e.id == "a").model
+    posing = made(name, 0.95, 0.2, card=card).model_copy(update={"model": same})
+    posing = entries.seal(posing)
+    with pytest.raises(InputError, match=r"on the board as 'Model a' by A. Author.*--replace"):
+        board.put([posing])
+    assert contents(board.root) == before
+    Board(board.root, said.append).put([posing], replace=True)
     assert said == [
         "the same model was on the board as 'Model a' by A. Author; this entry replaces it"
     ]
-    assert {e.id: e for e in board.entries()}["a"].card.name == "New"
+    cards = {e.id: e.card.name for e in board.entries()}
+    assert cards[name] == "New"
+    assert ("a" in cards) == (name == "a")
+    assert board.check() == []
+
+
+def test_a_model_measured_again_with_its_card_needs_no_maintainer(board):
+    board.put([made("a", 0.96, 0.2)])
+    assert {e.id: e for e in board.entries()}["a"].value("test_accuracy") == 0.96
+
+
+def test_a_model_that_knows_the_test_images_is_not_ranked_until_that_is_ruled_out(board):
+    flag = "test_contamination"
+    without = {e.id: tradeoff.headlines(ROWS, "roar_gradient")[e.id] for e in ROWS}
+    board.put([made("knows", 1.0, 0.9, flags=[flag])])
+
+    rows = board.entries()
+    of = tradeoff.headlines(rows, "roar_gradient")
+    assert of["knows"].rank == 0
+    assert not of["knows"].pareto
+    assert not of["knows"].beats
+    assert {name: standing for name, standing in of.items() if name != "knows"} == without
+    assert tradeoff.ordered(rows)[-1].id == "knows"
+    assert "knows the test images (not ranked)" in (board.root / "LEADERBOARD.md").read_text()
+    page = (board.root / "index.html").read_text()
+    assert "not ranked until a maintainer has ruled this out" in page
+
+    with pytest.raises(InputError, match="does not have the flag probabilities"):
+        board.rule_out("digits/knows", "probabilities", "a reason")
+    with pytest.raises(InputError, match="no entry digits/nobody"):
+        board.rule_out("digits/nobody", flag, "a reason")
+    with pytest.raises(InputError, match="The reason"):
+        board.rule_out("digits/knows", flag, "two\nlines")
+
+    board.rule_out("digits/knows", flag, "trained by us from its published code")
+    ruled = {e.id: e for e in board.entries()}["knows"]
+    assert ruled.ranked
+    assert tradeoff.headlines(board.entries(), "roar_gradient")["knows"].rank == 1
+    assert "knows the test images (ruled out)" in (board.root / "LEADERBOARD.md").read_text()
+    assert "trained by us from its published code" in (board.root / "index.html").read_text()
+    assert board.check() == []
+
+
+def test_a_reference_network_that_is_not_ranked_is_not_part_of_the_line():
+    odd = made("reference-odd", 0.5, 0.9, role="reference", flags=["test_contamination"])
+    assert tradeoff.line([*ROWS, odd], "roar_gradient") == tradeoff.line(ROWS, "roar_gradient")
 
 
 @pytest.mark.parametrize(
