@@ -289,7 +289,7 @@ class Entry(Record):
     attacks: list[Attacked]
     curves: list[RetrainingCurve]
     flags: list[Flag]
-    ruled_out: Annotated[dict[Key, Reason], Field(default_factory=dict)]
+    ruled_out: dict[Key, Reason] = Field(default_factory=dict)
     pictures: Annotated[list[Picture], Field(max_length=10)]
     environment: EnvironmentRecord
     seconds: Annotated[float, Field(ge=0)]
