@@ -145,6 +145,18 @@ def test_mixed_precision_is_rebuilt_in_float32(policy, tmp_path):
     assert {layer.compute_dtype for layer in back.layers} == {"float32"}
 
 
+def test_names_of_layers_do_not_collide_with_those_of_functions(tmp_path):
+    """Keras names functions by a count that goes on in a process."""
+    x = h = keras.Input(SHAPE)
+    for _ in range(4):
+        h = layers.Maximum()([h, layers.Rescaling(1.1)(h)])
+    for bound in range(8):
+        h = keras.ops.maximum(h, bound / 100)
+    made = keras.Model(x, layers.Dense(10)(layers.Flatten()(h)))
+    keras.backend.clear_session()
+    check_equal(made, rebuilt(made, tmp_path))
+
+
 def nested() -> keras.Model:
     inner_input = keras.Input((16, 16, 4))
     body = keras.Model(inner_input, layers.Conv2D(4, 3, padding="same")(inner_input) + inner_input)

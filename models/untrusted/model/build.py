@@ -65,10 +65,11 @@ def _made(layer: GraphLayer, number: int) -> Callable[..., keras.KerasTensor]:
         return functools.partial(
             _FUNCTIONS.get(name) or getattr(keras.ops, name), **layer.arguments
         )
+    # Keras names functions by their class and a count: no layer may have such a name
+    common = {"name": f"layer_{number}_{snake(layer.class_name)}", "dtype": "float32"}
     if layer.class_name == "LayerScale":  # Keras has it in one of its applications alone
-        return keras.layers.DepthwiseConv2D(1, use_bias=False, dtype="float32")
-    kind = getattr(keras.layers, layer.class_name)
-    return kind(**layer.arguments, name=f"{snake(layer.class_name)}_{number}", dtype="float32")
+        return keras.layers.DepthwiseConv2D(1, use_bias=False, **common)
+    return getattr(keras.layers, layer.class_name)(**layer.arguments, **common)
 
 
 def _connect(graph: Graph) -> tuple[keras.Model, list[Callable[..., keras.KerasTensor]]]:
