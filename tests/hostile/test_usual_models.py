@@ -1,6 +1,10 @@
 """Models as people build them, read and rebuilt: the same logits, or a refusal that helps."""
 
 import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -13,6 +17,7 @@ from robust_interpretability.models.untrusted.layers.allowed import AUGMENTATION
 from robust_interpretability.models.untrusted.model.build import build
 from robust_interpretability.models.untrusted.refusal import Refused
 from robust_interpretability.models.untrusted.sandbox.child import examine
+from tests.hostile import elsewhere
 
 SHAPE = (32, 32, 3)
 IMAGES = np.random.default_rng(0).random((3, *SHAPE), np.float32)
@@ -177,6 +182,26 @@ def test_applications(name, tmp_path):
         weights=None, input_shape=SHAPE, classes=10, classifier_activation=None
     )
     check_equal(made, rebuilt(made, tmp_path))
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_a_model_trained_and_saved_under_any_backend(backend, tmp_path):
+    folder = Path(__file__).parent
+    saved = folder / "saved_by_torch"  # PyTorch is no requirement of this project
+    if backend != "torch":
+        saved = tmp_path / "saved"
+        environment = os.environ | {"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"}
+        command = [sys.executable, str(folder / "elsewhere.py"), str(saved)]
+        subprocess.run(command, env=environment, check=True, capture_output=True)
+    x, expected = elsewhere.images(), np.load(saved.with_suffix(".npy"))
+    admitted = admit(
+        saved.with_suffix(".keras"),
+        input_shape=elsewhere.SHAPE,
+        num_classes=elsewhere.CLASSES,
+        images=x,
+    )
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(admitted.model(x, training=False), expected, atol=1e-4 * scale)
 
 
 @pytest.mark.parametrize(
