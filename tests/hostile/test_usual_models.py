@@ -13,7 +13,12 @@ from keras import layers
 
 from robust_interpretability.metrics import attributions
 from robust_interpretability.models.untrusted import admit
-from robust_interpretability.models.untrusted.layers.allowed import AUGMENTATIONS
+from robust_interpretability.models.untrusted.layers.allowed import (
+    AUGMENTATIONS,
+    HINTS,
+    LAYERS,
+    WRAPPED,
+)
 from robust_interpretability.models.untrusted.model.build import build
 from robust_interpretability.models.untrusted.refusal import Refused
 from robust_interpretability.models.untrusted.sandbox.child import examine
@@ -182,6 +187,16 @@ def test_applications(name, tmp_path):
         weights=None, input_shape=SHAPE, classes=10, classifier_activation=None
     )
     check_equal(made, rebuilt(made, tmp_path))
+
+
+def test_every_layer_of_keras_is_taken_or_has_a_replacement():
+    found = {
+        one.__name__
+        for one in vars(layers).values()
+        if isinstance(one, type) and issubclass(one, keras.Layer)
+    }
+    taken = LAYERS.keys() | WRAPPED.keys() | AUGMENTATIONS | {"InputLayer"}
+    assert found - taken == set(HINTS)
 
 
 @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
