@@ -1,5 +1,6 @@
 """The calls of a layer in a functional model's configuration: their inputs and options."""
 
+from robust_interpretability.models.types import Json
 from robust_interpretability.models.untrusted.layers.allowed import AUGMENTATIONS
 from robust_interpretability.models.untrusted.model.nested import (
     MAX_CALLS,
@@ -15,6 +16,8 @@ _OFF = ("training", "return_attention_scores")
 """Options that may be named where they are off."""
 _CALLED_SO = AUGMENTATIONS | {"CenterCrop", "Resizing"}
 """Layers for which Keras writes `training=True` unasked; at inference it overrides it."""
+
+NOT_KERAS = "is called in a form that Keras does not write"
 
 
 def _output(history: object, label: str) -> Output:
@@ -48,6 +51,14 @@ def tensor(data: object, label: str) -> Output:
     return _output(config.get("keras_history") if isinstance(config, dict) else None, label)
 
 
+def passed(node: object) -> tuple[list[object], Json] | None:
+    """What a call passes by position and by name; None where Keras does not write such a call."""
+    if not isinstance(node, dict) or set(node) != {"args", "kwargs"}:
+        return None
+    args, kwargs = node["args"], node["kwargs"]
+    return (args, kwargs) if isinstance(args, list) and isinstance(kwargs, dict) else None
+
+
 def single(value: object, label: str, what: str) -> Output:
     """The one entry of `input_layers` or `output_layers`.
 
@@ -70,11 +81,10 @@ def single(value: object, label: str, what: str) -> Output:
 
 def _call(node: object, label: str, class_name: str) -> LayerCall:
     """One call of a layer."""
-    if not isinstance(node, dict) or set(node) != {"args", "kwargs"}:
-        raise refuse(f"{label} is called in a form that Keras does not write.")
-    args, kwargs = node["args"], node["kwargs"]
-    if not isinstance(args, list) or not isinstance(kwargs, dict):
-        raise refuse(f"{label} is called in a form that Keras does not write.")
+    found = passed(node)
+    if found is None:
+        raise refuse(f"{label} {NOT_KERAS}.")
+    args, kwargs = found
     attention = class_name == _ATTENTION
     inputs = args[0] if len(args) == 1 and isinstance(args[0], list) else args
     if attention:
