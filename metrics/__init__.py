@@ -32,6 +32,7 @@ class Attribution:
         title: What readers see.
         module: Module of this package that defines the function; see `attributions`.
         takes_fill: Whether the function also takes the training set's channel means.
+        passes: Gradients of the network that one map takes.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Attribution:
     title: str
     module: str = "attributions"
     takes_fill: bool = False
+    passes: int = 1
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ ATTRIBUTIONS = {
             "IG",
             "Integrated Gradients, black baseline",
             module="integrated_gradients",
+            passes=50,
         ),
         Attribution(
             "integrated_gradients_mean",
@@ -74,10 +77,13 @@ ATTRIBUTIONS = {
             "Integrated Gradients, mean baseline",
             module="integrated_gradients",
             takes_fill=True,
+            passes=50,
         ),
-        Attribution("smoothgrad", "SG", "SmoothGrad", module="smoothgrad"),
-        Attribution("smoothgrad_squared", "SG-SQ", "SmoothGrad-Squared", module="smoothgrad"),
-        Attribution("vargrad", "VG", "VarGrad", module="smoothgrad"),
+        Attribution("smoothgrad", "SG", "SmoothGrad", module="smoothgrad", passes=50),
+        Attribution(
+            "smoothgrad_squared", "SG-SQ", "SmoothGrad-Squared", module="smoothgrad", passes=50
+        ),
+        Attribution("vargrad", "VG", "VarGrad", module="smoothgrad", passes=50),
     )
 }
 """The attributions that can be selected, by name."""

@@ -10,6 +10,7 @@ from robust_interpretability.benchmark.units import retrain, train, vae_gan
 from robust_interpretability.benchmark.units.plan import Plan
 from robust_interpretability.benchmark.units.store import Store
 from robust_interpretability.benchmark.units.unit import SUBMISSION
+from robust_interpretability.metrics import ATTRIBUTIONS
 
 if TYPE_CHECKING:
     import keras
@@ -66,7 +67,8 @@ def passes(plan: Plan, store: Store) -> float:
             orders.add(unit.spec.order)
     section, train_size = plan.config.section(retrain.Retraining), plan.info.train_size
     limit = section.train_limit if section else None
-    return total + len(orders) * (min(limit or train_size, train_size) + plan.info.test_size)
+    maps = sum(ATTRIBUTIONS[order.attribution].passes for order in orders)
+    return total + maps * (min(limit or train_size, train_size) + plan.info.test_size)
 
 
 def _of_training(plan: Plan, store: Store, workers: int) -> float:

@@ -118,3 +118,14 @@ def test_the_cost_is_of_what_is_left(tmp_path, digits):
     monkey = Store(tmp_path)
     monkey.done = lambda unit: unit.key == done.key
     assert cost.passes(work, monkey) == whole - done.cost
+
+
+def test_a_map_of_fifty_gradients_costs_fifty(tmp_path, digits):
+    def passes(attribution: str) -> float:
+        changes = [f"retraining.attributions=['{attribution}']", "retraining.controls=[]"]
+        config = configuration.resolve(None, TINY, changes)
+        return cost.passes(plan.submission(config, digits.info, "a" * 64), Store(tmp_path))
+
+    per_map = digits.info.train_size + digits.info.test_size
+    extra = passes("integrated_gradients") - passes("gradient")
+    assert extra == 49 * per_map

@@ -6,7 +6,12 @@ import sys
 import numpy as np
 import pytest
 
-from robust_interpretability.metrics import ATTRIBUTIONS, attributions
+from robust_interpretability.metrics import (
+    ATTRIBUTIONS,
+    attributions,
+    integrated_gradients,
+    smoothgrad,
+)
 from robust_interpretability.models.errors import InputError
 from tests.conftest import ROOT, linear_model
 
@@ -78,3 +83,12 @@ def test_channel_means_change_only_the_gradients_that_take_them(digits, digits_m
 def test_records_are_read_without_keras():
     program = "import sys, robust_interpretability.metrics; assert 'keras' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
+
+
+def test_passes_are_the_gradients_of_a_map():
+    stated = {name: record.passes for name, record in ATTRIBUTIONS.items()}
+    assert {stated.pop(name) for name in ("gradient", "gradient_input")} == {1}
+    assert {stated.pop(f"integrated_gradients{end}") for end in ("", "_mean")} == {
+        integrated_gradients.STEPS
+    }
+    assert set(stated.values()) == {smoothgrad.DRAWS}
