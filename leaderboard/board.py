@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,9 +20,11 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from robust_interpretability.leaderboard import entry as entries
+from robust_interpretability.leaderboard import outcomes as evidence
 from robust_interpretability.leaderboard import render
 from robust_interpretability.leaderboard.entry import Entry
 from robust_interpretability.leaderboard.html import page
+from robust_interpretability.leaderboard.outcomes import Outcomes
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.files import WRITING, write, writing
 
@@ -31,7 +33,8 @@ PENDING = ".pending"
 LOCK = ".lock"
 GONE = "gone.json"
 """In a staged change: the list of files it removes."""
-_ENTRY = re.compile(rf"{ENTRIES}/[^/.][^/]*/[^/.][^/]*\.json")
+_ENTRY = re.compile(rf"(?:{ENTRIES}|{evidence.FOLDER})/[^/.][^/]*/[^/.][^/]*\.json")
+"""Files that belong to an entry: the entry itself, and its outcomes."""
 
 Contents = dict[str, bytes]
 RENDERED = (
@@ -168,11 +171,19 @@ class Board:
                 pass
         return entries.read(self.root / ENTRIES)
 
-    def put(self, new: list[Entry], *, only: bool = False, replace: bool = False) -> list[Path]:
+    def put(
+        self,
+        new: list[Entry],
+        outcomes: Mapping[str, Outcomes] | None = None,
+        *,
+        only: bool = False,
+        replace: bool = False,
+    ) -> list[Path]:
         """Adds entries, replacing those with the same track and id, and renders everything.
 
         Args:
             new: The sealed entries.
+            outcomes: By the entry's id, those of the new entries that state some.
             only: Whether all other entries are removed.
             replace: Whether a submission may replace one of the same model with another card.
 
@@ -197,19 +208,41 @@ class Board:
                 for e in new
             }
             everything = old | added
+            behind = self._outcomes(new, outcomes or {})
             files = rendered([everything[name] for name in sorted(everything)])
+            kept = set(everything) | {evidence.path(e) for e in everything.values() if e.outcomes}
             there = {
-                str(path.relative_to(self.root)) for path in (self.root / ENTRIES).rglob("*.json")
+                str(path.relative_to(self.root))
+                for folder in (ENTRIES, evidence.FOLDER)
+                for path in (self.root / folder).rglob("*.json")
             }
-            gone = (
-                sorted(name for name in there - set(everything) if _ENTRY.fullmatch(name))
-                if only
-                else sorted(replaced - set(everything))
-            )
+            of_replaced = replaced | {f"{evidence.FOLDER}/{n.partition('/')[2]}" for n in replaced}
+            leaving = there if only else there & of_replaced
+            gone = sorted(name for name in leaving - kept if _ENTRY.fullmatch(name))
             self._commit(
-                {name: entries.dumps(e).encode() for name, e in added.items()} | files, gone
+                {name: entries.dumps(e).encode() for name, e in added.items()} | behind | files,
+                gone,
             )
         return [self.root / name for name in files]
+
+    def _outcomes(self, new: list[Entry], given: Mapping[str, Outcomes]) -> Contents:
+        """The files of new entries' outcomes.
+
+        Raises:
+            InputError: An entry states outcomes that are neither given nor on the board.
+        """
+        files: Contents = {}
+        for entry in new:
+            found = given.get(entry.id)
+            if entry.outcomes is None:
+                continue
+            if found is None:
+                evidence.read(self.root, entry)
+            elif evidence.digest(found) != entry.outcomes:
+                raise InputError(f"Entry {entry.id} states other outcomes than those given.")
+            else:
+                files[evidence.path(entry)] = evidence.dumps(found)
+        return files
 
     def render(self) -> list[Path]:
         """Renders everything again from the entries. Returns the rendered files.
@@ -290,7 +323,10 @@ class Board:
 
     def _differences(self) -> list[str]:
         try:
-            contents = rendered(self.entries())
+            board = self.entries()
+            for entry in board:
+                evidence.read(self.root, entry)
+            contents = rendered(board)
         except InputError as error:
             return [str(error)]
         wrong = []

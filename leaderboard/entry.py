@@ -274,6 +274,7 @@ class Entry(Record):
         environment: Versions, devices, commits.
         seconds: Cost: processor-thread seconds of the measurement, without what all entries of a
             track share.
+        outcomes: SHA-256 of the file with the outcome of each image and training; see `outcomes`.
         digest: Hash of all other fields; see `seal`.
     """
 
@@ -293,6 +294,7 @@ class Entry(Record):
     pictures: Annotated[list[Picture], Field(max_length=10)]
     environment: EnvironmentRecord
     seconds: Annotated[float, Field(ge=0)]
+    outcomes: Sha256 | None = None
     digest: str = ""
 
     @model_validator(mode="after")
@@ -311,8 +313,8 @@ class Entry(Record):
 
     @model_serializer(mode="wrap")
     def _without_empty(self, handler: SerializerFunctionWrapHandler) -> Json:
-        """Leaves `ruled_out` out where it is empty: entries that lack it keep their digests."""
-        return {k: v for k, v in handler(self).items() if v or k != "ruled_out"}
+        """Leaves out what older entries lack where it is empty, so that their digests stay."""
+        return {k: v for k, v in handler(self).items() if v or k not in ("ruled_out", "outcomes")}
 
     def value(self, score: str) -> float:
         """The value of a score, NaN where the entry has none."""

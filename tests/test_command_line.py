@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from robust_interpretability.benchmark.results.recheck import recheck
+from robust_interpretability.leaderboard import outcomes
 from robust_interpretability.leaderboard.board import Board
 from robust_interpretability.leaderboard.entry import seal
 from tests.commands import COMMAND, TINY, call, here, run
@@ -35,7 +37,7 @@ def finished(tmp_path_factory) -> Path:
     assert "\x1b" not in done.stdout, (
         "no colours and no cursor movement where the output is not a terminal"
     )
-    assert "205 units of work, 0 done before, 1 at a time" in done.stdout
+    assert "211 units of work, 0 done before, 1 at a time" in done.stdout
     return out
 
 
@@ -198,7 +200,7 @@ def test_damaged_results_are_done_again(finished, tmp_path):
     assert again.returncode == 0, again.stderr
     assert f"{unit.name} is cut short or altered; it is done again" in again.stdout
     assert f"{model.name} is missing, cut short or altered; it is done again" in again.stdout
-    assert "205 units of work, 203 done before" in again.stdout
+    assert "211 units of work, 209 done before" in again.stdout
     assert contents(out / "results") == before
 
 
@@ -228,7 +230,8 @@ def test_plots_notices_altered_results(finished, tmp_path):
 
 def test_leaderboard_from_entries(finished, tmp_path):
     out = tmp_path / "board"
-    shutil.copytree(finished / "leaderboard" / "entries", out / "leaderboard" / "entries")
+    for folder in ("entries", "outcomes"):
+        shutil.copytree(finished / "leaderboard" / folder, out / "leaderboard" / folder)
     assert here("leaderboard", "--out", out).returncode == 0
     assert contents(out / "leaderboard") == contents(finished / "leaderboard")
     done = here("leaderboard", "--out", out, "--check")
@@ -268,17 +271,40 @@ def test_entries_hold_the_scores_of_the_run_and_are_not_verified(finished):
     }, "nothing is transferred to the standard network"
 
 
+def test_entries_hold_the_outcomes_that_their_scores_follow_from(finished):
+    """By hand: accuracies from bits, ROAR and the specific scores from each retraining."""
+    board = finished / "leaderboard"
+    for entry in Board(board).entries():
+        found = outcomes.read(board, entry)
+        assert recheck(entry, found) is None
+        stated = {name for name, score in entry.scores.items() if score.better}
+        assert set(found.contributions) >= {name for name in stated if "roar" in name}
+        assert found.test.array().mean() == pytest.approx(entry.value("test_accuracy"))
+        accuracy = {
+            (r.attribution, r.control, r.fill, r.mode): (r.fractions, r.accuracy.array())
+            for r in found.retrainings
+        }
+        fractions, own = accuracy["gradient", "own", "mean", "roar"]
+        _, random = accuracy["random", "none", "mean", "roar"]
+        gap = random.mean(axis=(0, 1)) - own.mean(axis=(0, 1))
+        area = np.trapezoid([0.0, *gap, 0.0], [0.0, *fractions, 1.0])  # ends are the same
+        assert area == pytest.approx(entry.value("roar_gradient"), abs=1e-6)
+
+
 def test_an_entry_that_no_curve_supports_is_found(finished, tmp_path):
     """Sealed again after a change, the entry is valid, but its score does not follow from it."""
-    board = Board(tmp_path / "leaderboard")
-    entries = Board(finished / "leaderboard").entries()
+    board, of_run = Board(tmp_path / "leaderboard"), finished / "leaderboard"
+    entries = Board(of_run).entries()
+    behind = {entry.id: outcomes.read(of_run, entry) for entry in entries}
     scores = entries[0].scores
     better = scores["roar_gradient"].model_copy(update={"value": scores["roar_gradient"].high})
-    forged = seal(entries[0].model_copy(update={"scores": scores | {"roar_gradient": better}}))
-    board.put([forged, *entries[1:]])
-    done = here("leaderboard", "--out", tmp_path, "--check")
-    assert done.returncode == 2
-    assert "roar_gradient is stated as" in done.stderr
+    change = {"scores": scores | {"roar_gradient": better}}
+    for further in ({}, {"outcomes": None}):
+        forged = seal(entries[0].model_copy(update=change | further))
+        board.put([forged, *entries[1:]], behind)
+        done = here("leaderboard", "--out", tmp_path, "--check")
+        assert done.returncode == 2
+        assert "roar_gradient is stated as" in done.stderr
     here("leaderboard", "--board", board.root)
     assert "(and " in here("leaderboard", "--board", board.root, "--check").stderr, (
         "not verified, and of no track"
@@ -291,12 +317,12 @@ def test_plan_runs_nothing(finished, tmp_path):
     assert not out.exists()
     lines = fresh.stdout.splitlines()
     assert lines[-1].startswith(
-        "all          205 units, 0 done, 103,500 images trained on; 6 networks"
+        "all          211 units, 0 done, 103,500 images trained on; 6 networks"
     )
     assert sum(" retrain " in line and " 600 " in line for line in lines) == 162
     assert "144 retrainings of 6 networks' ROAR and KAR, 18 for comparison" in fresh.stdout
     done = call("plan", "--config", TINY, "--out", finished)
-    assert "205 units, 205 done" in done.stdout
+    assert "211 units, 211 done" in done.stdout
     assert "images/s" not in done.stdout  # nothing is left to estimate
 
 
@@ -390,7 +416,7 @@ def test_another_configuration_in_the_same_folder(finished, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "holds a run of another configuration" in done.stdout
-    assert "119 units of work, 119 done before" in done.stdout
+    assert "125 units of work, 125 done before" in done.stdout
     assert (out / "results" / "notes.txt").exists()
     assert not list((out / "figures").glob("kar_*"))
     assert set(pd.read_csv(out / "results" / "manifold.csv")["attack_loss"]) == {"xent"}

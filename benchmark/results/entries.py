@@ -4,6 +4,9 @@ import base64
 import io
 import math
 import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,6 +21,7 @@ from robust_interpretability.benchmark.robustness.counts import (
     RisingRadii,
 )
 from robust_interpretability.benchmark.units import (
+    accuracy,
     autoattack,
     contamination,
     pictures,
@@ -26,13 +30,17 @@ from robust_interpretability.benchmark.units import (
     submitted,
     train,
 )
-from robust_interpretability.benchmark.units.kind import Finished
+from robust_interpretability.benchmark.units.kind import Finished, Measured
 from robust_interpretability.benchmark.units.kinds import describe
+from robust_interpretability.benchmark.units.orders import NO_CONTROL, RANDOM
 from robust_interpretability.benchmark.units.plan import Plan
 from robust_interpretability.benchmark.units.store import Store, Stored
 from robust_interpretability.benchmark.units.unit import STANDARD, Network, Unit
 from robust_interpretability.leaderboard import entry as entries
+from robust_interpretability.leaderboard import outcomes
+from robust_interpretability.leaderboard.board import Board
 from robust_interpretability.leaderboard.card import Card, TrainingClaim
+from robust_interpretability.leaderboard.outcomes import Outcomes, Retrainings
 from robust_interpretability.metrics import ATTRIBUTIONS, statistics
 from robust_interpretability.models.types import Array
 
@@ -46,9 +54,9 @@ def _number(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
 
-def _scores(finished: Finished, network: Network) -> dict[str, entries.Score]:
+def _scores(measured: list[Measured]) -> dict[str, entries.Score]:
     scores = {}
-    for name, estimate, trainings in tables.scores_of(finished, network):
+    for name, estimate, trainings, _ in measured:
         if math.isnan(estimate.value):
             continue
         about = describe(name)
@@ -62,6 +70,50 @@ def _scores(finished: Finished, network: Network) -> dict[str, entries.Score]:
             seeds=trainings,
         )
     return scores
+
+
+def _outcomes(
+    finished: Finished, network: Network, measured: list[Measured], rows: pd.DataFrame
+) -> Outcomes:
+    """The outcomes behind the scores."""
+    of_images = {
+        measure: accuracy.of_images(finished, network.label, measure)
+        for measure in ("test", "robust")
+    }
+    compared = [
+        one
+        for one in measured
+        if one.contributions is not None and (about := describe(one.name)) and about.better
+    ]
+    return Outcomes(
+        test=outcomes.bits(np.stack(of_images["test"])),
+        robust=outcomes.bits(np.stack(of_images["robust"])) if of_images["robust"] else None,
+        retrainings=list(_retrainings(rows, network)),
+        contributions={
+            one.name: outcomes.numbers(one.contributions)
+            for one in compared
+            if one.contributions is not None
+        },
+    )
+
+
+def _retrainings(rows: pd.DataFrame, network: Network) -> Iterator[Retrainings]:
+    """Every order of a network, then the random order."""
+    if rows.empty:
+        return
+    random = rows[(rows["attribution"] == RANDOM) & (rows["control"] == NO_CONTROL)]
+    found = pd.concat([rows[rows["network"] == network.label], random])
+    by = ["attribution", "control", "fill", "mode"]
+    for (attribution, control, fill, mode), part in found.groupby(by, sort=False):
+        seeds = [retrain.curve(one) for _, one in part.groupby("seed")]
+        yield Retrainings(
+            attribution=attribution,
+            control=control or "none",
+            fill=fill,
+            mode=mode,
+            fractions=np.sort(part["fraction"].unique()).tolist(),
+            accuracy=outcomes.numbers(np.stack(seeds)),
+        )
 
 
 def _accuracy(hits: int, examples: int) -> entries.Score:
@@ -153,6 +205,19 @@ def _curves(rows: pd.DataFrame, network: Network) -> list[entries.RetrainingCurv
     return curves
 
 
+class Evidenced(NamedTuple):
+    """An entry and the outcomes behind it."""
+
+    entry: entries.Entry
+    outcomes: Outcomes
+
+
+def put(board: Board, found: list[Evidenced], **options: bool) -> list[Path]:
+    """Puts entries and their outcomes on a board; options, returns and errors as `Board.put`."""
+    behind = {one.entry.id: one.outcomes for one in found}
+    return board.put([one.entry for one in found], behind, **options)
+
+
 def png(values: Array) -> str:
     """A picture as PNG, base64.
 
@@ -218,8 +283,8 @@ def entry(
     role: str,
     verified: bool,
     sha256: list[str] | None = None,
-) -> entries.Entry:
-    """An entry from the stored results of a plan.
+) -> Evidenced:
+    """An entry from the stored results of a plan, and the outcomes behind it.
 
     Args:
         finished: The plan, with its tables (`tables.build`).
@@ -232,7 +297,7 @@ def entry(
         sha256: Hashes of the models; by default those of the stored files.
 
     Returns:
-        The entry, sealed.
+        The entry, sealed, and its outcomes.
     """
     plan, store = finished.plan, finished.store
     units = [unit for unit in plan.units if unit.network == network]
@@ -245,7 +310,9 @@ def entry(
 
     radii, ensemble = first(robustness.KIND), first(autoattack.KIND)
     of_network, of_standard = first(contamination.KIND), first(contamination.KIND, STANDARD)
-    return entries.seal(
+    measured = list(tables.scores_of(finished, network))
+    behind = _outcomes(finished, network, measured, finished.tables["retraining"])
+    found = entries.seal(
         entries.Entry(
             id=name,
             role=role,  # type: ignore[arg-type]
@@ -257,7 +324,7 @@ def entry(
                 sha256=sha256
                 or [digest for unit in models for digest in bodies[unit.key].files.values()],
             ),
-            scores=_scores(finished, network),
+            scores=_scores(measured),
             autoattack=_ensemble(ensemble) if ensemble else None,
             attacks=_attacks(radii) if radii else [],
             curves=_curves(finished.tables["retraining"], network),
@@ -270,8 +337,10 @@ def entry(
             pictures=_pictures(plan, store, network),
             environment=_environment([bodies[unit.key] for unit in units]),
             seconds=round(sum(body.seconds for body in bodies.values()), 1),
+            outcomes=outcomes.digest(behind),
         )
     )
+    return Evidenced(found, behind)
 
 
 def reference_card(config: Config, network: Network) -> Card:
@@ -312,7 +381,7 @@ def submission_id(card: Card, sha256: str) -> str:
 
 def grid_entries(
     finished: Finished, *, track: entries.TrackRecord, verified: bool
-) -> list[entries.Entry]:
+) -> list[Evidenced]:
     """Entries of all networks of a run, as its reference grid."""
     return [
         entry(

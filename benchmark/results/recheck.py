@@ -1,7 +1,7 @@
-"""Whether an entry's scores follow from what they rest on: its curves and its attacks.
+"""Whether an entry's scores follow from what they rest on: curves, attacks, outcomes.
 
-Intervals of ROAR and KAR are not checked: they rest on every test image's outcome, which an entry
-does not hold.
+Intervals of ROAR and KAR are not checked: they rest on the outcome of every test image under every
+retrained network, which neither an entry nor its outcomes hold.
 """
 
 import itertools
@@ -9,10 +9,13 @@ import itertools
 import numpy as np
 
 from robust_interpretability.leaderboard.entry import Entry, RetrainingCurve
+from robust_interpretability.leaderboard.outcomes import Outcomes
 from robust_interpretability.metrics import retraining
 
 ROUNDING = 1e-7
 """How far a score may be from what its curves give."""
+SINGLE = 1e-5
+"""The same for outcomes, which are stored in single precision; relative, for values above 1."""
 
 
 def curve_score(curve: RetrainingCurve) -> float:
@@ -23,8 +26,15 @@ def curve_score(curve: RetrainingCurve) -> float:
     return float(retraining.area(curve.mode, fractions, *means).sum())
 
 
-def recheck(entry: Entry) -> str | None:
-    """What is wrong with an entry's scores; None where they follow from what they rest on."""
+def recheck(entry: Entry, outcomes: Outcomes | None = None) -> str | None:
+    """What is wrong with an entry's scores; None where they follow from what they rest on.
+
+    Args:
+        entry: The entry.
+        outcomes: The outcomes that it states, if it states any.
+    """
+    if outcomes and (problem := _recheck_outcomes(entry, outcomes)):
+        return problem
     for curve in entry.curves:
         name = f"{curve.mode}_{curve.attribution}"
         score, expected = entry.scores.get(name), curve_score(curve)
@@ -40,6 +50,23 @@ def recheck(entry: Entry) -> str | None:
         return problem
     if any(name.startswith(("roar_", "kar_")) for name in entry.scores) and not entry.curves:
         return "it has ROAR or KAR scores without curves"
+    return None
+
+
+def _recheck_outcomes(entry: Entry, outcomes: Outcomes) -> str | None:
+    """What is wrong with scores, seen from the outcomes."""
+    expected = {"test_accuracy": outcomes.test.array().mean()}
+    if outcomes.robust:
+        expected["robust_accuracy"] = outcomes.robust.array().mean()
+    for name, numbers in outcomes.contributions.items():
+        values = numbers.array().astype(np.float64)
+        complete = values[..., np.isfinite(values).all(axis=(0, 1, 2))]
+        expected[name] = complete.sum(axis=2).mean() if complete.size else np.nan
+    for name, value in expected.items():
+        score = entry.scores.get(name)
+        if score is None or not abs(score.value - value) <= SINGLE * max(1.0, abs(value)):
+            said = score.value if score else "absent"
+            return f"{name} is stated as {said}; its outcomes give {value:.6g}"
     return None
 
 

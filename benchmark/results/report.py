@@ -47,7 +47,7 @@ def write_leaderboard(finished: Finished, data: Dataset) -> list[Path]:
     config = finished.plan.config
     track = tracks.record(config.name, config, data)
     found = entries.grid_entries(finished, track=track, verified=False)
-    return Board(finished.store.root / "leaderboard").put(found, only=True)
+    return entries.put(Board(finished.store.root / "leaderboard"), found, only=True)
 
 
 def _retraining_drawings(folder: Path, config: Config, tables: Tables) -> Iterator[list[Path]]:

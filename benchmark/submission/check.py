@@ -7,7 +7,7 @@ from typing import NamedTuple
 from robust_interpretability.benchmark.results import tracks
 from robust_interpretability.benchmark.results.recheck import recheck
 from robust_interpretability.benchmark.submission.measure import Measurement
-from robust_interpretability.leaderboard import render, scores, tradeoff
+from robust_interpretability.leaderboard import outcomes, render, scores, tradeoff
 from robust_interpretability.leaderboard.board import Board
 from robust_interpretability.models.errors import InputError
 
@@ -59,7 +59,7 @@ def check(board: Path, *, run: bool = False) -> list[str]:
         return wrong
     for entry in Board(board).entries():
         what = f"Entry {entry.track.name}/{entry.id}"
-        if problem := recheck(entry):
+        if problem := recheck(entry, outcomes.read(board, entry)):
             wrong.append(f"{what}: {problem}.")
         if run:
             continue

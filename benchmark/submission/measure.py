@@ -12,6 +12,7 @@ from robust_interpretability.benchmark.data.dataset import Dataset
 from robust_interpretability.benchmark.execution import runner
 from robust_interpretability.benchmark.progress import duration, sayer
 from robust_interpretability.benchmark.results import entries, tables, tracks
+from robust_interpretability.benchmark.results.entries import Evidenced
 from robust_interpretability.benchmark.results.tracks import Track
 from robust_interpretability.benchmark.submission import admission
 from robust_interpretability.benchmark.submission.admission import failures_in_one_line
@@ -21,6 +22,7 @@ from robust_interpretability.benchmark.units.plan import Plan
 from robust_interpretability.benchmark.units.store import Store
 from robust_interpretability.benchmark.units.unit import SUBMISSION, Result
 from robust_interpretability.leaderboard import card as cards
+from robust_interpretability.leaderboard import outcomes
 from robust_interpretability.leaderboard.board import Board
 from robust_interpretability.leaderboard.card import Card
 from robust_interpretability.leaderboard.entry import Entry, TrackRecord
@@ -47,7 +49,7 @@ def measure(
     verified: bool,
     resources: Resources,
     console: Console,
-) -> Entry:
+) -> Evidenced:
     """Admits a model and measures it under a track's protocol; stopped, the same call resumes.
 
     Args:
@@ -59,7 +61,7 @@ def measure(
         console: Where progress goes.
 
     Returns:
-        The entry.
+        The entry and the outcomes behind it.
 
     Raises:
         InputError: The file is refused; the data cannot be had, or is not the track's; the folder
@@ -175,7 +177,7 @@ def evaluate(
     track = tracks.get(track_name)
     there = Board(board).entries()
     start = time.perf_counter()
-    entry = measure(
+    entry, behind = measure(
         path,
         track,
         card,
@@ -185,6 +187,7 @@ def evaluate(
     )
     place = track.folder / "evaluations" / f"{entry.id}.json"
     write(place, json.dumps(entry.model_dump(), indent=1, sort_keys=True) + "\n")
+    write(place.with_suffix(".outcomes.json"), outcomes.dumps(behind))
     taken = duration(time.perf_counter() - start)
     sayer(console)(f"done in {taken}: {place}; the board is unchanged")
     return Measurement(entry, _comparable(entry, there))
@@ -208,7 +211,7 @@ def submit(
     standing = Board(board, say)
     standing.entries()  # a damaged board is refused before the work
     start = time.perf_counter()
-    entry = measure(
+    measured = measure(
         path,
         track,
         card,
@@ -216,7 +219,8 @@ def submit(
         resources=resources,
         console=console,
     )
-    standing.put([entry], replace=replace)
+    entries.put(standing, [measured], replace=replace)
+    entry = measured.entry
     taken = duration(time.perf_counter() - start)
     say(f"done in {taken}: entry {track.name}/{entry.id} in {board}")
     return Measurement(entry, _comparable(entry, standing.entries()))
@@ -239,6 +243,6 @@ def reference(
     )
     work, store = plan.build(config, data.info), Store(track.folder, say)
     found = entries.grid_entries(tables.build(work, store), track=record, verified=True)
-    Board(board, say).put(found)
+    entries.put(Board(board, say), found)
     say(f"{len(found)} reference networks of {track.name} in {board}")
-    return found
+    return [one.entry for one in found]

@@ -195,13 +195,19 @@ def scores(finished: Finished, network: str) -> Iterator[Measured]:
         elif measure == "train":
             found = statistics.mean(part["accuracy"].to_numpy())
         else:
-            outcomes = _outcomes(finished, network, str(measure))
+            outcomes = of_images(finished, network, str(measure))
             found = hierarchical.mean(np.asarray(outcomes, np.float32)[:, None, None, :])
         yield Measured(f"{measure}_accuracy", found, len(part))
 
 
-def _outcomes(finished: Finished, network: str, measure: str) -> list[Array]:
-    """For each seed, which test images are classified correctly."""
+def of_images(finished: Finished, network: str, measure: str) -> list[Array]:
+    """Which test images a network classifies correctly, for each seed.
+
+    Args:
+        finished: The finished plan.
+        network: The network's label.
+        measure: `test`, `robust` (under AutoAttack), `noise`, or the paper's attack.
+    """
     from robust_interpretability.attacks.autoattack.ensemble import SURVIVED
 
     plan, store = finished.plan, finished.store

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, TypeVar, cast
 from robust_interpretability.benchmark.config.sections import Config, Section
 from robust_interpretability.benchmark.data.dataset import Info
 from robust_interpretability.benchmark.units.unit import Result, Unit
+from robust_interpretability.models.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,11 +34,15 @@ class Measured(NamedTuple):
         name: The score's name, as `roar_gradient`.
         estimate: Its value with the 95 percent interval.
         trainings: How many trainings it averages.
+        contributions: `(seeds, repeats, fractions, images)`, as `hierarchical.mean` takes them,
+            where the score is such a mean: NaN for an image without a value. Of retrainings, images
+            are averaged already.
     """
 
     name: str
     estimate: "Estimate"
     trainings: int
+    contributions: Array | None = None
 
 
 class Description(NamedTuple):

@@ -187,18 +187,20 @@ def scores(finished: Finished, network: str) -> Iterator[Measured]:
     table = table[table["network"] == network]
     for loss, part in table.groupby("attack_loss", sort=False):
         seeds = part["seed"].nunique()
-        images = part.groupby("image")[list(DISTANCES)].mean()
-        clean, adversarial, noise = (images[name] for name in DISTANCES)
-        kept = part.loc[part["kept"], "adversarial_distance"]
-        measured = {
-            "excess": adversarial - clean,
-            "noise_excess": noise - clean,
-            "excess_over_noise": adversarial - noise,
+        images = [part.pivot(index="seed", columns="image", values=name) for name in DISTANCES]
+        clean, adversarial, noise = (values.to_numpy() for values in images)
+        compared = {
+            "excess": (adversarial, clean),
+            "noise_excess": (noise, clean),
+            "excess_over_noise": (adversarial, noise),
         }
+        kept = part.loc[part["kept"], "adversarial_distance"].to_numpy()
         if len(kept):
-            measured = {"kept_distance": kept} | measured
-        for name, values in measured.items():
-            yield Measured(f"manifold_{loss}_{name}", statistics.mean(values.to_numpy()), seeds)
+            yield Measured(f"manifold_{loss}_kept_distance", statistics.mean(kept), seeds)
+        for name, (first, second) in compared.items():
+            found = statistics.mean(first.mean(axis=0) - second.mean(axis=0))
+            by_image = (first - second)[:, None, None, :]
+            yield Measured(f"manifold_{loss}_{name}", found, seeds, by_image)
 
 
 def describe(score: str) -> Description | None:

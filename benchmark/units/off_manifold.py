@@ -308,27 +308,31 @@ def scores(finished: Finished, network: str) -> Iterator[Measured]:
     def stacked(name: str) -> Array:
         return np.stack([arrays[name] for arrays in seeds])
 
-    measured: dict[str, Estimate | None] = {}
+    measured: dict[str, Array] = {}
     for attack, manifold in itertools.product(units[0].spec.attacks, MANIFOLDS):
         prefix = f"manifold_{attack.loss}_{manifold}"
         own = stacked(f"{attack.loss}_{manifold}_adversarial")
-        measured[f"{prefix}_excess"] = _over_images(own - stacked(f"{manifold}_clean"))
+        measured[f"{prefix}_excess"] = own - stacked(f"{manifold}_clean")
         for null in NULLS:
             other = stacked(f"{attack.loss}_{manifold}_{null}")
-            measured[f"{prefix}_excess_over_{null}"] = _over_images(own - other)
+            measured[f"{prefix}_excess_over_{null}"] = own - other
     for manifold in TANGENTS:
         own = stacked(f"{manifold}_fraction_own")
-        measured[f"tangent_fraction_{manifold}"] = _over_images(own)
+        measured[f"tangent_fraction_{manifold}"] = own
         nulls = {"phases": "fraction_phases", "isotropic": "isotropic"}
         if manifold == DECODER:  # the subspace is the same at every image
             nulls["permuted"] = "fraction_permuted"
         for null, name in nulls.items():
             other = stacked(f"{manifold}_{name}")
-            measured[f"tangent_fraction_{manifold}_over_{null}"] = _over_images(own - other)
-        measured[f"off_manifold_ratio_{manifold}"] = _ratio(seeds, manifold)
-    for name, estimate in measured.items():
+            measured[f"tangent_fraction_{manifold}_over_{null}"] = own - other
+    for name, values in measured.items():
+        estimate = _over_images(values)
         if estimate is not None:
-            yield Measured(name, estimate, len(seeds))
+            yield Measured(name, estimate, len(seeds), values[:, None, None, :])
+    for manifold in TANGENTS:
+        ratio = _ratio(seeds, manifold)
+        if ratio is not None:
+            yield Measured(f"off_manifold_ratio_{manifold}", ratio, len(seeds))
 
 
 def describe(score: str) -> Description | None:

@@ -368,7 +368,8 @@ def scores(finished: Finished, network: str) -> Iterator[Measured]:
     if finished.plan.config.section(Retraining) is None:
         return
     for score, values in contributions(outcomes(finished), network):
-        yield Measured(str(score), hierarchical.mean(values), values.shape[0] * values.shape[1])
+        trainings, of_images = values.shape[0] * values.shape[1], values.mean(axis=3, keepdims=True)
+        yield Measured(str(score), hierarchical.mean(values), trainings, of_images)
 
 
 def outcomes(finished: Finished) -> Outcomes:

@@ -78,7 +78,7 @@ def test_what_is_not_known_is_an_error_without_a_probe():
 def test_command(tmp_path):
     shown = call("plan", "--config", TINY, "--out", tmp_path / "none", "--simulate", "50")
     assert shown.returncode == 0, shown.stderr
-    assert "205 units, " in shown.stdout
+    assert "211 units, " in shown.stdout
     assert "(train estimated" in shown.stdout
     rows = [line.split() for line in shown.stdout.splitlines()[-8:-2]]
     assert [row[0] for row in rows] == ["1", "2", "5", "10", "20", "50"]
