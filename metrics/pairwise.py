@@ -1,0 +1,110 @@
+"""Which of several models differ, where each was measured in some of the same blocks.
+
+A block is what measurements have in common: a base-model seed, whose retrainings start from the
+same weights and share a random baseline. With y_ib the value of model i in block b,
+
+    y_ib = model_i + block_b + e_ib,    e_ib ~ N(0, s^2),
+
+fitted by least squares to the cells that there are (a two-way layout without interaction). A model
+that was measured in one block is so compared with one that was measured in three: the blocks'
+effects follow from the models that were measured in several. With r_i the number of blocks of model
+i, M the incidence of models and blocks, and c_b the number of models in block b,
+
+    C = diag(c) - M' diag(1 / r) M,    block = C^- (sum_i y_i. - M' mean_i),
+    var(model_i - model_j) = s^2 (1 / r_i + 1 / r_j + (w_i - w_j) C^- (w_i - w_j)'),
+
+with w_i = M_i / r_i, and s^2 has as many degrees of freedom as there are cells less models less blocks, plus one for each
+part of the layout that has no block in common with the rest; between such parts nothing is
+compared. With two models in the same blocks it is Student's paired t-test. The scatter is taken to
+be the same for all models.
+
+*Two classifiers* on the same images are compared by McNemar's exact test: with b images that only
+the first gets right and c that only the second does, b ~ Binomial(b + c, 1/2).
+
+Reference: Searle, Linear Models for Unbalanced Data, 1987, section 4.9; McNemar, Psychometrika 12,
+1947.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+from scipy.sparse import csgraph
+
+from robust_interpretability.models.errors import InputError
+from robust_interpretability.models.types import Array
+
+
+class Differences(NamedTuple):
+    """All pairwise differences, first minus second.
+
+    Attributes:
+        value: `(n, n)`; NaN where two models have no block in common, even through others.
+        error: `(n, n)`, their standard errors; NaN without degrees of freedom.
+        freedom: Degrees of freedom.
+        p: `(n, n)`, two-sided p-values; NaN where there is no error.
+    """
+
+    value: Array
+    error: Array
+    freedom: int
+    p: Array
+
+
+def differences(values: Array) -> Differences:
+    """Compares models that were measured in some of the same blocks.
+
+    Args:
+        values: `(n, blocks)`; NaN where a model was not measured in a block.
+
+    Raises:
+        InputError: `values` has another shape, a model without a value, or an infinite one.
+    """
+    values = np.asarray(values, float)
+    if values.ndim != 2 or np.isinf(values).any():
+        raise InputError(f"`values` must be finite or NaN, shape (n, blocks). Got {values.shape}.")
+    there = np.isfinite(values)
+    if not there.any(axis=1).all():
+        raise InputError("A model has no value in any block.")
+    incidence, of_model, of_block = there.astype(float), there.sum(axis=1), there.sum(axis=0)
+    means = np.nansum(values, axis=1) / of_model
+    weights = incidence / of_model[:, None]
+    information = np.diag(of_block.astype(float)) - incidence.T @ weights
+    inverse = np.linalg.pinv(information, rcond=1e-9, hermitian=True)
+    blocks = inverse @ (np.nansum(values, axis=0) - incidence.T @ means)
+    models = means - weights @ blocks
+    residuals = np.where(there, values - models[:, None] - blocks, 0.0)
+
+    used = of_block > 0
+    parts, part_of_block = csgraph.connected_components(incidence[:, used].T @ incidence[:, used])
+    part = part_of_block[there[:, used].argmax(axis=1)]
+    freedom = int(there.sum()) - len(values) - int(used.sum()) + parts
+    square = float((residuals**2).sum()) / freedom if freedom > 0 else np.nan
+
+    spread = np.einsum("ib,bc,ic->i", weights, inverse, weights)
+    crossed = weights @ inverse @ weights.T
+    variance = spread[:, None] + spread - 2 * crossed + 1 / of_model[:, None] + 1 / of_model
+    apart = part[:, None] != part
+    value = np.where(apart, np.nan, models[:, None] - models)
+    error = np.where(apart, np.nan, np.sqrt(square * np.maximum(variance, 0.0)))
+    np.fill_diagonal(error, 0.0)
+    p = np.full(value.shape, np.nan)
+    told = error > 0
+    p[told] = 2 * stats.t.sf(np.abs(value[told]) / error[told], freedom)
+    return Differences(value, error, freedom, p)
+
+
+def mcnemar(correct: Array) -> Array:
+    """Compares classifiers on the same images, each pair by McNemar's exact test.
+
+    Args:
+        correct: Which images each gets right, `(n, images)` bool.
+
+    Returns:
+        `(n, n)` two-sided p-values; 1 where no image tells two apart.
+    """
+    right = np.asarray(correct, np.float32)
+    both = right @ right.T
+    only = np.diag(both)[:, None] - both
+    fewer, either = np.minimum(only, only.T), only + only.T
+    return np.minimum(2 * stats.binom.cdf(fewer, either, 0.5), 1.0)
