@@ -13,13 +13,15 @@ i, M the incidence of models and blocks, and c_b the number of models in block b
     C = diag(c) - M' diag(1 / r) M,    block = C^- (sum_i y_i. - M' mean_i),
     var(model_i - model_j) = s^2 (1 / r_i + 1 / r_j + (w_i - w_j) C^- (w_i - w_j)'),
 
-with w_i = M_i / r_i, and s^2 has as many degrees of freedom as there are cells less models less blocks, plus one for each
-part of the layout that has no block in common with the rest; between such parts nothing is
-compared. With two models in the same blocks it is Student's paired t-test. The scatter is taken to
-be the same for all models.
+with w_i = M_i / r_i, and s^2 has as many degrees of freedom as there are cells less models less
+blocks, plus one for each part of the layout that has no block in common with the rest; between such
+parts nothing is compared. With two models in the same blocks it is Student's paired t-test. The
+scatter is taken to be the same for all models.
 
 *Two classifiers* on the same images are compared by McNemar's exact test: with b images that only
-the first gets right and c that only the second does, b ~ Binomial(b + c, 1/2).
+the first gets right and c that only the second does, b ~ Binomial(b + c, 1/2). Values per image of
+any kind, as means over several networks, are compared by Student's paired t over images. Both are
+about these very networks.
 
 Reference: Searle, Linear Models for Unbalanced Data, 1987, section 4.9; McNemar, Psychometrika 12,
 1947.
@@ -31,6 +33,7 @@ import numpy as np
 from scipy import stats
 from scipy.sparse import csgraph
 
+from robust_interpretability.metrics import comparisons
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.types import Array
 
@@ -92,6 +95,78 @@ def differences(values: Array) -> Differences:
     told = error > 0
     p[told] = 2 * stats.t.sf(np.abs(value[told]) / error[told], freedom)
     return Differences(value, error, freedom, p)
+
+
+def over_images(values: Array) -> Array:
+    """Compares models by values of the same images, each pair by Student's paired t-test.
+
+    Args:
+        values: `(n, images)`, at least two images.
+
+    Returns:
+        `(n, n)` two-sided p-values; 1 where no image tells two apart.
+    """
+    values = np.asarray(values, float)
+    n, images = values.shape
+    values = values - values.mean(axis=0)  # what all have in common would only cost digits
+    means, products = values.mean(axis=1), values @ values.T
+    squares = np.diag(products)
+    of_difference = means[:, None] - means
+    variance = (squares[:, None] + squares - 2 * products) / images - of_difference**2
+    error = np.sqrt(np.maximum(variance, 0.0) / (images - 1))
+    p = np.ones((n, n))
+    told = error > 1e-9 * np.abs(values).max(initial=0.0)
+    p[told] = 2 * stats.t.sf(np.abs(of_difference[told]) / error[told], images - 1)
+    always = ~told & (np.abs(of_difference) > 1e-9 * np.abs(values).max(initial=0.0))
+    p[always] = 0.0
+    return p
+
+
+def adjusted(p: Array) -> Array:
+    """P-values of all pairs, adjusted by Holm's rule; NaN counts as 1.
+
+    Args:
+        p: `(n, n)`, symmetric.
+
+    Returns:
+        `(n, n)`; 1 on the diagonal.
+    """
+    upper = np.triu_indices(len(p), 1)
+    found = np.ones(np.shape(p))
+    found[upper] = comparisons.holm(np.nan_to_num(np.asarray(p)[upper], nan=1.0))
+    return np.minimum(found, found.T)
+
+
+def groups(scores: Array, p: Array, level: float) -> int:
+    """The most models of which every two neighbours in the order of scores differ significantly.
+
+    Args:
+        scores: `(n,)`.
+        p: `(n, n)` adjusted p-values.
+        level: From which a difference counts.
+    """
+    order = np.argsort(scores)
+    last, found = order[0], 1
+    for model in order[1:]:
+        if p[last, model] <= level:
+            last, found = model, found + 1
+    return found
+
+
+def ranks(scores: Array, p: Array, level: float) -> Array:
+    """The ranks that each model may have, from 1, the highest score first.
+
+    Args:
+        scores: `(n,)`.
+        p: `(n, n)` adjusted p-values.
+        level: From which a difference counts.
+
+    Returns:
+        `(n, 2)`: one more than the models that are better, and all less those that are worse.
+    """
+    scores = np.asarray(scores, float)
+    better = (np.asarray(p) <= level) & (scores[:, None] > scores)
+    return np.stack([1 + better.sum(axis=0), len(scores) - better.sum(axis=1)], axis=1)
 
 
 def mcnemar(correct: Array) -> Array:

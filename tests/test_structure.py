@@ -31,7 +31,7 @@ ALLOWED = {
     "models": {"models"},
     "attacks": {"models", "attacks"},
     "metrics": {"models", "attacks", "metrics"},
-    "leaderboard": {"models", "leaderboard"},
+    "leaderboard": {"models", "metrics", "leaderboard"},
     "benchmark": set(ROOMS),
 }
 

@@ -9,25 +9,9 @@ from robust_interpretability.benchmark.results.controls import contributions_of
 from robust_interpretability.benchmark.units.kind import Finished, Row
 from robust_interpretability.benchmark.units.kinds import describe
 from robust_interpretability.benchmark.units.retrain import Retraining
-from robust_interpretability.metrics import comparisons, hierarchical
-from robust_interpretability.models.types import Array
+from robust_interpretability.metrics import hierarchical, pairwise
 
 LEVEL = 0.05
-
-
-def count(scores: Array, p: dict[tuple[int, int], float]) -> int:
-    """The most networks of which every two neighbours in the order of scores differ significantly.
-
-    Args:
-        scores: `(networks,)`.
-        p: Adjusted p-value of each pair `(i, j)`, i < j.
-    """
-    order = np.argsort(scores)
-    last, groups = order[0], 1
-    for network in order[1:]:
-        if p[min(last, network), max(last, network)] <= LEVEL:
-            last, groups = network, groups + 1
-    return groups
 
 
 def groups(finished: Finished) -> pd.DataFrame:
@@ -47,21 +31,20 @@ def groups(finished: Finished) -> pd.DataFrame:
             continue
         values = np.stack([found[label][score] for label in labels])
         pairs = list(itertools.combinations(range(len(labels)), 2))
-        raw = []
+        p = np.ones((len(labels), len(labels)))
         for first, second in pairs:
             weights = np.zeros(len(labels))
             weights[[first, second]] = 1.0, -1.0
-            raw.append(hierarchical.parts(values, weights).p())
-        adjusted = comparisons.holm(np.nan_to_num(np.array(raw), nan=1.0))
-        of_pair = dict(zip(pairs, adjusted, strict=True))
+            p[first, second] = hierarchical.parts(values, weights).p()
+        p = pairwise.adjusted(p)
         rows.append(
             {
                 "score": str(score),
                 "networks": len(labels),
                 "seeds": values.shape[1],
                 "pairs": len(pairs),
-                "different": int((adjusted <= LEVEL).sum()),
-                "groups": count(values.sum(axis=3).mean(axis=(1, 2, 3)), of_pair),
+                "different": int((p <= LEVEL).sum()) // 2,
+                "groups": pairwise.groups(values.sum(axis=3).mean(axis=(1, 2, 3)), p, LEVEL),
             }
         )
     return pd.DataFrame(rows)

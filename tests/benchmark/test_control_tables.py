@@ -7,7 +7,7 @@ import pytest
 
 from robust_interpretability.benchmark.data import datasets
 from robust_interpretability.benchmark.execution import runner
-from robust_interpretability.benchmark.results import controls, groups, tables
+from robust_interpretability.benchmark.results import controls, tables
 from robust_interpretability.benchmark.units import accuracy, configuration, plan, retrain
 from robust_interpretability.benchmark.units.kind import Finished
 from robust_interpretability.benchmark.units.orders import Order
@@ -241,15 +241,6 @@ def test_the_share_has_its_interval():
         found = hierarchical.ratio(other, own, weights)
         held += found.low <= 0.4 <= found.high
     assert 0.91 <= held / RUNS <= 0.99
-
-
-def test_groups_that_can_be_told_apart():
-    """Neighbours that differ make a group each; of equals there is one."""
-    scores = np.array([0.3, 0.1, 0.2, 0.1])
-    far = {(i, j): 0.001 for i in range(4) for j in range(i + 1, 4)}
-    assert groups.count(scores, far) == 4
-    assert groups.count(scores, dict.fromkeys(far, 0.5)) == 1
-    assert groups.count(scores, far | {(1, 3): 0.9, (2, 3): 0.9, (1, 2): 0.9}) == 2
 
 
 def test_every_score_set_against_accuracy_has_its_groups(finished):

@@ -13,7 +13,7 @@ from robust_interpretability.benchmark.findings.maps import alike
 from robust_interpretability.benchmark.findings.power import Error
 from robust_interpretability.benchmark.results import groups
 from robust_interpretability.benchmark.results.controls import slope
-from robust_interpretability.metrics import comparisons, hierarchical
+from robust_interpretability.metrics import hierarchical, pairwise
 from tests.benchmark.made_findings import DOES_NOT, always, run, tables
 
 STRENGTH = np.linspace(0, 1, 7)
@@ -61,10 +61,11 @@ def told_apart(seeds: int, spread: float, networks: int, runs: int = 400) -> flo
         residual = y - y.mean(0) - y.mean(1, keepdims=True) + y.mean()
         freedom = (networks - 1) * (seeds - 1)
         error = math.sqrt(2 * (residual**2).sum() / freedom / seeds)
-        t = np.array([abs(y[i].mean() - y[j].mean()) / error for i, j in pairs])
-        adjusted = comparisons.holm(2 * stats.t.sf(t, freedom))
-        of_pair = dict(zip(pairs, adjusted, strict=True))
-        found += groups.count(y.mean(axis=1), of_pair) == networks
+        p = np.ones((networks, networks))
+        for i, j in pairs:
+            p[i, j] = 2 * stats.t.sf(abs(y[i].mean() - y[j].mean()) / error, freedom)
+        p = pairwise.adjusted(p)
+        found += pairwise.groups(y.mean(axis=1), p, groups.LEVEL) == networks
     return found / runs
 
 

@@ -124,3 +124,64 @@ def test_mcnemar_is_a_binomial_test(images, seed):
 def test_what_is_no_layout(values):
     with pytest.raises(InputError):
         pairwise.differences(np.array(values))
+
+
+@given(st.integers(2, 6), st.integers(2, 30), st.integers(0, 1 << 30))
+def test_over_images_is_a_paired_t_test(n, images, seed):
+    values = np.random.default_rng(seed).normal(size=(n, images)) + 50.0
+    p = pairwise.over_images(values)
+    for i, j in itertools.permutations(range(n), 2):
+        assert p[i, j] == pytest.approx(stats.ttest_rel(values[i], values[j]).pvalue, abs=1e-9)
+
+
+def test_values_that_differ_always_or_never():
+    values = np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [2.0, 3.0, 4.0]])
+    p = pairwise.over_images(values)
+    assert p[0, 1] == 1.0
+    assert p[0, 2] == 0.0
+
+
+P = np.array(
+    [
+        [1.0, 0.5, 0.01, 0.01],
+        [0.5, 1.0, 0.3, 0.02],
+        [0.01, 0.3, 1.0, 0.2],
+        [0.01, 0.02, 0.2, 1.0],
+    ]
+)
+"""Of four models in the order of their scores: neighbours cannot be told apart, others can."""
+
+
+def test_groups_and_ranks_by_hand():
+    scores = np.array([0.9, 0.8, 0.7, 0.6])
+    assert pairwise.groups(scores, P, 0.05) == 2
+    assert pairwise.ranks(scores, P, 0.05).tolist() == [[1, 2], [1, 3], [2, 4], [3, 4]]
+    assert pairwise.ranks(-scores, P, 0.05).tolist() == [[3, 4], [2, 4], [1, 3], [1, 2]]
+    assert pairwise.ranks(scores, np.ones((4, 4)), 0.05).tolist() == [[1, 4]] * 4
+
+
+def test_adjusted_is_holms_rule_over_all_pairs():
+    """Six p-values: .01 times 6, .01 times 5, and so on, never falling."""
+    p = np.array(
+        [
+            [1, 0.01, 0.02, 0.5],
+            [0.01, 1, 0.01, np.nan],
+            [0.02, 0.01, 1, 0.03],
+            [0.5, np.nan, 0.03, 1],
+        ]
+    )
+    found = pairwise.adjusted(p)
+    assert found[0, 1] == found[1, 2] == pytest.approx(0.06)
+    assert found[0, 2] == pytest.approx(0.08)
+    assert found[2, 3] == pytest.approx(0.09)
+    assert found[0, 3] == found[1, 3] == 1.0
+    np.testing.assert_array_equal(found, found.T)
+
+
+def test_groups_that_can_be_told_apart():
+    """Neighbours that differ make a group each; of equals there is one."""
+    scores, far, some = np.array([0.3, 0.1, 0.2, 0.1]), np.full((4, 4), 0.001), np.full((4, 4), 0.9)
+    some[0] = some[:, 0] = 0.001
+    assert pairwise.groups(scores, far, 0.05) == 4
+    assert pairwise.groups(scores, np.full((4, 4), 0.5), 0.05) == 1
+    assert pairwise.groups(scores, some, 0.05) == 2

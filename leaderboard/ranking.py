@@ -1,0 +1,138 @@
+"""Which entries of a table differ in a score, by comparisons in pairs, and the ranks that follow.
+
+- *Accuracies*: McNemar's exact test on the same images; where an entry is the mean of several
+  networks, Student's paired t over images.
+- *Scores by retraining*: a two-way layout of entries and base-model seeds, whose retrainings share
+  weights, order and random baseline (`pairwise.differences`). With one seed each that leaves no
+  degrees of freedom: then there is a layout of entries and repeats for every fraction of pixels,
+  and the variances of the fractions add up, with Satterthwaite's degrees of freedom.
+- *Scores by image*, as distances to the manifold: Student's paired t over images.
+- Entries without outcomes, of earlier versions: by their intervals, as independent estimates.
+
+P-values are adjusted by Holm's rule over all pairs of the table. An entry's rank is a range: one
+more than the entries that are significantly better, up to all less those that are worse.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from robust_interpretability.leaderboard.entry import Entry
+from robust_interpretability.leaderboard.outcomes import Outcomes
+from robust_interpretability.leaderboard.scores import ACCURACY, ROBUST_ACCURACY, direction
+from robust_interpretability.metrics import pairwise
+from robust_interpretability.models.types import Array
+
+LEVEL = 0.05
+"""From which adjusted p-value two entries differ."""
+
+
+class Ranks(NamedTuple):
+    """The ranks of a table's entries in a score.
+
+    Attributes:
+        of: By entry's id, the best and the worst rank that it may have.
+        groups: The most entries of which every two neighbours in the order of the score differ.
+    """
+
+    of: dict[str, tuple[int, int]]
+    groups: int
+
+
+def _by_intervals(entries: list[Entry], score: str) -> Array:
+    """P-values of differences of independent estimates, from their 95 percent intervals."""
+    value, half = np.full((2, len(entries)), np.nan)
+    for number, entry in enumerate(entries):
+        stated = entry.scores[score]
+        value[number] = stated.value
+        if stated.low is not None and stated.high is not None:
+            half[number] = (stated.high - stated.low) / 2
+    error = half / stats.norm.ppf(0.975)
+    both = np.hypot(error[:, None], error)
+    z = np.abs(value[:, None] - value) / np.where(both > 0, both, np.nan)
+    return 2 * stats.norm.sf(z)
+
+
+def _of_images(rows: list[Array]) -> Array:
+    """P-values of accuracies, from which images each network of each entry gets right."""
+    if all(len(of_entry) == 1 for of_entry in rows):
+        return pairwise.mcnemar(np.concatenate(rows))
+    return pairwise.over_images(np.stack([of_entry.mean(axis=0) for of_entry in rows]))
+
+
+def _by_trainings(found: list[Array]) -> Array:
+    """P-values of scores by retraining, `(seeds, repeats, fractions, 1)` each."""
+    seeds = max(len(values) for values in found)
+    cells = np.full((len(found), seeds, *found[0].shape[1:3]), np.nan)
+    for number, values in enumerate(found):
+        cells[number, : len(values)] = values[..., 0]
+    by_seed = pairwise.differences(cells.sum(axis=3).mean(axis=2))
+    if by_seed.freedom > 0:
+        return by_seed.p
+    by_repeat = cells.transpose(3, 0, 1, 2).reshape(cells.shape[3], len(found), -1)
+    of = [pairwise.differences(values) for values in by_repeat]
+    if not of[0].freedom:
+        return by_seed.p
+    value = np.sum([one.value for one in of], axis=0)
+    squares = np.array([one.error**2 for one in of])
+    variance = np.where(squares.sum(axis=0) > 0, squares.sum(axis=0), np.nan)
+    freedom = variance**2 / (squares**2 / of[0].freedom).sum(axis=0)
+    return 2 * stats.t.sf(np.abs(value) / np.sqrt(variance), freedom)
+
+
+def _by_outcomes(
+    entries: list[Entry], outcomes: Mapping[str, Outcomes], score: str
+) -> Array | None:
+    """P-values from the outcomes; None where an entry has none that serve."""
+    behind = [outcomes.get(entry.id) for entry in entries]
+    if score in (ACCURACY, ROBUST_ACCURACY):
+        bits = [b and (b.test if score == ACCURACY else b.robust) for b in behind]
+        rows = [found.array() for found in bits if found]
+        if len(rows) < len(entries) or len({row.shape[1] for row in rows}) > 1:
+            return None
+        return _of_images(rows)
+    numbers = [b.contributions.get(score) if b else None for b in behind]
+    found = [one.array().astype(float) for one in numbers if one]
+    if len(found) < len(entries) or len({values.shape[1:] for values in found}) > 1:
+        return None
+    if found[0].shape[3] == 1:
+        return _by_trainings(found)
+    means = np.stack([values.sum(axis=2).mean(axis=(0, 1)) for values in found])
+    common = means[:, np.isfinite(means).all(axis=0)]
+    return pairwise.over_images(common) if common.shape[1] > 1 else None
+
+
+def p_values(entries: list[Entry], outcomes: Mapping[str, Outcomes], score: str) -> Array:
+    """P-values that two entries have the same score, not adjusted; NaN where none can be told.
+
+    Args:
+        entries: Entries of one table that have the score.
+        outcomes: By entry's id, as far as there are any.
+        score: The score.
+
+    Returns:
+        `(n, n)`.
+    """
+    found = _by_outcomes(entries, outcomes, score)
+    return _by_intervals(entries, score) if found is None else found
+
+
+def ranks(entries: list[Entry], outcomes: Mapping[str, Outcomes], score: str) -> Ranks:
+    """Ranks in a score of those entries of a table that are ranked and have it.
+
+    Args:
+        entries: Entries of one table.
+        outcomes: By entry's id, as far as there are any.
+        score: The score; accuracies are better higher.
+    """
+    rated = [entry for entry in entries if entry.ranked and score in entry.scores]
+    if not rated:
+        return Ranks({}, 0)
+    sign = direction(entries, score) or 1
+    values = sign * np.array([entry.value(score) for entry in rated])
+    p = pairwise.adjusted(p_values(rated, outcomes, score))
+    found = pairwise.ranks(values, p, LEVEL).tolist()
+    of = {entry.id: (low, high) for entry, (low, high) in zip(rated, found, strict=True)}
+    return Ranks(of, pairwise.groups(values, p, LEVEL))
