@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from robust_interpretability.leaderboard import render
 from robust_interpretability.leaderboard.entry import Entry
 from robust_interpretability.leaderboard.html import page
 from robust_interpretability.leaderboard.outcomes import Outcomes
+from robust_interpretability.leaderboard.tradeoff import Standings
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.files import WRITING, write, writing
 
@@ -46,17 +47,22 @@ RENDERED = (
 )
 
 
-def rendered(board: list[Entry]) -> Contents:
+def rendered(board: list[Entry], outcomes: Mapping[str, Outcomes] | None = None) -> Contents:
     """Every file rendered from the entries, by its path in the board's folder.
+
+    Args:
+        board: All entries.
+        outcomes: By the entry's `place`, the outcomes of those that state any.
 
     Raises:
         InputError: Entries contradict each other; see `scores.direction` and `render.frame`.
     """
+    found = Standings(outcomes)
     contents = (
-        render.markdown(board).encode(),
-        render.csv(board).encode(),
-        render.parquet(board),
-        page(board).encode(),
+        render.markdown(board, found).encode(),
+        render.csv(board, found).encode(),
+        render.parquet(board, found),
+        page(board, found).encode(),
         (json.dumps(entries.schema(), indent=1, sort_keys=True) + "\n").encode(),
     )
     return dict(zip(RENDERED, contents, strict=True))
@@ -160,6 +166,10 @@ class Board:
             raise
         self._finish()
 
+    def standings(self) -> Standings:
+        """How the board's entries stand. Raises as `entries` and `outcomes.read`."""
+        return Standings(self._outcomes(self.entries()))
+
     def entries(self) -> list[Entry]:
         """All entries, by track and id.
 
@@ -208,8 +218,14 @@ class Board:
                 for e in new
             }
             everything = old | added
-            behind = self._outcomes(new, outcomes or {})
-            files = rendered([everything[name] for name in sorted(everything)])
+            brought = self._brought(new, outcomes or {})
+            standing = self._outcomes(e for name, e in everything.items() if name not in added)
+            files = rendered([everything[name] for name in sorted(everything)], standing | brought)
+            behind = {
+                evidence.path(e): evidence.dumps(brought[entries.place(e)])
+                for e in new
+                if entries.place(e) in brought
+            }
             kept = set(everything) | {evidence.path(e) for e in everything.values() if e.outcomes}
             there = {
                 str(path.relative_to(self.root))
@@ -225,24 +241,30 @@ class Board:
             )
         return [self.root / name for name in files]
 
-    def _outcomes(self, new: list[Entry], given: Mapping[str, Outcomes]) -> Contents:
-        """The files of new entries' outcomes.
+    def _outcomes(self, of: Iterable[Entry]) -> dict[str, Outcomes]:
+        """The outcomes on the board, by the entry's place.
 
         Raises:
-            InputError: An entry states outcomes that are neither given nor on the board.
+            InputError: As `outcomes.read`.
         """
-        files: Contents = {}
+        found = {entries.place(entry): evidence.read(self.root, entry) for entry in of}
+        return {place: outcomes for place, outcomes in found.items() if outcomes}
+
+    def _brought(self, new: list[Entry], given: Mapping[str, Outcomes]) -> dict[str, Outcomes]:
+        """The outcomes of new entries, by place: those given, else those on the board.
+
+        Raises:
+            InputError: An entry states outcomes that are neither.
+        """
+        brought = {}
         for entry in new:
             found = given.get(entry.id)
             if entry.outcomes is None:
                 continue
-            if found is None:
-                evidence.read(self.root, entry)
-            elif evidence.digest(found) != entry.outcomes:
+            if found is not None and evidence.digest(found) != entry.outcomes:
                 raise InputError(f"Entry {entry.id} states other outcomes than those given.")
-            else:
-                files[evidence.path(entry)] = evidence.dumps(found)
-        return files
+            brought[entries.place(entry)] = found or evidence.read(self.root, entry)
+        return {place: outcomes for place, outcomes in brought.items() if outcomes}
 
     def render(self) -> list[Path]:
         """Renders everything again from the entries. Returns the rendered files.
@@ -324,9 +346,7 @@ class Board:
     def _differences(self) -> list[str]:
         try:
             board = self.entries()
-            for entry in board:
-                evidence.read(self.root, entry)
-            contents = rendered(board)
+            contents = rendered(board, self._outcomes(board))
         except InputError as error:
             return [str(error)]
         wrong = []

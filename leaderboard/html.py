@@ -21,7 +21,7 @@ from markupsafe import Markup
 from robust_interpretability.leaderboard.entry import Entry, place
 from robust_interpretability.leaderboard.html_entry import MISSING, number
 from robust_interpretability.leaderboard.html_table import shown_table
-from robust_interpretability.leaderboard.tradeoff import FEWEST, tables
+from robust_interpretability.leaderboard.tradeoff import FEWEST, Standings, tables
 
 FOLDER = Path(__file__).parent / "templates"
 LIBRARIES = ("jquery.min.js", "dataTables.min.js", "d3.min.js", "plot.umd.min.js")
@@ -75,10 +75,10 @@ def _json(value: object) -> Markup:
     return Markup(text.replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026"))
 
 
-def _page(board: list[list[Entry]], brief: set[str]) -> str:
+def _page(board: list[list[Entry]], found: Standings, brief: set[str]) -> str:
     ids: set[str] = {"top", "question", "reading", "main", "data"}
     pictures: dict[str, str] = {}
-    shown = [shown_table(rows, ids, pictures, brief) for rows in board]
+    shown = [shown_table(rows, found, ids, pictures, brief) for rows in board]
     curves = {row.id: row.curves for table in shown for row in table.rows if row.curves}
     text = _template().render(
         tables=shown,
@@ -92,7 +92,7 @@ def _page(board: list[list[Entry]], brief: set[str]) -> str:
     return text.strip() + "\n"
 
 
-def page(entries: list[Entry]) -> str:
+def page(entries: list[Entry], found: Standings | None = None) -> str:
     """The leaderboard as one HTML file of less than `MAX_BYTES`.
 
     Attacks, pictures and curves are left out of as few entries as that needs: of reference networks
@@ -100,15 +100,16 @@ def page(entries: list[Entry]) -> str:
 
     Args:
         entries: All entries; each group of comparable ones gets a table.
+        found: How they stand.
     """
-    board = tables(entries)
+    board, found = tables(entries), found or Standings()
     order = sorted(
         (e for rows in reversed(board) for e in reversed(rows)),
         key=lambda e: e.role == "submission",
     )
 
     def shortened(count: int) -> str:
-        return _page(board, {place(e) for e in order[:count]})
+        return _page(board, found, {place(e) for e in order[:count]})
 
     def fits(count: int) -> bool:
         return len(shortened(count).encode()) < MAX_BYTES

@@ -16,7 +16,7 @@ from robust_interpretability.leaderboard.entry import (
 )
 from robust_interpretability.leaderboard.flags import MEANINGS, Meaning
 from robust_interpretability.leaderboard.render import cell as score_text
-from robust_interpretability.leaderboard.render import printable, training
+from robust_interpretability.leaderboard.render import printable, rank_range, training
 from robust_interpretability.leaderboard.tradeoff import Headline
 from robust_interpretability.models.types import Json
 
@@ -60,7 +60,7 @@ class ScoreRow(NamedTuple):
     title: str
     value: Cell
     standing: Cell
-    rank: int
+    rank: Cell
     pareto: bool
     better: str
 
@@ -116,7 +116,7 @@ class ShownEntry(NamedTuple):
         test: Test accuracy.
         robust: Robust accuracy.
         scores: The table's interpretability scores.
-        rank: In the first of them.
+        rank: Its ranks in the first of them.
         pareto: Titles of scores in which the entry is Pareto-optimal.
         beats: Titles of scores in which it beats the trade-off.
         all_scores: All scores of the entry.
@@ -142,7 +142,7 @@ class ShownEntry(NamedTuple):
     test: Cell
     robust: Cell
     scores: list[ScoreRow]
-    rank: int
+    rank: Cell
     pareto: list[str]
     beats: list[str]
     all_scores: list[ScoreRow]
@@ -202,12 +202,19 @@ def standing_cell(standing: Headline | None) -> Cell:
     )
 
 
+def _rank_cell(ranks: tuple[int, int] | None) -> Cell:
+    if ranks is None:
+        return Cell()
+    text = rank_range(ranks).replace("-", "\N{EN DASH}")
+    return Cell(text=text, order=f"{ranks[0]}.{ranks[1]:06}")
+
+
 def _score_row(rows: list[Entry], entry: Entry, name: str, standing: Headline | None) -> ScoreRow:
     return ScoreRow(
         title=title(rows, name),
         value=_cell(entry.scores.get(name)),
         standing=standing_cell(standing),
-        rank=standing.rank if standing else 0,
+        rank=_rank_cell(standing.ranks if standing else None),
         pareto=standing.pareto if standing else False,
         better={1: "higher", -1: "lower", 0: ""}[scores.direction(rows, name)],
     )
@@ -331,7 +338,7 @@ def shown_entry(
         test=_cell(entry.scores.get(scores.ACCURACY)),
         robust=_cell(entry.scores.get(scores.ROBUST_ACCURACY)),
         scores=list(compared.values()),
-        rank=next(iter(compared.values())).rank if compared else 0,
+        rank=next(iter(compared.values())).rank if compared else Cell(),
         pareto=[row.title for row in compared.values() if row.pareto],
         beats=[row.title for row in compared.values() if row.standing.beats],
         all_scores=[

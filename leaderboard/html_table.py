@@ -21,8 +21,8 @@ from robust_interpretability.leaderboard.tradeoff import (
     FEWEST,
     Headline,
     Line,
+    Standings,
     compared,
-    headlines,
     line,
 )
 from robust_interpretability.models.types import Json
@@ -192,19 +192,24 @@ def _point(row: ShownEntry, standings: dict[str, Headline]) -> Json:
 
 
 def shown_table(
-    entries: list[Entry], ids: set[str], pictures: dict[str, str], brief: set[str]
+    entries: list[Entry],
+    found: Standings,
+    ids: set[str],
+    pictures: dict[str, str],
+    brief: set[str],
 ) -> ShownTable:
     """The values of `table.html.jinja`.
 
     Args:
         entries: Comparable entries, in order.
+        found: How they stand.
         ids: Identifiers in use on the page; those of the table are added.
         pictures: Class in the style sheet by image; those of the table are added.
         brief: Places of the entries whose attacks, pictures and curves are left out.
     """
     track = entries[0].track
     names = compared(entries)
-    standings = {s: headlines(entries, s) for s in names}
+    standings = {s: found.of(entries, s) for s in names}
     anchor = _identifier(f"{track.name}-v{track.protocol_version}", ids)
     rows, points = [], []
     for entry in entries:
@@ -235,7 +240,7 @@ def shown_table(
     return ShownTable(
         anchor=anchor,
         track=track,
-        summary=summary(entries, leading=title(entries, names[0]) if names else ""),
+        summary=summary(entries, found, leading=title(entries, names[0]) if names else ""),
         titles=[
             (title(entries, s), "higher" if scores.direction(entries, s) > 0 else "lower")
             for s in names

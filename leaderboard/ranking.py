@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from robust_interpretability.leaderboard.entry import Entry
+from robust_interpretability.leaderboard.entry import Entry, place
 from robust_interpretability.leaderboard.outcomes import Outcomes
 from robust_interpretability.leaderboard.scores import ACCURACY, ROBUST_ACCURACY, direction
 from robust_interpretability.metrics import pairwise
@@ -86,7 +86,7 @@ def _by_outcomes(
     entries: list[Entry], outcomes: Mapping[str, Outcomes], score: str
 ) -> Array | None:
     """P-values from the outcomes; None where an entry has none that serve."""
-    behind = [outcomes.get(entry.id) for entry in entries]
+    behind = [outcomes.get(place(entry)) for entry in entries]
     if score in (ACCURACY, ROBUST_ACCURACY):
         bits = [b and (b.test if score == ACCURACY else b.robust) for b in behind]
         rows = [found.array() for found in bits if found]
@@ -109,7 +109,7 @@ def p_values(entries: list[Entry], outcomes: Mapping[str, Outcomes], score: str)
 
     Args:
         entries: Entries of one table that have the score.
-        outcomes: By entry's id, as far as there are any.
+        outcomes: By the entry's `place`, as far as there are any.
         score: The score.
 
     Returns:
@@ -124,7 +124,7 @@ def ranks(entries: list[Entry], outcomes: Mapping[str, Outcomes], score: str) ->
 
     Args:
         entries: Entries of one table.
-        outcomes: By entry's id, as far as there are any.
+        outcomes: By the entry's `place`, as far as there are any.
         score: The score; accuracies are better higher.
     """
     rated = [entry for entry in entries if entry.ranked and score in entry.scores]

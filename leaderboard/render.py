@@ -11,11 +11,18 @@ from tabulate import tabulate
 
 from robust_interpretability.leaderboard.entry import Entry, Score
 from robust_interpretability.leaderboard.flags import MEANINGS
-from robust_interpretability.leaderboard.scores import KNOWN, interpretability, others, title
+from robust_interpretability.leaderboard.scores import (
+    ACCURACY,
+    KNOWN,
+    interpretability,
+    others,
+    title,
+)
 from robust_interpretability.leaderboard.tradeoff import (
     Headline,
+    Standings,
     compared,
-    headlines,
+    lead,
     line,
     tables,
 )
@@ -30,11 +37,12 @@ NOTES = """\
 reference line at the same test accuracy, signed so that higher is better, with its 95 percent
 prediction interval: above zero means beyond the scatter of the reference grid. The line is fitted
 by least squares to the grid's networks; a network of the grid is left out of the line it is
-compared with. *Rank*: one plus the number of entries whose interval lies entirely above. Entries of
-equal rank cannot be distinguished; some of different ranks cannot either. *Pareto*: scores in which
-no other entry is at least as good in both score and accuracy and better in one. A star (*) marks an
-accuracy outside the grid's range, where the line is extrapolated. An entry that seems to know the
-test images is not ranked until a maintainer has ruled that out.
+compared with. *Rank*: entries are compared in pairs, on the same test images or retrained with the
+same seeds, at 5 percent over all pairs of the table (Holm); the range goes from one more than the
+entries that are better to all less those that are worse. *Pareto*: scores in which no other entry
+is at least as good in both score and accuracy and better in one. A star (*) marks an accuracy
+outside the grid's range, where the line is extrapolated. An entry that seems to know the test
+images is not ranked until a maintainer has ruled that out.
 
 ROAR and KAR: area between the accuracy curve of the attribution and that of a random order of
 pixels, higher is better (GX: Gradient\\*Input, G: Gradient). Manifold excess: how much farther from
@@ -101,10 +109,18 @@ def _flag(entry: Entry, name: str) -> str:
     return f"{meaning.title} ({said})" if meaning.unranked else meaning.title
 
 
-def _table(rows: list[Entry]) -> str:
+def rank_range(ranks: tuple[int, int] | None) -> str:
+    """A range of ranks: `2`, `1-3`, or nothing."""
+    if ranks is None:
+        return ""
+    best, worst = ranks
+    return str(best) if best == worst else f"{best}-{worst}"
+
+
+def _table(rows: list[Entry], found: Standings) -> str:
     scores, plain = compared(rows), others(rows)
     titles = {name: _title(rows, name) for name in [*plain, *scores]}
-    standings = {name: headlines(rows, name) for name in scores}
+    standings = {name: found.of(rows, name) for name in scores}
     body = []
     for entry in rows:
         of_entry = {name: standings[name][entry.id] for name in scores}
@@ -113,7 +129,7 @@ def _table(rows: list[Entry]) -> str:
             cells += [cell(entry.scores.get(name)), _advantage(of_entry[name])]
         pareto = ", ".join(titles[name] for name in scores if of_entry[name].pareto)
         flags = ", ".join(_flag(entry, flag.name) for flag in entry.flags)
-        rank = (of_entry[scores[0]].rank or "") if scores else ""
+        rank = rank_range(of_entry[scores[0]].ranks) if scores else ""
         body.append(
             [rank, escaped(entry.card.name), escaped(training(entry)), *cells, pareto, flags]
         )
@@ -124,11 +140,18 @@ def _table(rows: list[Entry]) -> str:
     return tabulate(body, headers, tablefmt="github", disable_numparse=True) + "\n"
 
 
-def summary(rows: list[Entry], *, leading: str, markup: Callable[[str], str] = str) -> str:
+def summary(
+    rows: list[Entry],
+    found: Standings,
+    *,
+    leading: str,
+    markup: Callable[[str], str] = str,
+) -> str:
     """A paragraph about a table.
 
     Args:
         rows: The table's entries.
+        found: How they stand.
         leading: Title of the leading interpretability score, in the markup of the paragraph.
         markup: What makes text from outside harmless in that markup.
     """
@@ -150,18 +173,32 @@ def summary(rows: list[Entry], *, leading: str, markup: Callable[[str], str] = s
         f" {scale} scale, protocol version {track.protocol_version}. Retrained: {retrained}. Robust"
         f" accuracy: {robustness}. {references} networks in the reference grid ({fitted}),"
         f" {submissions} submission{'' if submissions == 1 else 's'}."
+        + _told_apart(rows, found, leading)
     )
 
 
-def markdown(entries: list[Entry]) -> str:
+def _told_apart(rows: list[Entry], found: Standings, leading: str) -> str:
+    score = lead(rows)
+    groups = found.ranks(rows, score).groups
+    what = leading if score != ACCURACY else "test accuracy"
+    if not groups:
+        return ""
+    if groups == 1:
+        return f" Ordered by {what}, in which no two of them can be told apart for certain."
+    return f" Ordered by {what}, which tells {groups} groups apart."
+
+
+def markdown(entries: list[Entry], found: Standings | None = None) -> str:
     """The leaderboard as Markdown: one table for each group of comparable entries."""
+    found = found or Standings()
     parts = ["# Leaderboard\n"]
     for rows in tables(entries):
         track, scores = rows[0].track, compared(rows)
         parts += [
             f"## {escaped(track.name)}, protocol version {track.protocol_version}\n",
-            summary(rows, leading=_title(rows, scores[0]) if scores else "", markup=escaped) + "\n",
-            _table(rows),
+            summary(rows, found, leading=_title(rows, scores[0]) if scores else "", markup=escaped)
+            + "\n",
+            _table(rows, found),
         ]
     return "\n".join([*parts, NOTES])
 
@@ -198,7 +235,8 @@ def _row(entry: Entry, standings: dict[str, Headline]) -> dict[str, object]:
             (f"{name}_advantage_low", standing.low),
             (f"{name}_advantage_high", standing.high),
             (f"{name}_extrapolated", standing.extrapolated),
-            (f"{name}_rank", standing.rank or None),
+            (f"{name}_rank", standing.ranks[0] if standing.ranks else None),
+            (f"{name}_rank_worst", standing.ranks[1] if standing.ranks else None),
             (f"{name}_pareto", standing.pareto),
         ]
     for name, value in columns:
@@ -211,7 +249,7 @@ def _row(entry: Entry, standings: dict[str, Headline]) -> dict[str, object]:
     return row
 
 
-def frame(entries: list[Entry]) -> pd.DataFrame:
+def frame(entries: list[Entry], found: Standings | None = None) -> pd.DataFrame:
     """The leaderboard as a tidy table with one row per entry.
 
     Columns: card, scores (value, low, high, n, seeds), standings, flags.
@@ -219,9 +257,9 @@ def frame(entries: list[Entry]) -> pd.DataFrame:
     Raises:
         InputError: A score's name makes two columns of one name.
     """
-    body = []
+    body, found = [], found or Standings()
     for rows in tables(entries):
-        standings = {s: headlines(rows, s) for s in interpretability(rows)}
+        standings = {s: found.of(rows, s) for s in interpretability(rows)}
         body += [_row(e, {s: of[e.id] for s, of in standings.items()}) for e in rows]
     # integers remain integers where some entries have none
     return pd.DataFrame(body).convert_dtypes(convert_string=False, convert_floating=False)
@@ -231,12 +269,12 @@ _FORMULA = re.compile(r"(^|[;,\t])(\s*)(?=[=+\-@＝＋－＠\t\r])")
 """Where a spreadsheet would start a formula, whatever separates its cells."""
 
 
-def csv(entries: list[Entry]) -> str:
+def csv(entries: list[Entry], found: Standings | None = None) -> str:
     """The leaderboard as CSV, full precision.
 
     Text that a spreadsheet would read as a formula is quoted.
     """
-    table = frame(entries)
+    table = frame(entries, found)
     for column in ("name", "authors", "link", "licence", "loss", "extra_data"):
         if column in table:
             table[column] = table[column].map(
@@ -245,8 +283,8 @@ def csv(entries: list[Entry]) -> str:
     return table.to_csv(index=False, lineterminator="\n")
 
 
-def parquet(entries: list[Entry]) -> bytes:
+def parquet(entries: list[Entry], found: Standings | None = None) -> bytes:
     """The leaderboard as Parquet, with the columns of the CSV."""
     buffer = io.BytesIO()
-    frame(entries).to_parquet(buffer, index=False)
+    frame(entries, found).to_parquet(buffer, index=False)
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""Does a model beat the trade-off? Advantages over the reference line, ranks and Pareto fronts.
+"""Does a model beat the trade-off? Advantages over the reference line, and Pareto fronts.
 
 The reference grid's networks give a line by least squares, score = intercept + slope * test
 accuracy. An entry's *advantage* is its score minus the line at the entry's accuracy, signed so that
@@ -8,18 +8,20 @@ lies above zero exceeds the scatter of the grid. A network of the grid is left o
 compared with.
 
 An entry with a flag that forbids it (`Entry.ranked`) has no standing, and no line is fitted to it.
-
-Ranks: one plus the number of entries whose interval lies entirely above. Entries of equal rank
-cannot be distinguished; overlap is not transitive, so some of different ranks cannot either.
+Ranks are those of `ranking`: by comparisons of the scores in pairs.
 """
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
+from robust_interpretability.leaderboard import ranking
 from robust_interpretability.leaderboard.entry import Entry
+from robust_interpretability.leaderboard.outcomes import Outcomes
+from robust_interpretability.leaderboard.ranking import Ranks
 from robust_interpretability.leaderboard.scores import ACCURACY, direction, interpretability
 from robust_interpretability.models.types import Array
 
@@ -73,8 +75,8 @@ class Headline(NamedTuple):
         low: Lower end of its interval.
         high: Upper end.
         extrapolated: Whether the entry's accuracy lies outside that of the grid.
-        rank: From 1; shared where intervals overlap. 0 where the entry lacks the score or is not
-            ranked.
+        ranks: The best and the worst rank that it may have; None where the entry lacks the score or
+            is not ranked.
         pareto: Whether no entry of the table is at least as good in score and accuracy and better
             in one.
     """
@@ -83,7 +85,7 @@ class Headline(NamedTuple):
     low: float
     high: float
     extrapolated: bool
-    rank: int
+    ranks: tuple[int, int] | None
     pareto: bool
 
     @property
@@ -152,45 +154,58 @@ def _against_line(
     return advantage, advantage - half, advantage + half, extrapolated
 
 
-def _score_interval(entry: Entry, score: str, sign: int) -> tuple[float, float]:
-    stated = entry.scores[score]
-    if stated.low is None or stated.high is None:
-        return sign * stated.value, sign * stated.value
-    low, high = sorted((sign * stated.low, sign * stated.high))
-    return low, high
-
-
-def headlines(entries: list[Entry], score: str) -> dict[str, Headline]:
+def headlines(
+    entries: list[Entry], score: str, ranks: Mapping[str, tuple[int, int]]
+) -> dict[str, Headline]:
     """How each entry of a table stands in a score, by id.
-
-    Ranks go by the advantage; without a line, by the score's interval.
 
     Args:
         entries: Entries of one table.
         score: One of the table's `scores.interpretability`.
+        ranks: By id, the ranks of those that have any.
     """
     sign = direction(entries, score)
-    ranked = [e for e in entries if e.ranked]
     points = [
         [e.value(ACCURACY), sign * e.value(score)] if e.ranked else [math.nan, math.nan]
         for e in entries
     ]
     fronts = pareto_front(np.array(points))
     nothing = (math.nan, math.nan, math.nan, False)
-    against = {
-        e.id: _against_line(entries, e, score, sign) if e.ranked else nothing for e in entries
-    }
-    scored = [e for e in ranked if score in e.scores]
-    lined = bool(scored) and not any(math.isnan(against[e.id][0]) for e in scored)
-    ends = {e.id: against[e.id][1:3] if lined else _score_interval(e, score, sign) for e in scored}
-    ranks = {
-        name: 1 + sum(other[0] > high for other in ends.values())
-        for name, (_, high) in ends.items()
-    }
     return {
-        e.id: Headline(*against[e.id], rank=ranks.get(e.id, 0), pareto=bool(front))
+        e.id: Headline(
+            *(_against_line(entries, e, score, sign) if e.ranked else nothing),
+            ranks=ranks.get(e.id),
+            pareto=bool(front),
+        )
         for e, front in zip(entries, fronts, strict=True)
     }
+
+
+class Standings:
+    """How entries stand in the scores of their tables, each worked out once.
+
+    Args:
+        outcomes: By the entry's `place`, the outcomes of those that state any.
+    """
+
+    def __init__(self, outcomes: Mapping[str, Outcomes] | None = None) -> None:
+        self.outcomes = outcomes or {}
+        self._ranks: dict[tuple[str, ...], Ranks] = {}
+        self._headlines: dict[tuple[str, ...], dict[str, Headline]] = {}
+
+    def ranks(self, rows: list[Entry], score: str) -> Ranks:
+        """The ranks of a table's entries in a score."""
+        key = (score, *(entry.digest for entry in rows))
+        if key not in self._ranks:
+            self._ranks[key] = ranking.ranks(rows, self.outcomes, score)
+        return self._ranks[key]
+
+    def of(self, rows: list[Entry], score: str) -> dict[str, Headline]:
+        """How each entry of a table stands in a score, by id."""
+        key = (score, *(entry.digest for entry in rows))
+        if key not in self._headlines:
+            self._headlines[key] = headlines(rows, score, self.ranks(rows, score).of)
+        return self._headlines[key]
 
 
 def lead(entries: list[Entry]) -> str:
@@ -209,20 +224,15 @@ def compared(entries: list[Entry]) -> list[str]:
 
 
 def ordered(entries: list[Entry]) -> list[Entry]:
-    """Sorts entries of one table by rank in the leading score.
+    """Sorts entries of one table by the leading score; entries that are not ranked come last.
 
-    Ties go by advantage, score, accuracy and id; entries that are not ranked come last.
+    Ties go by accuracy and id.
     """
     score = lead(entries)
-    if score == ACCURACY:
-        return sorted(entries, key=lambda e: (not e.ranked, -e.value(ACCURACY), e.id))
-    standings, sign = headlines(entries, score), direction(entries, score)
+    sign = direction(entries, score) or 1
 
-    def key(entry: Entry) -> tuple[bool, int, float, float, float, str]:
-        standing = standings[entry.id]
-        advantage = 0.0 if math.isnan(standing.advantage) else standing.advantage
-        values = -advantage, -sign * entry.value(score), -entry.value(ACCURACY)
-        return (not entry.ranked, standing.rank, *values, entry.id)
+    def key(entry: Entry) -> tuple[bool, float, float, str]:
+        return (not entry.ranked, -sign * entry.value(score), -entry.value(ACCURACY), entry.id)
 
     return sorted(entries, key=key)
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from robust_interpretability.benchmark.results import tracks
 from robust_interpretability.benchmark.results.recheck import recheck
 from robust_interpretability.benchmark.submission.measure import Measurement
-from robust_interpretability.leaderboard import outcomes, render, scores, tradeoff
+from robust_interpretability.leaderboard import outcomes, render, scores
 from robust_interpretability.leaderboard.board import Board
 from robust_interpretability.models.errors import InputError
 
@@ -22,7 +22,7 @@ class Standing(NamedTuple):
 
 def standings(measurement: Measurement) -> list[Standing]:
     """How an entry stands: its accuracies, then every score that is set against accuracy."""
-    entry, rows = measurement
+    entry, rows, placed = measurement
     found = [
         Standing(scores.title(rows, name), render.cell(entry.scores[name]), "")
         for name in ("test_accuracy", "robust_accuracy")
@@ -31,14 +31,15 @@ def standings(measurement: Measurement) -> list[Standing]:
     for name in scores.interpretability(rows):
         if name not in entry.scores:
             continue
-        headline = tradeoff.headlines(rows, name)[entry.id]
+        headline = placed.of(rows, name)[entry.id]
         if math.isnan(headline.advantage):
             said = "no reference grid of this track on the board"
         else:
             below = "falls short of it" if headline.high < 0 else "within it"
             word = "beats the trade-off" if headline.beats else below
             far = ", beyond the grid's accuracies" if headline.extrapolated else ""
-            rank = f"rank {headline.rank} of {sum(name in e.scores for e in rows)}"
+            rank = render.rank_range(headline.ranks)
+            rank = f"rank {rank} of {len(placed.ranks(rows, name).of)}" if rank else "not ranked"
             interval = f"[{headline.low:+.3f}, {headline.high:+.3f}]"
             said = f"{headline.advantage:+.3f} {interval} {word}{far}; {rank}"
         found.append(Standing(scores.title(rows, name), render.cell(entry.scores[name]), said))

@@ -26,6 +26,8 @@ from robust_interpretability.leaderboard import outcomes
 from robust_interpretability.leaderboard.board import Board
 from robust_interpretability.leaderboard.card import Card
 from robust_interpretability.leaderboard.entry import Entry, TrackRecord
+from robust_interpretability.leaderboard.entry import place as place_of
+from robust_interpretability.leaderboard.tradeoff import Standings
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.files import write
 
@@ -35,10 +37,17 @@ if TYPE_CHECKING:
 
 
 class Measurement(NamedTuple):
-    """A measured entry and the comparable entries of the board, itself among them."""
+    """A measured entry.
+
+    Attributes:
+        entry: The entry.
+        rows: The comparable entries of the board, and itself.
+        placed: How they stand.
+    """
 
     entry: Entry
     rows: list[Entry]
+    placed: Standings
 
 
 def measure(
@@ -190,7 +199,9 @@ def evaluate(
     write(place.with_suffix(".outcomes.json"), outcomes.dumps(behind))
     taken = duration(time.perf_counter() - start)
     sayer(console)(f"done in {taken}: {place}; the board is unchanged")
-    return Measurement(entry, _comparable(entry, there))
+    known = Board(board).standings().outcomes
+    placed = Standings({**known, place_of(entry): behind})
+    return Measurement(entry, _comparable(entry, there), placed)
 
 
 def submit(
@@ -223,7 +234,7 @@ def submit(
     entry = measured.entry
     taken = duration(time.perf_counter() - start)
     say(f"done in {taken}: entry {track.name}/{entry.id} in {board}")
-    return Measurement(entry, _comparable(entry, standing.entries()))
+    return Measurement(entry, _comparable(entry, standing.entries()), standing.standings())
 
 
 def reference(

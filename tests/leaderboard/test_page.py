@@ -112,7 +112,7 @@ def test_every_entry_has_a_row_and_a_section(text):
 
 
 def test_numbers_are_those_of_the_entries(text):
-    own = headlines([e for e in board() if e.track.name == "digits"], "roar_gradient_input")
+    own = headlines([e for e in board() if e.track.name == "digits"], "roar_gradient_input", {})
     for form in (
         f"{own['above'].advantage:+.3f}",
         f"[{own['above'].low:+.3f}, {own['above'].high:+.3f}]",

@@ -12,6 +12,11 @@ from tests.leaderboard.made import made, score
 IMAGES = 500
 
 
+def at(found: dict) -> dict:
+    """Outcomes by an entry's place, given by its id."""
+    return {f"digits/{name}-v1.json": outcomes for name, outcomes in found.items()}
+
+
 def behind(seed: int, *, correct=None, robust=None, **contributions) -> Outcomes:
     draw = np.random.default_rng(seed)
     correct = draw.random((1, IMAGES)) < 0.9 if correct is None else correct
@@ -36,9 +41,9 @@ def test_accuracies_by_mcnemars_test():
     first[:, :5] = second[:, 5:25] = False
     rows = [entry("a", 0.99, of="test_accuracy"), entry("b", 0.96, of="test_accuracy")]
     found = {"a": behind(0, correct=first), "b": behind(0, correct=second)}
-    p = ranking.p_values(rows, found, "test_accuracy")
+    p = ranking.p_values(rows, at(found), "test_accuracy")
     assert p[0, 1] == pytest.approx(stats.binomtest(20, 25).pvalue)
-    assert ranking.ranks(rows, found, "test_accuracy") == ({"a": (1, 1), "b": (2, 2)}, 2)
+    assert ranking.ranks(rows, at(found), "test_accuracy") == ({"a": (1, 1), "b": (2, 2)}, 2)
 
 
 def test_mean_accuracies_of_several_networks_by_images():
@@ -46,7 +51,7 @@ def test_mean_accuracies_of_several_networks_by_images():
     three, one = draw.random((3, IMAGES)) < 0.9, draw.random((1, IMAGES)) < 0.8
     rows = [entry("a", 0.9, of="test_accuracy"), entry("b", 0.8, of="test_accuracy")]
     found = {"a": behind(0, correct=three), "b": behind(0, correct=one)}
-    p = ranking.p_values(rows, found, "test_accuracy")
+    p = ranking.p_values(rows, at(found), "test_accuracy")
     assert p[0, 1] == pytest.approx(stats.ttest_rel(three.mean(0), one[0]).pvalue)
 
 
@@ -72,7 +77,7 @@ def table(draw, effects: list[float], submitted: list[float]):
 def test_scores_by_retraining_are_compared_seed_by_seed():
     """What a seed adds to all is a hundred times the differences, and cancels."""
     rows, found = table(np.random.default_rng(1), [0.0, 0.5, 1.0, 1.5, 2.0], [0.5, 3.0])
-    ranks = ranking.ranks(rows, found, "roar_gradient")
+    ranks = ranking.ranks(rows, at(found), "roar_gradient")
     assert ranks.of["submission-1"] == (1, 1)
     assert ranks.of["reference-4"] == (2, 2)
     assert ranks.of["reference-1"] == ranks.of["submission-0"] == (5, 6)
@@ -84,7 +89,7 @@ def test_equal_entries_are_hardly_ever_told_apart():
     draw, told = np.random.default_rng(2), 0
     for _ in range(200):
         rows, found = table(draw, [0.0] * 5, [0.0] * 2)
-        told += ranking.ranks(rows, found, "roar_gradient").groups > 1
+        told += ranking.ranks(rows, at(found), "roar_gradient").groups > 1
     assert told <= 18  # of 200; 10 are expected, and 18 are exceeded once in a hundred
 
 
@@ -100,7 +105,7 @@ def test_single_seeds_are_compared_repeat_by_repeat():
     squares = difference.var(axis=0, ddof=1) / 2
     freedom = squares.sum() ** 2 / (squares**2).sum()
     t = difference.mean(axis=0).sum() / np.sqrt(squares.sum())
-    p = ranking.p_values(rows, found, "roar_gradient")[0, 1]
+    p = ranking.p_values(rows, at(found), "roar_gradient")[0, 1]
     assert p == pytest.approx(2 * stats.t.sf(abs(t), freedom), rel=1e-3)
 
 
@@ -109,7 +114,7 @@ def test_one_retraining_each_cannot_be_told_apart():
     for name, of_entry in found.items():
         values = of_entry.contributions["roar_gradient"].array()[:, :1]
         found[name] = behind(0, roar_gradient=values)
-    assert ranking.ranks(rows, found, "roar_gradient").groups == 1
+    assert ranking.ranks(rows, at(found), "roar_gradient").groups == 1
 
 
 def test_scores_by_image():
@@ -122,9 +127,9 @@ def test_scores_by_image():
     rows = [entry(n, float(np.nanmean(v)), of=name, manifold=0.0) for n, v in values.items()]
     found = {n: behind(0, **{name: v}) for n, v in values.items()}
     means = {n: np.delete(v.mean(axis=(0, 1, 2)), 3) for n, v in values.items()}
-    p = ranking.p_values(rows, found, name)[0, 1]
+    p = ranking.p_values(rows, at(found), name)[0, 1]
     assert p == pytest.approx(stats.ttest_rel(means["a"], means["b"]).pvalue, rel=1e-3)
-    assert ranking.ranks(rows, found, name).of == {"a": (1, 1), "b": (2, 2)}, "less is better"
+    assert ranking.ranks(rows, at(found), name).of == {"a": (1, 1), "b": (2, 2)}, "less is better"
 
 
 def test_entries_without_outcomes_are_compared_by_their_intervals():

@@ -74,8 +74,8 @@ def test_entries_that_contradict_each_other_are_refused(tmp_path):
 def test_the_direction_signs_the_advantage():
     rows = unknown()
     for name in ("roar_edges", "sparsity"):
-        assert headlines(rows, name)["new"].beats
-        assert headlines(rows, name)["new"].pareto
+        assert headlines(rows, name, {})["new"].beats
+        assert headlines(rows, name, {})["new"].pareto
 
 
 def test_the_leading_score_comes_first():
@@ -97,7 +97,7 @@ def test_markdown_and_tables_have_scores_that_no_code_names():
     for row in csv.DictReader(io.StringIO(render.csv(rows))):
         entry = next(e for e in rows if e.id == row["id"])
         assert float(row["roar_edges"]) == entry.value("roar_edges")
-        standing = headlines(rows, "sparsity")[entry.id]
+        standing = headlines(rows, "sparsity", {})[entry.id]
         assert float(row["sparsity_advantage"]) == pytest.approx(standing.advantage)
         assert "density_advantage" not in row
     table = pd.read_parquet(io.BytesIO(render.parquet(rows)))

@@ -96,7 +96,7 @@ def _figure(folder: Path, rows: list[Entry], score: str, name: str) -> list[Path
                 fontsize=7,
                 parse_math=False,
             )
-        standings = headlines(rows, score)
+        standings = headlines(rows, score, {})
         front = [(e.value(ACCURACY), e.value(score)) for e in scored if standings[e.id].pareto]
         axis.plot(
             *zip(*sorted(front), strict=True),
