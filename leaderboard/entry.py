@@ -16,7 +16,6 @@ from pydantic import (
 )
 
 from robust_interpretability.leaderboard.card import Card, Plain, Record
-from robust_interpretability.leaderboard.flags import MEANINGS
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.files import read_most
 from robust_interpretability.models.types import Json
@@ -264,6 +263,7 @@ class Entry(Record):
         track: What makes the scores comparable.
         card: What the authors say.
         model: Size and hashes.
+        classes: How many classes there are; None in entries of before this was stated.
         scores: By name; accuracies are shares, manifold distances in the paper's units.
         autoattack: The evidence for robust accuracy.
         attacks: Accuracy by attack and radius.
@@ -285,6 +285,7 @@ class Entry(Record):
     track: TrackRecord
     card: Card
     model: ModelRecord
+    classes: Annotated[int, Field(ge=2, strict=True)] | None = None
     scores: dict[Key, Score]
     autoattack: Ensemble | None
     attacks: list[Attacked]
@@ -304,17 +305,11 @@ class Entry(Record):
                 raise ValueError(f"{name} is an accuracy, which does not state a direction")
         return self
 
-    @property
-    def ranked(self) -> bool:
-        """Whether it is compared with others: no flag forbids it that was not ruled out."""
-        return not any(
-            MEANINGS[flag.name].unranked and flag.name not in self.ruled_out for flag in self.flags
-        )
-
     @model_serializer(mode="wrap")
     def _without_empty(self, handler: SerializerFunctionWrapHandler) -> Json:
         """Leaves out what older entries lack where it is empty, so that their digests stay."""
-        return {k: v for k, v in handler(self).items() if v or k not in ("ruled_out", "outcomes")}
+        later = ("ruled_out", "outcomes", "classes")
+        return {k: v for k, v in handler(self).items() if v or k not in later}
 
     def value(self, score: str) -> float:
         """The value of a score, NaN where the entry has none."""

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from robust_interpretability.leaderboard import scores
+from robust_interpretability.leaderboard.eligibility import left_out
 from robust_interpretability.leaderboard.entry import (
     Attacked,
     Ensemble,
@@ -117,6 +118,7 @@ class ShownEntry(NamedTuple):
         robust: Robust accuracy.
         scores: The table's interpretability scores.
         rank: Its ranks in the first of them.
+        unranked: Why it has none; empty where it may have some.
         pareto: Titles of scores in which the entry is Pareto-optimal.
         beats: Titles of scores in which it beats the trade-off.
         all_scores: All scores of the entry.
@@ -143,6 +145,7 @@ class ShownEntry(NamedTuple):
     robust: Cell
     scores: list[ScoreRow]
     rank: Cell
+    unranked: str
     pareto: list[str]
     beats: list[str]
     all_scores: list[ScoreRow]
@@ -339,6 +342,7 @@ def shown_entry(
         robust=_cell(entry.scores.get(scores.ROBUST_ACCURACY)),
         scores=list(compared.values()),
         rank=next(iter(compared.values())).rank if compared else Cell(),
+        unranked=left_out(rows).get(entry.id, ""),
         pareto=[row.title for row in compared.values() if row.pareto],
         beats=[row.title for row in compared.values() if row.standing.beats],
         all_scores=[

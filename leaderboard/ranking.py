@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+from robust_interpretability.leaderboard.eligibility import left_out
 from robust_interpretability.leaderboard.entry import Entry, place
 from robust_interpretability.leaderboard.outcomes import Outcomes
 from robust_interpretability.leaderboard.scores import ACCURACY, ROBUST_ACCURACY, direction
@@ -34,10 +35,12 @@ class Ranks(NamedTuple):
 
     Attributes:
         of: By entry's id, the best and the worst rank that it may have.
+        alike: By entry's id, how many others cannot be told apart from it.
         groups: The most entries of which every two neighbours in the order of the score differ.
     """
 
     of: dict[str, tuple[int, int]]
+    alike: dict[str, int]
     groups: int
 
 
@@ -120,19 +123,22 @@ def p_values(entries: list[Entry], outcomes: Mapping[str, Outcomes], score: str)
 
 
 def ranks(entries: list[Entry], outcomes: Mapping[str, Outcomes], score: str) -> Ranks:
-    """Ranks in a score of those entries of a table that are ranked and have it.
+    """Ranks in a score of those entries of a table that have a standing, and the score.
 
     Args:
         entries: Entries of one table.
         outcomes: By the entry's `place`, as far as there are any.
         score: The score; accuracies are better higher.
     """
-    rated = [entry for entry in entries if entry.ranked and score in entry.scores]
+    unranked = left_out(entries)
+    rated = [e for e in entries if e.id not in unranked and score in e.scores]
     if not rated:
-        return Ranks({}, 0)
+        return Ranks({}, {}, 0)
     sign = direction(entries, score) or 1
     values = sign * np.array([entry.value(score) for entry in rated])
     p = pairwise.adjusted(p_values(rated, outcomes, score))
     found = pairwise.ranks(values, p, LEVEL).tolist()
     of = {entry.id: (low, high) for entry, (low, high) in zip(rated, found, strict=True)}
-    return Ranks(of, pairwise.groups(values, p, LEVEL))
+    others = ((p > LEVEL).sum(axis=1) - 1).tolist()
+    alike = {entry.id: number for entry, number in zip(rated, others, strict=True)}
+    return Ranks(of, alike, pairwise.groups(values, p, LEVEL))

@@ -9,6 +9,7 @@ import pandas as pd
 import tabulate as tabulation
 from tabulate import tabulate
 
+from robust_interpretability.leaderboard.eligibility import left_out
 from robust_interpretability.leaderboard.entry import Entry, Score
 from robust_interpretability.leaderboard.flags import MEANINGS
 from robust_interpretability.leaderboard.scores import (
@@ -41,8 +42,10 @@ compared with. *Rank*: entries are compared in pairs, on the same test images or
 same seeds, at 5 percent over all pairs of the table (Holm); the range goes from one more than the
 entries that are better to all less those that are worse. *Pareto*: scores in which no other entry
 is at least as good in both score and accuracy and better in one. A star (*) marks an accuracy
-outside the grid's range, where the line is extrapolated. An entry that seems to know the test
-images is not ranked until a maintainer has ruled that out.
+outside the grid's range, where the line is extrapolated. *Not ranked*, and no part of lines and
+fronts, is an entry that seems to know the test images, until a maintainer has ruled that out, and
+one that has hardly learned: less than half as far above chance as the most accurate network of the
+grid.
 
 ROAR and KAR: area between the accuracy curve of the attribution and that of a random order of
 pixels, higher is better (GX: Gradient\\*Input, G: Gradient). Manifold excess: how much farther from
@@ -103,10 +106,15 @@ def _advantage(standing: Headline) -> str:
     return f"{standing.advantage:+.3f}{star} [{standing.low:+.3f}, {standing.high:+.3f}]"
 
 
-def _flag(entry: Entry, name: str) -> str:
-    said = "ruled out" if name in entry.ruled_out else "not ranked"
-    meaning = MEANINGS[name]
-    return f"{meaning.title} ({said})" if meaning.unranked else meaning.title
+def _remarks(entry: Entry, unranked: dict[str, str]) -> str:
+    """Why an entry is not ranked, if it is not, and its flags."""
+    reason = unranked.get(entry.id)
+    found = [f"not ranked: {reason}"] if reason else []
+    for flag in entry.flags:
+        title, out = MEANINGS[flag.name].title, flag.name in entry.ruled_out
+        if title != reason:
+            found.append(f"{title} (ruled out)" if out else title)
+    return ", ".join(found)
 
 
 def rank_range(ranks: tuple[int, int] | None) -> str:
@@ -120,7 +128,7 @@ def rank_range(ranks: tuple[int, int] | None) -> str:
 def _table(rows: list[Entry], found: Standings) -> str:
     scores, plain = compared(rows), others(rows)
     titles = {name: _title(rows, name) for name in [*plain, *scores]}
-    standings = {name: found.of(rows, name) for name in scores}
+    standings, unranked = {name: found.of(rows, name) for name in scores}, left_out(rows)
     body = []
     for entry in rows:
         of_entry = {name: standings[name][entry.id] for name in scores}
@@ -128,10 +136,16 @@ def _table(rows: list[Entry], found: Standings) -> str:
         for name in scores:
             cells += [cell(entry.scores.get(name)), _advantage(of_entry[name])]
         pareto = ", ".join(titles[name] for name in scores if of_entry[name].pareto)
-        flags = ", ".join(_flag(entry, flag.name) for flag in entry.flags)
         rank = rank_range(of_entry[scores[0]].ranks) if scores else ""
         body.append(
-            [rank, escaped(entry.card.name), escaped(training(entry)), *cells, pareto, flags]
+            [
+                rank,
+                escaped(entry.card.name),
+                escaped(training(entry)),
+                *cells,
+                pareto,
+                _remarks(entry, unranked),
+            ]
         )
     headers = ["rank", "model", "training", *(titles[name] for name in plain)]
     for name in scores:
@@ -203,7 +217,9 @@ def markdown(entries: list[Entry], found: Standings | None = None) -> str:
     return "\n".join([*parts, NOTES])
 
 
-def _row(entry: Entry, standings: dict[str, Headline]) -> dict[str, object]:
+def _row(
+    entry: Entry, standings: dict[str, Headline], unranked: dict[str, str]
+) -> dict[str, object]:
     track, card = entry.track, entry.card
     row: dict[str, object] = {
         "track": track.name,
@@ -223,6 +239,7 @@ def _row(entry: Entry, standings: dict[str, Headline]) -> dict[str, object]:
         "data_version": track.data.version,
         "parameters": entry.model.parameters,
         "flags": "; ".join(flag.name for flag in entry.flags),
+        "not_ranked": unranked.get(entry.id),
     }
     columns: list[tuple[str, object]] = []
     for name in sorted(entry.scores):
@@ -260,7 +277,8 @@ def frame(entries: list[Entry], found: Standings | None = None) -> pd.DataFrame:
     body, found = [], found or Standings()
     for rows in tables(entries):
         standings = {s: found.of(rows, s) for s in interpretability(rows)}
-        body += [_row(e, {s: of[e.id] for s, of in standings.items()}) for e in rows]
+        unranked = left_out(rows)
+        body += [_row(e, {s: of[e.id] for s, of in standings.items()}, unranked) for e in rows]
     # integers remain integers where some entries have none
     return pd.DataFrame(body).convert_dtypes(convert_string=False, convert_floating=False)
 

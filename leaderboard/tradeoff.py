@@ -7,8 +7,8 @@ degrees of freedom): where a further network of the grid would fall. So an advan
 lies above zero exceeds the scatter of the grid. A network of the grid is left out of the line it is
 compared with.
 
-An entry with a flag that forbids it (`Entry.ranked`) has no standing, and no line is fitted to it.
-Ranks are those of `ranking`: by comparisons of the scores in pairs.
+An entry may have no standing (`eligibility`); then no line is fitted to it either. Ranks are those
+of `ranking`: by comparisons of the scores in pairs.
 """
 
 import math
@@ -19,6 +19,7 @@ import numpy as np
 from scipy import stats
 
 from robust_interpretability.leaderboard import ranking
+from robust_interpretability.leaderboard.eligibility import left_out
 from robust_interpretability.leaderboard.entry import Entry
 from robust_interpretability.leaderboard.outcomes import Outcomes
 from robust_interpretability.leaderboard.ranking import Ranks
@@ -76,7 +77,7 @@ class Headline(NamedTuple):
         high: Upper end.
         extrapolated: Whether the entry's accuracy lies outside that of the grid.
         ranks: The best and the worst rank that it may have; None where the entry lacks the score or
-            is not ranked.
+            a standing.
         pareto: Whether no entry of the table is at least as good in score and accuracy and better
             in one.
     """
@@ -104,10 +105,11 @@ def line(entries: list[Entry], score: str, *, without: str = "") -> Line | None:
         score: The score.
         without: An entry's id that is left out.
     """
+    unranked = left_out(entries)
     points = [
         (e.value(ACCURACY), e.value(score))
         for e in entries
-        if e.role == "reference" and e.id != without and e.ranked
+        if e.role == "reference" and e.id != without and e.id not in unranked
     ]
     x, y = np.array([p for p in points if not any(map(math.isnan, p))], float).reshape(-1, 2).T
     if len(x) < FEWEST or np.ptp(x) == 0:
@@ -165,15 +167,15 @@ def headlines(
         ranks: By id, the ranks of those that have any.
     """
     sign = direction(entries, score)
+    unranked, nothing = left_out(entries), (math.nan, math.nan, math.nan, False)
     points = [
-        [e.value(ACCURACY), sign * e.value(score)] if e.ranked else [math.nan, math.nan]
+        [math.nan, math.nan] if e.id in unranked else [e.value(ACCURACY), sign * e.value(score)]
         for e in entries
     ]
     fronts = pareto_front(np.array(points))
-    nothing = (math.nan, math.nan, math.nan, False)
     return {
         e.id: Headline(
-            *(_against_line(entries, e, score, sign) if e.ranked else nothing),
+            *(nothing if e.id in unranked else _against_line(entries, e, score, sign)),
             ranks=ranks.get(e.id),
             pareto=bool(front),
         )
@@ -224,15 +226,16 @@ def compared(entries: list[Entry]) -> list[str]:
 
 
 def ordered(entries: list[Entry]) -> list[Entry]:
-    """Sorts entries of one table by the leading score; entries that are not ranked come last.
+    """Sorts entries of one table by the leading score; those without a standing come last.
 
     Ties go by accuracy and id.
     """
     score = lead(entries)
-    sign = direction(entries, score) or 1
+    sign, unranked = direction(entries, score) or 1, left_out(entries)
 
     def key(entry: Entry) -> tuple[bool, float, float, str]:
-        return (not entry.ranked, -sign * entry.value(score), -entry.value(ACCURACY), entry.id)
+        values = -sign * entry.value(score), -entry.value(ACCURACY)
+        return (entry.id in unranked, *values, entry.id)
 
     return sorted(entries, key=key)
 

@@ -114,6 +114,12 @@ def test_the_document_s_lines_put_a_model_on_the_board(clone):
         assert "My CNN" in (root / rendered).read_text()
     assert "rank" in clone.done.stdout
     assert re.search(
+        r"^(beats the trade-off in|does not beat the trade-off in any of) \d.*; by [^,]+,"
+        r" indistinguishable from \d+ of 7 entries$",
+        clone.done.stdout,
+        re.MULTILINE,
+    )
+    assert re.search(
         r"\[\+?-?[0-9.]+, \+?-?[0-9.]+\] (within it|beats the trade-off|falls short of it)",
         clone.done.stdout,
     )

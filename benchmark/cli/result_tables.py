@@ -32,7 +32,8 @@ def _print_flag(name: str, evidence: Json) -> None:
 
 
 def print_scores(measurement: Measurement) -> None:
-    """Prints every score with its interval and its place in the trade-off, and the flags."""
+    """Prints how the entry stands, every score with its interval and place, and the flags."""
+    print(check.verdict(measurement))
     table = Table("score", "value [95 %]", "against the trade-off", box=None, pad_edge=False)
     for standing in check.standings(measurement):
         table.add_row(*map(Text, standing))

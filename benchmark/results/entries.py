@@ -324,6 +324,7 @@ def entry(
                 sha256=sha256
                 or [digest for unit in models for digest in bodies[unit.key].files.values()],
             ),
+            classes=plan.info.num_classes,
             scores=_scores(measured),
             autoattack=_ensemble(ensemble) if ensemble else None,
             attacks=_attacks(radii) if radii else [],

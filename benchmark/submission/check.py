@@ -7,8 +7,9 @@ from typing import NamedTuple
 from robust_interpretability.benchmark.results import tracks
 from robust_interpretability.benchmark.results.recheck import recheck
 from robust_interpretability.benchmark.submission.measure import Measurement
-from robust_interpretability.leaderboard import outcomes, render, scores
+from robust_interpretability.leaderboard import outcomes, render, scores, tradeoff
 from robust_interpretability.leaderboard.board import Board
+from robust_interpretability.leaderboard.eligibility import left_out
 from robust_interpretability.models.errors import InputError
 
 
@@ -18,6 +19,40 @@ class Standing(NamedTuple):
     title: str
     value: str
     against: str
+
+
+def verdict(measurement: Measurement) -> str:
+    """How an entry stands, in one sentence.
+
+    In how many of the scores that have a reference line it beats the trade-off, and how many
+    entries cannot be told apart from it in the score by which the board is ordered.
+    """
+    entry, rows, placed = measurement
+    reason = left_out(rows).get(entry.id)
+    if reason:
+        return f"not ranked: {reason}"
+    found = {
+        scores.title(rows, name): placed.of(rows, name)[entry.id]
+        for name in scores.interpretability(rows)
+        if name in entry.scores
+    }
+    lined = {title: one for title, one in found.items() if not math.isnan(one.advantage)}
+    beaten = [title for title, one in lined.items() if one.beats]
+    if not lined:
+        said = "no reference grid to compare its trade-off with"
+    elif beaten:
+        said = f"beats the trade-off in {len(beaten)} of {len(lined)} scores: {', '.join(beaten)}"
+    else:
+        said = f"does not beat the trade-off in any of {len(lined)} scores"
+    score = tradeoff.lead(rows)
+    ranks = placed.ranks(rows, score)
+    if entry.id not in ranks.alike:
+        return said
+    title = scores.title(rows, score)
+    return (
+        f"{said}; by {title}, indistinguishable from {ranks.alike[entry.id]} of"
+        f" {len(ranks.alike) - 1} entries"
+    )
 
 
 def standings(measurement: Measurement) -> list[Standing]:

@@ -18,6 +18,7 @@ from cmarkgfm import github_flavored_markdown_to_html
 from robust_interpretability.leaderboard import entry as entries
 from robust_interpretability.leaderboard import render, tradeoff
 from robust_interpretability.leaderboard.board import LOCK, PENDING, Board, rendered
+from robust_interpretability.leaderboard.eligibility import HARDLY_LEARNED, left_out
 from robust_interpretability.leaderboard.entry import ModelRecord
 from robust_interpretability.models.errors import InputError
 from tests.conftest import ROOT
@@ -299,7 +300,7 @@ def test_a_model_that_knows_the_test_images_is_not_ranked_until_that_is_ruled_ou
     assert not of["knows"].beats
     assert {name: standing for name, standing in of.items() if name != "knows"} == without
     assert tradeoff.ordered(rows)[-1].id == "knows"
-    assert "knows the test images (not ranked)" in (board.root / "LEADERBOARD.md").read_text()
+    assert "not ranked: knows the test images" in (board.root / "LEADERBOARD.md").read_text()
     page = (board.root / "index.html").read_text()
     assert "not ranked until a maintainer has ruled this out" in page
 
@@ -311,12 +312,36 @@ def test_a_model_that_knows_the_test_images_is_not_ranked_until_that_is_ruled_ou
         board.rule_out("digits/knows", flag, "two\nlines")
 
     board.rule_out("digits/knows", flag, "trained by us from its published code")
-    ruled = {e.id: e for e in board.entries()}["knows"]
-    assert ruled.ranked
+    assert left_out(board.entries()) == {}
     assert tradeoff.Standings().of(board.entries(), "roar_gradient")["knows"].ranks == (1, 1)
     assert "knows the test images (ruled out)" in (board.root / "LEADERBOARD.md").read_text()
     assert "trained by us from its published code" in (board.root / "index.html").read_text()
     assert board.check() == []
+
+
+def test_a_network_that_has_hardly_learned_is_shown_and_not_ranked():
+    """With ten classes: less than half as far above 0.1 as the grid's best network."""
+    best = max(e.value("test_accuracy") for e in ROWS if e.role == "reference")
+    bound = 0.1 + (best - 0.1) / 2
+    rows = [
+        *(e.model_copy(update={"classes": 10}) for e in ROWS),
+        made("untrained", 0.17, 0.9),
+        made("below", bound - 0.001, 0.8),
+        made("above", bound + 0.001, 0.7),
+        made("reference-collapsed", 0.11, 0.95, role="reference"),
+    ]
+    unranked = dict.fromkeys(["untrained", "below", "reference-collapsed"], HARDLY_LEARNED)
+    assert left_out(rows) == unranked
+    of = tradeoff.Standings().of(rows, "roar_gradient")
+    assert of["above"].ranks == (1, 1)
+    for name in unranked:
+        assert of[name].ranks is None
+        assert not of[name].pareto
+        assert not of[name].beats
+    assert {e.id for e in tradeoff.ordered(rows)[-3:]} == set(unranked)
+    assert tradeoff.line(rows, "roar_gradient") == tradeoff.line(ROWS, "roar_gradient")
+    assert render.markdown(rows).count("not ranked: hardly learned") == 3
+    assert list(render.frame(rows)["not_ranked"].dropna()) == [HARDLY_LEARNED] * 3
 
 
 def test_a_reference_network_that_is_not_ranked_is_not_part_of_the_line():

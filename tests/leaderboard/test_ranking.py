@@ -43,7 +43,8 @@ def test_accuracies_by_mcnemars_test():
     found = {"a": behind(0, correct=first), "b": behind(0, correct=second)}
     p = ranking.p_values(rows, at(found), "test_accuracy")
     assert p[0, 1] == pytest.approx(stats.binomtest(20, 25).pvalue)
-    assert ranking.ranks(rows, at(found), "test_accuracy") == ({"a": (1, 1), "b": (2, 2)}, 2)
+    ranks = ranking.ranks(rows, at(found), "test_accuracy")
+    assert ranks == ({"a": (1, 1), "b": (2, 2)}, {"a": 0, "b": 0}, 2)
 
 
 def test_mean_accuracies_of_several_networks_by_images():
@@ -82,6 +83,8 @@ def test_scores_by_retraining_are_compared_seed_by_seed():
     assert ranks.of["reference-4"] == (2, 2)
     assert ranks.of["reference-1"] == ranks.of["submission-0"] == (5, 6)
     assert ranks.groups == 6
+    assert ranks.alike["submission-0"] == ranks.alike["reference-1"] == 1
+    assert ranks.alike["reference-4"] == 0
 
 
 def test_equal_entries_are_hardly_ever_told_apart():
@@ -143,4 +146,4 @@ def test_entries_without_outcomes_are_compared_by_their_intervals():
 def test_an_entry_that_is_not_ranked_has_no_rank():
     rows = [entry("a", 0.9), entry("knows", 0.99, flags=["test_contamination"])]
     assert set(ranking.ranks(rows, {}, "roar_gradient").of) == {"a"}
-    assert ranking.ranks([], {}, "roar_gradient") == ({}, 0)
+    assert ranking.ranks([], {}, "roar_gradient") == ({}, {}, 0)
