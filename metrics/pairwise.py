@@ -54,15 +54,26 @@ class Differences(NamedTuple):
     p: Array
 
 
-def differences(values: Array) -> Differences:
-    """Compares models that were measured in some of the same blocks.
+class Layout(NamedTuple):
+    """A two-way layout, fitted.
 
-    Args:
-        values: `(n, blocks)`; NaN where a model was not measured in a block.
-
-    Raises:
-        InputError: `values` has another shape, a model without a value, or an infinite one.
+    Attributes:
+        models: `(n,)`, the models' effects: means over blocks, without what the blocks add. Of
+            models that were measured in every block, the plain means.
+        square: s^2, the variance of a cell; NaN without degrees of freedom.
+        freedom: Its degrees of freedom.
+        variance: `(n, n)`, the variance of each pairwise difference, in s^2; NaN where two models
+            have no block in common, even through others.
     """
+
+    models: Array
+    square: float
+    freedom: int
+    variance: Array
+
+
+def layout(values: Array) -> Layout:
+    """Fits models and blocks; arguments and errors as for `differences`."""
     values = np.asarray(values, float)
     if values.ndim != 2 or np.isinf(values).any():
         raise InputError(f"`values` must be finite or NaN, shape (n, blocks). Got {values.shape}.")
@@ -87,14 +98,29 @@ def differences(values: Array) -> Differences:
     spread = np.einsum("ib,bc,ic->i", weights, inverse, weights)
     crossed = weights @ inverse @ weights.T
     variance = spread[:, None] + spread - 2 * crossed + 1 / of_model[:, None] + 1 / of_model
-    apart = part[:, None] != part
-    value = np.where(apart, np.nan, models[:, None] - models)
-    error = np.where(apart, np.nan, np.sqrt(square * np.maximum(variance, 0.0)))
+    variance = np.where(part[:, None] != part, np.nan, np.maximum(variance, 0.0))
+    np.fill_diagonal(variance, 0.0)
+    return Layout(models, square, freedom, variance)
+
+
+def differences(values: Array) -> Differences:
+    """Compares models that were measured in some of the same blocks.
+
+    Args:
+        values: `(n, blocks)`; NaN where a model was not measured in a block.
+
+    Raises:
+        InputError: `values` has another shape, a model without a value, or an infinite one.
+    """
+    found = layout(values)
+    apart = np.isnan(found.variance)
+    value = np.where(apart, np.nan, found.models[:, None] - found.models)
+    error = np.sqrt(found.square * found.variance)
     np.fill_diagonal(error, 0.0)
     p = np.full(value.shape, np.nan)
     told = error > 0
-    p[told] = 2 * stats.t.sf(np.abs(value[told]) / error[told], freedom)
-    return Differences(value, error, freedom, p)
+    p[told] = 2 * stats.t.sf(np.abs(value[told]) / error[told], found.freedom)
+    return Differences(value, error, found.freedom, p)
 
 
 def over_images(values: Array) -> Array:
