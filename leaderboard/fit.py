@@ -8,8 +8,8 @@ a line, or a parabola where a line lacks fit and a parabola does not. The residu
 m^2 = sum_i d_i^2 / (n - p), p coefficients, holds what differs from network to network and what is
 left of the trainings' scatter in the mean of S seeds, s^2 / S. A fit *lacks fit* where m^2 exceeds
 the latter beyond chance, F = m^2 / (s^2 / S) with n - p and f degrees of freedom, p < .05: accuracy
-does not tell the score. Nothing is claimed of such a fit, nor of one that explains less than half of
-the scores' variance or rests on fewer than three seeds.
+does not tell the score. Nothing is claimed of such a fit, nor of one that explains less than half
+of the scores' variance or rests on fewer than three seeds.
 
 A further network of the grid's kind, trained from r seeds, has a score about the fit with variance
 
