@@ -19,9 +19,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from robust_interpretability.leaderboard.entry import Entry, place
+from robust_interpretability.leaderboard.fit import FEWEST
 from robust_interpretability.leaderboard.html_entry import MISSING, number
 from robust_interpretability.leaderboard.html_table import shown_table
-from robust_interpretability.leaderboard.tradeoff import FEWEST, Standings, tables
+from robust_interpretability.leaderboard.tradeoff import Standings, tables
 
 FOLDER = Path(__file__).parent / "templates"
 LIBRARIES = ("jquery.min.js", "dataTables.min.js", "d3.min.js", "plot.umd.min.js")

@@ -8,6 +8,7 @@ import numpy as np
 
 from robust_interpretability.leaderboard import scores
 from robust_interpretability.leaderboard.entry import Entry, Score, TrackRecord, place
+from robust_interpretability.leaderboard.fit import FEWEST, Fit
 from robust_interpretability.leaderboard.html_entry import (
     Cell,
     ShownEntry,
@@ -16,15 +17,8 @@ from robust_interpretability.leaderboard.html_entry import (
     standing_cell,
     title,
 )
-from robust_interpretability.leaderboard.render import summary
-from robust_interpretability.leaderboard.tradeoff import (
-    FEWEST,
-    Headline,
-    Line,
-    Standings,
-    compared,
-    line,
-)
+from robust_interpretability.leaderboard.render import summary, untold
+from robust_interpretability.leaderboard.tradeoff import Headline, Standings, compared
 from robust_interpretability.models.types import Json
 
 PLACES = ("above the line", "within its scatter", "below the line")
@@ -125,12 +119,13 @@ def _answer(count: int, above: int, submitted: bool, references: int, fitted: bo
 
 
 def _comparison(
-    rows: list[ShownEntry], entries: list[Entry], score: str, standings: dict[str, Headline]
+    rows: list[ShownEntry], entries: list[Entry], score: str, found: Standings
 ) -> Comparison:
     submissions = [row for row in rows if row.entry.role == "submission"]
     scored = sum(score in row.entry.scores for row in submissions)
     references = sum(e.role == "reference" and score in e.scores for e in entries)
-    fitted = line(entries, score) is not None
+    fit, standings = found.fit(entries, score), found.of(entries, score)
+    fitted = fit is not None
     groups: dict[str, list[Placed]] = {name: [] for name in (*PLACES, NOT_COMPARED)}
     for row in submissions:
         standing = standings[row.entry.id]
@@ -141,16 +136,20 @@ def _comparison(
         )
         groups[where].append(Placed(row, standing_cell(standing)))
     above = len(groups[PLACES[0]])
-    state = "open" if not scored or not fitted else "yes" if above else "no"
+    told = fit is not None and fit.tells
+    state = "open" if not scored or not told else "yes" if above else "no"
+    text = _answer(scored, above, bool(submissions), references, fitted)
+    if scored and fit and not told:
+        text = f"Cannot be answered: {untold(fit)}."
     return Comparison(
         state=state,
-        text=_answer(scored, above, bool(submissions), references, fitted),
+        text=text,
         title=title(entries, score),
         groups=[(name, placed) for name, placed in groups.items() if placed and fitted],
     )
 
 
-def _drawn_line(fitted: Line | None, accuracies: list[float]) -> Json | None:
+def _drawn_line(fitted: Fit | None, accuracies: list[float]) -> Json | None:
     """The reference line and its band over all accuracies of a table, with the grid's range."""
     if fitted is None:
         return None
@@ -229,13 +228,13 @@ def shown_table(
         {
             "title": title(entries, s),
             "better": scores.direction(entries, s),
-            "line": _drawn_line(line(entries, s), accuracies),
+            "line": _drawn_line(found.fit(entries, s), accuracies),
         }
         for s in names
     ]
     submissions = [row for row in rows if row.entry.role == "submission"]
     comparisons = [
-        _comparison(rows, entries, s, standings[s]) for s in (names if submissions else names[:1])
+        _comparison(rows, entries, s, found) for s in (names if submissions else names[:1])
     ]
     return ShownTable(
         anchor=anchor,

@@ -11,6 +11,7 @@ from tabulate import tabulate
 
 from robust_interpretability.leaderboard.eligibility import left_out
 from robust_interpretability.leaderboard.entry import Entry, Score
+from robust_interpretability.leaderboard.fit import FEWEST_SEEDS, LEVEL, Fit
 from robust_interpretability.leaderboard.flags import MEANINGS
 from robust_interpretability.leaderboard.scores import (
     ACCURACY,
@@ -24,7 +25,6 @@ from robust_interpretability.leaderboard.tradeoff import (
     Standings,
     compared,
     lead,
-    line,
     tables,
 )
 from robust_interpretability.models.errors import InputError
@@ -36,13 +36,16 @@ tabulation.WIDE_CHARS_MODE = (
 NOTES = """\
 **Does it beat the trade-off?** Beside each score, *advantage* is the score minus that of the
 reference line at the same test accuracy, signed so that higher is better, with its 95 percent
-prediction interval: above zero means beyond the scatter of the reference grid. The line is fitted
-by least squares to the grid's networks; a network of the grid is left out of the line it is
-compared with. *Rank*: entries are compared in pairs, on the same test images or retrained with the
-same seeds, at 5 percent over all pairs of the table (Holm); the range goes from one more than the
-entries that are better to all less those that are worse. *Pareto*: scores in which no other entry
-is at least as good in both score and accuracy and better in one. A star (*) marks an accuracy
-outside the grid's range, where the line is extrapolated. *Not ranked*, and no part of lines and
+prediction interval: above zero means beyond the scatter of the reference grid. The line, or a
+parabola where a line does not fit, is fitted by least squares to the grid's networks; a network of
+the grid is left out of the line it is compared with. A submission beats the trade-off where the
+line tells the score, and its advantage is beyond chance (2.5 percent, one-sided, by Holm's rule
+over all scores of its authors' submissions). *Rank*: entries are compared in pairs, on the same
+test images or retrained with the same seeds, at 5 percent over all pairs of the table (Holm); the
+range goes from one more than the entries that are better to all less those that are worse.
+*Pareto*: scores in which no other entry is at least as good in both score and accuracy and better
+in one. A star (*) marks an accuracy outside the grid's range, where the line is extrapolated.
+*Not ranked*, and no part of lines and
 fronts, is an entry that seems to know the test images, until a maintainer has ruled that out, and
 one that has hardly learned: less than half as far above chance as the most accurate network of the
 grid.
@@ -172,14 +175,15 @@ def summary(
     track = rows[0].track
     data = track.data
     scores = compared(rows)
-    reference = line(rows, scores[0]) if scores else None
+    reference = found.fit(rows, scores[0]) if scores else None
     references = sum(e.role == "reference" for e in rows)
     submissions = len(rows) - references
-    fitted = (
-        f"the {leading} line explains {reference.r_squared:.0%} of their variance"
-        if reference
-        else "too few for a line"
-    )
+    fitted = "too few for a line"
+    if reference:
+        kind = "line" if reference.straight else "parabola"
+        fitted = f"the {leading} {kind} explains {reference.r_squared:.0%} of their variance"
+        if not reference.tells:
+            fitted += f"; no model can be said to beat it, as {untold(reference)}"
     stated = (data.name, data.version, track.scale, track.retrained, track.robustness)
     name, version, scale, retrained, robustness = map(markup, stated)
     return (
@@ -189,6 +193,15 @@ def summary(
         f" {submissions} submission{'' if submissions == 1 else 's'}."
         + _told_apart(rows, found, leading)
     )
+
+
+def untold(fitted: Fit) -> str:
+    """Why nothing can be claimed of a fit that does not tell the score."""
+    if fitted.scatter is None or fitted.scatter.seeds < FEWEST_SEEDS:
+        return f"its networks were not trained from {FEWEST_SEEDS} seeds or more"
+    if fitted.lack_of_fit < LEVEL:
+        return "the networks lie farther from it than their trainings scatter"
+    return "it explains less than half of the variance"
 
 
 def _told_apart(rows: list[Entry], found: Standings, leading: str) -> str:

@@ -1,129 +1,126 @@
-"""Does a model beat the trade-off? Advantages over the reference line, and Pareto fronts.
+"""Does a model beat the trade-off? Advantages over the reference grid's fit, and Pareto fronts.
 
-The reference grid's networks give a line by least squares, score = intercept + slope * test
-accuracy. An entry's *advantage* is its score minus the line at the entry's accuracy, signed so that
-higher is better. Its interval is the 95 percent prediction interval of the line (Student's t, n - 2
-degrees of freedom): where a further network of the grid would fall. So an advantage whose interval
-lies above zero exceeds the scatter of the grid. A network of the grid is left out of the line it is
-compared with.
+The reference grid gives a score as a function of test accuracy (`fit`). An entry's *advantage* is
+its score minus the fit at its accuracy, signed so that higher is better, with the 95 percent
+interval in which a further network of the grid, trained from as many seeds, would have it. A
+network of the grid is left out of the fit it is compared with. Scores are those of a two-way layout
+of entries and seeds (`pairwise.layout`): what a seed adds to all is taken off an entry that was
+measured in some seeds alone.
 
-An entry may have no standing (`eligibility`); then no line is fitted to it either. Ranks are those
+A submission *beats* the trade-off in a score if the fit tells the score (`Fit.tells`), its accuracy
+lies within the grid's, and its one-sided p-value is at most 2.5 percent by Holm's rule over all
+scores of all submissions of its authors to the track.
+
+An entry may have no standing (`eligibility`); then it is no part of a fit either. Ranks are those
 of `ranking`: by comparisons of the scores in pairs.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from robust_interpretability.leaderboard import ranking
 from robust_interpretability.leaderboard.eligibility import left_out
-from robust_interpretability.leaderboard.entry import Entry
+from robust_interpretability.leaderboard.entry import Entry, place
+from robust_interpretability.leaderboard.fit import Fit, Scatter, fit
 from robust_interpretability.leaderboard.outcomes import Outcomes
 from robust_interpretability.leaderboard.ranking import Ranks
 from robust_interpretability.leaderboard.scores import ACCURACY, direction, interpretability
+from robust_interpretability.metrics import comparisons, pairwise
 from robust_interpretability.models.types import Array
 
-FEWEST = 4
-"""Networks of the grid that a line needs: with three, the t interval has one degree of freedom."""
-CONFIDENCE = 0.95
-
-
-class Line(NamedTuple):
-    """A least-squares line, with what its prediction interval needs.
-
-    Attributes:
-        slope: Score per unit of accuracy.
-        intercept: Score at accuracy 0.
-        n: Networks it is fitted to.
-        scatter: Standard deviation of the residuals, n - 2 degrees of freedom.
-        centre: Mean accuracy.
-        spread: Sum of squared deviations of the accuracies.
-        least: The lowest of their accuracies.
-        most: The highest.
-        r_squared: Share of the scores' variance that the line explains.
-    """
-
-    slope: float
-    intercept: float
-    n: int
-    scatter: float
-    centre: float
-    spread: float
-    least: float
-    most: float
-    r_squared: float
-
-    def at(self, accuracy: float) -> float:
-        """The line's score at an accuracy."""
-        return self.intercept + self.slope * accuracy
-
-    def half_width(self, accuracy: float) -> float:
-        """Half the width of the prediction interval at an accuracy."""
-        error = self.scatter * math.sqrt(
-            1 + 1 / self.n + (accuracy - self.centre) ** 2 / self.spread
-        )
-        return float(stats.t.ppf(0.5 + CONFIDENCE / 2, self.n - 2)) * error
+BEATS = 0.025
+"""From which adjusted one-sided p-value a submission beats the trade-off."""
 
 
 class Headline(NamedTuple):
     """How an entry stands against the trade-off in one score.
 
     Attributes:
-        advantage: Score minus the line's, signed so that higher is better; NaN without a line.
+        advantage: Score minus the fit's, signed so that higher is better; NaN without a fit.
         low: Lower end of its interval.
         high: Upper end.
         extrapolated: Whether the entry's accuracy lies outside that of the grid.
+        p: The one-sided p-value that it is no better than a network of the grid; NaN without a fit.
         ranks: The best and the worst rank that it may have; None where the entry lacks the score or
             a standing.
         pareto: Whether no entry of the table is at least as good in score and accuracy and better
             in one.
+        beats: Whether it beats the trade-off.
     """
 
     advantage: float
     low: float
     high: float
     extrapolated: bool
+    p: float
     ranks: tuple[int, int] | None
     pareto: bool
-
-    @property
-    def beats(self) -> bool:
-        """Whether it beats the trade-off beyond the grid's scatter."""
-        return self.low > 0
+    beats: bool = False
 
 
-def line(entries: list[Entry], score: str, *, without: str = "") -> Line | None:
-    """Fits the line to a table's reference networks.
+class Values(NamedTuple):
+    """The scores of a table's entries that have a standing.
 
-    None where there are too few, or all are equally accurate.
+    Attributes:
+        of: By id, without what the seeds add.
+        seeds: By id, in how many seeds an entry was measured.
+        scatter: What trainings add; None where it is not known.
+    """
+
+    of: dict[str, float]
+    seeds: dict[str, int]
+    scatter: Scatter | None
+
+
+def values(entries: list[Entry], outcomes: Mapping[str, Outcomes], score: str) -> Values:
+    """The scores of a table's entries that have a standing, from outcomes where there are any.
 
     Args:
         entries: Entries of one table.
+        outcomes: By the entry's `place`.
         score: The score.
-        without: An entry's id that is left out.
     """
     unranked = left_out(entries)
-    points = [
-        (e.value(ACCURACY), e.value(score))
-        for e in entries
-        if e.role == "reference" and e.id != without and e.id not in unranked
-    ]
-    x, y = np.array([p for p in points if not any(map(math.isnan, p))], float).reshape(-1, 2).T
-    if len(x) < FEWEST or np.ptp(x) == 0:
-        return None
-    centre, spread = float(x.mean()), float(np.sum((x - x.mean()) ** 2))
-    slope = float(np.sum((x - centre) * (y - y.mean())) / spread)
-    intercept = float(y.mean()) - slope * centre
-    residual = float(np.sum((y - intercept - slope * x) ** 2))
-    total = float(np.sum((y - y.mean()) ** 2))
-    scatter = math.sqrt(residual / (len(x) - 2))
-    r_squared = 1 - residual / total if total else math.nan
-    return Line(
-        slope, intercept, len(x), scatter, centre, spread, float(x.min()), float(x.max()), r_squared
+    rated = [e for e in entries if e.id not in unranked and score in e.scores]
+    of = {e.id: e.value(score) for e in rated}
+    cells = {e.id: found for e in rated if len(found := _by_seed(outcomes.get(place(e)), score))}
+    grid = [e.id for e in rated if e.role == "reference"]
+    seeds = min((len(cells.get(name, ())) for name in grid), default=0)
+    if not seeds:
+        return Values(of, dict.fromkeys(of, 1), None)
+    table = np.full((len(cells), max(map(len, cells.values()))), np.nan)
+    for row, found in zip(table, cells.values(), strict=True):
+        row[: len(found)] = found
+    layout = pairwise.layout(table)
+    of |= dict(zip(cells, layout.models.tolist(), strict=True))
+    known = layout.freedom > 0
+    return Values(
+        of,
+        {name: len(cells.get(name, (0,))) for name in of},
+        Scatter(layout.square, layout.freedom, seeds) if known else None,
     )
+
+
+def _by_seed(outcomes: Outcomes | None, score: str) -> Array:
+    """An entry's score in each seed; empty where its outcomes do not have it."""
+    numbers = outcomes.contributions.get(score) if outcomes else None
+    if numbers is None:
+        return np.empty(0)
+    found = numbers.array().astype(float)  # (seeds, repeats, fractions, images)
+    return np.nanmean(found.sum(axis=2), axis=(1, 2))
+
+
+def _fit(
+    entries: list[Entry], found: Values, *, without: str = "", degree: int | None = None
+) -> Fit | None:
+    """The fit to a table's reference networks, one of which may be left out."""
+    grid = [e for e in entries if e.role == "reference" and e.id in found.of and e.id != without]
+    points = [(e.value(ACCURACY), found.of[e.id]) for e in grid]
+    x, y = np.array([p for p in points if not any(map(math.isnan, p))], float).reshape(-1, 2).T
+    return fit(x, y, found.scatter, degree=degree)
 
 
 def pareto_front(points: Array) -> Array:
@@ -143,44 +140,27 @@ def pareto_front(points: Array) -> Array:
     return ~np.any(as_good & better, axis=1) & ~np.any(np.isnan(points), axis=1)
 
 
-def _against_line(
-    entries: list[Entry], entry: Entry, score: str, sign: int
-) -> tuple[float, float, float, bool]:
-    """Advantage, its interval, and whether the line is extrapolated."""
-    fitted = line(entries, score, without=entry.id if entry.role == "reference" else "")
-    accuracy, value = entry.value(ACCURACY), entry.value(score)
-    if fitted is None or math.isnan(accuracy) or math.isnan(value):
-        return math.nan, math.nan, math.nan, False
-    advantage, half = sign * (value - fitted.at(accuracy)), fitted.half_width(accuracy)
-    extrapolated = not fitted.least <= accuracy <= fitted.most
-    return advantage, advantage - half, advantage + half, extrapolated
-
-
-def headlines(
-    entries: list[Entry], score: str, ranks: Mapping[str, tuple[int, int]]
-) -> dict[str, Headline]:
-    """How each entry of a table stands in a score, by id.
-
-    Args:
-        entries: Entries of one table.
-        score: One of the table's `scores.interpretability`.
-        ranks: By id, the ranks of those that have any.
-    """
-    sign = direction(entries, score)
-    unranked, nothing = left_out(entries), (math.nan, math.nan, math.nan, False)
-    points = [
-        [math.nan, math.nan] if e.id in unranked else [e.value(ACCURACY), sign * e.value(score)]
-        for e in entries
-    ]
-    fronts = pareto_front(np.array(points))
-    return {
-        e.id: Headline(
-            *(nothing if e.id in unranked else _against_line(entries, e, score, sign)),
-            ranks=ranks.get(e.id),
-            pareto=bool(front),
-        )
-        for e, front in zip(entries, fronts, strict=True)
-    }
+def _against_fit(
+    entries: list[Entry], entry: Entry, found: Values, whole: Fit | None, sign: int
+) -> Headline:
+    """How an entry stands against the fit, nothing said yet of ranks and fronts."""
+    used = whole
+    if whole and entry.role == "reference":
+        used = _fit(entries, found, without=entry.id, degree=len(whole.coefficients) - 1)
+    accuracy, value = entry.value(ACCURACY), found.of.get(entry.id, math.nan)
+    if used is None or math.isnan(accuracy) or math.isnan(value):
+        return Headline(math.nan, math.nan, math.nan, False, math.nan, None, False)
+    seeds, advantage = found.seeds[entry.id], sign * (value - used.at(accuracy))
+    half = used.half_width(accuracy, seeds)
+    return Headline(
+        advantage=advantage,
+        low=advantage - half,
+        high=advantage + half,
+        extrapolated=not used.least <= accuracy <= used.most,
+        p=used.p(accuracy, value, seeds, sign),
+        ranks=None,
+        pareto=False,
+    )
 
 
 class Standings:
@@ -193,7 +173,8 @@ class Standings:
     def __init__(self, outcomes: Mapping[str, Outcomes] | None = None) -> None:
         self.outcomes = outcomes or {}
         self._ranks: dict[tuple[str, ...], Ranks] = {}
-        self._headlines: dict[tuple[str, ...], dict[str, Headline]] = {}
+        self._values: dict[tuple[str, ...], Values] = {}
+        self._headlines: dict[tuple[str, ...], dict[str, dict[str, Headline]]] = {}
 
     def ranks(self, rows: list[Entry], score: str) -> Ranks:
         """The ranks of a table's entries in a score."""
@@ -202,12 +183,55 @@ class Standings:
             self._ranks[key] = ranking.ranks(rows, self.outcomes, score)
         return self._ranks[key]
 
+    def values(self, rows: list[Entry], score: str) -> Values:
+        """The scores of a table's entries; see `values`."""
+        key = (score, *(entry.digest for entry in rows))
+        if key not in self._values:
+            self._values[key] = values(rows, self.outcomes, score)
+        return self._values[key]
+
+    def fit(self, rows: list[Entry], score: str) -> Fit | None:
+        """The fit to a table's reference networks; None where there are too few."""
+        return _fit(rows, self.values(rows, score))
+
     def of(self, rows: list[Entry], score: str) -> dict[str, Headline]:
         """How each entry of a table stands in a score, by id."""
-        key = (score, *(entry.digest for entry in rows))
+        key = tuple(entry.digest for entry in rows)
         if key not in self._headlines:
-            self._headlines[key] = headlines(rows, score, self.ranks(rows, score).of)
-        return self._headlines[key]
+            found = {name: self._without_claims(rows, name) for name in interpretability(rows)}
+            for entry, name in self._beaten(rows, found):
+                found[name][entry] = found[name][entry]._replace(beats=True)
+            self._headlines[key] = found
+        return self._headlines[key][score]
+
+    def _without_claims(self, rows: list[Entry], score: str) -> dict[str, Headline]:
+        sign, found = direction(rows, score), self.values(rows, score)
+        points = [[e.value(ACCURACY), sign * found.of.get(e.id, math.nan)] for e in rows]
+        fronts, ranks = pareto_front(np.array(points)), self.ranks(rows, score).of
+        whole = self.fit(rows, score)
+        return {
+            e.id: _against_fit(rows, e, found, whole, sign)._replace(
+                ranks=ranks.get(e.id), pareto=bool(front)
+            )
+            for e, front in zip(rows, fronts, strict=True)
+        }
+
+    def _beaten(
+        self, rows: list[Entry], found: dict[str, dict[str, Headline]]
+    ) -> Iterator[tuple[str, str]]:
+        """Submissions and the scores in which they beat the trade-off."""
+        telling = [name for name in found if (fitted := self.fit(rows, name)) and fitted.tells]
+        by_authors: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+        for entry in rows:
+            if entry.role == "submission":
+                authors = tuple(sorted(author.casefold() for author in entry.card.authors))
+                told = [n for n in telling if not math.isnan(found[n][entry.id].p)]
+                by_authors.setdefault(authors, []).extend((entry.id, name) for name in told)
+        for pairs in by_authors.values():
+            p = comparisons.holm(np.array([found[name][of].p for of, name in pairs]))
+            for (of, name), adjusted in zip(pairs, p, strict=True):
+                if adjusted <= BEATS and not found[name][of].extrapolated:
+                    yield of, name
 
 
 def lead(entries: list[Entry]) -> str:

@@ -24,26 +24,30 @@ class Standing(NamedTuple):
 def verdict(measurement: Measurement) -> str:
     """How an entry stands, in one sentence.
 
-    In how many of the scores that have a reference line it beats the trade-off, and how many
-    entries cannot be told apart from it in the score by which the board is ordered.
+    In how many of the scores that accuracy tells on the reference grid it beats the trade-off, and
+    how many entries cannot be told apart from it in the score by which the board is ordered.
     """
     entry, rows, placed = measurement
     reason = left_out(rows).get(entry.id)
     if reason:
         return f"not ranked: {reason}"
-    found = {
-        scores.title(rows, name): placed.of(rows, name)[entry.id]
+    fits = {
+        name: fitted
         for name in scores.interpretability(rows)
-        if name in entry.scores
+        if name in entry.scores and (fitted := placed.fit(rows, name))
     }
-    lined = {title: one for title, one in found.items() if not math.isnan(one.advantage)}
-    beaten = [title for title, one in lined.items() if one.beats]
-    if not lined:
+    telling = [name for name, fitted in fits.items() if fitted.tells]
+    beaten = [scores.title(rows, n) for n in telling if placed.of(rows, n)[entry.id].beats]
+    if not fits:
         said = "no reference grid to compare its trade-off with"
+    elif not telling:
+        why = render.untold(next(iter(fits.values())))
+        said = f"no trade-off that it could beat on the reference grid: {why}"
     elif beaten:
-        said = f"beats the trade-off in {len(beaten)} of {len(lined)} scores: {', '.join(beaten)}"
+        listed = ", ".join(beaten)
+        said = f"beats the trade-off in {len(beaten)} of {len(telling)} scores: {listed}"
     else:
-        said = f"does not beat the trade-off in any of {len(lined)} scores"
+        said = f"does not beat the trade-off in any of {len(telling)} scores"
     score = tradeoff.lead(rows)
     ranks = placed.ranks(rows, score)
     if entry.id not in ranks.alike:

@@ -3,12 +3,12 @@
 from robust_interpretability.benchmark.submission.check import verdict
 from robust_interpretability.benchmark.submission.measure import Measurement
 from robust_interpretability.leaderboard.tradeoff import Standings
-from tests.leaderboard.made import grid, made
+from tests.leaderboard.made import evidence, grid, made
 
 
 def said(entry, *others, references=None) -> str:
     rows = [entry, *others, *(grid() if references is None else references)]
-    return verdict(Measurement(entry, rows, Standings()))
+    return verdict(Measurement(entry, rows, Standings(evidence(rows, noise=0.01))))
 
 
 def test_how_it_stands():
@@ -28,6 +28,15 @@ def test_how_it_stands():
 def test_without_a_grid_there_is_nothing_to_beat():
     alone = said(made("new", 0.95, 0.9), references=[])
     assert alone.startswith("no reference grid to compare its trade-off with")
+
+
+def test_a_grid_of_one_seed_has_no_trade_off_to_beat():
+    far = made("new", 0.95, 0.9)
+    found = verdict(Measurement(far, [far, *grid()], Standings()))
+    assert found.startswith(
+        "no trade-off that it could beat on the reference grid: its networks were not trained from"
+        " 3 seeds or more; by ROAR GX, indistinguishable from 0 of 6"
+    )
 
 
 def test_what_is_not_ranked_is_told_why():

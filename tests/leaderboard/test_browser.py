@@ -9,7 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 from robust_interpretability.leaderboard.html import page as page_of
-from robust_interpretability.leaderboard.tradeoff import line
+from robust_interpretability.leaderboard.tradeoff import Standings
 from tests.leaderboard.many import HARM, board, hostile, unknown
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -206,7 +206,7 @@ def test_another_score_is_drawn(open_page):
     )
     assert before != after
     assert len(after) == 7, "the models that have the score"
-    fitted = line(board()[:6], "manifold_xent_excess_over_noise")
+    fitted = Standings().fit(board()[:6], "manifold_xent_excess_over_noise")
     explained = f"(through 6 networks, explains {fitted.r_squared:.0%} of their variance)".replace(
         "%", " percent"
     )

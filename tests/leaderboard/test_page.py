@@ -10,9 +10,12 @@ import pytest
 
 from robust_interpretability.leaderboard.html import FOLDER, page
 from robust_interpretability.leaderboard.html_entry import number
-from robust_interpretability.leaderboard.tradeoff import headlines
-from tests.leaderboard.made import grid, made, track
+from robust_interpretability.leaderboard.tradeoff import Standings
+from tests.leaderboard.made import evidence, grid, made, track
 from tests.leaderboard.many import HARM, board, hostile, large, unknown
+
+PLACED = Standings(evidence(board(), noise=0.01))
+"""As of a grid that was trained from three seeds."""
 
 
 class Parsed(HTMLParser):
@@ -42,7 +45,7 @@ class Parsed(HTMLParser):
 
 @pytest.fixture(scope="module")
 def text() -> str:
-    return page(board())
+    return page(board(), PLACED)
 
 
 def test_one_file_under_two_megabytes():
@@ -68,7 +71,7 @@ def test_a_large_board_keeps_its_numbers_and_leaves_out_details_of_as_few_refere
 
 
 def test_the_same_entries_give_the_same_bytes(text):
-    assert page(list(reversed(board()))) == text
+    assert page(list(reversed(board())), PLACED) == text
 
 
 def test_nothing_is_loaded_from_anywhere(text):
@@ -112,7 +115,7 @@ def test_every_entry_has_a_row_and_a_section(text):
 
 
 def test_numbers_are_those_of_the_entries(text):
-    own = headlines([e for e in board() if e.track.name == "digits"], "roar_gradient_input", {})
+    own = PLACED.of([e for e in board() if e.track.name == "digits"], "roar_gradient_input")
     for form in (
         f"{own['above'].advantage:+.3f}",
         f"[{own['above'].low:+.3f}, {own['above'].high:+.3f}]",
@@ -135,9 +138,9 @@ def test_the_question_is_answered_in_words(text):
     assert "Cannot be answered: a reference line needs at least 4 networks" in text
     assert "No submission has been measured yet." in page(grid())
     assert "No model has been measured yet." in page([])
-    assert "None of the 2 submissions does." in page(
-        [*grid(), made("a", 0.95, -0.3), made("b", 0.95, -0.3)]
-    )
+    rows = [*grid(), made("a", 0.95, -0.3), made("b", 0.95, -0.3)]
+    assert "None of the 2 submissions does." in page(rows, Standings(evidence(rows, noise=0.01)))
+    assert "Cannot be answered: its networks were not trained from 3 seeds or more." in page(rows)
 
 
 def test_protocol_versions_never_share_a_table():
@@ -192,7 +195,7 @@ def test_vendored_files_are_the_ones_named():
 
 
 def test_scores_that_no_code_names_are_shown():
-    text = page(unknown())
+    text = page(unknown(), Standings(evidence(unknown(), noise=0.01)))
     assert re.search(r'class="group"[^>]*>ROAR E <span class="quiet">higher is better', text)
     assert re.search(r'class="group"[^>]*>sparsity <span class="quiet">lower is better', text)
     assert "beats the trade-off in ROAR E" in text

@@ -12,9 +12,9 @@ from robust_interpretability.leaderboard import entry as entries
 from robust_interpretability.leaderboard import render, scores
 from robust_interpretability.leaderboard.board import Board
 from robust_interpretability.leaderboard.entry import Entry, Score
-from robust_interpretability.leaderboard.tradeoff import compared, headlines
+from robust_interpretability.leaderboard.tradeoff import Standings, compared
 from robust_interpretability.models.errors import InputError
-from tests.leaderboard.made import grid, made, score
+from tests.leaderboard.made import evidence, grid, made, score
 from tests.leaderboard.many import HARM, unknown
 
 KNOWN_ORDER = ["roar_gradient_input", "roar_gradient", "kar_gradient"]
@@ -73,9 +73,10 @@ def test_entries_that_contradict_each_other_are_refused(tmp_path):
 
 def test_the_direction_signs_the_advantage():
     rows = unknown()
+    placed = Standings(evidence(rows, noise=0.01))
     for name in ("roar_edges", "sparsity"):
-        assert headlines(rows, name, {})["new"].beats
-        assert headlines(rows, name, {})["new"].pareto
+        assert placed.of(rows, name)["new"].beats
+        assert placed.of(rows, name)["new"].pareto
 
 
 def test_the_leading_score_comes_first():
@@ -97,7 +98,7 @@ def test_markdown_and_tables_have_scores_that_no_code_names():
     for row in csv.DictReader(io.StringIO(render.csv(rows))):
         entry = next(e for e in rows if e.id == row["id"])
         assert float(row["roar_edges"]) == entry.value("roar_edges")
-        standing = headlines(rows, "sparsity", {})[entry.id]
+        standing = Standings().of(rows, "sparsity")[entry.id]
         assert float(row["sparsity_advantage"]) == pytest.approx(standing.advantage)
         assert "density_advantage" not in row
     table = pd.read_parquet(io.BytesIO(render.parquet(rows)))

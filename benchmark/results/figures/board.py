@@ -17,7 +17,7 @@ from robust_interpretability.leaderboard.scores import (
     interpretability,
     title,
 )
-from robust_interpretability.leaderboard.tradeoff import headlines, line, tables
+from robust_interpretability.leaderboard.tradeoff import Standings, tables
 from robust_interpretability.models.errors import InputError
 
 MAX_NAME = 30
@@ -55,9 +55,9 @@ def _points(
     )
 
 
-def _line(axis: Axes, rows: list[Entry], score: str) -> None:
+def _line(axis: Axes, rows: list[Entry], score: str, found: Standings) -> None:
     """The reference line with its prediction band, over the accuracies of all entries."""
-    fitted = line(rows, score)
+    fitted = found.fit(rows, score)
     if fitted is None:
         return
     accuracies = np.array([e.value(ACCURACY) for e in rows])
@@ -67,7 +67,7 @@ def _line(axis: Axes, rows: list[Entry], score: str) -> None:
     axis.plot(x, y, color=style.BLACK, linewidth=0.9, label="reference line")
 
 
-def _figure(folder: Path, rows: list[Entry], score: str, name: str) -> list[Path]:
+def _figure(folder: Path, rows: list[Entry], score: str, found: Standings, name: str) -> list[Path]:
     track = rows[0].track
     scored = [e for e in rows if score in e.scores]
     references = [e for e in scored if e.role == "reference"]
@@ -80,7 +80,7 @@ def _figure(folder: Path, rows: list[Entry], score: str, name: str) -> list[Path
     )
     with style.figure(1, 1, 5.2, 3.9, caption=caption) as (made, axes):
         axis = axes[0, 0]
-        _line(axis, scored, score)
+        _line(axis, rows, score, found)
         if references:
             grey, label = "#777777", "reference grid"
             _points(axis, references, score, label=label, marker="o", size=4, color=grey)
@@ -96,7 +96,7 @@ def _figure(folder: Path, rows: list[Entry], score: str, name: str) -> list[Path
                 fontsize=7,
                 parse_math=False,
             )
-        standings = headlines(rows, score, {})
+        standings = found.of(rows, score)
         front = [(e.value(ACCURACY), e.value(score)) for e in scored if standings[e.id].pareto]
         axis.plot(
             *zip(*sorted(front), strict=True),
@@ -130,7 +130,7 @@ def draw(root: Path) -> list[Path]:
     Raises:
         InputError: The board has no entries, or an entry is invalid.
     """
-    groups = tables(Board(root).entries())
+    groups, found = tables(Board(root).entries()), Board(root).standings()
     if not groups:
         raise InputError(f"No leaderboard entries in {root}.")
     folder, drawn, taken = root / "figures", [], set()
@@ -140,7 +140,7 @@ def draw(root: Path) -> list[Path]:
         stem = stem if stem not in taken else f"{stem}_{track.digest[:8]}"
         taken.add(stem)
         for score in interpretability(rows):
-            drawn += _figure(folder, rows, score, f"{stem}_{score}")
+            drawn += _figure(folder, rows, score, found, f"{stem}_{score}")
     for path in folder.glob("*"):
         if path not in drawn and _FIGURE.fullmatch(path.name):
             path.unlink()  # of a track or score that is no longer on the board
