@@ -24,7 +24,9 @@ from robust_interpretability.models.validation import one_line
 FOLDER = "outcomes"
 """Of a board, beside the entries."""
 MAX_BYTES = 5_000_000
-MAX_AXES = 4
+MAX_AXES = 3
+IMAGES = 1000
+"""Images at which the values of a score are kept: enough to compare two entries by."""
 
 _END = r"(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
 Base64 = Annotated[str, StringConstraints(pattern=rf"^(?:[A-Za-z0-9+/]{{4}})*{_END}$")]
@@ -94,15 +96,17 @@ class Outcomes(Record):
         test: Which test images are classified correctly.
         robust: Which of the attacked ones are, under every attack of AutoAttack.
         retrainings: Accuracies of retrained networks.
-        contributions: By score that is set against accuracy: `(seeds, repeats, fractions, images)`.
-            Summed over fractions and averaged over the rest, they are the score. NaN for an image
-            without a value; of a score by retraining, images are averaged already.
+        contributions: By score that is set against accuracy: `(seeds, repeats, fractions)`. Summed
+            over fractions and averaged over the rest, they are the score.
+        by_image: By score that is a mean over images: its value at the first `IMAGES` of them,
+            averaged over seeds; NaN for an image without a value.
     """
 
     test: Bits
     robust: Bits | None = None
     retrainings: list[Retrainings]
     contributions: dict[Key, Numbers]
+    by_image: dict[Key, Numbers] = Field(default_factory=dict)
 
 
 def bits(rows: Array) -> Bits:

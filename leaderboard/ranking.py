@@ -21,7 +21,7 @@ from scipy import stats
 
 from robust_interpretability.leaderboard.eligibility import left_out
 from robust_interpretability.leaderboard.entry import Entry, place
-from robust_interpretability.leaderboard.outcomes import Outcomes
+from robust_interpretability.leaderboard.outcomes import Numbers, Outcomes
 from robust_interpretability.leaderboard.scores import ACCURACY, ROBUST_ACCURACY, direction
 from robust_interpretability.metrics import pairwise
 from robust_interpretability.models.types import Array
@@ -66,11 +66,11 @@ def _of_images(rows: list[Array]) -> Array:
 
 
 def _by_trainings(found: list[Array]) -> Array:
-    """P-values of scores by retraining, `(seeds, repeats, fractions, 1)` each."""
+    """P-values of scores by retraining, `(seeds, repeats, fractions)` each."""
     seeds = max(len(values) for values in found)
     cells = np.full((len(found), seeds, *found[0].shape[1:3]), np.nan)
     for number, values in enumerate(found):
-        cells[number, : len(values)] = values[..., 0]
+        cells[number, : len(values)] = values
     by_seed = pairwise.differences(cells.sum(axis=3).mean(axis=2))
     if by_seed.freedom > 0:
         return by_seed.p
@@ -85,6 +85,13 @@ def _by_trainings(found: list[Array]) -> Array:
     return 2 * stats.t.sf(np.abs(value) / np.sqrt(variance), freedom)
 
 
+def _arrays(found: list[Numbers | None]) -> list[Array]:
+    """The arrays, if all are there and fit each other; their first axis may differ."""
+    arrays = [one.array().astype(float) for one in found if one]
+    rows = [values.shape[1:] or values.shape for values in arrays]
+    return arrays if len(arrays) == len(found) and len(set(rows)) == 1 else []
+
+
 def _by_outcomes(
     entries: list[Entry], outcomes: Mapping[str, Outcomes], score: str
 ) -> Array | None:
@@ -96,15 +103,13 @@ def _by_outcomes(
         if len(rows) < len(entries) or len({row.shape[1] for row in rows}) > 1:
             return None
         return _of_images(rows)
-    numbers = [b.contributions.get(score) if b else None for b in behind]
-    found = [one.array().astype(float) for one in numbers if one]
-    if len(found) < len(entries) or len({values.shape[1:] for values in found}) > 1:
-        return None
-    if found[0].shape[3] == 1:
-        return _by_trainings(found)
-    means = np.stack([values.sum(axis=2).mean(axis=(0, 1)) for values in found])
-    common = means[:, np.isfinite(means).all(axis=0)]
-    return pairwise.over_images(common) if common.shape[1] > 1 else None
+    by_image = _arrays([b.by_image.get(score) if b else None for b in behind])
+    if by_image:
+        means = np.stack(by_image)
+        common = means[:, np.isfinite(means).all(axis=0)]
+        return pairwise.over_images(common) if common.shape[1] > 1 else None
+    trained = _arrays([b.contributions.get(score) if b else None for b in behind])
+    return _by_trainings(trained) if trained else None
 
 
 def p_values(entries: list[Entry], outcomes: Mapping[str, Outcomes], score: str) -> Array:

@@ -109,8 +109,8 @@ def _by_seed(outcomes: Outcomes | None, score: str) -> Array:
     numbers = outcomes.contributions.get(score) if outcomes else None
     if numbers is None:
         return np.empty(0)
-    found = numbers.array().astype(float)  # (seeds, repeats, fractions, images)
-    return np.nanmean(found.sum(axis=2), axis=(1, 2))
+    found = numbers.array().astype(float)  # (seeds, repeats, fractions)
+    return found.sum(axis=2).mean(axis=1)
 
 
 def _fit(

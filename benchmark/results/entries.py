@@ -80,19 +80,25 @@ def _outcomes(
         measure: accuracy.of_images(finished, network.label, measure)
         for measure in ("test", "robust")
     }
-    compared = [
-        one
+    compared = {
+        one.name: one.contributions
         for one in measured
         if one.contributions is not None and (about := describe(one.name)) and about.better
-    ]
+    }
     return Outcomes(
         test=outcomes.bits(np.stack(of_images["test"])),
         robust=outcomes.bits(np.stack(of_images["robust"])) if of_images["robust"] else None,
         retrainings=list(_retrainings(rows, network)),
         contributions={
-            one.name: outcomes.numbers(one.contributions)
-            for one in compared
-            if one.contributions is not None
+            name: outcomes.numbers(
+                values[..., np.isfinite(values).all(axis=(0, 1, 2))].mean(axis=3)
+            )
+            for name, values in compared.items()
+        },
+        by_image={
+            name: outcomes.numbers(values.sum(axis=2).mean(axis=(0, 1))[: outcomes.IMAGES])
+            for name, values in compared.items()
+            if values.shape[3] > 1
         },
     )
 

@@ -201,7 +201,7 @@ def evidence(rows: list[Entry], *, seeds: int = 3, noise: float = 1e-3) -> dict[
     What a seed adds is common to all; around it, retrainings scatter by the noise.
     """
     draw = np.random.default_rng(0)
-    common = draw.normal(size=(seeds, 1, 1, 1))
+    common = draw.normal(size=(seeds, 1, 1))
     found = {}
     for entry in rows:
         own = seeds if entry.role == "reference" else 1
@@ -209,7 +209,7 @@ def evidence(rows: list[Entry], *, seeds: int = 3, noise: float = 1e-3) -> dict[
         for name, one in entry.scores.items():
             if name.endswith("_accuracy"):
                 continue
-            scatter = noise * draw.normal(size=(own, 2, 1, 1))
+            scatter = noise * draw.normal(size=(own, 2, 1))
             value = one.value + common[:own] - common.mean() + scatter - scatter.mean()
             contributions[name] = outcomes.numbers(value)
         accuracy = entry.value("test_accuracy")

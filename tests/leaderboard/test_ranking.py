@@ -17,7 +17,7 @@ def at(found: dict) -> dict:
     return {f"digits/{name}-v1.json": outcomes for name, outcomes in found.items()}
 
 
-def behind(seed: int, *, correct=None, robust=None, **contributions) -> Outcomes:
+def behind(seed: int, *, correct=None, robust=None, by_image=None, **contributions) -> Outcomes:
     draw = np.random.default_rng(seed)
     correct = draw.random((1, IMAGES)) < 0.9 if correct is None else correct
     return Outcomes(
@@ -25,6 +25,7 @@ def behind(seed: int, *, correct=None, robust=None, **contributions) -> Outcomes
         robust=None if robust is None else outcomes.bits(robust),
         retrainings=[],
         contributions={name: outcomes.numbers(v) for name, v in contributions.items()},
+        by_image={name: outcomes.numbers(v) for name, v in (by_image or {}).items()},
     )
 
 
@@ -57,14 +58,14 @@ def test_mean_accuracies_of_several_networks_by_images():
 
 
 def retrained(draw, effect: float, seeds: int, blocks) -> np.ndarray:
-    """Contributions of `(seeds, 2 repeats, 3 fractions, 1)` that add up to the effect."""
-    noise = 0.01 * draw.normal(size=(seeds, 2, 3, 1))
+    """Contributions of `(seeds, 2 repeats, 3 fractions)` that add up to the effect."""
+    noise = 0.01 * draw.normal(size=(seeds, 2, 3))
     return (effect + blocks[:seeds]) / 3 + noise
 
 
 def table(draw, effects: list[float], submitted: list[float]):
     """A grid in three seeds, and submissions in the first seed alone."""
-    blocks = draw.normal(size=(3, 1, 1, 1))
+    blocks = draw.normal(size=(3, 1, 1))
     rows, found = [], {}
     for role, these, seeds in (("reference", effects, 3), ("submission", submitted, 1)):
         for number, effect in enumerate(these):
@@ -100,10 +101,10 @@ def test_single_seeds_are_compared_repeat_by_repeat():
     """However the curves run over fractions; with two repeats at each of three, by hand."""
     draw = np.random.default_rng(3)
     rows, found = table(draw, [], [0.0, 1.0])
-    values = {n: o.contributions["roar_gradient"].array()[0, :, :, 0] for n, o in found.items()}
+    values = {n: o.contributions["roar_gradient"].array()[0] for n, o in found.items()}
     values["submission-1"] = values["submission-1"] + np.array([3.0, -2.0, -1.0])
     for name, of_entry in values.items():
-        found[name] = behind(0, roar_gradient=of_entry[None, :, :, None])
+        found[name] = behind(0, roar_gradient=of_entry[None])
     difference = values["submission-0"] - values["submission-1"]
     squares = difference.var(axis=0, ddof=1) / 2
     freedom = squares.sum() ** 2 / (squares**2).sum()
@@ -122,16 +123,14 @@ def test_one_retraining_each_cannot_be_told_apart():
 
 def test_scores_by_image():
     draw = np.random.default_rng(4)
-    common, name = draw.normal(size=(1, 1, 1, 60)), "manifold_xent_excess_over_noise"
-    values = {
-        n: common + e + 0.1 * draw.normal(size=(2, 1, 1, 60)) for n, e in (("a", 0), ("b", 1))
-    }
-    values["a"][0, 0, 0, 3] = np.nan  # an image without a value is compared by nobody
+    common, name = draw.normal(size=60), "manifold_xent_excess_over_noise"
+    values = {n: common + e + 0.1 * draw.normal(size=60) for n, e in (("a", 0), ("b", 1))}
+    values["a"][3] = np.nan  # an image without a value is compared by nobody
     rows = [entry(n, float(np.nanmean(v)), of=name, manifold=0.0) for n, v in values.items()]
-    found = {n: behind(0, **{name: v}) for n, v in values.items()}
-    means = {n: np.delete(v.mean(axis=(0, 1, 2)), 3) for n, v in values.items()}
+    found = {n: behind(0, by_image={name: v}) for n, v in values.items()}
+    of = {n: np.delete(v, 3) for n, v in values.items()}
     p = ranking.p_values(rows, at(found), name)[0, 1]
-    assert p == pytest.approx(stats.ttest_rel(means["a"], means["b"]).pvalue, rel=1e-3)
+    assert p == pytest.approx(stats.ttest_rel(of["a"], of["b"]).pvalue, rel=1e-3)
     assert ranking.ranks(rows, at(found), name).of == {"a": (1, 1), "b": (2, 2)}, "less is better"
 
 
