@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from robust_interpretability.attacks import NORMS
-from robust_interpretability.benchmark.findings import names
 from robust_interpretability.benchmark.findings.runs import FinishedRun, Sources
 from robust_interpretability.benchmark.findings.scale import of
 from robust_interpretability.benchmark.findings.sentences import counted, scale
 from robust_interpretability.benchmark.findings.standing import losses, standings
+from robust_interpretability.benchmark.results import names
 from robust_interpretability.benchmark.results.controls import DOES_NOT, HALF, SURVIVES, UNCLEAR
 from robust_interpretability.benchmark.results.figures import style, trust
 from robust_interpretability.benchmark.results.figures.controls import DASHES, LOOKS

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 
-from robust_interpretability.benchmark.findings import names
 from robust_interpretability.benchmark.findings.sentences import claim, listed, of, scales
 from robust_interpretability.benchmark.findings.standing import Share, Standing
+from robust_interpretability.benchmark.results import names
 from robust_interpretability.benchmark.results.controls import DOES_NOT, SURVIVES, UNCLEAR
 from robust_interpretability.benchmark.units.outcomes import IMPUTED, MEAN
 from robust_interpretability.metrics import CONTROLS

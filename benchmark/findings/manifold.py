@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from robust_interpretability.benchmark.findings import names
 from robust_interpretability.benchmark.findings.runs import FinishedRun, Sources
 from robust_interpretability.benchmark.findings.sentences import listed
 from robust_interpretability.benchmark.findings.standing import losses
 from robust_interpretability.benchmark.findings.trends import DOWN, UP, direction
 from robust_interpretability.benchmark.paper.manifold_claims import Judge, judge
 from robust_interpretability.benchmark.paper.tables import markdown
+from robust_interpretability.benchmark.results import names
 from robust_interpretability.benchmark.units.calibration import ENCODER
 from robust_interpretability.benchmark.units.manifold import Manifold
 from robust_interpretability.metrics import comparisons

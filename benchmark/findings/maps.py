@@ -7,10 +7,11 @@ import pandas as pd
 from scipy.cluster import hierarchy
 from scipy.spatial import distance
 
-from robust_interpretability.benchmark.findings import names, trends
+from robust_interpretability.benchmark.findings import trends
 from robust_interpretability.benchmark.findings.runs import FinishedRun, Sources
 from robust_interpretability.benchmark.findings.sentences import listed, of
 from robust_interpretability.benchmark.findings.trends import DOWN, UP
+from robust_interpretability.benchmark.results import names
 from robust_interpretability.metrics.statistics import CONFIDENCE
 
 ALIKE = 0.9

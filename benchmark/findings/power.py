@@ -34,10 +34,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from robust_interpretability.benchmark.findings import names, trends
+from robust_interpretability.benchmark.findings import trends
 from robust_interpretability.benchmark.findings.runs import FinishedRun, Sources
 from robust_interpretability.benchmark.findings.sentences import counted, listed
 from robust_interpretability.benchmark.paper.tables import markdown
+from robust_interpretability.benchmark.results import names
 from robust_interpretability.benchmark.results.controls import slope
 from robust_interpretability.benchmark.results.groups import LEVEL
 from robust_interpretability.benchmark.units.outcomes import Score

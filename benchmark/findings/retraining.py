@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from robust_interpretability.benchmark.findings import names, trends
+from robust_interpretability.benchmark.findings import trends
 from robust_interpretability.benchmark.findings.headline import by_score
 from robust_interpretability.benchmark.findings.runs import FinishedRun, Sources
 from robust_interpretability.benchmark.findings.sentences import listed, of
@@ -11,6 +11,7 @@ from robust_interpretability.benchmark.findings.standing import Share, Side, Sta
 from robust_interpretability.benchmark.findings.trends import DOWN, UP, Trend
 from robust_interpretability.benchmark.paper.claim import written
 from robust_interpretability.benchmark.paper.tables import markdown
+from robust_interpretability.benchmark.results import names
 from robust_interpretability.benchmark.results.controls import DOES_NOT, SURVIVES, UNCLEAR
 from robust_interpretability.benchmark.units.outcomes import SPECIFIC, Score
 from robust_interpretability.metrics import ATTRIBUTIONS, CONTROLS, FILLS, MODES, SHUFFLES

@@ -13,9 +13,8 @@ import pandas as pd
 from robust_interpretability.benchmark.config import toml
 from robust_interpretability.benchmark.config.sections import Config
 from robust_interpretability.benchmark.config.versions import PROTOCOL_VERSION
-from robust_interpretability.benchmark.findings import names
 from robust_interpretability.benchmark.paper.runs import Run
-from robust_interpretability.benchmark.results import sweeps
+from robust_interpretability.benchmark.results import names, sweeps
 from robust_interpretability.benchmark.results.files import read_results
 from robust_interpretability.benchmark.results.tables import Tables
 from robust_interpretability.benchmark.units import configuration

@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from robust_interpretability.benchmark.findings import names
 from robust_interpretability.benchmark.findings.runs import RISES, Sources
 from robust_interpretability.benchmark.findings.standing import losses
 from robust_interpretability.benchmark.findings.trends import UNCLEAR, direction
 from robust_interpretability.benchmark.paper.tables import markdown
+from robust_interpretability.benchmark.results import names
 from robust_interpretability.benchmark.results.tables import SWEPT, Tables
 from robust_interpretability.benchmark.units.outcomes import SPECIFIC, Score
 from robust_interpretability.metrics import ATTRIBUTIONS, FILLS, MODES, SHUFFLES, comparisons

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from robust_interpretability.benchmark.findings import names
 from robust_interpretability.benchmark.findings.runs import RISES, VERDICTS, FinishedRun
 from robust_interpretability.benchmark.findings.standing import losses
+from robust_interpretability.benchmark.results import names
 from robust_interpretability.benchmark.results.controls import LEAST, slope
 from robust_interpretability.benchmark.units.measures import OF_NETWORK
 from robust_interpretability.benchmark.units.outcomes import SPECIFIC, Score

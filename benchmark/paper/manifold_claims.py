@@ -30,7 +30,7 @@ from robust_interpretability.benchmark.paper.claim import (
 )
 from robust_interpretability.benchmark.paper.reference import PEAK_AXES, REFERENCE, peak_slack
 from robust_interpretability.benchmark.paper.runs import Run, best
-from robust_interpretability.benchmark.units.calibration import ENCODER, OPTIMISED, PCA
+from robust_interpretability.benchmark.units.calibration import ENCODER, TITLES
 from robust_interpretability.metrics import densities, statistics
 from robust_interpretability.metrics.statistics import Estimate
 from robust_interpretability.models.types import Array
@@ -47,13 +47,6 @@ PEAK_MARGIN = 0.1
 
 FEW = 10
 """Bootstrap samples where only the place of a peak is wanted."""
-
-TITLES = {
-    ENCODER: "the VAE-GAN's encoder",
-    OPTIMISED: "the VAE-GAN's nearest code",
-    PCA: "the PCA",
-}
-"""Manifold models in words."""
 
 
 class Judge(NamedTuple):

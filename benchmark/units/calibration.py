@@ -34,6 +34,12 @@ if TYPE_CHECKING:
 
 ENCODER, OPTIMISED, PCA = "encoder", "optimised", "pca"
 MANIFOLDS = (ENCODER, OPTIMISED, PCA)
+TITLES = {
+    ENCODER: "the VAE-GAN's encoder",
+    OPTIMISED: "the VAE-GAN's nearest code",
+    PCA: "the PCA",
+}
+"""Manifold models in words."""
 """Names of the manifold models: the VAE-GAN in two ways, and the subspace."""
 
 PASSES = 3

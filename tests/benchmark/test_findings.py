@@ -13,12 +13,12 @@ import pytest
 from robust_interpretability.benchmark.cli import app
 from robust_interpretability.benchmark.config import toml
 from robust_interpretability.benchmark.config.versions import PROTOCOL_VERSION
-from robust_interpretability.benchmark.findings import names, report, runs, scale
+from robust_interpretability.benchmark.findings import report, runs, scale
 from robust_interpretability.benchmark.findings.headline import answer, explanation, headline
 from robust_interpretability.benchmark.findings.retraining import every
 from robust_interpretability.benchmark.findings.sentences import ALTERED, CLAIM
 from robust_interpretability.benchmark.findings.standing import standings
-from robust_interpretability.benchmark.results import sweeps
+from robust_interpretability.benchmark.results import names, sweeps
 from robust_interpretability.benchmark.units import configuration
 from robust_interpretability.models.errors import InputError
 from tests.benchmark.made_findings import (

@@ -8,6 +8,7 @@ from scipy.cluster import hierarchy
 from scipy.spatial import distance
 
 from robust_interpretability.benchmark.config.sections import Config
+from robust_interpretability.benchmark.results import names
 from robust_interpretability.benchmark.results.figures import style
 
 DARK = 0.6
@@ -18,8 +19,8 @@ def _ordered(matrix: pd.DataFrame) -> pd.DataFrame:
     """Rows and columns so that scores which agree stand together."""
     distances = 1 - np.abs(matrix.to_numpy())
     tree = hierarchy.linkage(distance.squareform(distances, checks=False), "average")
-    names = [matrix.index[i] for i in hierarchy.leaves_list(tree)]
-    return matrix.loc[names, names]
+    leaves = [matrix.index[i] for i in hierarchy.leaves_list(tree)]
+    return matrix.loc[leaves, leaves]
 
 
 def rank_agreement(folder: Path, config: Config, table: pd.DataFrame) -> list[Path]:
@@ -39,17 +40,17 @@ def rank_agreement(folder: Path, config: Config, table: pd.DataFrame) -> list[Pa
     for name in matrix.index:
         matrix.loc[name, name] = 1.0
     matrix = _ordered(matrix)
-    names, size = list(matrix.index), len(matrix)
+    size = len(matrix)
     caption = style.caption(config, int(table["networks"].max()))
     caption += "; Spearman's correlation over networks; scores that do not vary have 0"
-    side = 0.36 * size + 2.4
+    side = 0.36 * size + 3.6
     with style.figure(1, 1, side, side, caption=caption) as (made, axes):
         axis = axes[0, 0]
         axis.imshow(matrix, cmap="RdBu", vmin=-1, vmax=1)
         for (i, j), value in np.ndenumerate(matrix.to_numpy()):
             colour = "white" if abs(value) > DARK else style.BLACK
             axis.text(j, i, f"{value:.1f}", ha="center", va="center", fontsize=6, color=colour)
-        labels = [name.replace("_", " ") for name in names]
+        labels = [names.score(name) for name in matrix.index]
         axis.set_xticks(range(size), labels, rotation=90, fontsize=7)
         axis.set_yticks(range(size), labels, fontsize=7)
         axis.grid(visible=False)

@@ -4,9 +4,9 @@ import functools
 import re
 
 from robust_interpretability.attacks import LOSSES, NORM_SYMBOLS
-from robust_interpretability.benchmark.paper.manifold_claims import TITLES as MANIFOLDS
 from robust_interpretability.benchmark.results.trust import UNINFORMED
 from robust_interpretability.benchmark.units.calibration import ENCODER
+from robust_interpretability.benchmark.units.calibration import TITLES as MANIFOLDS
 from robust_interpretability.benchmark.units.measures import TITLES as MEASURES
 from robust_interpretability.benchmark.units.orders import OWN
 from robust_interpretability.benchmark.units.outcomes import (
