@@ -4,7 +4,6 @@ import base64
 import io
 import math
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +12,7 @@ import pandas as pd
 
 from robust_interpretability.attacks import NORM_TITLES, options
 from robust_interpretability.benchmark.config.sections import Config
-from robust_interpretability.benchmark.results import tables
+from robust_interpretability.benchmark.results import evidence, tables
 from robust_interpretability.benchmark.robustness import flags as warning_flags
 from robust_interpretability.benchmark.robustness.counts import (
     Contamination,
@@ -21,7 +20,6 @@ from robust_interpretability.benchmark.robustness.counts import (
     RisingRadii,
 )
 from robust_interpretability.benchmark.units import (
-    accuracy,
     autoattack,
     contamination,
     pictures,
@@ -32,7 +30,6 @@ from robust_interpretability.benchmark.units import (
 )
 from robust_interpretability.benchmark.units.kind import Finished, Measured
 from robust_interpretability.benchmark.units.kinds import describe
-from robust_interpretability.benchmark.units.orders import NO_CONTROL, RANDOM
 from robust_interpretability.benchmark.units.plan import Plan
 from robust_interpretability.benchmark.units.store import Store, Stored
 from robust_interpretability.benchmark.units.unit import STANDARD, Network, Unit
@@ -40,7 +37,7 @@ from robust_interpretability.leaderboard import entry as entries
 from robust_interpretability.leaderboard import outcomes
 from robust_interpretability.leaderboard.board import Board
 from robust_interpretability.leaderboard.card import Card, TrainingClaim
-from robust_interpretability.leaderboard.outcomes import Outcomes, Retrainings
+from robust_interpretability.leaderboard.outcomes import Outcomes
 from robust_interpretability.metrics import ATTRIBUTIONS, statistics
 from robust_interpretability.models.types import Array
 
@@ -70,56 +67,6 @@ def _scores(measured: list[Measured]) -> dict[str, entries.Score]:
             seeds=trainings,
         )
     return scores
-
-
-def _outcomes(
-    finished: Finished, network: Network, measured: list[Measured], rows: pd.DataFrame
-) -> Outcomes:
-    """The outcomes behind the scores."""
-    of_images = {
-        measure: accuracy.of_images(finished, network.label, measure)
-        for measure in ("test", "robust")
-    }
-    compared = {
-        one.name: one.contributions
-        for one in measured
-        if one.contributions is not None and (about := describe(one.name)) and about.better
-    }
-    return Outcomes(
-        test=outcomes.bits(np.stack(of_images["test"])),
-        robust=outcomes.bits(np.stack(of_images["robust"])) if of_images["robust"] else None,
-        retrainings=list(_retrainings(rows, network)),
-        contributions={
-            name: outcomes.numbers(
-                values[..., np.isfinite(values).all(axis=(0, 1, 2))].mean(axis=3)
-            )
-            for name, values in compared.items()
-        },
-        by_image={
-            name: outcomes.numbers(values.sum(axis=2).mean(axis=(0, 1))[: outcomes.IMAGES])
-            for name, values in compared.items()
-            if values.shape[3] > 1
-        },
-    )
-
-
-def _retrainings(rows: pd.DataFrame, network: Network) -> Iterator[Retrainings]:
-    """Every order of a network, then the random order."""
-    if rows.empty:
-        return
-    random = rows[(rows["attribution"] == RANDOM) & (rows["control"] == NO_CONTROL)]
-    found = pd.concat([rows[rows["network"] == network.label], random])
-    by = ["attribution", "control", "fill", "mode"]
-    for (attribution, control, fill, mode), part in found.groupby(by, sort=False):
-        seeds = [retrain.curve(one) for _, one in part.groupby("seed")]
-        yield Retrainings(
-            attribution=attribution,
-            control=control or "none",
-            fill=fill,
-            mode=mode,
-            fractions=np.sort(part["fraction"].unique()).tolist(),
-            accuracy=outcomes.numbers(np.stack(seeds)),
-        )
 
 
 def _accuracy(hits: int, examples: int) -> entries.Score:
@@ -317,7 +264,7 @@ def entry(
     radii, ensemble = first(robustness.KIND), first(autoattack.KIND)
     of_network, of_standard = first(contamination.KIND), first(contamination.KIND, STANDARD)
     measured = list(tables.scores_of(finished, network))
-    behind = _outcomes(finished, network, measured, finished.tables["retraining"])
+    behind = evidence.outcomes_of(finished, network, measured)
     found = entries.seal(
         entries.Entry(
             id=name,
