@@ -1,5 +1,6 @@
 """The newcomer's path, word for word from docs/submitting.md, and what can go wrong on it."""
 
+import hashlib
 import json
 import os
 import re
@@ -146,9 +147,11 @@ def test_evaluate_leaves_the_board_alone(clone):
     done = clone.call("python run_benchmark.py evaluate my_cnn.keras --track digits")
     assert done.returncode == 0, done.stderr
     assert clone.board() == before
-    (path,) = (clone.root / "runs" / "quick" / "evaluations").glob("*.json")
+    evaluations = clone.root / "runs" / "quick" / "evaluations"
+    behind, path = sorted(evaluations.glob("*.json"), key=lambda p: p.name.count("."), reverse=True)
     entry = json.loads(path.read_text())
     assert entry["verified"] is False
+    assert hashlib.sha256(behind.read_bytes()).hexdigest() == entry["outcomes"]
 
 
 def test_killed_in_the_middle_it_goes_on_and_the_board_is_whole(clone):
@@ -271,8 +274,9 @@ def test_a_card_of_thirty_gigabytes_is_one_line(clone):
     )
 
 
-def test_plots_of_the_board_need_the_entries_alone(clone, tmp_path):
-    shutil.copytree(clone.root / "leaderboard" / "entries", tmp_path / "entries")
+def test_plots_of_the_board_need_entries_and_outcomes_alone(clone, tmp_path):
+    for folder in ("entries", "outcomes"):
+        shutil.copytree(clone.root / "leaderboard" / folder, tmp_path / folder)
     done = clone.call(f"python run_benchmark.py plots --leaderboard --board {tmp_path}")
     assert done.returncode == 0, done.stderr
     drawn = {Path(line).name for line in done.stdout.splitlines()}

@@ -151,7 +151,7 @@ def test_a_submission_shares_what_it_can_with_a_run_of_the_grid():
     grid, own = build(config, info), submission(config, info, "0" * 64)
     shared = {u.key for u in grid.units} & {u.key for u in own.units}
     kinds = sorted({u.kind.name for u in own.units if u.key in shared})
-    assert kinds == ["retrain", "train", "vae_gan"]
+    assert kinds == ["contamination", "retrain", "train", "vae_gan"]
     own_units = [u for u in own.units if u.network == SUBMISSION]
     trained = [u for u in grid.units if u.network == Network("l2", 0.6, "xent")]
     assert sorted(u.kind.name for u in own_units if u.kind.name != "submitted") == sorted(

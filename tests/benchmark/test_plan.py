@@ -28,6 +28,7 @@ def test_units_of_the_tiny_plan():
         "vae_gan": 1,
         "accuracy": 6,
         "robustness": 6,
+        "contamination": 6,
         "autoattack": 6,
         "pictures": 6,
         "manifold": 12,
