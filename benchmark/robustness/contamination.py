@@ -15,7 +15,7 @@ directions by turns, once, so that images are independent.
 
 *Training against test.* A network is not more accurate on test images than on training images.
 
-A run's `contamination.csv` has the counts. In those of `docs/results`, which saw no test image, near
+A run's `contamination.csv` has the counts. In those of `docs/results`, that saw no test image, near
 misses are 15 to 28 of 100 images nearest the boundary on digits and 30 to 52 on MNIST, and a shift
 gains 21 to 30 for every 100 images that it changes on MNIST. What networks that know the images do
 is in `tests/benchmark/test_contamination.py`. A look-up that errs on purpose is not found: anyone
