@@ -9,8 +9,8 @@
 - *Scores by image*, as distances to the manifold: Student's paired t over images.
 - Entries without outcomes, of earlier versions: by their intervals, as independent estimates.
 
-P-values are adjusted by Holm's rule over all pairs of the table. An entry's rank is a range: one
-more than the entries that are significantly better, up to all less those that are worse.
+Which pairs differ is told by Holm's rule over all pairs of the table. An entry's rank is a range:
+one more than the entries that are significantly better, up to all less those that are worse.
 """
 
 from collections.abc import Mapping
@@ -24,10 +24,11 @@ from robust_interpretability.leaderboard.entry import Entry, place
 from robust_interpretability.leaderboard.outcomes import Numbers, Outcomes
 from robust_interpretability.leaderboard.scores import ACCURACY, ROBUST_ACCURACY, direction
 from robust_interpretability.metrics import pairwise
+from robust_interpretability.metrics.pairwise import Differences, Tested
 from robust_interpretability.models.types import Array
 
 LEVEL = 0.05
-"""From which adjusted p-value two entries differ."""
+"""At which two entries differ, by Holm's rule."""
 
 
 class Ranks(NamedTuple):
@@ -35,17 +36,23 @@ class Ranks(NamedTuple):
 
     Attributes:
         of: By entry's id, the best and the worst rank that it may have.
-        alike: By entry's id, how many others cannot be told apart from it.
         groups: The most entries of which every two neighbours in the order of the score differ.
+        ids: The entries that have a rank.
+        differ: Which pairs of them can be told apart, `(n, n)` bool.
     """
 
     of: dict[str, tuple[int, int]]
-    alike: dict[str, int]
     groups: int
+    ids: list[str]
+    differ: Array
+
+    def alike(self, name: str) -> int:
+        """How many others cannot be told apart from an entry."""
+        return int((~self.differ[self.ids.index(name)]).sum()) - 1
 
 
-def _by_intervals(entries: list[Entry], score: str) -> Array:
-    """P-values of differences of independent estimates, from their 95 percent intervals."""
+def _by_intervals(entries: list[Entry], score: str) -> Tested:
+    """Compares independent estimates, by their 95 percent intervals."""
     value, half = np.full((2, len(entries)), np.nan)
     for number, entry in enumerate(entries):
         stated = entry.scores[score]
@@ -55,34 +62,34 @@ def _by_intervals(entries: list[Entry], score: str) -> Array:
     error = half / stats.norm.ppf(0.975)
     both = np.hypot(error[:, None], error)
     z = np.abs(value[:, None] - value) / np.where(both > 0, both, np.nan)
-    return 2 * stats.norm.sf(z)
+    return Tested(z, lambda level: stats.norm.isf(level / 2))
 
 
-def _of_images(rows: list[Array]) -> Array:
-    """P-values of accuracies, from which images each network of each entry gets right."""
+def _of_images(rows: list[Array]) -> Tested:
+    """Compares accuracies, by which images each network of each entry gets right."""
     if all(len(of_entry) == 1 for of_entry in rows):
         return pairwise.mcnemar(np.concatenate(rows))
     return pairwise.over_images(np.stack([of_entry.mean(axis=0) for of_entry in rows]))
 
 
-def _by_trainings(found: list[Array]) -> Array:
-    """P-values of scores by retraining, `(seeds, repeats, fractions)` each."""
+def _by_trainings(found: list[Array]) -> Tested:
+    """Compares scores by retraining, `(seeds, repeats, fractions)` each."""
     seeds = max(len(values) for values in found)
     cells = np.full((len(found), seeds, *found[0].shape[1:3]), np.nan)
     for number, values in enumerate(found):
         cells[number, : len(values)] = values
     by_seed = pairwise.differences(cells.sum(axis=3).mean(axis=2))
     if by_seed.freedom > 0:
-        return by_seed.p
+        return by_seed.tested
     by_repeat = cells.transpose(3, 0, 1, 2).reshape(cells.shape[3], len(found), -1)
     of = [pairwise.differences(values) for values in by_repeat]
     if not of[0].freedom:
-        return by_seed.p
+        return by_seed.tested
     value = np.sum([one.value for one in of], axis=0)
     squares = np.array([one.error**2 for one in of])
     variance = np.where(squares.sum(axis=0) > 0, squares.sum(axis=0), np.nan)
     freedom = variance**2 / (squares**2 / of[0].freedom).sum(axis=0)
-    return 2 * stats.t.sf(np.abs(value) / np.sqrt(variance), freedom)
+    return Differences(value, np.sqrt(variance), freedom).tested
 
 
 def _arrays(found: list[Numbers | None]) -> list[Array]:
@@ -94,8 +101,8 @@ def _arrays(found: list[Numbers | None]) -> list[Array]:
 
 def _by_outcomes(
     entries: list[Entry], outcomes: Mapping[str, Outcomes], score: str
-) -> Array | None:
-    """P-values from the outcomes; None where an entry has none that serve."""
+) -> Tested | None:
+    """By the outcomes; None where an entry has none that serve."""
     behind = [outcomes.get(place(entry)) for entry in entries]
     if score in (ACCURACY, ROBUST_ACCURACY):
         bits = [b and (b.test if score == ACCURACY else b.robust) for b in behind]
@@ -112,16 +119,13 @@ def _by_outcomes(
     return _by_trainings(trained) if trained else None
 
 
-def p_values(entries: list[Entry], outcomes: Mapping[str, Outcomes], score: str) -> Array:
-    """P-values that two entries have the same score, not adjusted; NaN where none can be told.
+def compared(entries: list[Entry], outcomes: Mapping[str, Outcomes], score: str) -> Tested:
+    """All pairs of entries in a score.
 
     Args:
         entries: Entries of one table that have the score.
         outcomes: By the entry's `place`, as far as there are any.
         score: The score.
-
-    Returns:
-        `(n, n)`.
     """
     found = _by_outcomes(entries, outcomes, score)
     return _by_intervals(entries, score) if found is None else found
@@ -138,12 +142,11 @@ def ranks(entries: list[Entry], outcomes: Mapping[str, Outcomes], score: str) ->
     unranked = left_out(entries)
     rated = [e for e in entries if e.id not in unranked and score in e.scores]
     if not rated:
-        return Ranks({}, {}, 0)
+        return Ranks({}, 0, [], np.zeros((0, 0), bool))
     sign = direction(entries, score) or 1
     values = sign * np.array([entry.value(score) for entry in rated])
-    p = pairwise.adjusted(p_values(rated, outcomes, score))
-    found = pairwise.ranks(values, p, LEVEL).tolist()
-    of = {entry.id: (low, high) for entry, (low, high) in zip(rated, found, strict=True)}
-    others = ((p > LEVEL).sum(axis=1) - 1).tolist()
-    alike = {entry.id: number for entry, number in zip(rated, others, strict=True)}
-    return Ranks(of, alike, pairwise.groups(values, p, LEVEL))
+    differ = pairwise.told_apart(compared(rated, outcomes, score), LEVEL)
+    found = pairwise.ranks(values, differ).tolist()
+    ids = [entry.id for entry in rated]
+    of = {name: (low, high) for name, (low, high) in zip(ids, found, strict=True)}
+    return Ranks(of, pairwise.groups(values, differ), ids, differ)

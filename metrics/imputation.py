@@ -30,11 +30,10 @@ and every channel of an image is finished when that is at most `ERROR` with K = 
 Reference: Rong et al., arXiv 2202.00449.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import DTypeLike
 
+from robust_interpretability.metrics import conjugate_gradients as kernels
 from robust_interpretability.models.checks import check_images
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.types import Array
@@ -70,145 +69,73 @@ COLUMNS = 32
 """Numbers for each pixel, at least, in such an array of large images."""
 
 
-class _Level:
-    """Interpolation P from every second pixel of `(h, w, columns)`, times 4: that saves products.
-
-    The coarse image has h // 2 + 1 rows; if h is even, the last one lies outside. Columns alike.
-    """
-
-    def __init__(self, h: int, w: int, columns: int) -> None:
-        self.rows = np.empty((h // 2 + 1, w, columns), np.float32)
-        self.coarse = np.empty((h // 2 + 1, w // 2 + 1, columns), np.float32)
-        self.interpolated = np.empty((h, w, columns), np.float32)
-
-    @staticmethod
-    def _halve(x: Array, out: Array) -> None:
-        even, odd = x[0::2], x[1::2]
-        np.add(even, even, out=out[: len(even)])
-        out[len(even) :] = 0
-        out[: len(odd)] += odd
-        out[1 : len(odd) + 1] += odd
-
-    @staticmethod
-    def _double(x: Array, out: Array) -> None:
-        even, odd = out[0::2], out[1::2]
-        np.add(x[: len(even)], x[: len(even)], out=even)
-        np.add(x[: len(odd)], x[1 : len(odd) + 1], out=odd)
-
-    def restrict(self, x: Array) -> Array:
-        """4 P' x, stored in `coarse`."""
-        self._halve(x, self.rows)
-        self._halve(self.rows.swapaxes(0, 1), self.coarse.swapaxes(0, 1))
-        return self.coarse
-
-    def prolong(self, out: Array) -> Array:
-        """4 P `coarse`."""
-        self._double(self.coarse.swapaxes(0, 1), self.rows.swapaxes(0, 1))
-        self._double(self.rows, out)
-        return out
-
-
-def _totals(x: Array) -> Array:
-    """The sum of each column of `(n, columns)`, which it overwrites.
-
-    It does not depend on the other columns, nor on how many there are: NumPy's sum may.
-    """
-    n = len(x)
-    while n > 1:
-        half = (n + 1) // 2
-        x[: n - half] += x[half:n]
-        n = half
-    return x[0].copy()
-
-
 class _Solver:
-    """Memory for the equations of images side by side, and their solution.
-
-    A column is one channel of one image, a row one pixel; after the w pixels of an image's row
-    comes one more that is always zero. So neighbours are a fixed number of rows apart.
-    """
+    """Memory for the equations of images side by side, and their solution."""
 
     def __init__(self, h: int, w: int, columns: int) -> None:
         self.h, self.w, self.stride = h, w, w + 1
         self.pixels = h * self.stride
         strip = max(1.0, max(h, w) / min(h, w) / 2) ** 2
         # 12 A and 12 b are what `multiply` has, so r' M r is 144 times as large.
-        self._finished = np.float32((12 * ERROR / (WORST * strip)) ** 2)
-        self.levels = [_Level(h, w, columns)]
-        while max(self.levels[-1].coarse.shape[:2]) > 2:
-            self.levels.append(_Level(*self.levels[-1].coarse.shape))
+        self._finished = float((12 * ERROR / (WORST * strip)) ** 2)
+        sizes, first = [(h, w, 0)], 0
+        while len(sizes) == 1 or max(sizes[-1][:2]) > 2:
+            h, w = h // 2 + 1, w // 2 + 1
+            sizes.append((h, w, first))
+            first += h * w
+        self.sizes = np.array(sizes)
 
-        # A row of zeros and one pixel more on both sides: neighbours outside the image.
         around = self.stride + 1
         self._padded = np.zeros((self.pixels + 2 * around, columns), np.float32)
-        self.direction = self._padded[around:-around]
-        self._sums = np.zeros((2, self.pixels + self.stride + 2, columns), np.float32)
-        self._scratch = np.zeros((5, self.pixels, columns), np.float32)
+        self._scratch = np.zeros((4, self.pixels, columns), np.float32)
+        self._ring = np.zeros((3, columns), np.float32)
+        self._levels = np.zeros((2, first, columns), np.float32)
+        self._diagonals = np.zeros((first + 1, columns), np.float32)
+        self._degree = np.zeros((self.pixels, columns), np.float32)
 
-        self.image(self.direction)[:] = 1
-        self._degree = np.zeros_like(self.direction)
-        self._blur(self._degree)
+        self.image(self._direction)[:] = 1
+        kernels.blur(self._padded, self.stride, self._degree, self._ring)
+
+    @property
+    def _direction(self) -> Array:
+        """The image inside the padding."""
+        return self._padded[self.stride + 1 : -self.stride - 1]
 
     def image(self, x: Array) -> Array:
         """A view `(h, w, columns)` of `(pixels, columns)`."""
         return x.reshape(self.h, self.stride, -1)[:, : self.w]
 
-    def _blur(self, out: Array) -> None:
-        """12 w convolved with `direction`, with 4 at the centre: [1, 2, 1] along both axes.
-
-        Not defined at the last pixel of a row, which is none of the image's.
-        """
-        (one, two), x, n, s = self._sums, self._padded, self.pixels, self.stride
-        np.add(x[:-s], x[s:], out=one)
-        np.add(one[: n + 2], one[s : s + n + 2], out=two[: n + 2])
-        np.add(two[: n + 1], two[1 : n + 2], out=one[: n + 1])
-        np.add(one[:n], one[1 : n + 1], out=out)
-
-    def multiply(self, missing: Array, out: Array) -> None:
-        """12 A times `direction`; zero where pixels are known."""
-        blurred = self._scratch[0]
-        self._blur(blurred)
-        np.multiply(self._degree, self.direction, out=out)
-        out -= blurred
-        out *= missing
-
-    def weights(self, missing: Array) -> list[Array]:
-        """The diagonals of the preconditioner, level by level, and 1 / (1' A 1).
-
-        They are divided by the powers of 4 that `_Level` does not divide by.
-        """
-        self.direction[:] = missing
-        absorption = self._scratch[1]
-        self.multiply(missing, absorption)
+    def weights(self, missing: Array) -> None:
+        """Makes the preconditioner of a mask, `(pixels, columns)`."""
+        absorption = self._scratch[0]
+        self._direction[:] = missing
+        kernels.multiply(self._padded, self.stride, self._degree, missing, absorption, self._ring)
         absorption *= np.float32(1 / 12)
+        kernels.weights(
+            absorption,
+            self.sizes,
+            self.stride,
+            CONSTANT,
+            ABSORPTION,
+            LEAST,
+            self._levels[0],
+            self._diagonals,
+            self._scratch[1],
+        )
 
-        out, coarse, scale = [], self.image(absorption), np.float32(1)
-        for level in self.levels:
-            coarse = level.restrict(coarse)
-            scale *= np.float32(1 / 4)
-            diagonal = coarse * (np.float32(ABSORPTION) * scale)
-            diagonal += np.float32(CONSTANT)
-            out.append(np.divide(scale * scale, diagonal, out=diagonal))
-        total = _totals(coarse.reshape(-1, coarse.shape[-1])) * scale
-        return [*out, scale * scale / np.maximum(total, np.float32(LEAST))]
-
-    def precondition(self, x: Array, missing: Array, weights: Sequence[Array], out: Array) -> None:
+    def precondition(self, x: Array, missing: Array, out: Array) -> None:
         """M x, for x that is zero where pixels are known."""
-        coarse = self.image(x)
-        for level in self.levels:
-            coarse = level.restrict(coarse)
-        above = _totals(coarse.reshape(-1, coarse.shape[-1]).copy()) * weights[-1]
-
-        for level, diagonal in zip(self.levels[:0:-1], weights[-2:0:-1], strict=True):
-            level.coarse *= diagonal
-            level.coarse += above
-            above = level.prolong(level.interpolated)
-        first = self.levels[0]
-        first.coarse *= weights[0]
-        first.coarse += above
-        first.prolong(self.image(out))
-        out += x
-        out *= missing
+        kernels.precondition(
+            x,
+            missing,
+            self.sizes,
+            self.stride,
+            self._diagonals,
+            self._levels[0],
+            self._levels[1],
+            self._scratch[1],
+            out,
+        )
 
     def solve(self, u: Array, missing: Array) -> int:
         """Replaces the missing pixels.
@@ -224,40 +151,26 @@ class _Solver:
         Raises:
             ArithmeticError: There were more than `MOST_STEPS`.
         """
-        _, z, r, q, product = self._scratch
-        p = self.direction
-        weights = self.weights(missing)
-
-        # Start at the mean of the known pixels.
-        np.multiply(u, missing, out=q)
-        u -= q
-        np.copyto(q, u)
-        np.copyto(z, missing)
-        np.multiply(missing, _totals(q) / (self.h * self.w - _totals(z)), out=q)
-        u += q
-
-        np.copyto(p, u)
-        self.multiply(missing, r)
-        np.negative(r, out=r)
-        self.precondition(r, missing, weights, z)
-        np.copyto(p, z)
-        length = _totals(np.multiply(r, z, out=product))
-
-        steps = 0
-        while (active := length > self._finished).any():
-            self.multiply(missing, q)
-            curvature = _totals(np.multiply(p, q, out=product))
-            step = np.divide(length, curvature, out=np.zeros_like(length), where=active)
-            u += np.multiply(p, step, out=product)
-            r -= np.multiply(q, step, out=product)
-            self.precondition(r, missing, weights, z)
-            before, length = length, _totals(np.multiply(r, z, out=product))
-            p *= np.divide(length, before, out=np.zeros_like(length), where=active)
-            p += z
-            steps += 1
-            if steps > MOST_STEPS:
-                raise ArithmeticError("The imputation of an image does not converge.")
-        return steps
+        self.weights(missing)
+        steps = kernels.solve(
+            u,
+            missing,
+            self._padded,
+            self._degree,
+            self.sizes,
+            self.stride,
+            self._diagonals,
+            self._levels[0],
+            self._levels[1],
+            self._scratch,
+            self._ring,
+            self.h * self.w,
+            self._finished,
+            MOST_STEPS,
+        )
+        if steps > MOST_STEPS:
+            raise ArithmeticError("The imputation of an image does not converge.")
+        return int(steps)
 
 
 def _draw(shape: tuple[int, ...], seed: int, first: int) -> Array:

@@ -27,15 +27,33 @@ Reference: Searle, Linear Models for Unbalanced Data, 1987, section 4.9; McNemar
 1947.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 from scipy.sparse import csgraph
 
-from robust_interpretability.metrics import comparisons
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.types import Array
+
+
+class Tested(NamedTuple):
+    """All pairs of models, by how far they lie apart.
+
+    Attributes:
+        apart: `(n, n)`, symmetric: the larger, the less likely by chance; NaN where nothing can be
+            told.
+        critical: From a level to the least `apart` with a two-sided p-value at or below it, a
+            number or `(n, n)`.
+    """
+
+    apart: Array
+    critical: Callable[[float], Array | float]
+
+    def below(self, level: float) -> Array:
+        """Whether a pair's p-value is at or below a level, `(n, n)`; False where it is NaN."""
+        return self.apart >= self.critical(level)
 
 
 class Differences(NamedTuple):
@@ -44,14 +62,24 @@ class Differences(NamedTuple):
     Attributes:
         value: `(n, n)`; NaN where two models have no block in common, even through others.
         error: `(n, n)`, their standard errors; NaN without degrees of freedom.
-        freedom: Degrees of freedom.
-        p: `(n, n)`, two-sided p-values; NaN where there is no error.
+        freedom: Degrees of freedom, a number or `(n, n)`.
     """
 
     value: Array
     error: Array
-    freedom: int
-    p: Array
+    freedom: Array
+
+    @property
+    def p(self) -> Array:
+        """`(n, n)`, two-sided p-values; NaN where there is no error."""
+        return 2 * stats.t.sf(self.tested.apart, self.freedom)
+
+    @property
+    def tested(self) -> Tested:
+        """The differences in standard errors, against Student's t."""
+        told = self.error > 0
+        apart = np.abs(self.value) / np.where(told, self.error, np.nan)
+        return Tested(apart, lambda level: stats.t.isf(level / 2, self.freedom))
 
 
 class Layout(NamedTuple):
@@ -113,99 +141,109 @@ def differences(values: Array) -> Differences:
         InputError: `values` has another shape, a model without a value, or an infinite one.
     """
     found = layout(values)
-    apart = np.isnan(found.variance)
-    value = np.where(apart, np.nan, found.models[:, None] - found.models)
+    value = found.models[:, None] - found.models
+    value[np.isnan(found.variance)] = np.nan
     error = np.sqrt(found.square * found.variance)
     np.fill_diagonal(error, 0.0)
-    p = np.full(value.shape, np.nan)
-    told = error > 0
-    p[told] = 2 * stats.t.sf(np.abs(value[told]) / error[told], found.freedom)
-    return Differences(value, error, found.freedom, p)
+    return Differences(value, error, np.asarray(found.freedom))
 
 
-def over_images(values: Array) -> Array:
+def over_images(values: Array) -> Tested:
     """Compares models by values of the same images, each pair by Student's paired t-test.
+
+    Two that differ by the same at every image are infinitely far apart, two that never differ not
+    at all.
 
     Args:
         values: `(n, images)`, at least two images.
-
-    Returns:
-        `(n, n)` two-sided p-values; 1 where no image tells two apart.
     """
     values = np.asarray(values, float)
-    n, images = values.shape
+    images = values.shape[1]
     values = values - values.mean(axis=0)  # what all have in common would only cost digits
     means, products = values.mean(axis=1), values @ values.T
     squares = np.diag(products)
-    of_difference = means[:, None] - means
+    of_difference = np.abs(means[:, None] - means)
     variance = (squares[:, None] + squares - 2 * products) / images - of_difference**2
     error = np.sqrt(np.maximum(variance, 0.0) / (images - 1))
-    p = np.ones((n, n))
-    told = error > 1e-9 * np.abs(values).max(initial=0.0)
-    p[told] = 2 * stats.t.sf(np.abs(of_difference[told]) / error[told], images - 1)
-    always = ~told & (np.abs(of_difference) > 1e-9 * np.abs(values).max(initial=0.0))
-    p[always] = 0.0
-    return p
+    least = 1e-9 * np.abs(values).max(initial=0.0)
+    always = np.where(of_difference > least, np.inf, 0.0)
+    apart = np.divide(of_difference, error, out=always, where=error > least)
+    return Tested(apart, lambda level: stats.t.isf(level / 2, images - 1))
 
 
-def adjusted(p: Array) -> Array:
-    """P-values of all pairs, adjusted by Holm's rule; NaN counts as 1.
+def mcnemar(correct: Array) -> Tested:
+    """Compares classifiers on the same images, each pair by McNemar's exact test.
+
+    Of b and c images that one of two alone gets right, the fewer lie farther apart the fewer they
+    are: `apart` is minus their number.
 
     Args:
-        p: `(n, n)`, symmetric.
+        correct: Which images each gets right, `(n, images)` bool.
+    """
+    right = np.asarray(correct, np.float32)
+    both = right @ right.T
+    only = np.diag(both)[:, None] - both
+    fewer, either = np.minimum(only, only.T), (only + only.T).astype(int)
+    numbers = np.arange(either.max(initial=0) + 1)
+
+    def critical(level: float) -> Array:
+        most = stats.binom.ppf(level / 2, numbers, 0.5)
+        most -= stats.binom.cdf(most, numbers, 0.5) > level / 2
+        return -most[either]
+
+    return Tested(-fewer, critical)
+
+
+def by_p(p: Array) -> Tested:
+    """Pairs by p-values that were found otherwise, `(n, n)`; NaN where nothing can be told."""
+    return Tested(-np.asarray(p, float), lambda level: -level)
+
+
+def told_apart(tested: Tested, level: float) -> Array:
+    """The pairs that differ, by Holm's rule over all of them.
+
+    With m pairs of which k differ, those differ whose p-value is at or below level / (m - k): the
+    least such k, found by steps up from 0, so that no p-value is needed but the critical one.
 
     Returns:
-        `(n, n)`; 1 on the diagonal.
+        `(n, n)`, symmetric booleans.
     """
-    upper = np.triu_indices(len(p), 1)
-    found = np.ones(np.shape(p))
-    found[upper] = comparisons.holm(np.nan_to_num(np.asarray(p)[upper], nan=1.0))
-    return np.minimum(found, found.T)
+    n = len(tested.apart)
+    pairs, found = n * (n - 1) // 2, -1
+    differ, count = np.zeros((n, n), bool), 0
+    upper = np.triu(np.ones((n, n), bool), 1)
+    while count > found and count < pairs:
+        found = count
+        differ = tested.below(level / (pairs - found)) & upper
+        count = int(np.count_nonzero(differ))
+    return differ | differ.T
 
 
-def groups(scores: Array, p: Array, level: float) -> int:
-    """The most models of which every two neighbours in the order of scores differ significantly.
+def groups(scores: Array, differ: Array) -> int:
+    """The most models of which every two neighbours in the order of scores differ.
 
     Args:
         scores: `(n,)`.
-        p: `(n, n)` adjusted p-values.
-        level: From which a difference counts.
+        differ: `(n, n)`, which pairs do.
     """
     order = np.argsort(scores)
     last, found = order[0], 1
     for model in order[1:]:
-        if p[last, model] <= level:
+        if differ[last, model]:
             last, found = model, found + 1
     return found
 
 
-def ranks(scores: Array, p: Array, level: float) -> Array:
+def ranks(scores: Array, differ: Array) -> Array:
     """The ranks that each model may have, from 1, the highest score first.
 
     Args:
         scores: `(n,)`.
-        p: `(n, n)` adjusted p-values.
-        level: From which a difference counts.
+        differ: `(n, n)`, which pairs do.
 
     Returns:
         `(n, 2)`: one more than the models that are better, and all less those that are worse.
     """
     scores = np.asarray(scores, float)
-    better = (np.asarray(p) <= level) & (scores[:, None] > scores)
+    better = differ & (scores[:, None] > scores)
     return np.stack([1 + better.sum(axis=0), len(scores) - better.sum(axis=1)], axis=1)
-
-
-def mcnemar(correct: Array) -> Array:
-    """Compares classifiers on the same images, each pair by McNemar's exact test.
-
-    Args:
-        correct: Which images each gets right, `(n, images)` bool.
-
-    Returns:
-        `(n, n)` two-sided p-values; 1 where no image tells two apart.
-    """
-    right = np.asarray(correct, np.float32)
-    both = right @ right.T
-    only = np.diag(both)[:, None] - both
-    fewer, either = np.minimum(only, only.T), only + only.T
-    return np.minimum(2 * stats.binom.cdf(fewer, either, 0.5), 1.0)

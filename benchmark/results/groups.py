@@ -36,15 +36,15 @@ def groups(finished: Finished) -> pd.DataFrame:
             weights = np.zeros(len(labels))
             weights[[first, second]] = 1.0, -1.0
             p[first, second] = hierarchical.parts(values, weights).p()
-        p = pairwise.adjusted(p)
+        differ = pairwise.told_apart(pairwise.by_p(p), LEVEL)
         rows.append(
             {
                 "score": str(score),
                 "networks": len(labels),
                 "seeds": values.shape[1],
                 "pairs": len(pairs),
-                "different": int((p <= LEVEL).sum()) // 2,
-                "groups": pairwise.groups(values.sum(axis=3).mean(axis=(1, 2, 3)), p, LEVEL),
+                "different": int(differ.sum()) // 2,
+                "groups": pairwise.groups(values.sum(axis=3).mean(axis=(1, 2, 3)), differ),
             }
         )
     return pd.DataFrame(rows)

@@ -50,12 +50,12 @@ def verdict(measurement: Measurement) -> str:
         said = f"does not beat the trade-off in any of {len(telling)} scores"
     score = tradeoff.lead(rows)
     ranks = placed.ranks(rows, score)
-    if entry.id not in ranks.alike:
+    if entry.id not in ranks.of:
         return said
     title = scores.title(rows, score)
     return (
-        f"{said}; by {title}, indistinguishable from {ranks.alike[entry.id]} of"
-        f" {len(ranks.alike) - 1} entries"
+        f"{said}; by {title}, indistinguishable from {ranks.alike(entry.id)} of"
+        f" {len(ranks.of) - 1} entries"
     )
 
 

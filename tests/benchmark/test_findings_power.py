@@ -64,8 +64,8 @@ def told_apart(seeds: int, spread: float, networks: int, runs: int = 400) -> flo
         p = np.ones((networks, networks))
         for i, j in pairs:
             p[i, j] = 2 * stats.t.sf(abs(y[i].mean() - y[j].mean()) / error, freedom)
-        p = pairwise.adjusted(p)
-        found += pairwise.groups(y.mean(axis=1), p, groups.LEVEL) == networks
+        differ = pairwise.told_apart(pairwise.by_p(p), groups.LEVEL)
+        found += pairwise.groups(y.mean(axis=1), differ) == networks
     return found / runs
 
 

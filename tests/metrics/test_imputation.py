@@ -128,7 +128,8 @@ def preconditioner(removed: np.ndarray) -> np.ndarray:
     missing, units, out = np.zeros((3, solver.pixels, len(pixels)), np.float32)
     solver.image(missing)[:] = removed[..., None]
     solver.image(units)[(*np.unravel_index(pixels, removed.shape), np.arange(len(pixels)))] = 1
-    solver.precondition(units, missing, solver.weights(missing), out)
+    solver.weights(missing)
+    solver.precondition(units, missing, out)
     return solver.image(out)[removed].astype(float)
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from robust_interpretability.metrics import pairwise
+from robust_interpretability.metrics import comparisons, pairwise
 from robust_interpretability.models.errors import InputError
 
 
@@ -53,6 +53,12 @@ def test_as_least_squares_with_dummy_variables(values):
         assert found.freedom == freedom
         np.testing.assert_allclose(found.value[i, j], value, atol=1e-8)
         np.testing.assert_allclose(found.error[i, j], error, atol=1e-7)
+
+
+def has_p(tested: pairwise.Tested, i: int, j: int, p: float) -> bool:
+    """Whether a pair differs just from a p-value on."""
+    above, below = (tested.below(level)[i, j] for level in (p * (1 + 1e-6), p * (1 - 1e-6)))
+    return bool(above and not below)
 
 
 def test_two_models_in_the_same_blocks_are_a_paired_t_test():
@@ -110,12 +116,13 @@ def test_equal_models_differ_in_one_of_twenty_cases():
 @given(st.integers(1, 40), st.integers(0, 1 << 30))
 def test_mcnemar_is_a_binomial_test(images, seed):
     correct = np.random.default_rng(seed).random((4, images)) < 0.7
-    p = pairwise.mcnemar(correct)
+    tested = pairwise.mcnemar(correct)
     for i, j in itertools.permutations(range(4), 2):
         first, second = (correct[i] & ~correct[j]).sum(), (correct[j] & ~correct[i]).sum()
         total = int(first + second)
         expected = stats.binomtest(int(first), total).pvalue if total else 1.0
-        assert p[i, j] == pytest.approx(expected)
+        one = expected == pytest.approx(1.0)
+        assert has_p(tested, i, j, expected) or (one and not tested.below(1 - 1e-6)[i, j])
 
 
 @pytest.mark.parametrize(
@@ -129,59 +136,47 @@ def test_what_is_no_layout(values):
 @given(st.integers(2, 6), st.integers(2, 30), st.integers(0, 1 << 30))
 def test_over_images_is_a_paired_t_test(n, images, seed):
     values = np.random.default_rng(seed).normal(size=(n, images)) + 50.0
-    p = pairwise.over_images(values)
+    tested = pairwise.over_images(values)
     for i, j in itertools.permutations(range(n), 2):
-        assert p[i, j] == pytest.approx(stats.ttest_rel(values[i], values[j]).pvalue, abs=1e-9)
+        assert has_p(tested, i, j, stats.ttest_rel(values[i], values[j]).pvalue)
 
 
 def test_values_that_differ_always_or_never():
     values = np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [2.0, 3.0, 4.0]])
-    p = pairwise.over_images(values)
-    assert p[0, 1] == 1.0
-    assert p[0, 2] == 0.0
+    tested = pairwise.over_images(values)
+    assert not tested.below(0.999)[0, 1]
+    assert tested.below(1e-300)[0, 2]
 
 
-P = np.array(
-    [
-        [1.0, 0.5, 0.01, 0.01],
-        [0.5, 1.0, 0.3, 0.02],
-        [0.01, 0.3, 1.0, 0.2],
-        [0.01, 0.02, 0.2, 1.0],
-    ]
-)
+DIFFER = np.array([[0, 0, 1, 1], [0, 0, 0, 1], [1, 0, 0, 0], [1, 1, 0, 0]], bool)
 """Of four models in the order of their scores: neighbours cannot be told apart, others can."""
 
 
 def test_groups_and_ranks_by_hand():
-    scores = np.array([0.9, 0.8, 0.7, 0.6])
-    assert pairwise.groups(scores, P, 0.05) == 2
-    assert pairwise.ranks(scores, P, 0.05).tolist() == [[1, 2], [1, 3], [2, 4], [3, 4]]
-    assert pairwise.ranks(-scores, P, 0.05).tolist() == [[3, 4], [2, 4], [1, 3], [1, 2]]
-    assert pairwise.ranks(scores, np.ones((4, 4)), 0.05).tolist() == [[1, 4]] * 4
+    scores, none = np.array([0.9, 0.8, 0.7, 0.6]), np.zeros((4, 4), bool)
+    assert pairwise.groups(scores, DIFFER) == 2
+    assert pairwise.ranks(scores, DIFFER).tolist() == [[1, 2], [1, 3], [2, 4], [3, 4]]
+    assert pairwise.ranks(-scores, DIFFER).tolist() == [[3, 4], [2, 4], [1, 3], [1, 2]]
+    assert pairwise.ranks(scores, none).tolist() == [[1, 4]] * 4
 
 
-def test_adjusted_is_holms_rule_over_all_pairs():
-    """Six p-values: .01 times 6, .01 times 5, and so on, never falling."""
-    p = np.array(
-        [
-            [1, 0.01, 0.02, 0.5],
-            [0.01, 1, 0.01, np.nan],
-            [0.02, 0.01, 1, 0.03],
-            [0.5, np.nan, 0.03, 1],
-        ]
-    )
-    found = pairwise.adjusted(p)
-    assert found[0, 1] == found[1, 2] == pytest.approx(0.06)
-    assert found[0, 2] == pytest.approx(0.08)
-    assert found[2, 3] == pytest.approx(0.09)
-    assert found[0, 3] == found[1, 3] == 1.0
-    np.testing.assert_array_equal(found, found.T)
+@given(st.integers(1, 8), st.integers(0, 1 << 30), st.sampled_from([0.01, 0.05, 0.2]))
+def test_told_apart_is_holms_rule_over_all_pairs(n, seed, level):
+    """Against p-values adjusted one after the other; some cannot be told, some are equal."""
+    rng = np.random.default_rng(seed)
+    p = np.round(rng.random((n, n)) ** 4, 3)
+    p[rng.random((n, n)) < 0.1] = np.nan
+    upper = np.triu_indices(n, 1)
+    expected = np.zeros((n, n), bool)
+    expected[upper] = comparisons.holm(np.nan_to_num(p[upper], nan=1.0)) <= level
+    found = pairwise.told_apart(pairwise.by_p(p), level)
+    np.testing.assert_array_equal(found, expected | expected.T)
 
 
 def test_groups_that_can_be_told_apart():
     """Neighbours that differ make a group each; of equals there is one."""
-    scores, far, some = np.array([0.3, 0.1, 0.2, 0.1]), np.full((4, 4), 0.001), np.full((4, 4), 0.9)
-    some[0] = some[:, 0] = 0.001
-    assert pairwise.groups(scores, far, 0.05) == 4
-    assert pairwise.groups(scores, np.full((4, 4), 0.5), 0.05) == 1
-    assert pairwise.groups(scores, some, 0.05) == 2
+    scores, far, some = np.array([0.3, 0.1, 0.2, 0.1]), ~np.eye(4, dtype=bool), np.eye(4) > 1
+    some[0, 1:] = some[1:, 0] = True
+    assert pairwise.groups(scores, far) == 4
+    assert pairwise.groups(scores, np.zeros((4, 4), bool)) == 1
+    assert pairwise.groups(scores, some) == 2
