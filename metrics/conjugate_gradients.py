@@ -8,24 +8,23 @@ not depend on the machine's vectors.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import ParamSpec, TypeVar
 
 import numba
 import numpy as np
 
 from robust_interpretability.models.types import Array
 
-F = TypeVar("F", bound=Callable[..., Any])
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-def _compiled(function: F) -> F:
+def _compiled(function: Callable[P, R]) -> Callable[P, R]:
     """Compiled by Numba when it is first called, and kept; other threads run meanwhile."""
-    compile_: Any = numba.njit
-    options = {"nogil": True, "error_model": "numpy"}
     try:
-        return compile_(function, cache=True, **options)  # type: ignore[no-any-return]
+        return numba.njit(function, cache=True, nogil=True, error_model="numpy")
     except RuntimeError:  # there is no folder to keep it in
-        return compile_(function, **options)  # type: ignore[no-any-return]
+        return numba.njit(function, nogil=True, error_model="numpy")
 
 
 @_compiled
