@@ -20,10 +20,11 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from robust_interpretability.leaderboard import entry as entries
+from robust_interpretability.leaderboard import links, render, table
 from robust_interpretability.leaderboard import outcomes as evidence
-from robust_interpretability.leaderboard import render
 from robust_interpretability.leaderboard.entry import Entry
-from robust_interpretability.leaderboard.html import page
+from robust_interpretability.leaderboard.html import entry_page, page
+from robust_interpretability.leaderboard.html_table import PAGES, page_of
 from robust_interpretability.leaderboard.outcomes import Outcomes
 from robust_interpretability.leaderboard.tradeoff import Standings
 from robust_interpretability.models.errors import InputError
@@ -34,8 +35,11 @@ PENDING = ".pending"
 LOCK = ".lock"
 GONE = "gone.json"
 """In a staged change: the list of files it removes."""
-_ENTRY = re.compile(rf"(?:{ENTRIES}|{evidence.FOLDER})/[^/.][^/]*/[^/.][^/]*\.json")
-"""Files that belong to an entry: the entry itself, and its outcomes."""
+_ENTRY = re.compile(
+    rf"(?:{ENTRIES}|{evidence.FOLDER})/[^/.][^/]*/[^/.][^/]*\.json"
+    rf"|{PAGES}/[^/.][^/]*/[^/.][^/]*\.html"
+)
+"""Files that belong to an entry: the entry itself, its outcomes, and its page."""
 
 Contents = dict[str, bytes]
 RENDERED = (
@@ -47,25 +51,36 @@ RENDERED = (
 )
 
 
-def rendered(board: list[Entry], outcomes: Mapping[str, Outcomes] | None = None) -> Contents:
-    """Every file rendered from the entries, by its path in the board's folder.
+def rendered(
+    board: list[Entry],
+    outcomes: Mapping[str, Outcomes] | None = None,
+    links: dict[str, str] | None = None,
+) -> Contents:
+    """The files that are rendered from all entries, by path in the board's folder.
 
     Args:
         board: All entries.
         outcomes: By the entry's `place`, the outcomes of those that state any.
+        links: Of the page's head; see `links`.
 
     Raises:
         InputError: Entries contradict each other; see `scores.direction` and `render.frame`.
     """
-    found = Standings(outcomes)
+    tables = table.of(board, Standings(outcomes))
+    frame = render.frame(tables)
     contents = (
-        render.markdown(board, found).encode(),
-        render.csv(board, found).encode(),
-        render.parquet(board, found),
-        page(board, found).encode(),
+        render.markdown(tables).encode(),
+        render.csv(frame).encode(),
+        render.parquet(frame),
+        page(tables, links).encode(),
         (json.dumps(entries.schema(), indent=1, sort_keys=True) + "\n").encode(),
     )
     return dict(zip(RENDERED, contents, strict=True))
+
+
+def pages(board: Iterable[Entry]) -> Contents:
+    """The pages of entries, by path in the board's folder."""
+    return {page_of(entry): entry_page(entry).encode() for entry in board}
 
 
 def _same(name: str, stored: bytes, fresh: bytes) -> bool:
@@ -79,6 +94,16 @@ def _same(name: str, stored: bytes, fresh: bytes) -> bool:
         except (OSError, ValueError):
             return False
     return stored == fresh
+
+
+_FOLDERS = {ENTRIES: ".json", evidence.FOLDER: ".json", PAGES: ".html"}
+"""Folders of files that belong to entries, and how their names end."""
+
+
+def _belongs(name: str) -> str:
+    """A pattern of the files that belong to an entry, whose own file is named."""
+    place = name.removeprefix(f"{ENTRIES}/").removesuffix(".json")
+    return "|".join(re.escape(f"{of}/{place}{ending}") for of, ending in _FOLDERS.items())
 
 
 class Board:
@@ -166,6 +191,14 @@ class Board:
             raise
         self._finish()
 
+    def _changed(self, contents: Contents) -> Contents:
+        """What differs from the files that there are."""
+        return {
+            name: content
+            for name, content in contents.items()
+            if not (path := self.root / name).is_file() or path.read_bytes() != content
+        }
+
     def standings(self) -> Standings:
         """How the board's entries stand. Raises as `entries` and `outcomes.read`."""
         return Standings(self._outcomes(self.entries()))
@@ -188,17 +221,21 @@ class Board:
         *,
         only: bool = False,
         replace: bool = False,
+        again: bool = False,
     ) -> list[Path]:
-        """Adds entries, replacing those with the same track and id, and renders everything.
+        """Adds entries, replacing those with the same track and id.
+
+        Their pages are rendered, and what is rendered from all entries.
 
         Args:
             new: The sealed entries.
             outcomes: By the entry's id, those of the new entries that state some.
             only: Whether all other entries are removed.
             replace: Whether a submission may replace one of the same model with another card.
+            again: Whether the pages of all entries are rendered, and stray ones removed.
 
         Returns:
-            The rendered files.
+            The files rendered from all entries.
 
         Raises:
             InputError: The board cannot be written, an entry on it is invalid, entries contradict
@@ -220,25 +257,31 @@ class Board:
             everything = old | added
             brought = self._brought(new, outcomes or {})
             standing = self._outcomes(e for name, e in everything.items() if name not in added)
-            files = rendered([everything[name] for name in sorted(everything)], standing | brought)
+            files = rendered(
+                [everything[name] for name in sorted(everything)],
+                standing | brought,
+                links.read(self.root),
+            )
             behind = {
                 evidence.path(e): evidence.dumps(brought[entries.place(e)])
                 for e in new
                 if entries.place(e) in brought
             }
             kept = set(everything) | {evidence.path(e) for e in everything.values() if e.outcomes}
+            kept |= {page_of(e) for e in everything.values()}
+            old_pages = (e for name, e in everything.items() if name not in added)
+            shown = pages(e for e in old_pages if again or not (self.root / page_of(e)).exists())
+            shown |= pages(added.values())
             there = {
                 str(path.relative_to(self.root))
-                for folder in (ENTRIES, evidence.FOLDER)
-                for path in (self.root / folder).rglob("*.json")
+                for folder, ending in _FOLDERS.items()
+                for path in (self.root / folder).rglob(f"*{ending}")
             }
-            of_replaced = replaced | {f"{evidence.FOLDER}/{n.partition('/')[2]}" for n in replaced}
-            leaving = there if only else there & of_replaced
+            belong = re.compile("|".join(map(_belongs, replaced)) or r"(?!)")
+            leaving = there if only or again else {n for n in there if belong.fullmatch(n)}
             gone = sorted(name for name in leaving - kept if _ENTRY.fullmatch(name))
-            self._commit(
-                {name: entries.dumps(e).encode() for name, e in added.items()} | behind | files,
-                gone,
-            )
+            written = {name: entries.dumps(e).encode() for name, e in added.items()}
+            self._commit(self._changed(written | behind | shown | files), gone)
         return [self.root / name for name in files]
 
     def _outcomes(self, of: Iterable[Entry]) -> dict[str, Outcomes]:
@@ -267,11 +310,11 @@ class Board:
         return {place: outcomes for place, outcomes in brought.items() if outcomes}
 
     def render(self) -> list[Path]:
-        """Renders everything again from the entries. Returns the rendered files.
+        """Renders everything again. Returns the files rendered from all entries.
 
         Raises as `put`.
         """
-        return self.put([])
+        return self.put([], again=True)
 
     def rule_out(self, place: str, flag: str, reason: str) -> list[Path]:
         """States of a flag that it does not apply to an entry, and renders everything.
@@ -346,7 +389,8 @@ class Board:
     def _differences(self) -> list[str]:
         try:
             board = self.entries()
-            contents = rendered(board, self._outcomes(board))
+            contents = rendered(board, self._outcomes(board), links.read(self.root))
+            contents |= pages(board)
         except InputError as error:
             return [str(error)]
         wrong = []

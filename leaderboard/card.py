@@ -9,7 +9,16 @@ import unicodedata
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.files import read_most, write
@@ -65,13 +74,31 @@ Plain = AfterValidator(_plain)
 """For text: one line, not empty, every character of which shows."""
 
 
-class TrainingClaim(Record):
-    """How the model was trained, as its authors say. Radius in pixel units, [0, 1]."""
+class _Extended(Record):
+    """A record with fields that older entries lack, left out of the JSON where they are empty."""
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, handler: SerializerFunctionWrapHandler) -> Json:
+        later = ("recipe", "code")
+        return {k: v for k, v in handler(self).items() if v is not None or k not in later}
+
+
+class TrainingClaim(_Extended):
+    """How the model was trained, as its authors say. Radius in pixel units, [0, 1].
+
+    Attributes:
+        norm: Of the training adversary.
+        epsilon: Its radius.
+        loss: What was minimised.
+        extra_data: What was used besides the track's training images.
+        recipe: The rest: optimiser, epochs, augmentation.
+    """
 
     norm: Literal["none", "l2", "linf"]
     epsilon: Annotated[float, Field(ge=0, le=100)] = 0.0
     loss: Annotated[str, Field(max_length=60), Plain]
     extra_data: Annotated[str, Field(max_length=200), Plain] = "none"
+    recipe: Annotated[str, Field(max_length=200), Plain] | None = None
 
     @model_validator(mode="after")
     def _norm_with_radius(self) -> "TrainingClaim":
@@ -83,13 +110,20 @@ class TrainingClaim(Record):
         return self
 
 
-class Card(Record):
+Link = Annotated[
+    str,
+    Field(max_length=300, pattern=r"^https?://[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?(/[!-~]*)?$"),
+]
+
+
+class Card(_Extended):
     """A model's card.
 
     Attributes:
         name: The model's name on the board.
         authors: Their names.
-        link: A paper, a repository or a home page; http or https.
+        link: A paper or a home page; http or https.
+        code: The code that trained it; http or https.
         licence: The weights' licence, as an SPDX identifier where there is one.
         description: A few sentences.
         training: How it was trained.
@@ -99,15 +133,8 @@ class Card(Record):
     authors: Annotated[
         list[Annotated[str, Field(max_length=80), Plain]], Field(min_length=1, max_length=30)
     ]
-    link: (
-        Annotated[
-            str,
-            Field(
-                max_length=300, pattern=r"^https?://[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?(/[!-~]*)?$"
-            ),
-        ]
-        | None
-    ) = None
+    link: Link | None = None
+    code: Link | None = None
     licence: Annotated[str, Field(max_length=60), Plain]
     description: Annotated[str, Field(max_length=1000), Plain]
     training: TrainingClaim
@@ -153,12 +180,14 @@ name = ""               # the model's name on the board, up to 80 characters
 authors = [""]          # one text for each of them
 licence = ""            # of the weights, as MIT or CC-BY-4.0
 description = ""        # a few sentences: architecture, training, what is special
-# link = "https://..."  # a paper, a repository or a home page
+# link = "https://..."  # a paper or a home page
+# code = "https://..."  # the code that trained it
 
 [training]
 norm = "none"           # of the training adversary: none, l2 or linf
 # epsilon = 0.4         # its radius in pixel units, where an image lies in [0, 1]
 loss = "cross-entropy"
+# recipe = ""           # optimiser, epochs, augmentation
 # extra_data = ""       # what was used besides the track's training images
 """
 """A card to fill in."""

@@ -227,10 +227,24 @@ class Picture(Record):
 
 
 class ModelRecord(Record):
-    """The model: number of parameters; one hash of architecture and weights per base-model seed."""
+    """The model.
 
+    Attributes:
+        architecture: Its name, if it has one, and its layers with weights, counted.
+        parameters: Their number.
+        multiply_adds: Of one forward pass of one image.
+        sha256: One hash of architecture and weights per base-model seed.
+    """
+
+    architecture: Text | None = None
     parameters: Count
+    multiply_adds: Count | None = None
     sha256: Annotated[list[Sha256], Field(min_length=1)]
+
+    @model_serializer(mode="wrap")
+    def _without_unstated(self, handler: SerializerFunctionWrapHandler) -> Json:
+        """Older entries state neither an architecture nor a cost."""
+        return {k: v for k, v in handler(self).items() if v is not None}
 
 
 class EnvironmentRecord(Record):

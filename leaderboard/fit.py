@@ -97,34 +97,36 @@ class Fit(NamedTuple):
         """Whether it is a line."""
         return len(self.coefficients) == 2
 
-    def _row(self, accuracy: float) -> Array:
-        return (accuracy - self.centre) ** np.arange(len(self.coefficients))
+    def _rows(self, accuracy: Array) -> Array:
+        powers = np.arange(len(self.coefficients))
+        return (np.asarray(accuracy, float) - self.centre)[..., None] ** powers
 
-    def at(self, accuracy: float) -> float:
-        """The score at an accuracy."""
-        return float(self._row(accuracy) @ self.coefficients)
+    def at(self, accuracy: Array) -> Array:
+        """The score at accuracies, of their shape."""
+        return self._rows(accuracy) @ self.coefficients
 
-    def _variance(self, accuracy: float, seeds: int) -> float:
-        """The variance of a further network about the fit."""
-        row = self._row(accuracy)
-        of_fit = self.square * (1 + float(row @ self.inverse @ row))
-        if self.scatter is None or seeds >= self.scatter.seeds:
-            return of_fit
-        of_seed = self.scatter.square * (1 / seeds - 1 / self.scatter.seeds)
-        return of_fit + of_seed
+    def _deviation(self, accuracy: Array, seeds: Array | int) -> Array:
+        """The standard deviation of further networks about the fit."""
+        rows = self._rows(accuracy)
+        leverage = np.einsum("...i,ij,...j", rows, self.inverse, rows)
+        variance = self.square * (1 + leverage)
+        if self.scatter is not None:
+            fewer = np.maximum(1 / np.asarray(seeds) - 1 / self.scatter.seeds, 0.0)
+            variance = variance + self.scatter.square * fewer
+        return np.sqrt(variance)
 
-    def half_width(self, accuracy: float, seeds: int = 1) -> float:
-        """Half the 95 percent prediction interval of a further network at an accuracy."""
-        deviation = math.sqrt(self._variance(accuracy, seeds))
-        return float(stats.t.ppf(0.5 + CONFIDENCE / 2, self.freedom)) * deviation
+    def half_width(self, accuracy: Array, seeds: Array | int = 1) -> Array:
+        """Half the 95 percent prediction interval of further networks at accuracies."""
+        quantile = stats.t.ppf(0.5 + CONFIDENCE / 2, self.freedom)
+        return quantile * self._deviation(accuracy, seeds)
 
-    def p(self, accuracy: float, score: float, seeds: int, sign: int) -> float:
-        """The one-sided p-value that a further network is no better than the grid's."""
-        variance = self._variance(accuracy, seeds)
-        beyond = sign * (score - self.at(accuracy))
-        if not variance:
-            return float(beyond <= 0)
-        return float(stats.t.sf(beyond / math.sqrt(variance), self.freedom))
+    def p(self, accuracy: Array, score: Array, seeds: Array, sign: int) -> Array:
+        """The one-sided p-values that further networks are no better than the grid's."""
+        deviation = self._deviation(accuracy, seeds)
+        beyond = sign * (np.asarray(score) - self.at(accuracy))
+        certain = np.where(beyond > 0, np.inf, -np.inf)
+        t = np.divide(beyond, deviation, out=certain, where=deviation > 0)
+        return stats.t.sf(t, self.freedom)
 
 
 def _of_degree(x: Array, y: Array, degree: int, scatter: Scatter | None) -> Fit:

@@ -1,4 +1,7 @@
-"""What the page shows of one entry: numbers as text, and the values of `entry.html.jinja`."""
+"""What the page of one entry shows: numbers as text, and the values of `entry.html.jinja`.
+
+Nothing of it depends on other entries, so another entry leaves the page as it is.
+"""
 
 import math
 import re
@@ -6,20 +9,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from robust_interpretability.leaderboard import scores
-from robust_interpretability.leaderboard.eligibility import left_out
+from robust_interpretability.leaderboard import charts, scores
+from robust_interpretability.leaderboard.charts import Tick
 from robust_interpretability.leaderboard.entry import (
     Attacked,
     Ensemble,
     Entry,
+    Picture,
     RetrainingCurve,
     Score,
 )
 from robust_interpretability.leaderboard.flags import MEANINGS, Meaning
 from robust_interpretability.leaderboard.render import cell as score_text
-from robust_interpretability.leaderboard.render import printable, rank_range, training
-from robust_interpretability.leaderboard.tradeoff import Headline
-from robust_interpretability.models.types import Json
+from robust_interpretability.leaderboard.render import training
+from robust_interpretability.leaderboard.table import MAX_TITLE
+from robust_interpretability.leaderboard.text import printable
 
 NORM_NAMES = {"l2": "L2", "linf": "L∞"}
 ATTACK_NAMES = {
@@ -29,8 +33,8 @@ ATTACK_NAMES = {
     "transfer": "transfer from the standard net",
 }
 MISSING = "–"
-MAX_TITLE = 60
-"""Characters of a title."""
+MAX_LINK = 2000
+RANDOM_ORDER = "random order"
 
 
 class Cell(NamedTuple):
@@ -39,30 +43,21 @@ class Cell(NamedTuple):
     Attributes:
         text: The number.
         interval: In brackets.
-        order: What the table sorts by.
         n: Sample size of a score.
         seeds: Trainings averaged in a score.
-        star: Whether an advantage is extrapolated.
-        beats: Whether an advantage is beyond the grid's scatter.
     """
 
     text: str = MISSING
     interval: str = ""
-    order: str = ""
     n: int = 0
     seeds: int = 0
-    star: bool = False
-    beats: bool = False
 
 
 class ScoreRow(NamedTuple):
-    """A score of an entry; `better` is `higher`, `lower`, or empty without a standing."""
+    """A score of an entry; `better` is `higher`, `lower`, or empty without a direction."""
 
     title: str
     value: Cell
-    standing: Cell
-    rank: Cell
-    pareto: bool
     better: str
 
 
@@ -89,39 +84,57 @@ class RaisedFlag(NamedTuple):
     ruled_out: str
 
 
-class ShownPicture(NamedTuple):
-    """A test image, by its class in the style sheet, and the loss gradient at it, base64."""
+class Line(NamedTuple):
+    """A line of a chart: its name, its place among the styles, and two SVG paths."""
 
-    label: int
-    predicted: int
-    gradient: str
-    image: str
+    name: str
+    style: str
+    path: str
+    band: str
+
+
+class Curves(NamedTuple):
+    """Retraining curves that share their axes and the random order, drawn and in numbers.
+
+    Attributes:
+        title: What was done to the pixels.
+        label: Of the x axis.
+        x: Its ticks.
+        y: Ticks of the accuracy.
+        lines: The lines; the last is the random order.
+        fractions: Of pixels.
+        rows: By line: its name, the number of repeats, and mean, least and greatest accuracy at
+            each fraction.
+        untouched: Accuracy on unmodified images.
+    """
+
+    title: str
+    label: str
+    x: list[Tick]
+    y: list[Tick]
+    lines: list[Line]
+    fractions: list[str]
+    rows: list[tuple[str, int, list[tuple[str, str, str]]]]
+    untouched: str
 
 
 class ShownEntry(NamedTuple):
     """The values of `entry.html.jinja`.
 
     Attributes:
-        id: Of the entry's section.
         entry: The entry.
-        brief: Whether attacks, pictures and curves are left out.
-        name: The card's name, for tables.
-        heading: The same, for a heading.
-        label: The same, for attributes and scripts.
+        name: The card's name.
         authors: From the card.
         link: From the card; empty where there is none.
+        code: The same.
         licence: From the card.
         description: From the card.
         training: From the card.
+        recipe: From the card.
         extra_data: From the card.
-        test: Test accuracy.
-        robust: Robust accuracy.
-        scores: The table's interpretability scores.
-        rank: Its ranks in the first of them.
-        unranked: Why it has none; empty where it may have some.
-        pareto: Titles of scores in which the entry is Pareto-optimal.
-        beats: Titles of scores in which it beats the trade-off.
-        all_scores: All scores of the entry.
+        architecture: Of the model.
+        size: Its parameters and what a forward pass costs.
+        scores: All scores.
         flags: Warnings.
         ensemble: AutoAttack in a sentence.
         attacks: Accuracy by attack.
@@ -129,31 +142,24 @@ class ShownEntry(NamedTuple):
         pictures: Loss gradients.
     """
 
-    id: str
     entry: Entry
-    brief: bool
     name: str
-    heading: str
-    label: str
     authors: list[str]
     link: str
+    code: str
     licence: str
     description: str
     training: str
+    recipe: str
     extra_data: str
-    test: Cell
-    robust: Cell
+    architecture: str
+    size: str
     scores: list[ScoreRow]
-    rank: Cell
-    unranked: str
-    pareto: list[str]
-    beats: list[str]
-    all_scores: list[ScoreRow]
     flags: list[RaisedFlag]
     ensemble: str | None
     attacks: list[AttackTable]
-    curves: list[Json]
-    pictures: list[ShownPicture]
+    curves: list[Curves]
+    pictures: list[Picture]
 
 
 def number(value: float, form: str = ".3f") -> str:
@@ -164,62 +170,21 @@ def number(value: float, form: str = ".3f") -> str:
     return text.lstrip("+-") if float(text) == 0 else text.replace("-", "\N{MINUS SIGN}")
 
 
-def rounded(*values: float | None) -> list[float | None]:
-    """Values for the page's scripts: five digits, null for NaN."""
-    return [None if v is None or math.isnan(v) else float(f"{v:.5g}") for v in values]
-
-
-def title(rows: list[Entry], name: str) -> str:
-    """A score's title, printable and of bounded length."""
-    return printable(scores.title(rows, name), MAX_TITLE)
-
-
 def _interval(low: float | None, high: float | None, form: str = ".3f") -> str:
     if low is None or high is None or math.isnan(low) or math.isnan(high):
         return ""
     return f"[{number(low, form)}, {number(high, form)}]"
 
 
-def _cell(score: Score | None) -> Cell:
+def cell(score: Score | None) -> Cell:
+    """A score with its interval."""
     if score is None:
         return Cell()
     return Cell(
         text=number(score.value),
         interval=_interval(score.low, score.high),
-        order=repr(round(score.value, 9)),
         n=score.n,
         seeds=score.seeds,
-    )
-
-
-def standing_cell(standing: Headline | None) -> Cell:
-    """An entry's advantage."""
-    if standing is None or math.isnan(standing.advantage):
-        return Cell()
-    return Cell(
-        text=number(standing.advantage, "+.3f"),
-        interval=_interval(standing.low, standing.high, "+.3f"),
-        order=repr(round(standing.advantage, 9)),
-        star=standing.extrapolated,
-        beats=standing.beats,
-    )
-
-
-def _rank_cell(ranks: tuple[int, int] | None) -> Cell:
-    if ranks is None:
-        return Cell()
-    text = rank_range(ranks).replace("-", "\N{EN DASH}")
-    return Cell(text=text, order=f"{ranks[0]}.{ranks[1]:06}")
-
-
-def _score_row(rows: list[Entry], entry: Entry, name: str, standing: Headline | None) -> ScoreRow:
-    return ScoreRow(
-        title=title(rows, name),
-        value=_cell(entry.scores.get(name)),
-        standing=standing_cell(standing),
-        rank=_rank_cell(standing.ranks if standing else None),
-        pareto=standing.pareto if standing else False,
-        better={1: "higher", -1: "lower", 0: ""}[scores.direction(rows, name)],
     )
 
 
@@ -232,8 +197,8 @@ def _attacks(attacked: list[Attacked]) -> list[AttackTable]:
         rows: dict[str, dict[float, Cell]] = {}
         for a in of_norm:
             name = ATTACK_NAMES.get(a.attack, scores.words(a.attack))
-            parts = [name, a.loss or "", f"{a.steps} steps" if a.steps > 1 else ""]
-            rows.setdefault(", ".join(p for p in parts if p), {})[a.epsilon] = _cell(a.accuracy)
+            parts = [name, scores.words(a.loss or ""), f"{a.steps} steps" if a.steps > 1 else ""]
+            rows.setdefault(", ".join(p for p in parts if p), {})[a.epsilon] = cell(a.accuracy)
         body = [
             AttackRow(name, [cells.get(r, Cell()) for r in radii]) for name, cells in rows.items()
         ]
@@ -246,7 +211,8 @@ def _ensemble(ensemble: Ensemble | None) -> str | None:
     if ensemble is None:
         return None
     after = "; ".join(
-        f"after {a.attack} ({a.loss}) {score_text(a.accuracy)}" for a in ensemble.attacks
+        f"after {a.attack} ({scores.words(a.loss)}) {score_text(a.accuracy)}"
+        for a in ensemble.attacks
     )
     return (
         f"AutoAttack {ensemble.version}, {NORM_NAMES[ensemble.norm]} radius {ensemble.epsilon:g} in"
@@ -256,98 +222,122 @@ def _ensemble(ensemble: Ensemble | None) -> str | None:
     )
 
 
-def _curves(curves: list[RetrainingCurve]) -> list[Json]:
-    """Curves grouped by what they share: axes, fractions and the random order.
+STYLES = {
+    "Gradient": "gradient",
+    "Gradient × Input": "gradient-input",
+    "Gradient x Input": "gradient-input",
+}
+"""Of the lines of attributions that are always drawn alike; others take the free ones in turn."""
+FREE = ("free-0", "free-1", "free-2", "free-3")
 
-    Each line has the mean, the lowest and the highest repeat; the last line is the random order.
-    """
+
+def _curves(curves: list[RetrainingCurve]) -> list[Curves]:
+    """Curves grouped by what they share: axes, fractions and the random order."""
     groups: dict[str, list[RetrainingCurve]] = {}
     for curve in curves:
         shared = repr((curve.mode, curve.fractions, curve.random, curve.untouched))
         groups.setdefault(shared, []).append(curve)
-    out = []
-    for group in groups.values():
-        first = group[0]
-        lines = [
-            (
-                printable(scores.attribution_title(c), MAX_TITLE),
-                [row for seed in c.accuracy for row in seed],
-            )
-            for c in group
-        ]
-        drawn = []
-        for name, repeats in [*lines, ("random order", first.random)]:
-            ends = np.stack([np.mean(repeats, 0), np.min(repeats, 0), np.max(repeats, 0)], axis=1)
-            drawn.append(
-                {"name": name, "repeats": len(repeats), "values": [rounded(*v) for v in ends]}
-            )
-        out.append(
-            {
-                "mode": first.mode,
-                "f": rounded(*first.fractions),
-                "untouched": first.untouched,
-                "lines": drawn,
-            }
+    return [_drawn(group) for group in groups.values()]
+
+
+def _drawn(group: list[RetrainingCurve]) -> Curves:
+    first, roar = group[0], group[0].mode == "roar"
+    x, y = charts.axes((0.0, 1.0), (0.0, 1.0))
+    named = [
+        (
+            printable(scores.attribution_title(curve), MAX_TITLE),
+            [row for seed in curve.accuracy for row in seed],
         )
-    return out
+        for curve in group
+    ]
+    others = [name for name, _ in named if name not in STYLES]
+    lines, rows = [], []
+    for name, repeats in [*named, (RANDOM_ORDER, first.random)]:
+        ends = np.stack([np.mean(repeats, 0), np.min(repeats, 0), np.max(repeats, 0)], axis=1)
+        at = np.array(first.fractions, float)
+        start = [[first.untouched] * 3]
+        whole = np.concatenate([start, ends] if roar else [ends, start])
+        places = np.concatenate([[0.0], at] if roar else [at, [1.0]])
+        style = STYLES.get(name, "random")
+        if name in others:
+            style = FREE[others.index(name) % len(FREE)]
+        lines.append(
+            Line(
+                name,
+                style,
+                charts.path(x, y, np.stack([places, whole[:, 0]], axis=1)),
+                charts.band(x, y, places, whole[:, 1], whole[:, 2]),
+            )
+        )
+        cells = [(number(mean), number(low), number(high)) for mean, low, high in ends.tolist()]
+        rows.append((name, len(repeats), cells))
+    return Curves(
+        title="ROAR: top pixels removed" if roar else "KAR: only top pixels kept",
+        label=f"fraction of pixels {'removed' if roar else 'kept'}",
+        x=x.ticks(5),
+        y=y.ticks(5),
+        lines=lines,
+        fractions=[f"{f:g}" for f in first.fractions],
+        rows=rows,
+        untouched=number(first.untouched),
+    )
 
 
 def _is_png(text: str) -> bool:
     return re.fullmatch(r"iVBORw0KGgo[A-Za-z0-9+/]+={0,2}", text) is not None
 
 
-def _label(text: str) -> str:
-    """Short enough for a label, and isolated by Unicode's marks where HTML's cannot be used."""
-    return f"\N{FIRST STRONG ISOLATE}{printable(text, 80)}\N{POP DIRECTIONAL ISOLATE}"
+def link(address: str | None) -> str:
+    """An address that a page may link to; empty where it may not."""
+    text = address or ""
+    return text if re.fullmatch(r"https?://[!-~]+", text) and len(text) <= MAX_LINK else ""
 
 
-def shown_entry(
-    entry: Entry,
-    rows: list[Entry],
-    standings: dict[str, Headline],
-    *,
-    identifier: str,
-    pictures: dict[str, str],
-    brief: bool,
-) -> ShownEntry:
-    """The values of `entry.html.jinja`.
+def size(entry: Entry) -> str:
+    """The number of parameters, and what a forward pass costs where that is known."""
+    parts = [f"{entry.model.parameters:,} parameters"]
+    if entry.model.multiply_adds is not None:
+        parts.append(f"{_short(entry.model.multiply_adds)} multiply-adds")
+    return ", ".join(parts)
 
-    Args:
-        entry: The entry.
-        rows: The entries of its table.
-        standings: How it stands in each of the table's interpretability scores.
-        identifier: Of its section.
-        pictures: Class in the style sheet by image; images without one are added.
-        brief: Whether attacks, pictures and curves are left out.
-    """
-    if brief:
-        entry = entry.model_copy(update={"attacks": [], "pictures": [], "curves": []})
-    card, link = entry.card, entry.card.link or ""
-    linked = re.fullmatch(r"https?://[!-~]+", link) and len(link) <= 2000
-    compared = {s: _score_row(rows, entry, s, standings[s]) for s in standings}
+
+def _short(count: int) -> str:
+    """A count with three digits: `612 thousand`, `1.21 million`."""
+    for factor, name in ((10**9, " billion"), (10**6, " million"), (10**3, " thousand")):
+        if count >= factor:
+            return f"{count / factor:.3g}{name}"
+    return str(count)
+
+
+def architecture(entry: Entry) -> str:
+    """The model's layers; a dash for entries of before they were recorded."""
+    return printable(entry.model.architecture or MISSING, 120)
+
+
+def _score_row(entry: Entry, name: str) -> ScoreRow:
+    known = scores.KNOWN.get(name)
+    score = entry.scores[name]
+    better = score.better or (known.better if known else None)
+    return ScoreRow(printable(scores.title([entry], name), MAX_TITLE), cell(score), better or "")
+
+
+def shown_entry(entry: Entry) -> ShownEntry:
+    """The values of `entry.html.jinja`."""
+    card = entry.card
     return ShownEntry(
-        id=identifier,
         entry=entry,
-        brief=brief,
-        name=printable(card.name, 200),
-        heading=printable(card.name, 1000),
-        label=_label(card.name),
+        name=printable(card.name, 1000),
         authors=[printable(author, 200) for author in card.authors[:50]],
-        link=link if linked else "",
+        link=link(card.link),
+        code=link(card.code),
         licence=printable(card.licence, 200),
         description=printable(card.description, 2000),
         training=printable(training(entry), 200),
+        recipe=printable(card.training.recipe or "", 300),
         extra_data=printable(card.training.extra_data, 300),
-        test=_cell(entry.scores.get(scores.ACCURACY)),
-        robust=_cell(entry.scores.get(scores.ROBUST_ACCURACY)),
-        scores=list(compared.values()),
-        rank=next(iter(compared.values())).rank if compared else Cell(),
-        unranked=left_out(rows).get(entry.id, ""),
-        pareto=[row.title for row in compared.values() if row.pareto],
-        beats=[row.title for row in compared.values() if row.standing.beats],
-        all_scores=[
-            compared.get(s) or _score_row(rows, entry, s, None) for s in scores.names([entry])
-        ],
+        architecture=architecture(entry),
+        size=size(entry),
+        scores=[_score_row(entry, name) for name in scores.names([entry])],
         flags=[
             RaisedFlag(
                 MEANINGS[flag.name],
@@ -359,14 +349,5 @@ def shown_entry(
         ensemble=_ensemble(entry.autoattack),
         attacks=_attacks(entry.attacks),
         curves=_curves(entry.curves),
-        pictures=[
-            ShownPicture(
-                p.label,
-                p.predicted,
-                p.gradient,
-                pictures.setdefault(p.image, f"im{len(pictures)}"),
-            )
-            for p in entry.pictures
-            if _is_png(p.image) and _is_png(p.gradient)
-        ],
+        pictures=[p for p in entry.pictures if _is_png(p.image) and _is_png(p.gradient)],
     )

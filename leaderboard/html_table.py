@@ -1,4 +1,4 @@
-"""What the page shows of a table of comparable entries: the values of `table.html.jinja`."""
+"""What the page shows of a table: the values of `table.html.jinja`, and data for its scripts."""
 
 import math
 import re
@@ -6,48 +6,102 @@ from typing import NamedTuple
 
 import numpy as np
 
-from robust_interpretability.leaderboard import scores
+from robust_interpretability.leaderboard import charts, scores
+from robust_interpretability.leaderboard.charts import Tick
 from robust_interpretability.leaderboard.entry import Entry, Score, TrackRecord, place
-from robust_interpretability.leaderboard.fit import FEWEST, Fit
+from robust_interpretability.leaderboard.fit import Fit
 from robust_interpretability.leaderboard.html_entry import (
+    MISSING,
     Cell,
-    ShownEntry,
-    rounded,
-    shown_entry,
-    standing_cell,
-    title,
+    architecture,
+    cell,
+    number,
+    size,
 )
-from robust_interpretability.leaderboard.render import summary, untold
-from robust_interpretability.leaderboard.tradeoff import Headline, Standings, compared
-from robust_interpretability.models.types import Json
+from robust_interpretability.leaderboard.render import rank_range, training
+from robust_interpretability.leaderboard.table import Table
+from robust_interpretability.leaderboard.text import printable
+from robust_interpretability.leaderboard.tradeoff import Headline
+from robust_interpretability.leaderboard.words import finding, summary
+from robust_interpretability.models.types import Array, Json
 
-PLACES = ("above the line", "within its scatter", "below the line")
-NOT_COMPARED = "not compared"
 STEPS = 49
 """Points at which the reference line and its band are drawn."""
+STATIC = 100
+"""Rows that a reader without JavaScript sees; the CSV has all."""
+DRAWN = 200
+"""Entries that a track's chart shows, the first of the table and the reference grid."""
+DIGITS = 4
+"""Digits of a score in the scripts' data, for the largest of the table; and of an accuracy."""
+PAGES = "pages"
+"""Folder of the entries' pages, beside the page itself."""
+NORMS = ("none", "l2", "linf")
 
 
-class Placed(NamedTuple):
-    """A submission and its advantage."""
-
-    row: ShownEntry
-    standing: Cell
-
-
-class Comparison(NamedTuple):
-    """Which submissions beat the trade-off in a score.
+class Row(NamedTuple):
+    """A row of a table, for one of its scores.
 
     Attributes:
-        state: `yes`, `no`, or `open` where nothing can be compared.
-        text: The answer in words.
-        title: The score's.
-        groups: Submissions by their place relative to the line.
+        id: Its identifier.
+        href: The entry's page.
+        role: `submission` or `reference`.
+        rank: The ranks that it may have.
+        name: The card's name.
+        kind: Its role and how it was trained.
+        architecture: The model's layers.
+        size: Its parameters and cost.
+        test: Test accuracy.
+        robust: Robust accuracy.
+        score: The score.
+        advantage: Over the reference line.
+        marks: Badges: kind and text.
     """
 
-    state: str
-    text: str
-    title: str
-    groups: list[tuple[str, list[Placed]]]
+    id: str
+    href: str
+    role: str
+    rank: str
+    name: str
+    kind: str
+    architecture: str
+    size: str
+    test: Cell
+    robust: Cell
+    score: Cell
+    advantage: Cell
+    marks: list[tuple[str, str]]
+
+
+class Mark(NamedTuple):
+    """An entry in a chart, with the lines of its intervals."""
+
+    x: float
+    y: float
+    role: str
+    across: tuple[float, float] | None
+    upright: tuple[float, float] | None
+
+
+class Overview(NamedTuple):
+    """A track's leading score over test accuracy.
+
+    Attributes:
+        label: Of the y axis.
+        x: Ticks of the x axis.
+        y: Ticks of the y axis.
+        line: The reference line, an SVG path; empty where there is none.
+        band: Its prediction band.
+        marks: The entries.
+        left_out: How many more the table has.
+    """
+
+    label: str
+    x: list[Tick]
+    y: list[Tick]
+    line: str
+    band: str
+    marks: list[Mark]
+    left_out: int
 
 
 class ShownTable(NamedTuple):
@@ -56,31 +110,32 @@ class ShownTable(NamedTuple):
     Attributes:
         anchor: Identifier of the table's section.
         track: The track.
-        summary: A paragraph about the table.
-        titles: `(title, "higher" or "lower")` of the interpretability scores.
-        rows: All entries.
-        submissions: Those submitted.
-        references: Those of the reference grid.
-        comparisons: One per score; without submissions, of the first score only.
-        lined: Whether any score has a reference line.
-        compared: Number of comparisons of a submission's score with a line.
+        latest: Whether there is no later version of the track's protocol on the board.
+        finding: What it found in its leading score.
+        summary: What it compares.
+        titles: `(title, "higher" or "lower")` of the scores.
+        ordered: Title of the score by which it is ordered.
+        rows: The first rows.
+        more: How many more there are.
+        overview: Its chart; None where no entry has an interpretability score.
         data: For the page's scripts.
     """
 
     anchor: str
     track: TrackRecord
+    latest: bool
+    finding: str
     summary: str
     titles: list[tuple[str, str]]
-    rows: list[ShownEntry]
-    submissions: list[ShownEntry]
-    references: list[ShownEntry]
-    comparisons: list[Comparison]
-    lined: bool
-    compared: int
+    ordered: str
+    rows: list[Row]
+    more: int
+    overview: Overview | None
     data: Json
 
 
-def _identifier(text: str, taken: set[str]) -> str:
+def identifier(text: str, taken: set[str]) -> str:
+    """An identifier like the text that is not taken; it is taken then."""
     base = re.sub(r"[^A-Za-z0-9._-]+", "-", text)[:120] or "entry"
     name, n = base, 1
     while name in taken:
@@ -90,167 +145,235 @@ def _identifier(text: str, taken: set[str]) -> str:
     return name
 
 
-def _answer(count: int, above: int, submitted: bool, references: int, fitted: bool) -> str:
-    """The answer in words.
+def page_of(entry: Entry) -> str:
+    """Where an entry's page lies, from the page of the board."""
+    return f"{PAGES}/{place(entry).removesuffix('.json')}.html"
 
-    Args:
-        count: Submissions with the score.
-        above: Those above the line.
-        submitted: Whether there is any submission.
-        references: Reference networks with the score.
-        fitted: Whether there is a line.
-    """
-    if not submitted:
-        return "No submission has been measured yet."
-    if not count:
-        return "No submission has this score."
-    if not fitted:
-        are = "is" if references == 1 else "are"
-        return (
-            f"Cannot be answered: a reference line needs at least {FEWEST} networks of the"
-            f" reference grid with different test accuracies; there {are} {references}."
-        )
-    if above:
-        verb = "does" if above == 1 else "do"
-        return f"{above} of {count} submission{'' if count == 1 else 's'} {verb}."
-    return (
-        "The only submission does not." if count == 1 else f"None of the {count} submissions does."
+
+def _kind(entry: Entry) -> str:
+    verified = "" if entry.verified else ", not verified"
+    return f"{entry.role}{verified}, {training(entry)}"
+
+
+def _advantage(standing: Headline | None) -> Cell:
+    if standing is None or math.isnan(standing.advantage):
+        return Cell()
+    low, high = number(standing.low, "+.3f"), number(standing.high, "+.3f")
+    star = "*" if standing.extrapolated else ""
+    return Cell(f"{number(standing.advantage, '+.3f')}{star}", f"[{low}, {high}]")
+
+
+def _row(table: Table, entry: Entry, score: str) -> Row:
+    standing = table.standings[score][entry.id] if score in table.standings else None
+    marks = [("flag", remark) for remark in table.remarks(entry)]
+    if standing and standing.pareto:
+        marks.insert(0, ("pareto", "Pareto"))
+    if standing and standing.beats:
+        marks.insert(0, ("beats", "beats the trade-off"))
+    return Row(
+        id="",
+        href=page_of(entry),
+        role=entry.role,
+        rank=rank_range(table.ranks[score].of.get(entry.id)).replace("-", "–"),
+        name=printable(entry.card.name, 200),
+        kind=_kind(entry),
+        architecture=architecture(entry),
+        size=size(entry),
+        test=cell(entry.scores.get(scores.ACCURACY)),
+        robust=cell(entry.scores.get(scores.ROBUST_ACCURACY)),
+        score=cell(entry.scores.get(score)),
+        advantage=_advantage(standing),
+        marks=marks,
     )
 
 
-def _comparison(
-    rows: list[ShownEntry], entries: list[Entry], score: str, found: Standings
-) -> Comparison:
-    submissions = [row for row in rows if row.entry.role == "submission"]
-    scored = sum(score in row.entry.scores for row in submissions)
-    references = sum(e.role == "reference" and score in e.scores for e in entries)
-    fit, standings = found.fit(entries, score), found.of(entries, score)
-    fitted = fit is not None
-    groups: dict[str, list[Placed]] = {name: [] for name in (*PLACES, NOT_COMPARED)}
-    for row in submissions:
-        standing = standings[row.entry.id]
-        where = (
-            NOT_COMPARED
-            if math.isnan(standing.advantage)
-            else PLACES[0 if standing.beats else 2 if standing.high < 0 else 1]
+def _places(fitted: Fit, accuracies: list[float]) -> Array:
+    """Where a line is drawn: over all accuracies, and at the ends of the grid's."""
+    x = np.linspace(min(accuracies), max(accuracies), STEPS)
+    return np.unique(np.concatenate([x, [fitted.least, fitted.most]]))
+
+
+def _ends(at: float, score: Score, axis: charts.Axis) -> tuple[float, float] | None:
+    """The ends of an interval, where it shows."""
+    if score.low is None or score.high is None:
+        return None
+    low, high = axis.at(score.low), axis.at(score.high)
+    return (low, high) if abs(high - low) > 1 else None
+
+
+def _overview(table: Table) -> Overview | None:
+    if not table.names:
+        return None
+    name, fitted = table.names[0], table.fits[table.names[0]]
+    having = [e for e in table.rows if {name, scores.ACCURACY} <= set(e.scores)]
+    drawn = [e for i, e in enumerate(having) if e.role == "reference" or i < DRAWN]
+    if not drawn:
+        return None
+    both = [(e.scores[scores.ACCURACY], e.scores[name]) for e in drawn]
+    x_range, y_range = (
+        charts.around(
+            [v for score in of for v in (score.low, score.value, score.high) if v is not None]
         )
-        groups[where].append(Placed(row, standing_cell(standing)))
-    above = len(groups[PLACES[0]])
-    told = fit is not None and fit.tells
-    state = "open" if not scored or not told else "yes" if above else "no"
-    text = _answer(scored, above, bool(submissions), references, fitted)
-    if scored and fit and not told:
-        text = f"Cannot be answered: {untold(fit)}."
-    return Comparison(
-        state=state,
-        text=text,
-        title=title(entries, score),
-        groups=[(name, placed) for name, placed in groups.items() if placed and fitted],
+        for of in zip(*both, strict=True)
     )
+    x, y = charts.axes(x_range, y_range)
+    line = band = ""
+    if fitted:
+        at = _places(fitted, [a.value for a, _ in both])
+        values, half = fitted.at(at), fitted.half_width(at)
+        inside = np.clip([values - half, values, values + half], *y_range)
+        line = charts.path(x, y, np.stack([at, inside[1]], axis=1))
+        band = charts.band(x, y, at, inside[0], inside[2])
+    marks = [
+        Mark(x.at(a.value), y.at(v.value), e.role, _ends(0, a, x), _ends(0, v, y))
+        for e, (a, v) in zip(drawn, both, strict=True)
+    ]
+    marks.sort(key=lambda mark: mark.role == "submission")
+    label = f"{printable(table.titles[name], 40)} ({table.better(name)} is better)"
+    left_out = len(having) - len(drawn)
+    return Overview(label, x.ticks(5), y.ticks(5), line, band, marks, left_out)
 
 
-def _drawn_line(fitted: Fit | None, accuracies: list[float]) -> Json | None:
-    """The reference line and its band over all accuracies of a table, with the grid's range."""
+def _rounded(*values: float | None) -> list[float | None]:
+    """Values of a line: five digits, null for NaN."""
+    return [None if v is None or math.isnan(v) else float(f"{v:.5g}") for v in values]
+
+
+def _line(table: Table, name: str) -> Json | None:
+    """The reference line and its band, with the grid's range."""
+    fitted = table.fits[name]
+    known = [v for e in table.rows if not math.isnan(v := e.value(scores.ACCURACY))]
     if fitted is None:
         return None
-    x = np.linspace(min(accuracies), max(accuracies), STEPS)
-    x = np.unique(np.concatenate([x, [fitted.least, fitted.most]]))
-    points = []
-    for v in x:
-        y, half = fitted.at(v), fitted.half_width(v)
-        points.append(rounded(v, y, y - half, y + half))
+    x = _places(fitted, known)
+    y, half = fitted.at(x), fitted.half_width(x)
+    points = np.stack([x, y, y - half, y + half], axis=1).tolist()
     return {
-        "points": points,
-        "least": rounded(fitted.least)[0],
-        "most": rounded(fitted.most)[0],
+        "points": [_rounded(*point) for point in points],
+        "least": _rounded(fitted.least)[0],
+        "most": _rounded(fitted.most)[0],
         "n": fitted.n,
-        "explained": rounded(fitted.r_squared)[0],
+        "explained": _rounded(fitted.r_squared)[0],
     }
 
 
-def _three(score: Score | None) -> list[float | None] | None:
-    return None if score is None else rounded(score.value, score.low, score.high)
+def _unit(values: list[float]) -> float:
+    """The power of ten in which a score is sent: the largest then has `DIGITS` digits or more."""
+    largest = max((abs(v) for v in values if v), default=1.0)
+    return float(10.0 ** (math.floor(math.log10(largest)) - DIGITS))
 
 
-def _point(row: ShownEntry, standings: dict[str, Headline]) -> Json:
-    """An entry for the page's scripts."""
-    entry = row.entry
+def _in_units(unit: float, value: float | None) -> int | None:
+    return None if value is None or math.isnan(value) else round(value / unit)
+
+
+def _sent(score: Score | None, unit: float) -> list[int | None]:
+    """A score in units, and how far the ends of its interval lie below and above it."""
+    if score is None:
+        return []
+    value = round(score.value / unit)
+    if score.low is None or score.high is None:
+        return [value]
+    return [value, value - round(score.low / unit), round(score.high / unit) - value]
+
+
+def _standing(table: Table, entry: Entry, name: str, unit: float) -> list[int | None]:
+    """Advantage and half its interval in units, the ranks, and bits for what is marked."""
+    standing = table.standings[name][entry.id]
+    best, worst = standing.ranks or (None, None)
+    bits = standing.pareto + 2 * standing.beats + 4 * standing.extrapolated
+    half = standing.high - standing.advantage
+    return [_in_units(unit, standing.advantage), _in_units(unit, half), best, worst, bits]
+
+
+def _data(table: Table, anchor: str) -> Json:
+    """For the page's scripts: numbers as integers in units that each score states."""
+    remarks = list(dict.fromkeys(r for entry in table.rows for r in table.remarks(entry)))
+    number_of = {remark: number for number, remark in enumerate(remarks)}
+    units = {n: _unit([e.value(n) for e in table.rows if n in e.scores]) for n in table.names}
+    points = [
+        [
+            entry.id,
+            _label(entry.card.name),
+            int(entry.role == "submission"),
+            NORMS.index(entry.card.training.norm),
+            _kind(entry),
+            architecture(entry),
+            size(entry),
+            [number_of[remark] for remark in table.remarks(entry)],
+            int(entry.id in table.unranked),
+            _sent(entry.scores.get(scores.ACCURACY), 10.0**-DIGITS),
+            _sent(entry.scores.get(scores.ROBUST_ACCURACY), 10.0**-DIGITS),
+            [
+                [_sent(entry.scores.get(n), units[n]), _standing(table, entry, n, units[n])]
+                if n in entry.scores
+                else 0
+                for n in table.names
+            ],
+        ]
+        for entry in table.rows
+    ]
+    described = [
+        {
+            "title": table.titles[n],
+            "better": table.directions[n],
+            "unit": units[n],
+            "line": _line(table, n),
+            "finding": finding(table, n),
+        }
+        for n in table.names
+    ]
+    track = table.track
     return {
-        "id": row.id,
-        "name": row.label,
-        "role": entry.role,
-        "training": row.training,
-        "flags": [flag.meaning.title for flag in row.flags],
-        "norm": entry.card.training.norm,
-        "test": _three(entry.scores.get(scores.ACCURACY)),
-        "robust": _three(entry.scores.get(scores.ROBUST_ACCURACY)),
-        "scores": [_three(entry.scores.get(s)) for s in standings],
-        "advantages": [rounded(*standing[:3]) for standing in standings.values()],
-        "pareto": [standing.pareto for standing in standings.values()],
+        "anchor": anchor,
+        "folder": f"{PAGES}/{track.name}/",
+        "ending": f"-v{track.protocol_version}.html",
+        "unit": 10.0**-DIGITS,
+        "scores": described,
+        "remarks": remarks,
+        "points": points,
     }
 
 
-def shown_table(
-    entries: list[Entry],
-    found: Standings,
-    ids: set[str],
-    pictures: dict[str, str],
-    brief: set[str],
-) -> ShownTable:
+def _label(text: str) -> str:
+    """A name isolated by Unicode's marks, where HTML's cannot be used."""
+    return f"\N{FIRST STRONG ISOLATE}{printable(text, 80)}\N{POP DIRECTIONAL ISOLATE}"
+
+
+def shown_table(table: Table, ids: set[str], *, latest: bool) -> ShownTable:
     """The values of `table.html.jinja`.
 
     Args:
-        entries: Comparable entries, in order.
-        found: How they stand.
+        table: The table.
         ids: Identifiers in use on the page; those of the table are added.
-        pictures: Class in the style sheet by image; those of the table are added.
-        brief: Places of the entries whose attacks, pictures and curves are left out.
+        latest: Whether there is no later version of the track's protocol on the board.
     """
-    track = entries[0].track
-    names = compared(entries)
-    standings = {s: found.of(entries, s) for s in names}
-    anchor = _identifier(f"{track.name}-v{track.protocol_version}", ids)
-    rows, points = [], []
-    for entry in entries:
-        of_entry = {s: standings[s][entry.id] for s in names}
-        row = shown_entry(
-            entry,
-            entries,
-            of_entry,
-            identifier=_identifier(f"{track.name}-v{track.protocol_version}-{entry.id}", ids),
-            pictures=pictures,
-            brief=place(entry) in brief,
-        )
-        rows.append(row)
-        points.append(_point(row, of_entry))
-    accuracies = [v for e in entries if not math.isnan(v := e.value(scores.ACCURACY))]
-    drawn: list[Json] = [
-        {
-            "title": title(entries, s),
-            "better": scores.direction(entries, s),
-            "line": _drawn_line(found.fit(entries, s), accuracies),
-        }
-        for s in names
-    ]
-    submissions = [row for row in rows if row.entry.role == "submission"]
-    comparisons = [
-        _comparison(rows, entries, s, found) for s in (names if submissions else names[:1])
-    ]
+    track = table.track
+    anchor = identifier(f"{track.name}-v{track.protocol_version}", ids)
+    rows = []
+    for entry in table.rows[:STATIC]:
+        row = _row(table, entry, table.lead)
+        rows.append(row._replace(id=identifier(f"{anchor}-{entry.id}", ids)))
     return ShownTable(
         anchor=anchor,
         track=track,
-        summary=summary(entries, found, leading=title(entries, names[0]) if names else ""),
-        titles=[
-            (title(entries, s), "higher" if scores.direction(entries, s) > 0 else "lower")
-            for s in names
-        ],
+        latest=latest,
+        finding=finding(table, table.lead),
+        summary=summary(table),
+        titles=[(table.titles[n], table.better(n)) for n in table.names],
+        ordered=table.titles.get(table.lead, "test accuracy"),
         rows=rows,
-        submissions=submissions,
-        references=[row for row in rows if row.entry.role == "reference"],
-        comparisons=comparisons,
-        lined=any(d["line"] for d in drawn),
-        compared=sum(
-            len(placed) for c in comparisons for name, placed in c.groups if name != NOT_COMPARED
-        ),
-        data={"anchor": anchor, "scores": drawn, "points": points},
+        more=len(table.rows) - len(rows),
+        overview=_overview(table),
+        data=_data(table, anchor),
     )
+
+
+def blank() -> Row:
+    """A row without anything, which the page's scripts fill."""
+    nothing = Cell(text="", interval="")
+    texts = ("", "#top", "submission", "", "", "", "", "")
+    return Row(*texts, nothing, nothing, nothing, nothing, [])
+
+
+__all__ = ["MISSING", "ShownTable", "blank", "page_of", "shown_table"]

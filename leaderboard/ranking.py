@@ -39,12 +39,14 @@ class Ranks(NamedTuple):
         groups: The most entries of which every two neighbours in the order of the score differ.
         ids: The entries that have a rank.
         differ: Which pairs of them can be told apart, `(n, n)` bool.
+        better: In which of these the first is the better one.
     """
 
     of: dict[str, tuple[int, int]]
     groups: int
     ids: list[str]
     differ: Array
+    better: Array
 
     def alike(self, name: str) -> int:
         """How many others cannot be told apart from an entry."""
@@ -142,11 +144,12 @@ def ranks(entries: list[Entry], outcomes: Mapping[str, Outcomes], score: str) ->
     unranked = left_out(entries)
     rated = [e for e in entries if e.id not in unranked and score in e.scores]
     if not rated:
-        return Ranks({}, 0, [], np.zeros((0, 0), bool))
+        return Ranks({}, 0, [], *np.zeros((2, 0, 0), bool))
     sign = direction(entries, score) or 1
     values = sign * np.array([entry.value(score) for entry in rated])
     differ = pairwise.told_apart(compared(rated, outcomes, score), LEVEL)
-    found = pairwise.ranks(values, differ).tolist()
+    better = differ & (values[:, None] > values)
+    found = pairwise.ranks(better).tolist()
     ids = [entry.id for entry in rated]
     of = {name: (low, high) for name, (low, high) in zip(ids, found, strict=True)}
-    return Ranks(of, pairwise.groups(values, differ), ids, differ)
+    return Ranks(of, pairwise.groups(values, differ), ids, differ, better)

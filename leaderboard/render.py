@@ -3,52 +3,46 @@
 import io
 import math
 import re
-from collections.abc import Callable
+import textwrap
+from collections.abc import Iterator
 
 import pandas as pd
 import tabulate as tabulation
 from tabulate import tabulate
 
-from robust_interpretability.leaderboard.eligibility import left_out
 from robust_interpretability.leaderboard.entry import Entry, Score
-from robust_interpretability.leaderboard.fit import FEWEST_SEEDS, LEVEL, Fit
-from robust_interpretability.leaderboard.flags import MEANINGS
-from robust_interpretability.leaderboard.scores import (
-    ACCURACY,
-    KNOWN,
-    interpretability,
-    others,
-    title,
-)
-from robust_interpretability.leaderboard.tradeoff import (
-    Headline,
-    Standings,
-    compared,
-    lead,
-    tables,
-)
+from robust_interpretability.leaderboard.scores import ACCURACY, KNOWN, ROBUST_ACCURACY
+from robust_interpretability.leaderboard.table import Table
+from robust_interpretability.leaderboard.text import escaped, printable
+from robust_interpretability.leaderboard.tradeoff import Headline
+from robust_interpretability.leaderboard.words import finding, summary
 from robust_interpretability.models.errors import InputError
 
+NAME = 30
+"""Characters of a name in a table."""
+DETAILED = 50
+"""Entries whose scores have tables with intervals; a larger board refers to its CSV."""
 tabulation.WIDE_CHARS_MODE = (
     False  # else the padding, so the bytes, would depend on whether wcwidth is installed
 )
 
 NOTES = """\
-**Does it beat the trade-off?** Beside each score, *advantage* is the score minus that of the
-reference line at the same test accuracy, signed so that higher is better, with its 95 percent
-prediction interval: above zero means beyond the scatter of the reference grid. The line, or a
-parabola where a line does not fit, is fitted by least squares to the grid's networks; a network of
-the grid is left out of the line it is compared with. A submission beats the trade-off where the
-line tells the score, and its advantage is beyond chance (2.5 percent, one-sided, by Holm's rule
-over all scores of its authors' submissions). *Rank*: entries are compared in pairs, on the same
-test images or retrained with the same seeds, at 5 percent over all pairs of the table (Holm); the
-range goes from one more than the entries that are better to all less those that are worse.
-*Pareto*: scores in which no other entry is at least as good in both score and accuracy and better
-in one. A star (*) marks an accuracy outside the grid's range, where the line is extrapolated.
-*Not ranked*, and no part of lines and
-fronts, is an entry that seems to know the test images, until a maintainer has ruled that out, and
-one that has hardly learned: less than half as far above chance as the most accurate network of the
-grid.
+## How to read this
+
+*Advantage*: the score minus that of the reference line at the same test accuracy, signed so that
+higher is better; with it, its 95 percent prediction interval: above zero means beyond the scatter
+of the reference grid. The line, or a parabola where a line does not fit, is fitted by least squares
+to the grid's networks; a network of the grid is left out of the line it is compared with. A star
+(*) marks an accuracy outside the grid's range, where the line is extrapolated. A submission *beats
+the trade-off* where the line tells the score, and its advantage is beyond chance (2.5 percent,
+one-sided, by Holm's rule over all scores of its authors' submissions).
+
+*Rank*: entries are compared in pairs, on the same test images or retrained with the same seeds, at
+5 percent over all pairs of the table (Holm); the range goes from one more than the entries that are
+better to all less those that are worse. *Pareto*: every other entry is worse beyond chance, by the
+same comparisons, in the score or in test accuracy. *Not ranked*, and no part of lines, is an entry
+that seems to know the test images, until a maintainer has ruled that out, and one that has hardly
+learned: less than half as far above chance as the most accurate network of the grid.
 
 ROAR and KAR: area between the accuracy curve of the attribution and that of a random order of
 pixels, higher is better (GX: Gradient\\*Input, G: Gradient). Manifold excess: how much farther from
@@ -57,39 +51,21 @@ paper's units, lower is better. Radii are in pixel units ([0, 1]); the paper's a
 Brackets are 95 percent intervals. Each entry's file has all its numbers.
 """
 
-_MARKUP = re.compile(r"[\\`*_{}\[\]()#+!|<>~&$:@^=-]|(?<=[wW])\.")
-"""Markup, and the dot of `www.`, which some readers turn into a link, as they do addresses."""
-_INSTEAD = {"<": "&lt;", ">": "&gt;", "&": "&amp;", "@": "<!-- -->\\@"}
 _KNOWN_TITLES = {known.title for known in KNOWN.values()}
 
 
-def printable(text: str, length: int | None = None) -> str:
-    """Text from outside without control characters and marks that reverse or hide text.
-
-    Args:
-        text: The text.
-        length: Cut to this many characters, the last an ellipsis.
-    """
-    plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-    return plain if length is None or len(plain) <= length else f"{plain[: length - 1]}…"
-
-
-def escaped(text: str) -> str:
-    """Text from outside, harmless in Markdown and in the HTML made of it: all markup is escaped."""
-    return _MARKUP.sub(lambda mark: _INSTEAD.get(mark[0], f"\\{mark[0]}"), printable(text))
-
-
-def _title(rows: list[Entry], name: str) -> str:
-    stated = title(rows, name)
+def _title(table: Table, name: str) -> str:
+    stated = table.titles[name]
     return stated if stated in _KNOWN_TITLES else escaped(stated)
 
 
 def training(entry: Entry) -> str:
-    """How a model was trained, as its card says: `standard`, or as `L2 0.5, xent`."""
+    """How a model was trained, as its card says: `standard`, or as `L2 0.5, cross-entropy`."""
     stated = entry.card.training
     if stated.norm == "none":
         return "standard"
-    return f"{ {'l2': 'L2', 'linf': 'Linf'}[stated.norm] } {stated.epsilon:g}, {stated.loss}"
+    loss = "cross-entropy" if stated.loss == "xent" else stated.loss
+    return f"{ {'l2': 'L2', 'linf': 'L∞'}[stated.norm] } {stated.epsilon:g}, {loss}"
 
 
 def cell(score: Score | None) -> str:
@@ -109,17 +85,6 @@ def _advantage(standing: Headline) -> str:
     return f"{standing.advantage:+.3f}{star} [{standing.low:+.3f}, {standing.high:+.3f}]"
 
 
-def _remarks(entry: Entry, unranked: dict[str, str]) -> str:
-    """Why an entry is not ranked, if it is not, and its flags."""
-    reason = unranked.get(entry.id)
-    found = [f"not ranked: {reason}"] if reason else []
-    for flag in entry.flags:
-        title, out = MEANINGS[flag.name].title, flag.name in entry.ruled_out
-        if title != reason:
-            found.append(f"{title} (ruled out)" if out else title)
-    return ", ".join(found)
-
-
 def rank_range(ranks: tuple[int, int] | None) -> str:
     """A range of ranks: `2`, `1-3`, or nothing."""
     if ranks is None:
@@ -128,105 +93,106 @@ def rank_range(ranks: tuple[int, int] | None) -> str:
     return str(best) if best == worst else f"{best}-{worst}"
 
 
-def _table(rows: list[Entry], found: Standings) -> str:
-    scores, plain = compared(rows), others(rows)
-    titles = {name: _title(rows, name) for name in [*plain, *scores]}
-    standings, unranked = {name: found.of(rows, name) for name in scores}, left_out(rows)
-    body = []
-    for entry in rows:
-        of_entry = {name: standings[name][entry.id] for name in scores}
-        cells = [cell(entry.scores.get(name)) for name in plain]
-        for name in scores:
-            cells += [cell(entry.scores.get(name)), _advantage(of_entry[name])]
-        pareto = ", ".join(titles[name] for name in scores if of_entry[name].pareto)
-        rank = rank_range(of_entry[scores[0]].ranks) if scores else ""
-        body.append(
-            [
-                rank,
-                escaped(entry.card.name),
-                escaped(training(entry)),
-                *cells,
-                pareto,
-                _remarks(entry, unranked),
-            ]
-        )
-    headers = ["rank", "model", "training", *(titles[name] for name in plain)]
-    for name in scores:
-        headers += [titles[name], "advantage"]
-    headers += ["Pareto", "flags"]
+def _name(entry: Entry) -> str:
+    """An entry's name, cut so that it takes at most `NAME` characters when it is escaped."""
+    name = printable(entry.card.name)
+    for length in range(min(len(name), NAME), 0, -1):
+        if len(escaped(printable(name, length))) <= NAME:
+            return escaped(printable(name, length))
+    return ""
+
+
+def _tabulated(body: list[list[str]], headers: list[str]) -> str:
     return tabulate(body, headers, tablefmt="github", disable_numparse=True) + "\n"
 
 
-def summary(
-    rows: list[Entry],
-    found: Standings,
-    *,
-    leading: str,
-    markup: Callable[[str], str] = str,
-) -> str:
-    """A paragraph about a table.
-
-    Args:
-        rows: The table's entries.
-        found: How they stand.
-        leading: Title of the leading interpretability score, in the markup of the paragraph.
-        markup: What makes text from outside harmless in that markup.
-    """
-    track = rows[0].track
-    data = track.data
-    scores = compared(rows)
-    reference = found.fit(rows, scores[0]) if scores else None
-    references = sum(e.role == "reference" for e in rows)
-    submissions = len(rows) - references
-    fitted = "too few for a line"
-    if reference:
-        kind = "line" if reference.straight else "parabola"
-        fitted = f"the {leading} {kind} explains {reference.r_squared:.0%} of their variance"
-        if not reference.tells:
-            fitted += f"; no model can be said to beat it, as {untold(reference)}"
-    stated = (data.name, data.version, track.scale, track.retrained, track.robustness)
-    name, version, scale, retrained, robustness = map(markup, stated)
-    return (
-        f"{name} {version}, {data.train_images:,} training and {data.test_images:,} test images,"
-        f" {scale} scale, protocol version {track.protocol_version}. Retrained: {retrained}. Robust"
-        f" accuracy: {robustness}. {references} networks in the reference grid ({fitted}),"
-        f" {submissions} submission{'' if submissions == 1 else 's'}."
-        + _told_apart(rows, found, leading)
-    )
+def _wrapped(paragraph: str) -> str:
+    return textwrap.fill(paragraph, 100, break_long_words=False, break_on_hyphens=False) + "\n"
 
 
-def untold(fitted: Fit) -> str:
-    """Why nothing can be claimed of a fit that does not tell the score."""
-    if fitted.scatter is None or fitted.scatter.seeds < FEWEST_SEEDS:
-        return f"its networks were not trained from {FEWEST_SEEDS} seeds or more"
-    if fitted.lack_of_fit < LEVEL:
-        return "the networks lie farther from it than their trainings scatter"
-    return "it explains less than half of the variance"
+def _plain(entry: Entry, name: str) -> str:
+    return f"{entry.value(name):.3f}" if name in entry.scores else ""
 
 
-def _told_apart(rows: list[Entry], found: Standings, leading: str) -> str:
-    score = lead(rows)
-    groups = found.ranks(rows, score).groups
-    what = leading if score != ACCURACY else "test accuracy"
-    if not groups:
+def _leading(table: Table) -> str:
+    """All entries, with the score by which they are ordered."""
+    score, signs = table.names[0] if table.names else "", _signs(table)
+    headers = ["rank", "model", "test", "robust"]
+    headers += ["score", "advantage"] if score else []
+    body = []
+    for entry in table.rows:
+        ranks = table.ranks[table.lead].of.get(entry.id)
+        cells = [rank_range(ranks), _name(entry), _plain(entry, ACCURACY)]
+        cells.append(_plain(entry, ROBUST_ACCURACY))
+        if score:
+            standing = table.standings[score][entry.id]
+            star = "*" if standing.extrapolated else ""
+            known = not math.isnan(standing.advantage)
+            cells += [cell(entry.scores.get(score))]
+            cells += [f"{standing.advantage:+.3f}{star}" if known else ""]
+        marks = [signs[remark] for remark in table.remarks(entry)]
+        body.append([*cells, ", ".join(marks)])
+    return _tabulated(body, [*headers, "notes"])
+
+
+def _ordered(table: Table) -> str:
+    if not table.names:
         return ""
-    if groups == 1:
-        return f" Ordered by {what}, in which no two of them can be told apart for certain."
-    return f" Ordered by {what}, which tells {groups} groups apart."
+    name = table.names[0]
+    return f" Score: {_title(table, name)}, {table.better(name)} is better."
 
 
-def markdown(entries: list[Entry], found: Standings | None = None) -> str:
-    """The leaderboard as Markdown: one table for each group of comparable entries."""
-    found = found or Standings()
+def _signs(table: Table) -> dict[str, str]:
+    """A letter for every remark of a table."""
+    remarks = dict.fromkeys(r for entry in table.rows for r in table.remarks(entry))
+    letters = [f"{chr(97 + i % 26)}{i // 26 or ''}" for i in range(len(remarks))]
+    return dict(zip(remarks, letters, strict=True))
+
+
+def _notes(table: Table) -> str:
+    return "; ".join(f"{letter}: {remark}" for remark, letter in _signs(table).items())
+
+
+def _details(table: Table) -> Iterator[str]:
+    """A table for each score, with intervals."""
+    for name in [*table.plain, *table.names]:
+        better = table.better(name)
+        rows = [entry for entry in table.rows if name in entry.scores]
+        body = []
+        for entry in rows[:DETAILED]:
+            cells = [_name(entry), cell(entry.scores[name])]
+            if better:
+                standing = table.standings[name][entry.id]
+                cells = [rank_range(standing.ranks), *cells, _advantage(standing)]
+                cells.append("yes" if standing.pareto else "")
+            body.append(cells)
+        headers = (
+            ["rank", "model", "score", "advantage", "Pareto"] if better else ["model", "score"]
+        )
+        heading = f"{_title(table, name)} ({better} is better)" if better else _title(table, name)
+        yield f"### {heading}\n"
+        yield _tabulated(body, headers)
+        if len(rows) > DETAILED:
+            yield f"And {len(rows) - DETAILED:,} more models, in leaderboard.csv.\n"
+
+
+def markdown(tables: list[Table]) -> str:
+    """The leaderboard as Markdown: a section for each group of comparable entries.
+
+    Tables are at most 120 characters wide.
+    """
     parts = ["# Leaderboard\n"]
-    for rows in tables(entries):
-        track, scores = rows[0].track, compared(rows)
+    for table in tables:
         parts += [
-            f"## {escaped(track.name)}, protocol version {track.protocol_version}\n",
-            summary(rows, found, leading=_title(rows, scores[0]) if scores else "", markup=escaped)
-            + "\n",
-            _table(rows, found),
+            f"## {escaped(table.track.name)}, protocol version {table.track.protocol_version}\n",
+            _wrapped(f"**{finding(table, table.lead, markup=escaped)}**"),
+            _wrapped(f"{summary(table, markup=escaped)}{_ordered(table)}"),
+            _leading(table),
         ]
+        if notes := _notes(table):
+            parts.append(_wrapped(notes))
+        parts += ["<details>\n<summary>Every score with its interval</summary>\n"]
+        parts += [*_details(table), "</details>\n"]
     return "\n".join([*parts, NOTES])
 
 
@@ -243,14 +209,18 @@ def _row(
         "name": card.name,
         "authors": "; ".join(card.authors),
         "link": card.link,
+        "code": card.code,
         "licence": card.licence,
         "norm": card.training.norm,
         "epsilon": card.training.epsilon,
         "loss": card.training.loss,
         "extra_data": card.training.extra_data,
+        "recipe": card.training.recipe,
         "data": track.data.name,
         "data_version": track.data.version,
+        "architecture": entry.model.architecture,
         "parameters": entry.model.parameters,
+        "multiply_adds": entry.model.multiply_adds,
         "flags": "; ".join(flag.name for flag in entry.flags),
         "not_ranked": unranked.get(entry.id),
     }
@@ -279,7 +249,7 @@ def _row(
     return row
 
 
-def frame(entries: list[Entry], found: Standings | None = None) -> pd.DataFrame:
+def frame(tables: list[Table]) -> pd.DataFrame:
     """The leaderboard as a tidy table with one row per entry.
 
     Columns: card, scores (value, low, high, n, seeds), standings, flags.
@@ -287,11 +257,11 @@ def frame(entries: list[Entry], found: Standings | None = None) -> pd.DataFrame:
     Raises:
         InputError: A score's name makes two columns of one name.
     """
-    body, found = [], found or Standings()
-    for rows in tables(entries):
-        standings = {s: found.of(rows, s) for s in interpretability(rows)}
-        unranked = left_out(rows)
-        body += [_row(e, {s: of[e.id] for s, of in standings.items()}, unranked) for e in rows]
+    body = []
+    for table in tables:
+        for entry in table.rows:
+            standings = {name: of[entry.id] for name, of in table.standings.items()}
+            body.append(_row(entry, standings, table.unranked))
     # integers remain integers where some entries have none
     return pd.DataFrame(body).convert_dtypes(convert_string=False, convert_floating=False)
 
@@ -300,13 +270,14 @@ _FORMULA = re.compile(r"(^|[;,\t])(\s*)(?=[=+\-@＝＋－＠\t\r])")
 """Where a spreadsheet would start a formula, whatever separates its cells."""
 
 
-def csv(entries: list[Entry], found: Standings | None = None) -> str:
+def csv(frame: pd.DataFrame) -> str:
     """The leaderboard as CSV, full precision.
 
     Text that a spreadsheet would read as a formula is quoted.
     """
-    table = frame(entries, found)
-    for column in ("name", "authors", "link", "licence", "loss", "extra_data"):
+    table = frame.copy()
+    texts = ("name", "authors", "link", "code", "licence", "loss", "extra_data", "recipe")
+    for column in (*texts, "architecture"):
         if column in table:
             table[column] = table[column].map(
                 lambda text: _FORMULA.sub(r"\1\2'", text), na_action="ignore"
@@ -314,8 +285,8 @@ def csv(entries: list[Entry], found: Standings | None = None) -> str:
     return table.to_csv(index=False, lineterminator="\n")
 
 
-def parquet(entries: list[Entry], found: Standings | None = None) -> bytes:
+def parquet(frame: pd.DataFrame) -> bytes:
     """The leaderboard as Parquet, with the columns of the CSV."""
     buffer = io.BytesIO()
-    frame(entries, found).to_parquet(buffer, index=False)
+    frame.to_parquet(buffer, index=False)
     return buffer.getvalue()

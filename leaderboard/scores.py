@@ -37,9 +37,24 @@ KNOWN = {
 ATTRIBUTIONS = {"gradient": "Gradient", "gradient_input": "Gradient × Input"}
 
 
+_WORDS = {
+    "xent": "cross-entropy",
+    "cw": "CW loss",
+    "l2": "L2",
+    "linf": "L∞",
+    "roar": "ROAR",
+    "kar": "KAR",
+    "diffroar": "DiffROAR",
+    "pgd": "PGD",
+    "fgsm": "FGSM",
+    "gini": "Gini index",
+    "road": "ROAD",
+}
+
+
 def words(name: str) -> str:
-    """A name without a title, as words: `integrated_gradients` as `integrated gradients`."""
-    return name.replace("_", " ")
+    """A name without a title, as words: `kar_gradient-imputed` as `KAR gradient, imputed`."""
+    return " ".join(_WORDS.get(word, word) for word in name.replace("-", ",_").split("_"))
 
 
 def names(rows: list[Entry]) -> list[str]:

@@ -46,8 +46,7 @@ class Headline(NamedTuple):
         p: The one-sided p-value that it is no better than a network of the grid; NaN without a fit.
         ranks: The best and the worst rank that it may have; None where the entry lacks the score or
             a standing.
-        pareto: Whether no entry of the table is at least as good in score and accuracy and better
-            in one.
+        pareto: Whether every other entry is significantly worse in the score or in test accuracy.
         beats: Whether it beats the trade-off.
     """
 
@@ -123,44 +122,43 @@ def _fit(
     return fit(x, y, found.scatter, degree=degree)
 
 
-def pareto_front(points: Array) -> Array:
-    """The points that no other point dominates.
-
-    One dominates another that is at least as good in every measure and better in one.
-
-    Args:
-        points: `(n, measures)`, higher is better. A point with NaN is never on the front.
-
-    Returns:
-        `(n,)` booleans.
-    """
-    points = np.asarray(points, float)
-    as_good = np.all(points[None] >= points[:, None], axis=-1)
-    better = np.any(points[None] > points[:, None], axis=-1)
-    return ~np.any(as_good & better, axis=1) & ~np.any(np.isnan(points), axis=1)
-
-
 def _against_fit(
-    entries: list[Entry], entry: Entry, found: Values, whole: Fit | None, sign: int
-) -> Headline:
-    """How an entry stands against the fit, nothing said yet of ranks and fronts."""
-    used = whole
-    if whole and entry.role == "reference":
-        used = _fit(entries, found, without=entry.id, degree=len(whole.coefficients) - 1)
-    accuracy, value = entry.value(ACCURACY), found.of.get(entry.id, math.nan)
-    if used is None or math.isnan(accuracy) or math.isnan(value):
-        return Headline(math.nan, math.nan, math.nan, False, math.nan, None, False)
-    seeds, advantage = found.seeds[entry.id], sign * (value - used.at(accuracy))
-    half = used.half_width(accuracy, seeds)
-    return Headline(
-        advantage=advantage,
-        low=advantage - half,
-        high=advantage + half,
-        extrapolated=not used.least <= accuracy <= used.most,
-        p=used.p(accuracy, value, seeds, sign),
-        ranks=None,
-        pareto=False,
-    )
+    entries: list[Entry], found: Values, used: Fit | None, sign: int
+) -> dict[str, Headline]:
+    """How entries stand against a fit, nothing said yet of ranks and fronts; by id."""
+    nothing = Headline(math.nan, math.nan, math.nan, False, math.nan, None, False)
+    placed = dict.fromkeys((entry.id for entry in entries), nothing)
+    known = [e for e in entries if not math.isnan(e.value(ACCURACY)) and e.id in found.of]
+    if used is None or not known:
+        return placed
+    accuracy = np.array([e.value(ACCURACY) for e in known])
+    value, seeds = (np.array([of[e.id] for e in known]) for of in (found.of, found.seeds))
+    advantage, half = sign * (value - used.at(accuracy)), used.half_width(accuracy, seeds)
+    outside = (accuracy < used.least) | (accuracy > used.most)
+    p = used.p(accuracy, value, seeds, sign)
+    for number, entry in enumerate(known):
+        placed[entry.id] = Headline(
+            advantage=float(advantage[number]),
+            low=float(advantage[number] - half[number]),
+            high=float(advantage[number] + half[number]),
+            extrapolated=bool(outside[number]),
+            p=float(p[number]),
+            ranks=None,
+            pareto=False,
+        )
+    return placed
+
+
+def singled_out(scores: Ranks, accuracies: Ranks) -> set[str]:
+    """The entries beside which every other is significantly worse in one of two scores."""
+    both = [name for name in scores.ids if name in accuracies.of]
+    worse = np.zeros((len(both), len(both)), bool)
+    for ranks in (scores, accuracies):
+        place = {name: number for number, name in enumerate(ranks.ids)}
+        at = np.array([place[name] for name in both], int)
+        worse |= ranks.better[np.ix_(at, at)]
+    np.fill_diagonal(worse, True)
+    return {both[number] for number in np.flatnonzero(worse.all(axis=1))}
 
 
 class Standings:
@@ -176,16 +174,20 @@ class Standings:
         self._values: dict[tuple[str, ...], Values] = {}
         self._headlines: dict[tuple[str, ...], dict[str, dict[str, Headline]]] = {}
 
+    @staticmethod
+    def _key(rows: list[Entry], score: str) -> tuple[str, ...]:
+        return (score, *(entry.digest for entry in rows))
+
     def ranks(self, rows: list[Entry], score: str) -> Ranks:
         """The ranks of a table's entries in a score."""
-        key = (score, *(entry.digest for entry in rows))
+        key = self._key(rows, score)
         if key not in self._ranks:
             self._ranks[key] = ranking.ranks(rows, self.outcomes, score)
         return self._ranks[key]
 
     def values(self, rows: list[Entry], score: str) -> Values:
         """The scores of a table's entries; see `values`."""
-        key = (score, *(entry.digest for entry in rows))
+        key = self._key(rows, score)
         if key not in self._values:
             self._values[key] = values(rows, self.outcomes, score)
         return self._values[key]
@@ -205,15 +207,18 @@ class Standings:
         return self._headlines[key][score]
 
     def _without_claims(self, rows: list[Entry], score: str) -> dict[str, Headline]:
-        sign, found = direction(rows, score), self.values(rows, score)
-        points = [[e.value(ACCURACY), sign * found.of.get(e.id, math.nan)] for e in rows]
-        fronts, ranks = pareto_front(np.array(points)), self.ranks(rows, score).of
-        whole = self.fit(rows, score)
+        sign, found, whole = direction(rows, score), self.values(rows, score), self.fit(rows, score)
+        placed = _against_fit(rows, found, whole, sign)
+        for entry in rows:
+            if whole and entry.role == "reference":
+                degree = len(whole.coefficients) - 1
+                others = _fit(rows, found, without=entry.id, degree=degree)
+                placed |= _against_fit([entry], found, others, sign)
+        ranks = self.ranks(rows, score)
+        alone = singled_out(ranks, self.ranks(rows, ACCURACY))
         return {
-            e.id: _against_fit(rows, e, found, whole, sign)._replace(
-                ranks=ranks.get(e.id), pareto=bool(front)
-            )
-            for e, front in zip(rows, fronts, strict=True)
+            name: headline._replace(ranks=ranks.of.get(name), pareto=name in alone)
+            for name, headline in placed.items()
         }
 
     def _beaten(
@@ -237,10 +242,11 @@ class Standings:
 def lead(entries: list[Entry]) -> str:
     """The score a table is ordered by.
 
-    The first interpretability score that every entry has; test accuracy where there is none.
+    The interpretability score that most entries have, of several the first; test accuracy where
+    there is none.
     """
-    scores = interpretability(entries)
-    return next((s for s in scores if all(s in e.scores for e in entries)), ACCURACY)
+    count = {s: sum(s in e.scores for e in entries) for s in interpretability(entries)}
+    return max(count, key=lambda s: count[s]) if count else ACCURACY
 
 
 def compared(entries: list[Entry]) -> list[str]:
@@ -250,16 +256,18 @@ def compared(entries: list[Entry]) -> list[str]:
 
 
 def ordered(entries: list[Entry]) -> list[Entry]:
-    """Sorts entries of one table by the leading score; those without a standing come last.
+    """Sorts entries of one table by the leading score; those without it or a standing come last.
 
     Ties go by accuracy and id.
     """
     score = lead(entries)
     sign, unranked = direction(entries, score) or 1, left_out(entries)
 
-    def key(entry: Entry) -> tuple[bool, float, float, str]:
-        values = -sign * entry.value(score), -entry.value(ACCURACY)
-        return (entry.id in unranked, *values, entry.id)
+    def key(entry: Entry) -> tuple[bool, bool, float, float, str]:
+        value = entry.value(score)
+        placed = 0.0 if math.isnan(value) else -sign * value
+        last = entry.id in unranked, math.isnan(value)
+        return (*last, placed, -entry.value(ACCURACY), entry.id)
 
     return sorted(entries, key=key)
 

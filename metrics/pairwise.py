@@ -234,16 +234,13 @@ def groups(scores: Array, differ: Array) -> int:
     return found
 
 
-def ranks(scores: Array, differ: Array) -> Array:
-    """The ranks that each model may have, from 1, the highest score first.
+def ranks(better: Array) -> Array:
+    """The ranks that each model may have, from 1 for the best.
 
     Args:
-        scores: `(n,)`.
-        differ: `(n, n)`, which pairs do.
+        better: In which pairs the first is significantly better, `(n, n)`.
 
     Returns:
         `(n, 2)`: one more than the models that are better, and all less those that are worse.
     """
-    scores = np.asarray(scores, float)
-    better = differ & (scores[:, None] > scores)
-    return np.stack([1 + better.sum(axis=0), len(scores) - better.sum(axis=1)], axis=1)
+    return np.stack([1 + better.sum(axis=0), len(better) - better.sum(axis=1)], axis=1)

@@ -10,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from robust_interpretability.attacks import NORM_TITLES, options
+from robust_interpretability.attacks import options
 from robust_interpretability.benchmark.config.sections import Config
+from robust_interpretability.benchmark.data.dataset import Info
 from robust_interpretability.benchmark.results import evidence, tables
 from robust_interpretability.benchmark.robustness import flags as warning_flags
 from robust_interpretability.benchmark.robustness.counts import (
@@ -22,6 +23,7 @@ from robust_interpretability.benchmark.robustness.counts import (
 from robust_interpretability.benchmark.units import (
     autoattack,
     contamination,
+    fit,
     pictures,
     retrain,
     robustness,
@@ -32,7 +34,7 @@ from robust_interpretability.benchmark.units.kind import Finished, Measured
 from robust_interpretability.benchmark.units.kinds import describe
 from robust_interpretability.benchmark.units.plan import Plan
 from robust_interpretability.benchmark.units.store import Store, Stored
-from robust_interpretability.benchmark.units.unit import STANDARD, Network, Unit
+from robust_interpretability.benchmark.units.unit import STANDARD, Network
 from robust_interpretability.leaderboard import entry as entries
 from robust_interpretability.leaderboard import outcomes
 from robust_interpretability.leaderboard.board import Board
@@ -40,6 +42,8 @@ from robust_interpretability.leaderboard.card import Card, TrainingClaim
 from robust_interpretability.leaderboard.outcomes import Outcomes
 from robust_interpretability.metrics import ATTRIBUTIONS, statistics
 from robust_interpretability.models.types import Array
+from robust_interpretability.models.untrusted.model.size import size
+from robust_interpretability.models.untrusted.refusal import Refused
 
 CLIP = (0.5, 99.5)
 """Percentiles at which a gradient map is clipped, as in the paper."""
@@ -217,13 +221,34 @@ def _environment(bodies: list[Stored]) -> entries.EnvironmentRecord:
     )
 
 
-def _parameters(store: Store, unit: Unit) -> int:
+def _model(path: Path, info: Info, name: str | None, sha256: list[str]) -> entries.ModelRecord:
+    """What is recorded of a stored model.
+
+    Args:
+        path: The file.
+        info: The data set.
+        name: The architecture's, for a network of a run.
+        sha256: Hashes of the models of all base-model seeds.
+    """
+    try:
+        layers, parameters, multiply_adds = size(path, info.shape, info.num_classes)
+    except Refused:  # a run's own network may have layers that no submission may have
+        return entries.ModelRecord(architecture=name, parameters=_parameters(path), sha256=sha256)
+    return entries.ModelRecord(
+        architecture=f"{name}: {layers}" if name else layers,
+        parameters=parameters,
+        multiply_adds=multiply_adds,
+        sha256=sha256,
+    )
+
+
+def _parameters(path: Path) -> int:
     import keras
 
     from robust_interpretability.models import KERAS_LOCK
 
     with KERAS_LOCK:
-        return int(keras.saving.load_model(store.model_path(unit), compile=False).count_params())
+        return int(keras.saving.load_model(path, compile=False).count_params())
 
 
 def entry(
@@ -272,10 +297,11 @@ def entry(
             verified=verified,
             track=track,
             card=card,
-            model=entries.ModelRecord(
-                parameters=_parameters(store, models[0]),
-                sha256=sha256
-                or [digest for unit in models for digest in bodies[unit.key].files.values()],
+            model=_model(
+                store.model_path(models[0]),
+                plan.info,
+                plan.config.model.name if role == "reference" else None,
+                sha256 or [digest for unit in models for digest in bodies[unit.key].files.values()],
             ),
             classes=plan.info.num_classes,
             scores=_scores(measured),
@@ -297,25 +323,33 @@ def entry(
     return Evidenced(found, behind)
 
 
-def reference_card(config: Config, network: Network) -> Card:
-    """The card of a network of the reference grid."""
-    adversary = config.adversary
-    steps = f"{adversary.steps} steps" if "steps" in options(adversary.name) else "one step"
-    titles = {"pgd": "PGD", "fgsm": "FGSM", "fgsm_rs": "random-start FGSM"}
-    attack = titles.get(adversary.name, adversary.name)
-    against = f", every batch replaced by {attack} examples of {steps}" if network.norm else ""
-    name = "standard"
+NORM_NAMES = {"l2": "L2", "linf": "L∞"}
+
+
+def reference_card(config: Config, network: Network, epochs: int) -> Card:
+    """The card of a network of the reference grid, trained for so many epochs."""
+    adversary, training = config.adversary, config.training
+    name, against = "standard", ""
     if network.norm:
-        name = f"{NORM_TITLES[network.norm]} {network.epsilon:g}, {network.loss}"
+        loss = ", CW loss" if network.loss == "cw" else ""
+        name = f"{NORM_NAMES[network.norm]} {network.epsilon:g}{loss}"
+        steps = f"{adversary.steps} steps" if "steps" in options(adversary.name) else "one step"
+        titles = {"pgd": "PGD", "fgsm": "FGSM", "fgsm_rs": "random-start FGSM"}
+        attack = titles.get(adversary.name, adversary.name)
+        against = f", every batch replaced by {attack} examples of {steps}"
     return Card(
         name=name,
         authors=["reference grid"],
         licence="Apache-2.0",
-        description=f"{config.model.name}, {config.training.epochs} epochs of Adam{against}.",
+        description=f"A network of the reference grid, {config.model.name}{against}.",
         training=TrainingClaim(
             norm=network.norm or "none",  # type: ignore[arg-type]
             epsilon=network.epsilon,
-            loss=network.loss or "xent",
+            loss="CW margin" if network.loss == "cw" else "cross-entropy",
+            recipe=(
+                f"{epochs} epochs of Adam, learning rate {training.learning_rate:g},"
+                f" batches of {training.batch_size}{against}"
+            ),
         ),
     )
 
@@ -337,12 +371,16 @@ def grid_entries(
     finished: Finished, *, track: entries.TrackRecord, verified: bool
 ) -> list[Evidenced]:
     """Entries of all networks of a run, as its reference grid."""
+    fitted = next(finished.plan.of(fit.KIND), None)
+    epochs = finished.plan.config.training.epochs
+    if fitted:
+        epochs = finished.store.values(fitted).epochs
     return [
         entry(
             finished,
             network,
             track=track,
-            card=reference_card(finished.plan.config, network),
+            card=reference_card(finished.plan.config, network, epochs),
             name=reference_id(network),
             role="reference",
             verified=verified,

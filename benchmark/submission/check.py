@@ -7,7 +7,7 @@ from typing import NamedTuple
 from robust_interpretability.benchmark.results import tracks
 from robust_interpretability.benchmark.results.recheck import recheck
 from robust_interpretability.benchmark.submission.measure import Measurement
-from robust_interpretability.leaderboard import outcomes, render, scores, tradeoff
+from robust_interpretability.leaderboard import outcomes, render, scores, tradeoff, words
 from robust_interpretability.leaderboard.board import Board
 from robust_interpretability.leaderboard.eligibility import left_out
 from robust_interpretability.models.errors import InputError
@@ -41,7 +41,7 @@ def verdict(measurement: Measurement) -> str:
     if not fits:
         said = "no reference grid to compare its trade-off with"
     elif not telling:
-        why = render.untold(next(iter(fits.values())))
+        why = words.untold(next(iter(fits.values())))
         said = f"no trade-off that it could beat on the reference grid: {why}"
     elif beaten:
         listed = ", ".join(beaten)

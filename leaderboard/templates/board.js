@@ -1,7 +1,9 @@
 "use strict";
-/* The page's behaviour: theme, sorting, filtering, links between plot and table, curves drawn when seen. */
+/* The page's behaviour: theme, the choice of a score, sorting, filtering, links between plot and table. */
 (() => {
   const DATA = JSON.parse(document.getElementById("data").textContent);
+  const ROW = document.getElementById("row").content.querySelector("tr");
+  const PAGE = 100;  // rows of a large table that are shown at a time
   const root = document.documentElement;
   const later = (run) => { let id = 0; return () => { cancelAnimationFrame(id); id = requestAnimationFrame(run); }; };
 
@@ -30,18 +32,7 @@
     mark();
   }
 
-  /* A link into a collapsed section opens it. */
-  function targets() {
-    const open = () => {
-      const target = [...document.querySelectorAll("[id]")].find((node) => `#${node.id}` === location.hash);
-      const details = target && target.querySelector(":scope > details");
-      if (details) details.open = true;
-    };
-    addEventListener("hashchange", open);
-    open();
-  }
-
-  /* Numbers sort by their raw values, missing ones last in both directions. */
+  /* Numbers sort by their values, missing ones last in both directions. */
   function ordering() {
     const compare = (sign) => (a, b) => Number.isNaN(a) - Number.isNaN(b) || sign * (a - b) || 0;
     const kinds = DataTable.ext.type.order;
@@ -50,76 +41,163 @@
     kinds["measure-desc"] = compare(-1);
   }
 
-  /* One table with its plot and its filters. */
+  /* A model as the page's data have it, with numbers in place of integers: [value, low, high], or null. */
+  function decoded(packed, table) {
+    const [id, name, submitted, norm, kind, architecture, size, remarks, unranked, test, robust, scores] = packed;
+    const three = (sent, unit) => (sent.length === 0 ? null
+      : sent.length === 1 ? [sent[0] * unit, null, null]
+      : [sent[0] * unit, (sent[0] - sent[1]) * unit, (sent[0] + sent[2]) * unit]);
+    const of = (use) => scores.map((score, i) => (score ? use(score, table.scores[i].unit) : null));
+    const advantage = ([, [value, half]], unit) => (value === null ? null : [value * unit, (value - half) * unit, (value + half) * unit]);
+    return {
+      id: `${table.anchor}-${id}`, href: `${table.folder}${id}${table.ending}`, name, kind, architecture, size,
+      role: submitted ? "submission" : "reference", norm: ["none", "l2", "linf"][norm], unranked: Boolean(unranked),
+      remarks: remarks.map((i) => table.remarks[i]),
+      test: three(test, table.unit), robust: three(robust, table.unit),
+      scores: of(([score], unit) => three(score, unit)),
+      advantages: of(advantage).map((a) => a ?? [null, null, null]),
+      ranks: of(([, [, , best, worst]]) => (best === null ? null : [best, worst])),
+      pareto: of(([, [, , , , bits]]) => Boolean(bits & 1)),
+      beats: of(([, [, , , , bits]]) => Boolean(bits & 2)),
+      extrapolated: of(([, [, , , , bits]]) => Boolean(bits & 4)),
+    };
+  }
+
+  /* One table with its plot, its choice of a score and its filters. */
   class Table {
     constructor(node, index) {
       this.node = node;
-      this.data = DATA.tables[index];
-      this.rows = [...node.tBodies[0].rows];
+      this.data = DATA[index];
+      this.data.points = this.data.points.map((packed) => decoded(packed, this.data));
       this.scatter = document.querySelector(`[data-scatter="${index}"]`);
       this.controls = document.querySelector(`[data-controls="${index}"]`);
+      this.found = document.querySelector(`[data-found="${index}"]`);
+      const choice = document.querySelector(`[data-choice="${index}"]`);
+      [this.y, this.x] = ["y", "x"].map((axis) => choice?.querySelector(`[data-axis="${axis}"]`));
       this.spots = [];
-      this.shown = new Set(this.rows.map((_, i) => i));
+      this.shown = new Set(this.data.points.keys());
+      if (this.scatter) this.plot();
       this.sorting();
       this.filters();
-      if (this.scatter) this.plot();
-      this.rowLinks();
+      this.links();
+      this.y?.addEventListener("change", () => this.choose());
     }
 
+    get score() { return this.y ? Number(this.y.value) : 0; }
+
     sorting() {
-      const heads = [...this.node.tHead.querySelectorAll("th[data-says]")];
-      const width = this.node.tBodies[0].rows[0].cells.length;
-      const text = new Set([1, 2]);
+      const best = (of) => (of ? of[0] : "");
+      const columns = [
+        ["Rank", (p) => { const ranks = p.ranks[this.score]; return ranks ? ranks[0] + ranks[1] / 1e6 : ""; }],
+        ["Model", (p) => p.name],
+        ["Architecture", (p) => p.architecture],
+        ["Test accuracy", (p) => best(p.test)],
+        ["Robust accuracy", (p) => best(p.robust)],
+        ["Score", (p) => best(p.scores[this.score])],
+        ["Advantage", (p) => best(p.advantages[this.score]) ?? ""],
+        ["Marks", (p) => p.remarks.length],
+      ];
+      const text = new Set([1, 2]), long = this.data.points.length > 2 * PAGE;
+      this.node.tBodies[0].replaceChildren();
       this.table = new DataTable(this.node, {
-        paging: false, info: false, autoWidth: false, order: [], orderClasses: false, typeDetect: false,
-        layout: { topStart: null, topEnd: null, bottomStart: null, bottomEnd: null },
-        columns: Array.from({ length: width }, (_, i) => ({
-          type: text.has(i) ? "html" : "measure", ariaTitle: heads[i].dataset.says,
-          orderSequence: i > 3 ? ["desc", "asc", ""] : ["asc", "desc", ""],
+        data: this.data.points, deferRender: true, autoWidth: false, order: [], orderClasses: false, typeDetect: false,
+        paging: long, pageLength: PAGE, info: false,
+        layout: { topStart: null, topEnd: null, bottomStart: long ? "paging" : null, bottomEnd: null },
+        columns: columns.map(([name, value], i) => ({
+          data: (point, kind) => (kind === "display" ? "" : kind === "filter" && !text.has(i) ? "" : value(point)),
+          type: text.has(i) ? "string" : "measure", ariaTitle: name, cellType: i === 1 ? "th" : "td",
+          orderSequence: i > 2 ? ["desc", "asc", ""] : ["asc", "desc", ""],
         })),
+        rowCallback: (row, point, _, __, at) => this.fill(row, point, at),
         language: { zeroRecords: "No model fits these filters.", emptyTable: "No model." },
       });
     }
 
+    /* A row's cells, as the page's template has them. */
+    fill(row, point, at) {
+      const cells = [...ROW.cloneNode(true).cells], y = this.score;
+      const measured = (cell, three, form, mark = "") => {
+        const [value, interval] = cell.querySelectorAll("span, small");
+        value.textContent = three && three[0] !== null ? form(three[0]) + mark : "–";
+        interval.textContent = three && three[0] !== null && three[1] !== null ? `[${form(three[1])}, ${form(three[2])}]` : "";
+      };
+      const ranks = point.ranks[y];
+      cells[0].textContent = !ranks ? "–" : ranks[0] === ranks[1] ? ranks[0] : `${ranks[0]}–${ranks[1]}`;
+      const link = cells[1].querySelector("a");
+      link.href = point.href;
+      link.title = point.name;
+      link.querySelector("bdi").textContent = point.name.slice(1, -1);
+      cells[1].querySelector("small bdi").textContent = point.kind;
+      cells[2].querySelector("bdi").textContent = point.architecture;
+      cells[2].querySelector("bdi").title = point.architecture;
+      cells[2].querySelector("small").textContent = point.size;
+      measured(cells[3], point.test, Draw.fixed);
+      measured(cells[4], point.robust, Draw.fixed);
+      measured(cells[5], point.scores[y], Draw.fixed);
+      measured(cells[6], point.advantages[y], Draw.signed, point.extrapolated[y] ? "*" : "");
+      const badge = (kind, text) => {
+        const node = document.createElement("span");
+        node.className = `badge ${kind}`;
+        node.textContent = text;
+        cells[7].append(node, " ");
+      };
+      if (point.beats[y]) badge("beats", "beats the trade-off");
+      if (point.pareto[y]) badge("pareto", "Pareto");
+      for (const remark of point.remarks) badge("flag", remark);
+      row.id = `row-${point.id}`;
+      row.className = point.role;
+      row.dataset.index = at;
+      row.cells[1].scope = "row";
+      cells.forEach((cell, i) => row.cells[i].replaceChildren(...cell.childNodes));
+    }
+
     filters() {
       const get = (name) => this.controls.querySelector(`[data-filter="${name}"]`);
-      const [search, role, norm, pareto, unflagged, clear] = ["search", "role", "norm", "pareto", "unflagged", "clear"].map(get);
+      const [search, role, norm, unflagged, clear] = ["search", "role", "norm", "unflagged", "clear"].map(get);
       const status = this.controls.querySelector(".count");
-      this.table.search.fixed("filters", (_, __, index) => {
-        const row = this.table.row(index).node().dataset;
-        return (!role.value || row.role === role.value) && (!norm.value || row.norm === norm.value)
-          && (!pareto.checked || row.pareto !== "0") && (!unflagged.checked || row.flags === "0");
-      });
+      this.table.search.fixed("filters", (_, point) => (!role.value || point.role === role.value)
+        && (!norm.value || point.norm === norm.value) && (!unflagged.checked || !point.remarks.length));
       this.table.on("draw", () => {
-        this.shown = new Set(this.table.rows({ search: "applied" }).nodes().toArray().map((row) => Number(row.dataset.index)));
-        const text = `${this.shown.size} of ${this.rows.length} models shown`;
+        this.shown = new Set(this.table.rows({ search: "applied" }).indexes().toArray());
+        const text = `${this.shown.size.toLocaleString("en")} of ${this.data.points.length.toLocaleString("en")} models fit`;
         if (status.textContent !== text) status.textContent = text;
         this.dim();
       });
       search.addEventListener("input", () => this.table.search(search.value).draw());
-      for (const control of [role, norm, pareto, unflagged]) control.addEventListener("change", () => this.table.draw());
+      for (const control of [role, norm, unflagged]) control.addEventListener("change", () => this.table.draw());
       clear.addEventListener("click", () => {
         for (const control of [search, role, norm]) control.value = "";
-        for (const control of [pareto, unflagged]) control.checked = false;
+        unflagged.checked = false;
         this.table.search("").draw();
       });
       this.controls.hidden = false;
       this.table.draw();
     }
 
+    /* Another score: the table is ordered by it, the best first, those without a rank last. */
+    choose() {
+      const { title, finding, better } = this.data.scores[this.score];
+      this.found.textContent = finding;
+      for (const node of this.node.querySelectorAll(".ordered")) node.textContent = title;
+      const place = (p) => [p.unranked || !p.scores[this.score], -better * (p.scores[this.score]?.[0] ?? 0), -(p.test?.[0] ?? 0)];
+      const places = new Map(this.data.points.map((p) => [p, place(p)]));
+      this.data.points.sort((p, q) => {
+        const [a, b] = [places.get(p), places.get(q)];
+        return a[0] - b[0] || a[1] - b[1] || a[2] - b[2] || (p.id < q.id ? -1 : 1);
+      });
+      this.table.clear().rows.add(this.data.points).order([]).draw();
+      this.draw();
+    }
+
     plot() {
-      this.scatter.hidden = false;
       this.box = this.scatter.querySelector(".plot");
-      [this.y, this.x] = ["y", "x"].map((axis) => this.scatter.querySelector(`[data-axis="${axis}"]`));
       this.tip = document.createElement("div");
       this.tip.className = "tip";
       this.tip.hidden = true;
       this.tip.setAttribute("aria-hidden", "true");
       this.box.append(this.tip);
-      const draw = () => this.draw();
-      this.y.addEventListener("change", draw);
-      this.x.addEventListener("change", draw);
-      let width = 0;
+      this.x.addEventListener("change", () => this.draw());
+      let width = -1;
       new ResizeObserver(later(() => {
         if (this.box.clientWidth === width) return;
         width = this.box.clientWidth;
@@ -131,13 +209,13 @@
       this.box.addEventListener("keydown", (event) => this.key(event));
       this.box.addEventListener("focusin", (event) => this.light(this.spots.find((s) => s.node === event.target), true));
       this.box.addEventListener("focusout", () => this.light(null));
-      draw();
     }
 
     draw() {
-      const { spots } = Draw.scatter(this.box, this.data, Number(this.y.value), this.x.value);
+      if (!this.scatter) return;
+      const { spots } = Draw.scatter(this.box, this.data, this.score, this.x.value);
       this.spots = spots.sort((p, q) => p.x - q.x || p.y - q.y);
-      const test = this.x.value === "test", score = this.data.scores[this.y.value];
+      const test = this.x.value === "test", score = this.data.scores[this.score];
       for (const item of this.scatter.querySelectorAll(".over-test")) item.hidden = !test;
       const explained = score.line && score.line.explained !== null ? `, explains ${Math.round(100 * score.line.explained)} percent of their variance` : "";
       const fitted = score.line ? `${score.line.n} networks${explained}` : "";
@@ -161,16 +239,21 @@
     }
 
     nearest(event) {
+      const svg = this.box.querySelector("svg");
+      if (!svg) return null;
       const at = this.box.getBoundingClientRect(), x = event.clientX - at.left, y = event.clientY - at.top;
-      const scale = this.box.querySelector("svg").getBoundingClientRect().width / this.box.querySelector("svg").viewBox.baseVal.width;
+      const scale = svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
       const far = (s) => Math.hypot(s.x * scale - x, s.y * scale - y);
       const closest = d3.least(this.spots.filter((s) => this.shown.has(s.index)), far);
       return closest && far(closest) < 22 ? closest : null;
     }
 
     light(spot, tip = false) {
-      for (const s of this.spots) s.node.classList.toggle("on", s === spot);
-      this.rows.forEach((row, i) => row.classList.toggle("on", Boolean(spot) && spot.index === i));
+      if (spot === this.lit && !tip) return;
+      this.lit?.node.classList.remove("on");
+      spot?.node.classList.add("on");
+      for (const row of this.node.tBodies[0].rows) row.classList.toggle("on", Boolean(spot) && Number(row.dataset.index) === spot.index);
+      this.lit = spot;
       if (!this.tip) return;
       this.tip.hidden = !(spot && tip);
       if (this.tip.hidden) return;
@@ -184,7 +267,9 @@
     }
 
     go(spot) {
-      const row = this.rows[spot.index];
+      const at = this.table.rows({ order: "applied", search: "applied" }).indexes().indexOf(spot.index);
+      if (this.data.points.length > 2 * PAGE) this.table.page(Math.floor(at / PAGE)).draw("page");
+      const row = this.table.row(spot.index).node();
       row.scrollIntoView({ block: "center", inline: "nearest" });
       row.querySelector("a").focus({ preventScroll: true });
       this.light(spot);
@@ -204,35 +289,19 @@
       event.preventDefault();
     }
 
-    rowLinks() {
-      const spot = (row) => this.spots.find((s) => s.index === this.rows.indexOf(row));
-      for (const row of this.rows) {
-        row.addEventListener("pointerenter", () => this.light(spot(row)));
-        row.addEventListener("pointerleave", () => this.light(null));
-        row.addEventListener("focusin", () => this.light(spot(row)));
-        row.addEventListener("focusout", () => this.light(null));
-      }
+    links() {
+      const spot = (event) => {
+        const row = event.target.closest("tr[data-index]");
+        return row ? this.spots.find((s) => s.index === Number(row.dataset.index)) : null;
+      };
+      for (const begin of ["pointerover", "focusin"]) this.node.addEventListener(begin, (event) => this.light(spot(event) ?? null));
+      for (const end of ["pointerleave", "focusout"]) this.node.addEventListener(end, () => this.light(null));
     }
   }
 
-  /* Curves are drawn when they come into view, or all of them for a print. */
-  function curves() {
-    const boxes = new Set(document.querySelectorAll("[data-curves]"));
-    const draw = (box) => {
-      if (!boxes.delete(box)) return;
-      watch.unobserve(box);
-      Draw.curves(box, DATA.curves[box.dataset.curves]);
-    };
-    const watch = new IntersectionObserver((seen) => seen.filter((s) => s.isIntersecting).forEach((s) => draw(s.target)), { rootMargin: "300px" });
-    for (const box of boxes) { box.hidden = false; watch.observe(box); }
-    addEventListener("beforeprint", () => [...boxes].filter((box) => box.clientWidth).forEach(draw));
-  }
-
   theme();
-  tracks();
   ordering();
-  document.querySelectorAll("[data-table]").forEach((node) => new Table(node, Number(node.dataset.table)));
-  curves();
-  targets();
   document.querySelectorAll(".needs-script").forEach((node) => { node.hidden = false; });
+  document.querySelectorAll("[data-table]").forEach((node) => new Table(node, Number(node.dataset.table)));
+  tracks();
 })();

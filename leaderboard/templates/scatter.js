@@ -1,5 +1,5 @@
 "use strict";
-/* Draws with Observable Plot: one scatter plot per table, and the retraining curves. `Draw` is used by board.js. */
+/* Draws a table's scatter plot with Observable Plot, and writes numbers. `Draw` is used by board.js. */
 const Draw = (() => {
   const minus = (text) => text.replace("-", "−");
   const plain = (text) => (Number(text) === 0 ? "0.000" : minus(text));
@@ -7,19 +7,20 @@ const Draw = (() => {
   const signed = (value) => (value >= 0.0005 ? "+" : "") + fixed(value);
   const bracket = ([, low, high], form = fixed) => (low === null ? "" : ` [${form(low)}, ${form(high)}]`);
   const measure = (three, form = fixed) => (three ? form(three[0]) + bracket(three, form) : "not measured");
+  const NAMED = 60;  // submissions at most whose names stand beside their points
   const STYLE = { fontSize: "12px", fontFamily: "inherit" };
 
   /** The description of a point: lines of text. */
   function description(table, point, y, axis) {
     const { title } = table.scores[y];
     const lines = [
-      `${point.role}, ${point.training}`,
+      point.kind,
       `${axis === "test" ? "test" : "robust"} accuracy ${measure(point[axis])}`,
       `${title} ${measure(point.scores[y])}`,
     ];
     if (point.advantages[y][0] !== null) lines.push(`advantage ${measure(point.advantages[y], signed)}`);
-    if (point.pareto[y]) lines.push("on the Pareto front");
-    if (point.flags.length) lines.push(`flags: ${point.flags.join(", ")}`);
+    if (point.pareto[y]) lines.push("Pareto");
+    if (point.remarks.length) lines.push(point.remarks.join(", "));
     return lines;
   }
 
@@ -39,7 +40,7 @@ const Draw = (() => {
   function tags(svg, spots, width) {
     const taken = spots.map((s) => [s.x - 8, s.y - 8, s.x + 8, s.y + 8]);
     const layer = d3.select(svg).append("g").attr("aria-hidden", "true").attr("text-anchor", "start");
-    for (const spot of spots.filter((s) => s.point.role === "submission")) {
+    for (const spot of spots.filter((s) => s.point.role === "submission").slice(-NAMED)) {
       const name = spot.point.name.slice(1, -1);
       const node = layer.append("text").attr("class", "tag").text(name.length > 28 ? `${name.slice(0, 27)}…` : name);
       const size = node.node().getComputedTextLength();
@@ -72,7 +73,6 @@ const Draw = (() => {
     const range = domain([...points.map((d) => d.b), ...(line ? line.points.map((p) => [p[1]]) : [])]), room = range[1] - range[0];
     const near = (v) => Math.max(range[0] - room, Math.min(range[1] + room, v));  // a wide band is cut, to leave room for the points
     const ys = domain([range, ...inside.map((p) => [near(p[2]), near(p[3])])]);
-    const front = points.filter((d) => axis === "test" && d.point.pareto[y]).sort((p, q) => p.a[0] - q.a[0]);
     const kind = (d) => (d.point.role === "submission" ? " of-submission" : "");
     const whiskers = points.filter((d) => d.a[1] !== null), bars = points.filter((d) => d.b[1] !== null);
     const tie = { fill: "none", stroke: "currentColor", strokeWidth: 1.25 };
@@ -82,8 +82,6 @@ const Draw = (() => {
       line && Plot.line(line.points, { x: "0", y: "1", stroke: "var(--reference)", strokeDasharray: "2 4", clip: true }),
       line && Plot.line(inside, { x: "0", y: "1", stroke: "var(--reference)", strokeWidth: 1.75, clip: true }),
       Plot.ruleY([0], { stroke: "currentColor", strokeOpacity: ys[0] < 0 && ys[1] > 0 ? 0.35 : 0, clip: true }),
-      front.length > 1 && Plot.line(front, { x: (d) => d.a[0], y: (d) => d.b[0], curve: "step-before",
-        stroke: "var(--orange)", strokeWidth: 1.75, strokeDasharray: "5 3" }),
       Plot.link(whiskers, { x1: (d) => d.a[1], x2: (d) => d.a[2], y1: (d) => d.b[0], y2: (d) => d.b[0], ...tie, className: "across" }),
       Plot.link(bars, { x1: (d) => d.a[0], x2: (d) => d.a[0], y1: (d) => d.b[1], y2: (d) => d.b[2], ...tie, className: "upright" }),
       Plot.dot(points, { x: (d) => d.a[0], y: (d) => d.b[0], r: (d) => (d.point.role === "submission" ? 7 : 4.5), sort: null,
@@ -122,62 +120,5 @@ const Draw = (() => {
     return { svg, spots };
   }
 
-  /** Colours and dashes of a chart's lines: fixed for the random order, the last line, and two attributions. */
-  function lookOf(names) {
-    const fixed = {
-      "Gradient × Input": { colour: "var(--blue)", dash: null },
-      Gradient: { colour: "var(--orange)", dash: "7 3" },
-    };
-    const free = [
-      { colour: "var(--green)", dash: "9 3 2 3" },
-      { colour: "var(--purple)", dash: "3 3" },
-      { colour: "var(--blue)", dash: "12 3" },
-      { colour: "var(--orange)", dash: "2 6" },
-    ];
-    const others = names.slice(0, -1).filter((name) => !Object.hasOwn(fixed, name));
-    return names.map((name, i) => {
-      if (i === names.length - 1) return { colour: "var(--reference)", dash: "2 4" };
-      return Object.hasOwn(fixed, name) ? fixed[name] : free[others.indexOf(name) % free.length];
-    });
-  }
-
-  /** Draws the retraining curves of an entry into a box: one chart for ROAR, one for KAR. */
-  function curves(box, data) {
-    for (const curve of data) {
-      const roar = curve.mode === "roar", end = [roar ? 0 : 1, curve.untouched, curve.untouched, curve.untouched];
-      const width = Math.max(240, Math.min(420, box.clientWidth));
-      const lines = curve.lines.map(({ name, values }) => {
-        const points = values.map((v, i) => [curve.f[i], ...v]);
-        return { name, points: roar ? [end, ...points] : [...points, end] };
-      });
-      const looks = lookOf(lines.map((line) => line.name));
-      const svg = Plot.plot({
-        width, height: Math.round(width * 0.6), style: STYLE, marginLeft: 44, marginTop: 26, marginBottom: 40,
-        x: { domain: [0, 1], label: `fraction of pixels ${roar ? "removed" : "kept"} →`, labelArrow: "none", ticks: 5 },
-        y: { domain: [0, 1], label: "↑ accuracy after retraining", labelArrow: "none", ticks: 5, grid: true },
-        marks: lines.flatMap(({ points }, i) => [
-          Plot.areaY(points, { x: "0", y1: "2", y2: "3", fill: looks[i].colour, fillOpacity: 0.15 }),
-          Plot.line(points, { x: "0", y: "1", stroke: looks[i].colour, strokeWidth: 2, strokeDasharray: looks[i].dash }),
-        ]),
-      });
-      unnamed(svg);
-      svg.setAttribute("role", "img");
-      svg.setAttribute("aria-label", `${curve.mode.toUpperCase()} curves; their numbers are in the table below.`);
-      const figure = document.createElement("figure"), title = document.createElement("figcaption");
-      title.textContent = roar ? "ROAR: top pixels removed" : "KAR: only top pixels kept";
-      const legend = document.createElement("ul");
-      legend.className = "legend";
-      for (const [i, { name }] of lines.entries()) {
-        const item = d3.create("li");
-        item.append("svg").attr("class", "key").attr("viewBox", "0 0 24 16").attr("aria-hidden", "true").append("path")
-          .attr("d", "M0 8H24").attr("stroke", looks[i].colour).attr("stroke-width", 2).attr("stroke-dasharray", looks[i].dash);
-        item.append("span").text(name);
-        legend.append(item.node());
-      }
-      figure.append(title, legend, svg);
-      box.append(figure);
-    }
-  }
-
-  return { scatter, curves };
+  return { scatter, fixed, signed };
 })();

@@ -16,13 +16,15 @@ import pytest
 from cmarkgfm import github_flavored_markdown_to_html
 
 from robust_interpretability.leaderboard import entry as entries
-from robust_interpretability.leaderboard import render, tradeoff
+from robust_interpretability.leaderboard import render, table, tradeoff
 from robust_interpretability.leaderboard.board import LOCK, PENDING, Board, rendered
 from robust_interpretability.leaderboard.eligibility import HARDLY_LEARNED, left_out
 from robust_interpretability.leaderboard.entry import ModelRecord
+from robust_interpretability.leaderboard.text import escaped as escape
 from robust_interpretability.models.errors import InputError
 from tests.conftest import ROOT
 from tests.leaderboard.made import grid, made, track
+from tests.leaderboard.many import unknown
 
 ROWS = [*grid(), made("a", 0.95, 0.2, flags=["zero_gradients"]), made("b", 0.9)]
 
@@ -36,6 +38,14 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
+def markdown(rows: list) -> str:
+    return render.markdown(table.of(rows))
+
+
+def frame(rows: list) -> pd.DataFrame:
+    return render.frame(table.of(rows))
+
+
 @pytest.fixture
 def board(tmp_path) -> Board:
     made_board = Board(tmp_path / "board")
@@ -43,34 +53,59 @@ def board(tmp_path) -> Board:
     return made_board
 
 
+def tables_of(text: str) -> list[list[dict[str, str]]]:
+    """The tables of a Markdown text, as rows by column."""
+    found = []
+    for block in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        lines = [[c.strip() for c in line.strip("|").split("|")] for line in block.splitlines()]
+        found.append([dict(zip(lines[0], row, strict=True)) for row in lines[2:]])
+    return found
+
+
 def test_markdown_has_one_row_an_entry_in_order():
-    text = render.markdown(ROWS)
-    rows = [
-        [c.strip() for c in line.strip("|").split("|")]
-        for line in text.splitlines()
-        if line.startswith("| ")
+    text = markdown(ROWS)
+    leading, test, *_ = tables_of(text)
+    assert list(leading[0]) == ["rank", "model", "test", "robust", "score", "advantage", "notes"]
+    assert [row["model"] for row in leading] == [
+        escape(e.card.name) for e in tradeoff.ordered(ROWS)
     ]
-    header, body = rows[0], rows[1:]
-    assert header[:3] == ["rank", "model", "training"]
-    assert sorted(row[1] for row in body) == sorted(render.escaped(e.card.name) for e in ROWS)
-    named = {row[1]: dict(zip(header, row, strict=True)) for row in body}
-    assert named["Model a"]["test accuracy"] == "0.950 [0.940, 0.960]"
-    assert named["Model a"]["flags"] == "zero gradients"
-    assert render.markdown(list(reversed(ROWS))) == text
+    named = {row["model"]: row for row in leading}
+    assert named["Model a"]["test"] == "0.950"
+    assert named["Model a"]["notes"] == "a"
+    assert "\na: zero gradients\n" in text
+    assert {row["model"]: row["score"] for row in test}["Model a"] == "0.950 [0.940, 0.960]"
+    assert markdown(list(reversed(ROWS))) == text
+
+
+def test_markdown_fits_120_columns_whatever_the_names():
+    """Of the longest names, of markup alone, and of a board whose names are long."""
+    names = ["|" * 80, "W" * 80, "a very long name of a model " * 2 + "indeed", "`*_" * 26]
+    cards = [ROWS[-1].card.model_copy(update={"name": name}) for name in names]
+    rows = [*ROWS, *(made(f"n{i}", 0.9, 0.1 * i, card=card) for i, card in enumerate(cards))]
+    lines = markdown([*rows, *unknown("W" * 60)]).splitlines()
+    assert max(map(len, lines)) <= 120
+
+
+def test_a_large_board_says_what_its_markdown_leaves_out():
+    rows = [*ROWS, *(made(f"s{i}", 0.9, 0.001 * i) for i in range(render.DETAILED))]
+    text = markdown(rows)
+    assert len(tables_of(text)[0]) == len(rows)
+    assert {len(one) for one in tables_of(text)[1:]} == {render.DETAILED}
+    assert f"And {len(rows) - render.DETAILED} more models, in leaderboard.csv." in text
 
 
 def test_markdown_keeps_protocol_versions_apart():
     later = [made("c", 0.9, 0.1, on=track(protocol=2))]
-    text = render.markdown([*ROWS, *later])
+    text = markdown([*ROWS, *later])
     assert text.index("## digits, protocol version 2") < text.index("## digits, protocol version 1")
-    assert text.count("| model") == 2
+    assert text.count("| notes") == 2
 
 
 @pytest.mark.parametrize(
     "text", ["a|b", "<script>", "[x](javascript:1)", "`x`", "&lt;", "a\nb", "![x](y)", "\\<b>"]
 )
 def test_text_from_outside_is_harmless_in_markdown(text):
-    escaped = render.escaped(text)
+    escaped = escape(text)
     assert not set("<\n") & set(escaped)
     for mark in "|[]()`!":
         assert escaped.count(mark) == escaped.count(f"\\{mark}")
@@ -80,7 +115,7 @@ def test_text_from_outside_is_harmless_in_markdown(text):
     "text", ["www.evil.example", "see www.evil.example", "a@b.example", "xmpp:a@b.c", "http://a.b"]
 )
 def test_no_address_in_a_name_becomes_a_link(text):
-    page = github_flavored_markdown_to_html(f"| model |\n| --- |\n| {render.escaped(text)} |\n")
+    page = github_flavored_markdown_to_html(f"| model |\n| --- |\n| {escape(text)} |\n")
     assert "<a" not in page
     assert text in re.sub("<[^>]*>", "", page)
     assert "<a" in github_flavored_markdown_to_html(text), "unescaped, it would be one"
@@ -89,24 +124,20 @@ def test_no_address_in_a_name_becomes_a_link(text):
 def test_wide_characters_take_the_same_bytes_whatever_is_installed():
     card = made("x", 0.9).card.model_copy(update={"name": "模型一号"})
     row = next(
-        line
-        for line in render.markdown([made("x", 0.9, card=card)]).splitlines()
-        if "模型一号" in line
+        line for line in markdown([made("x", 0.9, card=card)]).splitlines() if "模型一号" in line
     )
     header = next(
-        line
-        for line in render.markdown([made("x", 0.9, card=card)]).splitlines()
-        if "| rank" in line
+        line for line in markdown([made("x", 0.9, card=card)]).splitlines() if "| rank" in line
     )
     assert len(row) == len(header), "padded by characters, not by their width"
 
 
 def test_csv_and_parquet_have_full_precision():
     third = made("t", 1 / 3, 0.1)
-    row = next(csv.DictReader(io.StringIO(render.csv([third]))))
+    row = next(csv.DictReader(io.StringIO(render.csv(frame([third])))))
     assert float(row["test_accuracy"]) == 1 / 3
     assert row["roar_gradient_input_n"] == "10"
-    table = pd.read_parquet(io.BytesIO(render.parquet([third])))
+    table = pd.read_parquet(io.BytesIO(render.parquet(frame([third]))))
     assert table["test_accuracy"][0] == 1 / 3
     assert table["roar_gradient_input_n"][0] == 10
     assert list(table.columns) == list(row)
@@ -115,7 +146,7 @@ def test_csv_and_parquet_have_full_precision():
 def test_a_link_may_be_missing():
     card = made("x", 0.9).card.model_copy(update={"link": None})
     rows = list(
-        csv.DictReader(io.StringIO(render.csv([made("x", 0.9, card=card), made("y", 0.9)])))
+        csv.DictReader(io.StringIO(render.csv(frame([made("x", 0.9, card=card), made("y", 0.9)]))))
     )
     assert {row["id"]: row["link"] for row in rows} == {"x": "", "y": "https://example.org/x"}
 
@@ -124,7 +155,7 @@ def test_a_link_may_be_missing():
 @pytest.mark.parametrize("name", ["=1+1", "x;=1+1", "x; =1+1", "＝1+1", "-1", "x\t@a"])
 def test_a_formula_in_a_name_is_no_formula_in_a_spreadsheet(name, separator):
     card = made("x", 0.9).card.model_copy(update={"name": name, "authors": ["A", "+B"]})
-    table = render.csv([made("x", 0.9, card=card)])
+    table = render.csv(frame([made("x", 0.9, card=card)]))
     cells = [
         cell.strip().partition(",")[0]
         for row in csv.reader(io.StringIO(table), delimiter=separator)
@@ -301,8 +332,9 @@ def test_a_model_that_knows_the_test_images_is_not_ranked_until_that_is_ruled_ou
     assert {name: standing for name, standing in of.items() if name != "knows"} == without
     assert tradeoff.ordered(rows)[-1].id == "knows"
     assert "not ranked: knows the test images" in (board.root / "LEADERBOARD.md").read_text()
-    page = (board.root / "index.html").read_text()
-    assert "not ranked until a maintainer has ruled this out" in page
+    assert "not ranked: knows the test images" in (board.root / "index.html").read_text()
+    page = board.root / "pages" / "digits" / "knows-v1.html"
+    assert "not ranked until a maintainer has ruled this out" in page.read_text()
 
     with pytest.raises(InputError, match="does not have the flag probabilities"):
         board.rule_out("digits/knows", "probabilities", "a reason")
@@ -315,7 +347,7 @@ def test_a_model_that_knows_the_test_images_is_not_ranked_until_that_is_ruled_ou
     assert left_out(board.entries()) == {}
     assert tradeoff.Standings().of(board.entries(), "roar_gradient")["knows"].ranks == (1, 1)
     assert "knows the test images (ruled out)" in (board.root / "LEADERBOARD.md").read_text()
-    assert "trained by us from its published code" in (board.root / "index.html").read_text()
+    assert "trained by us from its published code" in page.read_text()
     assert board.check() == []
 
 
@@ -341,8 +373,8 @@ def test_a_network_that_has_hardly_learned_is_shown_and_not_ranked():
     assert {e.id for e in tradeoff.ordered(rows)[-3:]} == set(unranked)
     whole, without = (tradeoff.Standings().fit(of, "roar_gradient") for of in (rows, ROWS))
     assert whole.at(0.95) == without.at(0.95)
-    assert render.markdown(rows).count("not ranked: hardly learned") == 3
-    assert list(render.frame(rows)["not_ranked"].dropna()) == [HARDLY_LEARNED] * 3
+    assert [row["notes"] for row in tables_of(markdown(rows))[0]].count("b") == 3
+    assert list(frame(rows)["not_ranked"].dropna()) == [HARDLY_LEARNED] * 3
 
 
 def test_a_reference_network_that_is_not_ranked_is_not_part_of_the_line():
@@ -412,6 +444,46 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     blocked.write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         Board(blocked / "board").put(ROWS)
+
+
+def test_another_entry_changes_no_other_s_page(board):
+    """Not even the time at which its file was written."""
+    pages = {p: p.stat().st_mtime_ns for p in board.root.glob("pages/*/*.html")}
+    assert {f"{p.parent.name}/{p.stem}.json" for p in pages} == set(map(entries.place, ROWS))
+    board.put([made("new", 0.9, 0.3)])
+    assert {p: p.stat().st_mtime_ns for p in pages} == pages
+    assert (board.root / "pages" / "digits" / "new-v1.html").exists()
+    assert board.check() == []
+
+
+def test_pages_are_checked_and_rendered_again(board):
+    page, stray = (board.root / "pages" / "digits" / f"{name}-v1.html" for name in ("a", "gone"))
+    page.write_text("changed")
+    stray.write_text("of an entry that is gone")
+    assert len(board.check()) == 1
+    assert str(page) in board.check()[0]
+    board.render()
+    assert board.check() == []
+    assert not stray.exists()
+
+
+def test_links_stand_at_the_head_of_the_page(board):
+    (board.root / "links.toml").write_text('"The code" = "https://example.org/code?a=1&b=2"\n')
+    board.render()
+    assert (
+        '<a href="https://example.org/code?a=1&amp;b=2">The code</a>'
+        in (board.root / "index.html").read_text()
+    )
+    assert board.check() == []
+
+
+@pytest.mark.parametrize(
+    "text", ['"x" = "javascript:alert(1)"', "x = 1", "x =", '"x" = "data:a"', "[x]\ny = 1"]
+)
+def test_other_links_are_refused(board, text):
+    (board.root / "links.toml").write_text(text)
+    with pytest.raises(InputError, match=r"links\.toml"):
+        board.render()
 
 
 def test_everything_is_rendered_from_the_entries_alone(board, tmp_path):

@@ -8,14 +8,24 @@ from html.parser import HTMLParser
 
 import pytest
 
-from robust_interpretability.leaderboard.html import FOLDER, page
+from robust_interpretability.leaderboard import table
+from robust_interpretability.leaderboard.entry import place
+from robust_interpretability.leaderboard.html import FOLDER, entry_page
+from robust_interpretability.leaderboard.html import page as page_of
 from robust_interpretability.leaderboard.html_entry import number
+from robust_interpretability.leaderboard.html_table import STATIC
+from robust_interpretability.leaderboard.table import Table
 from robust_interpretability.leaderboard.tradeoff import Standings
+from robust_interpretability.leaderboard.words import finding
 from tests.leaderboard.made import evidence, grid, made, track
 from tests.leaderboard.many import HARM, board, hostile, large, unknown
 
 PLACED = Standings(evidence(board(), noise=0.01))
 """As of a grid that was trained from three seeds."""
+
+
+def page(entries: list, placed: Standings | None = None) -> str:
+    return page_of(table.of(entries, placed))
 
 
 class Parsed(HTMLParser):
@@ -48,43 +58,55 @@ def text() -> str:
     return page(board(), PLACED)
 
 
-def test_one_file_under_two_megabytes():
-    whole = page(large())
+def test_of_a_large_board_every_model_is_in_the_data_and_the_first_are_rows():
+    whole = page(large(11))
     assert len(whole.encode()) < 2_000_000
-    assert whole.count("<img") == 60 * 3
-    assert "too large" not in whole
-
-
-def test_a_large_board_keeps_its_numbers_and_leaves_out_details_of_as_few_references_as_possible():
-    shortened = page(large(11))
-    assert 1_950_000 < len(shortened.encode()) < 2_000_000
-    assert (
-        0
-        < shortened.count("too large to show them")
-        < sum(entry.role == "reference" for entry in large(11))
-    )
-    assert shortened.count("<article") == shortened.count('<tr id="row') == 11 * 15
-    assert shortened.count("<img") == (11 * 15 - shortened.count("too large to show them")) * 3
-    assert "too large" not in "".join(
-        re.findall(r'<article[^>]*-s\d".*?</article>', shortened, re.DOTALL)
-    ), "of submissions"
+    data = json.loads(re.findall(r'id="data">(.*?)</script>', whole, re.DOTALL)[0])
+    assert sum(len(table["points"]) for table in data) == 11 * 15
+    assert whole.count('<tr id="') == 11 * 15
+    many = [*grid(), *(made(f"s{i}", 0.9, 0.001 * i) for i in range(150))]
+    whole = page(many)
+    assert whole.count('<tr id="') == STATIC
+    assert f"And {156 - STATIC} more models, in" in whole
 
 
 def test_the_same_entries_give_the_same_bytes(text):
     assert page(list(reversed(board())), PLACED) == text
 
 
-def test_nothing_is_loaded_from_anywhere(text):
+@pytest.mark.parametrize("of", [page, lambda entries: entry_page(entries[0])])
+def test_nothing_is_loaded_from_anywhere(of):
+    """Links lead to other pages of the board, or to addresses that a card names."""
+    text = of(board())
     parsed = Parsed(text)
     for tag, attributes in parsed.elements:
         for name in ("src", "href", "srcset", "data", "action", "poster", "background"):
             value = attributes.get(name)
-            if value is not None and not value.startswith(("#", "data:")):
-                assert (tag, name, value) == ("a", "href", "https://example.org/x")
+            if value is None or value.startswith(("#", "data:")) or not value:
+                continue
+            assert (tag, name) == ("a", "href")
+            if value.startswith("https://example.org"):
                 assert attributes["rel"] == "nofollow noopener noreferrer"
+            elif value != "https://arxiv.org/abs/1903.11626":
+                assert re.fullmatch(
+                    r"leaderboard\.csv|pages/[\w.-]+/[\w.-]+\.html"
+                    r"|\.\./\.\./index\.html#digits-v1",
+                    value,
+                )
     assert not re.search(
         r"@import|url\((?!data:|#)", "".join(re.findall(r"<style>(.*?)</style>", text, re.DOTALL))
     )
+
+
+def test_the_page_of_an_entry_has_no_script():
+    text = entry_page(board()[0])
+    assert "<script" not in text
+    (policy,) = [
+        a["content"]
+        for a in Parsed(text).all("meta")
+        if a.get("http-equiv") == "Content-Security-Policy"
+    ]
+    assert "script-src 'none'" in policy
 
 
 def test_the_policy_admits_the_page_s_own_scripts_alone(text):
@@ -103,15 +125,14 @@ def test_the_policy_admits_the_page_s_own_scripts_alone(text):
     assert "unsafe-eval" not in policy
 
 
-def test_every_entry_has_a_row_and_a_section(text):
+def test_every_entry_has_a_row_and_a_link_to_its_page(text):
     parsed = Parsed(text)
-    articles = {a["id"] for a in parsed.all("article")}
-    assert len(articles) == len(board())
-    links = {a["href"][1:] for a in parsed.all("a") if a["href"].startswith("#")}
-    assert articles <= links
+    pages = [a["href"] for a in parsed.all("a") if a["href"].startswith("pages/")]
+    assert sorted(pages) == sorted(f"pages/{place(e).removesuffix('.json')}.html" for e in board())
     identifiers = [a["id"] for _, a in parsed.elements if "id" in a]
     assert len(identifiers) == len(set(identifiers)), "an id names one element"
-    assert links - {"main"} <= set(identifiers)
+    links = {a["href"][1:] for a in parsed.all("a") if a["href"].startswith("#")}
+    assert links <= set(identifiers)
 
 
 def test_numbers_are_those_of_the_entries(text):
@@ -124,6 +145,41 @@ def test_numbers_are_those_of_the_entries(text):
         assert form.replace("-", "\N{MINUS SIGN}") in text
 
 
+def sent(text: str, name: str, track: int = 0) -> list:
+    """What the page's scripts are sent of an entry."""
+    data = json.loads(re.findall(r'id="data">(.*?)</script>', text, re.DOTALL)[0])
+    return next(point for point in data[track]["points"] if point[0] == name)
+
+
+def test_the_scripts_are_sent_the_same_numbers(text):
+    """As integers in a unit of each score: value, down, up; advantage, half its interval, ranks."""
+    data = json.loads(re.findall(r'id="data">(.*?)</script>', text, re.DOTALL)[0])[0]
+    rows = [e for e in board() if e.track.name == "digits"]
+    assert len(data["points"]) == len(rows)
+    titles = [score["title"] for score in data["scores"]]
+    score = data["scores"][titles.index("ROAR GX")]
+    for entry in rows:
+        stated = entry.scores.get("roar_gradient_input")
+        packed = sent(text, entry.id)
+        (test, _), packed = packed[9:11], packed[11][titles.index("ROAR GX")]
+        assert test[0] * data["unit"] == pytest.approx(entry.value("test_accuracy"), abs=5e-5)
+        if stated is None:
+            assert packed == 0
+            continue
+        value, down, up = packed[0]
+        unit = score["unit"]
+        assert value * unit == pytest.approx(stated.value, abs=unit)
+        assert (value - down) * unit == pytest.approx(stated.low, abs=unit)
+        assert (value + up) * unit == pytest.approx(stated.high, abs=unit)
+        standing = PLACED.of(rows, "roar_gradient_input")[entry.id]
+        advantage, half, best, worst, bits = packed[1]
+        assert advantage * unit == pytest.approx(standing.advantage, abs=unit)
+        assert (advantage + half) * unit == pytest.approx(standing.high, abs=2 * unit)
+        assert (best, worst) == standing.ranks
+        marks = standing.pareto, standing.beats, standing.extrapolated
+        assert bits == sum(bit * mark for bit, mark in zip((1, 2, 4), marks, strict=True))
+
+
 def test_zero_has_no_sign():
     assert [number(v, "+.3f") for v in (-0.0004, 0.0, -0.0005001, 0.1)] == [
         "0.000",
@@ -133,14 +189,20 @@ def test_zero_has_no_sign():
     ]
 
 
-def test_the_question_is_answered_in_words(text):
-    assert "1 of 2 submissions does." in text
-    assert "Cannot be answered: a reference line needs at least 4 networks" in text
-    assert "No submission has been measured yet." in page(grid())
+def test_what_a_track_found_stands_first(text):
+    first = text.split('<section class="track"')[0]
+    assert "1 of 2 submissions beats it." in first
+    findings = first.split("<details")[0]
+    assert "ROAR GX" in findings
+    assert "KAR G" not in findings, "the leading score alone"
+    assert first.count('<svg class="chart"') == 2
     assert "No model has been measured yet." in page([])
     rows = [*grid(), made("a", 0.95, -0.3), made("b", 0.95, -0.3)]
-    assert "None of the 2 submissions does." in page(rows, Standings(evidence(rows, noise=0.01)))
-    assert "Cannot be answered: its networks were not trained from 3 seeds or more." in page(rows)
+    placed = Standings(evidence(rows, noise=0.01))
+    assert "none of 2 submissions beat" in page(rows, placed)
+    assert "because its networks were not trained from 3 seeds or more." in page(rows)
+    small = [e for e in board() if e.track.name == "mnist-reduced"]
+    assert "reference grid" not in finding(Table(small, PLACED), "roar_gradient_input")
 
 
 def test_protocol_versions_never_share_a_table():
@@ -149,37 +211,41 @@ def test_protocol_versions_never_share_a_table():
     assert len(tables) == 3
     assert ["later" in one for one in tables].count(True) == 1
     assert [one.count("<tr id=") for one in tables if "later" in one] == [1]
+    first = text.split('<section class="track"')[0]
+    assert first.count('<svg class="chart"') == 2, "of the latest version of each track"
+    assert text.index("Earlier versions of the protocol") < text.index("digits-v1-above")
 
 
-def test_the_scripts_data_parse_back(text):
+def test_the_scripts_data_hold_no_markup(text):
     (data,) = re.findall(
         r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL
     )
-    found = json.loads(data)
-    assert [len(table["points"]) for table in found["tables"]] == [9, 4]
+    assert [len(table["points"]) for table in json.loads(data)] == [9, 4]
     assert not set("<>&") & set(data)
+
+
+def is_harmless(text: str, scripts: int) -> None:
+    parsed = Parsed(text)
+    assert not [a for tag, a in parsed.elements if any(name.startswith("on") for name in a)]
+    assert {a["src"][:21] for a in parsed.all("img")} <= {"data:image/png;base64"}
+    assert len(parsed.all("script")) == scripts
+    assert not any(HARM in script for script in parsed.scripts[1:])
+    assert "49" not in re.findall(r"<bdi>(\S+) \{% raw", text)
+    for a in parsed.all("a"):
+        assert a["href"].startswith(
+            ("#", "pages/", "../../index.html#", "https://", "leaderboard.")
+        )
+        assert "javascript" not in a["href"]
+    for mark in "\u202e\u202d\u2028\u200f":
+        assert mark not in text
 
 
 def test_what_harms_is_escaped():
     text = page(hostile())
-    parsed = Parsed(text)
-    assert not [a for tag, a in parsed.elements if any(name.startswith("on") for name in a)]
-    assert {a["src"][:21] for a in parsed.all("img")} == {"data:image/png;base64"}
-    assert len(parsed.all("script")) == len(Parsed(page(board())).all("script"))
-    assert not any(HARM in script for script in parsed.scripts[1:])
-    assert "49" not in re.findall(r"<bdi>(\S+) \{% raw", text)
-    assert not [
-        a
-        for a in parsed.all("a")
-        if not (
-            a["href"].startswith("#")
-            or a["href"] == "https://example.org/x"
-            or a["href"].startswith('https://example.org/"')
-        )
-    ]
-    for mark in "\u202e\u202d\u2028\u200f":
-        assert mark not in text
+    is_harmless(text, len(Parsed(page(board())).all("script")))
     assert len(text.encode()) < 1_200_000, "a long name is cut"
+    for entry in hostile():
+        is_harmless(entry_page(entry), 0)
 
 
 def test_vendored_files_are_the_ones_named():
@@ -195,27 +261,29 @@ def test_vendored_files_are_the_ones_named():
 
 
 def test_scores_that_no_code_names_are_shown():
-    text = page(unknown(), Standings(evidence(unknown(), noise=0.01)))
-    assert re.search(r'class="group"[^>]*>ROAR E <span class="quiet">higher is better', text)
-    assert re.search(r'class="group"[^>]*>sparsity <span class="quiet">lower is better', text)
-    assert "beats the trade-off in ROAR E" in text
-    article = re.search(r'<article[^>]*id="digits-v1-new".*?</article>', text, re.DOTALL)[0]
+    placed = Standings(evidence(unknown(), noise=0.01))
+    text = page(unknown(), placed)
+    assert re.search(r"<option[^>]*>ROAR E \(higher is better\)", text)
+    assert re.search(r"<option[^>]*>sparsity \(lower is better\)", text)
+    data = json.loads(re.findall(r'id="data">(.*?)</script>', text, re.DOTALL)[0])[0]
+    described = [(score["title"], score["better"]) for score in data["scores"]]
+    assert described[-2:] == [("ROAR E", 1), ("sparsity", -1)]
+    assert sent(text, "new")[11][-2][1][4] & 2, "it beats the trade-off in ROAR E"
+    own = entry_page(unknown()[-1])
     for row in ("ROAR E", "density", "untitled detail"):
-        assert f'<th scope="row">{row}</th>' in article
-    assert "zeroth order, logit" in article
-    assert "Edges &lt;b&gt;" in article
-    (data,) = re.findall(r'id="data">(.*?)</script>', text, re.DOTALL)
-    described = json.loads(data)["tables"][0]["scores"]
-    assert [(d["title"], d["better"]) for d in described][-2:] == [("ROAR E", 1), ("sparsity", -1)]
+        assert f'<th scope="row">{row}' in own
+    assert "zeroth order, logit" in own
+    assert "Edges &lt;b&gt;" in own
 
 
 def test_a_hostile_title_is_escaped():
-    text = page(unknown(f"<script>{HARM}</script>", f"\"><img src=x onerror='{HARM}'>"))
-    parsed = Parsed(text)
-    assert len(parsed.all("script")) == len(Parsed(page(unknown())).all("script"))
-    assert not [a for _, a in parsed.elements if any(name.startswith("on") for name in a)]
-    assert {a["src"][:21] for a in parsed.all("img")} == {"data:image/png;base64"}
+    boards = unknown(f"<script>{HARM}</script>", f"\"><img src=x onerror='{HARM}'>")
+    text = page(boards)
+    is_harmless(text, len(Parsed(page(unknown())).all("script")))
     assert "&lt;script&gt;window.harmed = true&lt;/script&gt;" in text
+    own = entry_page(boards[-1])
+    is_harmless(own, 0)
+    assert "&lt;script&gt;window.harmed = true&lt;/script&gt;" in own
 
 
 def test_a_title_that_validation_would_refuse_is_printable_and_cut():

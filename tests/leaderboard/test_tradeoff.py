@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from robust_interpretability.leaderboard.ranking import Ranks
 from robust_interpretability.leaderboard.tradeoff import (
     Standings,
     lead,
     ordered,
-    pareto_front,
+    singled_out,
     tables,
 )
 from tests.leaderboard.made import evidence, grid, made, track
@@ -16,9 +17,21 @@ from tests.leaderboard.made import evidence, grid, made, track
 SCORE = "roar_gradient_input"
 
 
-def test_pareto_front_by_hand():
-    points = np.array([[1, 5], [2, 4], [2, 3], [3, 1], [3, 1], [0, 6], [np.nan, 9]])
-    assert pareto_front(points).tolist() == [True, True, False, True, True, True, False]
+def of_ranks(names: str, better: list[str]) -> Ranks:
+    """Ranks in which the first of each pair is the better one."""
+    ids, matrix = list(names), np.zeros((len(names), len(names)), bool)
+    for one, other in better:
+        matrix[ids.index(one), ids.index(other)] = True
+    return Ranks(dict.fromkeys(ids, (1, 1)), 1, ids, matrix | matrix.T, matrix)
+
+
+def test_what_is_singled_out_by_hand():
+    """Of a beyond b and c in the score, and b beyond c in accuracy: b does not differ from a."""
+    scores = of_ranks("abc", ["ab", "ac"])
+    assert singled_out(scores, of_ranks("abc", ["bc"])) == {"a"}
+    assert singled_out(scores, of_ranks("cab", ["bc", "ba"])) == {"a", "b"}
+    assert singled_out(of_ranks("abc", []), of_ranks("abc", [])) == set()
+    assert singled_out(of_ranks("ab", ["ab"]), of_ranks("a", [])) == {"a"}, "b has no accuracy"
 
 
 def line(rows, score=SCORE):
@@ -147,7 +160,9 @@ def test_order_and_lead():
     assert [e.id for e in ordered(rows)][:2] == ["b", "a"]
     assert ordered(list(reversed(rows))) == ordered(rows)
     assert lead(rows) == SCORE
-    assert lead([*rows, made("n", 0.9)]) == "test_accuracy"
+    assert lead([*rows, made("n", 0.9)]) == SCORE, "most have it"
+    assert [e.id for e in ordered([made("n", 0.99), *rows])][-1] == "n", "it lacks the score"
+    assert lead([made("n", 0.9)]) == "test_accuracy"
 
 
 def test_entries_of_another_protocol_or_track_never_share_a_table():

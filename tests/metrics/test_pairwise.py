@@ -153,11 +153,11 @@ DIFFER = np.array([[0, 0, 1, 1], [0, 0, 0, 1], [1, 0, 0, 0], [1, 1, 0, 0]], bool
 
 
 def test_groups_and_ranks_by_hand():
-    scores, none = np.array([0.9, 0.8, 0.7, 0.6]), np.zeros((4, 4), bool)
-    assert pairwise.groups(scores, DIFFER) == 2
-    assert pairwise.ranks(scores, DIFFER).tolist() == [[1, 2], [1, 3], [2, 4], [3, 4]]
-    assert pairwise.ranks(-scores, DIFFER).tolist() == [[3, 4], [2, 4], [1, 3], [1, 2]]
-    assert pairwise.ranks(scores, none).tolist() == [[1, 4]] * 4
+    assert pairwise.groups(np.array([0.9, 0.8, 0.7, 0.6]), DIFFER) == 2
+    first_is_best = np.triu(DIFFER)
+    assert pairwise.ranks(first_is_best).tolist() == [[1, 2], [1, 3], [2, 4], [3, 4]]
+    assert pairwise.ranks(first_is_best.T).tolist() == [[3, 4], [2, 4], [1, 3], [1, 2]]
+    assert pairwise.ranks(np.zeros((4, 4), bool)).tolist() == [[1, 4]] * 4
 
 
 @given(st.integers(1, 8), st.integers(0, 1 << 30), st.sampled_from([0.01, 0.05, 0.2]))

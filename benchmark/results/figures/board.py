@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from robust_interpretability.benchmark.results.figures import style
 from robust_interpretability.leaderboard.board import Board
 from robust_interpretability.leaderboard.entry import Entry, Score
-from robust_interpretability.leaderboard.render import printable
 from robust_interpretability.leaderboard.scores import (
     ACCURACY,
     HIGHER,
@@ -17,6 +16,7 @@ from robust_interpretability.leaderboard.scores import (
     interpretability,
     title,
 )
+from robust_interpretability.leaderboard.text import printable
 from robust_interpretability.leaderboard.tradeoff import Standings, tables
 from robust_interpretability.models.errors import InputError
 
@@ -62,7 +62,7 @@ def _line(axis: Axes, rows: list[Entry], score: str, found: Standings) -> None:
         return
     accuracies = np.array([e.value(ACCURACY) for e in rows])
     x = np.linspace(accuracies.min(), accuracies.max(), 100)
-    y, half = np.array([[fitted.at(v), fitted.half_width(v)] for v in x]).T
+    y, half = fitted.at(x), fitted.half_width(x)
     axis.fill_between(x, y - half, y + half, color=style.BLACK, alpha=0.07, linewidth=0)
     axis.plot(x, y, color=style.BLACK, linewidth=0.9, label="reference line")
 
@@ -76,7 +76,7 @@ def _figure(folder: Path, rows: list[Entry], score: str, found: Standings, name:
         f"{track.name}, protocol version {track.protocol_version}, {track.scale} scale:"
         f" {track.data.name}, {len(references)} reference networks, {len(submissions)} submissions;"
         " bars: 95 percent intervals; band: where a further network of the reference grid would"
-        " fall; ringed: Pareto-optimal"
+        " fall; ringed: every other is worse beyond chance in the score or in accuracy"
     )
     with style.figure(1, 1, 5.2, 3.9, caption=caption) as (made, axes):
         axis = axes[0, 0]
@@ -99,14 +99,14 @@ def _figure(folder: Path, rows: list[Entry], score: str, found: Standings, name:
         standings = found.of(rows, score)
         front = [(e.value(ACCURACY), e.value(score)) for e in scored if standings[e.id].pareto]
         axis.plot(
-            *zip(*sorted(front), strict=True),
+            *np.array(front).reshape(-1, 2).T,
             linestyle="none",
             marker="o",
             markersize=10,
             fillstyle="none",
             color=style.BLUE,
             markeredgewidth=0.9,
-            label="Pareto-optimal",
+            label="Pareto" if front else None,
         )
         better = "higher" if direction(rows, score) == HIGHER else "lower"
         axis.set_xlabel("test accuracy")

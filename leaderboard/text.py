@@ -1,0 +1,23 @@
+"""Text from outside, made printable, and harmless in Markdown."""
+
+import re
+
+_MARKUP = re.compile(r"[\\`*_{}\[\]()#+!|<>~&$:@^=-]|(?<=[wW])\.")
+"""Markup, and the dot of `www.`, which some readers turn into a link, as they do addresses."""
+_INSTEAD = {"<": "&lt;", ">": "&gt;", "&": "&amp;", "@": "<!-- -->\\@"}
+
+
+def printable(text: str, length: int | None = None) -> str:
+    """Text from outside without control characters and marks that reverse or hide text.
+
+    Args:
+        text: The text.
+        length: Cut to this many characters, the last an ellipsis.
+    """
+    plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return plain if length is None or len(plain) <= length else f"{plain[: length - 1]}…"
+
+
+def escaped(text: str) -> str:
+    """Text from outside, harmless in Markdown and in the HTML made of it: all markup is escaped."""
+    return _MARKUP.sub(lambda mark: _INSTEAD.get(mark[0], f"\\{mark[0]}"), printable(text))
