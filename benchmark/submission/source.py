@@ -104,18 +104,19 @@ def from_disk(folder: Path) -> Source:
     return Source(folder.resolve().name, files)
 
 
-def _git(*arguments: str, most: int = _OUTPUT_BYTES) -> bytes | None:
+def _git(*arguments: str, most: int | None = None) -> bytes | None:
     """What git prints; None where it fails.
 
     Args:
         arguments: The command, without `git`.
-        most: Bytes of the output at most; git is ended where there are more.
+        most: Bytes of the output at most, by default a mebibyte; git is ended where there are
+            more.
 
     Raises:
         InputError: There is no git, or it prints more.
     """
     command = ["git", "--no-replace-objects", "--literal-pathspecs", *arguments]
-    quiet = subprocess.DEVNULL
+    quiet, most = subprocess.DEVNULL, _OUTPUT_BYTES if most is None else most
     try:
         with subprocess.Popen(
             command, stdin=quiet, stdout=subprocess.PIPE, stderr=quiet

@@ -1,0 +1,112 @@
+"""Downloading a model: bounded, by its hash, and over https to public servers alone."""
+
+import hashlib
+import http.client
+import threading
+import time
+import urllib.error
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from robust_interpretability.benchmark.submission import download
+from robust_interpretability.models.errors import InputError
+
+CONTENT = bytes(range(256)) * 1000
+HASH = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers with the content, too slowly, without end, or not at all."""
+
+    def do_GET(self) -> None:
+        if self.path == "/none":
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.end_headers()
+        try:
+            if self.path == "/net.keras":
+                self.wfile.write(CONTENT)
+            while self.path == "/endless":
+                self.wfile.write(CONTENT)
+            for _ in range(100 if self.path == "/slow" else 0):
+                self.wfile.write(b"x")
+                time.sleep(0.05)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+
+    def log_message(self, *_) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def address():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+def plain(address: str, wait: float) -> http.client.HTTPResponse:
+    """What the tests alone allow: plain http to this machine."""
+    return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address, timeout=wait)
+
+
+def refusal(address: str, to, **options) -> str:
+    with pytest.raises(InputError) as refused:
+        download.fetch(address, HASH, to, **{"open_address": plain} | options)
+    assert not to.exists(), "nothing is left"
+    assert str(refused.value).isprintable()
+    return str(refused.value)
+
+
+def test_a_file(address, tmp_path):
+    to = tmp_path / "model" / "net.keras"
+    download.fetch(f"{address}/net.keras", HASH, to, open_address=plain)
+    assert to.read_bytes() == CONTENT
+
+
+def test_another_file(address, tmp_path):
+    (tmp_path / "x.keras").write_bytes(b"an earlier one")
+    said = refusal(f"{address}/other", tmp_path / "x.keras")
+    assert f"its SHA-256 is {hashlib.sha256(b'').hexdigest()}, not {HASH}." in said
+
+
+def test_bounds(address, tmp_path):
+    to = tmp_path / "x.keras"
+    assert "has more than 1,000,000 bytes" in refusal(f"{address}/endless", to, most=10**6)
+    assert "took longer than 0.3 seconds" in refusal(f"{address}/slow", to, seconds=0.3)
+    assert "cannot be downloaded: Not Found." in refusal(f"{address}/none", to)
+    assert "cannot be downloaded" in refusal("http://127.0.0.1:1/x", to)
+
+
+@pytest.mark.parametrize(
+    "address", ["http://example.org/x", "file:///etc/passwd", "ftp://example.org/x", "data:,x"]
+)
+def test_other_schemes_are_not_opened(address, tmp_path):
+    said = refusal(address, tmp_path / "x.keras", open_address=download.open_https)
+    assert "cannot be downloaded: unknown url type" in said
+
+
+def test_a_machine_of_this_network_is_asked_nothing(address, tmp_path, monkeypatch):
+    """As by a name that leads to one; whether TLS succeeds first does not matter here."""
+    asked = []
+    monkeypatch.setattr(http.client.HTTPConnection, "request", lambda *_, **__: asked.append(1))
+    monkeypatch.setattr(http.client.HTTPSConnection, "connect", http.client.HTTPConnection.connect)
+    connection = download._Connection("127.0.0.1", int(address.rpartition(":")[2]))
+    with pytest.raises(OSError, match="private network"):
+        connection.connect()
+    assert connection.sock is None
+    assert not asked
+
+
+def test_no_redirect_to_another_scheme():
+    redirects = download._Redirects()
+    request = urllib.request.Request("https://example.org/x")
+    for elsewhere in ("http://example.org/x", "file:///etc/passwd", "ftp://example.org/x"):
+        with pytest.raises(urllib.error.URLError, match="not https"):
+            redirects.redirect_request(request, None, 302, "", None, elsewhere)
+    followed = redirects.redirect_request(request, None, 302, "", {}, "https://example.org/y")
+    assert followed.full_url == "https://example.org/y"
