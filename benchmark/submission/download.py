@@ -39,14 +39,18 @@ Open = Callable[[str, float], Response]
 """Opens an address, with the seconds that its server may be silent."""
 
 
+def _public(address: str) -> bool:
+    """Whether an IP address is one of the public internet."""
+    return ipaddress.ip_address(address).is_global
+
+
 class _Connection(http.client.HTTPSConnection):
     """A connection to a public server, not to one of this network."""
 
     def connect(self) -> None:
         """Connects. Raises `OSError` before anything is asked of a server that is not public."""
         super().connect()
-        peer = self.sock.getpeername()[0]
-        if not ipaddress.ip_address(peer).is_global:
+        if not _public(self.sock.getpeername()[0]):
             self.close()
             raise OSError(f"{self.host} is a machine of a private network")
 

@@ -39,6 +39,8 @@ from robust_interpretability.models.files import write, writing
 FOLDER = Path("runs/verify")
 COMMENT, BOARD, MODEL = "comment.md", "board", "model"
 """In the folder: the comment, the copy of the board, the model's file."""
+_MARK = ".copy"
+"""In a copy of a board: what shows that it may be made again."""
 
 
 class Verified(NamedTuple):
@@ -192,14 +194,15 @@ def _copy(there: list[Entry], board: Path, to: Path) -> None:
     Raises:
         InputError: The folder holds something else; it cannot be written.
     """
-    if to.exists() and not (to / ENTRIES).is_dir() and any(to.iterdir()):
-        raise InputError(f"{to} is not a copy of a board. Choose another --out.")
+    if to.exists() and not (to / _MARK).exists() and any(to.iterdir()):
+        raise InputError(f"{to} is not a copy that verify made of a board. Choose another --out.")
     names = [f"{ENTRIES}/{entries.place(entry)}" for entry in there]
     names += [outcomes.path(entry) for entry in there if entry.outcomes]
     names += [retractions.FILE] if (board / retractions.FILE).exists() else []
     with writing(to):
         shutil.rmtree(to, ignore_errors=True)
-        (to / ENTRIES).mkdir(parents=True)
+        (to / ENTRIES).mkdir(parents=True, exist_ok=True)
+        (to / _MARK).touch()
         for name in names:
             (to / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(board / name, to / name)

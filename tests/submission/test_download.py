@@ -2,6 +2,9 @@
 
 import hashlib
 import http.client
+import shutil
+import ssl
+import subprocess
 import threading
 import time
 import urllib.error
@@ -23,6 +26,11 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path == "/none":
             self.send_error(404)
+            return
+        if self.path.startswith("/to/"):
+            self.send_response(302)
+            self.send_header("Location", self.path.removeprefix("/to/"))
+            self.end_headers()
             return
         self.send_response(200)
         self.end_headers()
@@ -110,3 +118,44 @@ def test_no_redirect_to_another_scheme():
             redirects.redirect_request(request, None, 302, "", None, elsewhere)
     followed = redirects.redirect_request(request, None, 302, "", {}, "https://example.org/y")
     assert followed.full_url == "https://example.org/y"
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory):
+    """A server with a certificate of its own, and the certificate."""
+    if not shutil.which("openssl"):
+        pytest.skip("openssl makes the certificate")
+    folder = tmp_path_factory.mktemp("tls")
+    made = [folder / "key.pem", folder / "certificate.pem"]
+    command = ["openssl", "req", "-x509", "-nodes", "-newkey", "rsa:2048", "-days", "2"]
+    command += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    command += ["-keyout", made[0], "-out", made[1]]
+    subprocess.run(command, check=True, capture_output=True)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(made[1], made[0])
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"https://localhost:{server.server_port}", made[1]
+    server.shutdown()
+
+
+def test_over_https(secure, address, tmp_path, monkeypatch):
+    where, certificate = secure
+    to = tmp_path / "net.keras"
+    options = {"open_address": download.open_https}
+    assert "CERTIFICATE_VERIFY_FAILED" in refusal(f"{where}/net.keras", to, **options)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    said = refusal(f"{where}/net.keras", to, **options)
+    assert "localhost is a machine of a private network" in said
+    monkeypatch.setattr(download, "_public", lambda _: True)
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")  # proxies are not used
+    download.fetch(f"{where}/net.keras", HASH, to, **options)
+    assert to.read_bytes() == CONTENT
+    download.fetch(f"{where}/to/{where}/net.keras", HASH, to, **options)
+    assert to.read_bytes() == CONTENT
+    for elsewhere in (f"{address}/net.keras", "file:///etc/passwd"):
+        said = refusal(f"{where}/to/{elsewhere}", to, **options)
+        assert "cannot be downloaded" in said
+    assert "Not Found" in refusal(f"{where}/none", to, **options)
+    assert "has more than 1,000,000 bytes" in refusal(f"{where}/endless", to, most=10**6, **options)
