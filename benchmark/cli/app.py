@@ -311,7 +311,7 @@ def verify(
     submission: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[SUBMISSION_DIR]",
+            metavar="SUBMISSION_DIR",
             help="A folder with submission.toml, card.toml and the model. With --commit, by"
             " default the one folder of submissions/ that the commit changes.",
         ),
