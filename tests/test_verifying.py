@@ -16,7 +16,6 @@ import keras
 import pytest
 import yaml
 
-from robust_interpretability.leaderboard import card as cards
 from robust_interpretability.leaderboard.board import Board
 from tests.clone import Clone
 from tests.conftest import ROOT
@@ -133,7 +132,7 @@ def test_a_good_submission(requests, good):
     first, about, agrees, *_ = requests.comment().split("\n\n")
     assert re.fullmatch(r"\*\*My CNN, digits: .*; by ROAR GX, indistinguishable from .*\*\*", first)
     assert re.match(r"Measured in (\d+ min )?\d+ s: commit [0-9a-f]{12}, protocol version", about)
-    assert agrees == "The 1 reported scores agree with the measured ones."
+    assert agrees == "The reported score agrees with the measured one."
     row = next(r for r in requests.comment().splitlines() if "`test_accuracy`" in r)
     assert f"{requests.accuracy:.3f} [" in row
     assert "leaderboard: unchanged" in good.stdout
@@ -177,7 +176,7 @@ def test_a_bad_submission_is_told_every_mistake(requests, tmp_path):
         "card.toml has 4 mistakes: (1) Unknown key 'license' in card.toml. Did you" in done.stderr
     )
     assert "(9, 9, 1)" in done.stderr
-    assert requests.comment().startswith("**Not measured.** card\\.toml has 4 mistakes")
+    assert requests.comment().startswith("**Not measured.** card.toml has 4 mistakes")
     assert requests.comment().count("\n") == 1
 
 
@@ -218,7 +217,7 @@ def test_accepted_then_retracted_and_not_back_unasked(requests, good):
     (name,) = (e.id for e in Board(clone.root / "leaderboard").entries() if e.card.name == "My CNN")
     gone = clone.call(f"{command} retract digits/{name} --because 'Trained on test images.'")
     assert gone.returncode == 0, gone.stderr
-    assert clone.call(f"{command} leaderboard --check").returncode == 0
+    assert Board(clone.root / "leaderboard").check() == []
     again = clone.call(verify.format(commit))
     assert again.returncode == 2
     assert "was retracted as" in again.stderr
@@ -279,8 +278,3 @@ def test_one_comment_is_posted_and_then_updated(tmp_path, earlier, sent):
     assert (tmp_path / "body.md").read_text() == (
         "<!-- submission check -->\n**Not measured.** $(harm) `harm`\n"
     )
-
-
-def test_the_card_in_these_tests_is_a_card(tmp_path):
-    (tmp_path / "card.toml").write_text(CARD)
-    assert cards.read(tmp_path / "card.toml").name == "My CNN"

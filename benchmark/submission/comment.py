@@ -87,6 +87,8 @@ def _agreement(report: Report) -> str:
     if not report.reported:
         return "No scores were reported."
     if not report.differences:
+        if len(report.reported) == 1:
+            return "The reported score agrees with the measured one."
         return f"The {len(report.reported)} reported scores agree with the measured ones."
     told = "; ".join(
         f"{_title(report, d.name)}: reported {d.reported:.3f}, measured"

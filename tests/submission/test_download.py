@@ -49,9 +49,16 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+class Server(ThreadingHTTPServer):
+    """A server that does not print what goes wrong with its clients, as it shall here."""
+
+    def handle_error(self, *_) -> None:
+        pass
+
+
 @pytest.fixture(scope="module")
 def address():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = Server(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
@@ -131,7 +138,7 @@ def secure(tmp_path_factory):
     command += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
     command += ["-keyout", made[0], "-out", made[1]]
     subprocess.run(command, check=True, capture_output=True)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = Server(("127.0.0.1", 0), Handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(made[1], made[0])
     server.socket = context.wrap_socket(server.socket, server_side=True)
