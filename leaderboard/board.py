@@ -20,7 +20,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from robust_interpretability.leaderboard import entry as entries
-from robust_interpretability.leaderboard import links, render, table
+from robust_interpretability.leaderboard import links, render, retractions, table
 from robust_interpretability.leaderboard import outcomes as evidence
 from robust_interpretability.leaderboard.entry import Entry
 from robust_interpretability.leaderboard.html import entry_page, page
@@ -49,6 +49,8 @@ RENDERED = (
     "index.html",
     "entry.schema.json",
 )
+_WRITTEN = (*RENDERED, retractions.FILE)
+"""What a change writes besides entries and outcomes."""
 
 
 def rendered(
@@ -166,7 +168,7 @@ class Board:
         sound = (
             not pending.is_symlink()
             and not any(path.is_symlink() for path in inside)
-            and all(name in RENDERED or _ENTRY.fullmatch(name) for name in staged)
+            and all(name in _WRITTEN or _ENTRY.fullmatch(name) for name in staged)
             and isinstance(gone, list)
             and all(isinstance(name, str) and _ENTRY.fullmatch(name) for name in gone)
         )
@@ -231,7 +233,8 @@ class Board:
             new: The sealed entries.
             outcomes: By the entry's id, those of the new entries that state some.
             only: Whether all other entries are removed.
-            replace: Whether a submission may replace one of the same model with another card.
+            replace: Whether a submission may replace one of the same model with another card, or
+                bring back a retracted model.
             again: Whether the pages of all entries are rendered, and stray ones removed.
 
         Returns:
@@ -239,12 +242,13 @@ class Board:
 
         Raises:
             InputError: The board cannot be written, an entry on it is invalid, entries contradict
-                each other, or a submission would replace another model or another's card. The board
-                is then unchanged.
+                each other, or a submission would replace another model or another's card, or was
+                retracted. The board is then unchanged.
         """
         with self._locked():
             old = {} if only else {self._place(e): e for e in entries.read(self.root / ENTRIES)}
             replaced: set[str] = set()
+            retracted = self._brought_back(new, replace)
             for entry in new:
                 self._check_replaced(old.get(self._place(entry)), entry)
                 replaced |= self._same_model(old, entry, replace)
@@ -281,7 +285,7 @@ class Board:
             leaving = there if only or again else {n for n in there if belong.fullmatch(n)}
             gone = sorted(name for name in leaving - kept if _ENTRY.fullmatch(name))
             written = {name: entries.dumps(e).encode() for name, e in added.items()}
-            self._commit(self._changed(written | behind | shown | files), gone)
+            self._commit(self._changed(written | behind | shown | files | retracted), gone)
         return [self.root / name for name in files]
 
     def _outcomes(self, of: Iterable[Entry]) -> dict[str, Outcomes]:
@@ -331,8 +335,49 @@ class Board:
             InputError: There is no such entry, or not that one alone; it does not have the flag;
                 the reason is empty or too long; or as `put`.
         """
-        board = {entries.place(e): e for e in self.entries()}
-        found = [e for name, e in board.items() if place in (name, name.rsplit("-v", 1)[0])]
+        entry = self._named(place, self.entries())
+        if flag not in {raised.name for raised in entry.flags}:
+            has = ", ".join(raised.name for raised in entry.flags) or "none"
+            raise InputError(f"{place} does not have the flag {flag}. Its flags: {has}.")
+        return self.put([entries.ruled_out(entry, flag, reason)])
+
+    def retract(self, place: str, reason: str) -> list[Path]:
+        """Removes a submission, records why, and renders everything.
+
+        Args:
+            place: The entry, as for `rule_out`.
+            reason: Why.
+
+        Returns:
+            The files written.
+
+        Raises:
+            InputError: There is no such entry, or not that one alone; it is of the reference grid;
+                the reason is empty or too long; or as `put`.
+        """
+        with self._locked():
+            board = entries.read(self.root / ENTRIES)
+            entry = self._named(place, board)
+            if entry.role == "reference":
+                raise InputError(
+                    f"{place} is a network of the reference grid, not a submission. `reference`"
+                    " measures the grid again."
+                )
+            left = [e for e in board if e is not entry]
+            known = [*retractions.read(self.root), retractions.of(entry, reason)]
+            written = rendered(left, self._outcomes(left), links.read(self.root))
+            written[retractions.FILE] = retractions.dumps(known)
+            gone = [self._place(entry), evidence.path(entry), page_of(entry)]
+            self._commit(
+                self._changed(written), [name for name in gone if (self.root / name).exists()]
+            )
+        return [self.root / name for name in written]
+
+    @staticmethod
+    def _named(place: str, board: list[Entry]) -> Entry:
+        """The one entry of a name, with or without the version and `.json`."""
+        named = {entries.place(e): e for e in board}
+        found = [e for name, e in named.items() if place in (name, name.rsplit("-v", 1)[0])]
         if len(found) != 1:
             versions = ", ".join(entries.place(e) for e in found)
             raise InputError(
@@ -340,11 +385,25 @@ class Board:
                 if found
                 else f"The board has no entry {place}."
             )
-        entry = found[0]
-        if flag not in {raised.name for raised in entry.flags}:
-            has = ", ".join(raised.name for raised in entry.flags) or "none"
-            raise InputError(f"{place} does not have the flag {flag}. Its flags: {has}.")
-        return self.put([entries.ruled_out(entry, flag, reason)])
+        return found[0]
+
+    def _brought_back(self, new: list[Entry], replace: bool) -> Contents:
+        """The file of retractions without those of new submissions, where there are any.
+
+        Raises:
+            InputError: There are some, and they may not be replaced.
+        """
+        known = retractions.read(self.root)
+        submitted = [entry for entry in new if entry.role == "submission"]
+        back = [one for entry in submitted for one in retractions.standing(entry, known)]
+        if not back:
+            return {}
+        if not replace:
+            raise InputError(
+                f"This model was retracted as {back[0].place}: '{back[0].because}'. The board's"
+                " maintainer can put it back: submit it with --replace."
+            )
+        return {retractions.FILE: retractions.dumps([one for one in known if one not in back])}
 
     def _check_replaced(self, old: Entry | None, new: Entry) -> None:
         """Refuses another model under the same id."""
@@ -389,6 +448,7 @@ class Board:
     def _differences(self) -> list[str]:
         try:
             board = self.entries()
+            retractions.read(self.root)
             contents = rendered(board, self._outcomes(board), links.read(self.root))
             contents |= pages(board)
         except InputError as error:

@@ -156,23 +156,36 @@ def parse(raw: Json, what: str = "the card") -> Card:
         raise all_in_one_line(error, Card, what) from None
 
 
+def table(content: bytes, what: str) -> Json:
+    """A small TOML file as nested dictionaries.
+
+    Args:
+        content: The file.
+        what: How a message names it.
+
+    Raises:
+        InputError: It is larger than 20 kB, or is not TOML.
+    """
+    if len(content) > MAX_CARD_BYTES:
+        raise InputError(f"{what} is larger than {MAX_CARD_BYTES:,} bytes.")
+    try:
+        return tomllib.loads(content.decode())
+    except (ValueError, RecursionError) as error:  # also a number of thousands of digits
+        raise InputError(f"{what} is not valid TOML ({error}).") from error
+
+
 def read(path: Path) -> Card:
     """Reads a card from a TOML file.
 
     Raises:
-        InputError: As `parse`; the file cannot be read, is larger than 20 kB, or is not TOML.
+        InputError: As `parse` and `table`; the file cannot be read.
     """
+    what = f"The card {path}"
     try:
         content = read_most(path, MAX_CARD_BYTES + 1)
     except OSError as error:
-        raise InputError(f"The card {path} cannot be read ({error.strerror}).") from error
-    if len(content) > MAX_CARD_BYTES:
-        raise InputError(f"The card {path} is larger than {MAX_CARD_BYTES:,} bytes.")
-    try:
-        raw = tomllib.loads(content.decode())
-    except (ValueError, RecursionError) as error:  # also a number of thousands of digits
-        raise InputError(f"The card {path} is not valid TOML ({error}).") from error
-    return parse(raw, str(path))
+        raise InputError(f"{what} cannot be read ({error.strerror}).") from error
+    return parse(table(content, what), str(path))
 
 
 NEW = """\

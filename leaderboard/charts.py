@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -35,6 +36,12 @@ class Axis(NamedTuple):
         share = (value - self.low) / (self.high - self.low)
         return round(self.start + share * (self.end - self.start), 1)
 
+    def along(self, values: Array) -> list[float]:
+        """The coordinates of values `(n,)`."""
+        share = (values - self.low) / (self.high - self.low)
+        along: list[float] = np.round(self.start + share * (self.end - self.start), 1).tolist()
+        return along
+
     def ticks(self, number: int) -> list[Tick]:
         """About so many round values inside the axis."""
         values = np.asarray(MaxNLocator(number).tick_values(self.low, self.high)).tolist()
@@ -50,6 +57,13 @@ def axes(x: tuple[float, float], y: tuple[float, float]) -> tuple[Axis, Axis]:
     return Axis(*x, LEFT, WIDTH - RIGHT), Axis(*y, HEIGHT - BOTTOM, TOP)
 
 
+@cache
+def of_shares() -> tuple[Axis, Axis, list[Tick], list[Tick]]:
+    """The axes of a chart of a share over a share, and their ticks."""
+    x, y = axes((0.0, 1.0), (0.0, 1.0))
+    return x, y, x.ticks(5), y.ticks(5)
+
+
 def around(values: Sequence[float]) -> tuple[float, float]:
     """A range that holds values, with some room."""
     low, high = min(values), max(values)
@@ -59,7 +73,8 @@ def around(values: Sequence[float]) -> tuple[float, float]:
 
 def path(x: Axis, y: Axis, points: Array) -> str:
     """A line through points `(n, 2)`, as an SVG path."""
-    return "M" + "L".join(f"{x.at(a)} {y.at(b)}" for a, b in points.tolist())
+    across, up = x.along(points[:, 0]), y.along(points[:, 1])
+    return "M" + "L".join([f"{a} {b}" for a, b in zip(across, up, strict=True)])
 
 
 def band(x: Axis, y: Axis, at: Array, low: Array, high: Array) -> str:

@@ -242,7 +242,7 @@ def _curves(curves: list[RetrainingCurve]) -> list[Curves]:
 
 def _drawn(group: list[RetrainingCurve]) -> Curves:
     first, roar = group[0], group[0].mode == "roar"
-    x, y = charts.axes((0.0, 1.0), (0.0, 1.0))
+    x, y, x_ticks, y_ticks = charts.of_shares()
     named = [
         (
             printable(scores.attribution_title(curve), MAX_TITLE),
@@ -253,7 +253,8 @@ def _drawn(group: list[RetrainingCurve]) -> Curves:
     others = [name for name, _ in named if name not in STYLES]
     lines, rows = [], []
     for name, repeats in [*named, (RANDOM_ORDER, first.random)]:
-        ends = np.stack([np.mean(repeats, 0), np.min(repeats, 0), np.max(repeats, 0)], axis=1)
+        values = np.array(repeats)
+        ends = np.stack([values.mean(axis=0), values.min(axis=0), values.max(axis=0)], axis=1)
         at = np.array(first.fractions, float)
         start = [[first.untouched] * 3]
         whole = np.concatenate([start, ends] if roar else [ends, start])
@@ -274,8 +275,8 @@ def _drawn(group: list[RetrainingCurve]) -> Curves:
     return Curves(
         title="ROAR: top pixels removed" if roar else "KAR: only top pixels kept",
         label=f"fraction of pixels {'removed' if roar else 'kept'}",
-        x=x.ticks(5),
-        y=y.ticks(5),
+        x=x_ticks,
+        y=y_ticks,
         lines=lines,
         fractions=[f"{f:g}" for f in first.fractions],
         rows=rows,

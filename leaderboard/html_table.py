@@ -174,7 +174,7 @@ def _row(table: Table, entry: Entry, score: str) -> Row:
         id="",
         href=page_of(entry),
         role=entry.role,
-        rank=rank_range(table.ranks[score].of.get(entry.id)).replace("-", "–"),
+        rank=rank_range(table.ranks[score].of.get(entry.id)).replace("-", "–") or MISSING,
         name=printable(entry.card.name, 200),
         kind=_kind(entry),
         architecture=architecture(entry),

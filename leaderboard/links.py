@@ -32,6 +32,6 @@ def read(root: Path) -> dict[str, str]:
     try:
         return Links.model_validate(tomllib.loads(path.read_text(encoding="utf-8"))).root
     except ValidationError as error:
-        raise InputError(one_line(error, Links, str(path))) from None
+        raise InputError(f"{path}: {one_line(error, Links, 'the links')}") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path} is not valid TOML ({error}).") from error

@@ -288,23 +288,93 @@ def submit(
         raise InputError(
             f"submit needs {', '.join(missing)}. `submit --new-card` writes a card to fill in."
         )
-    if card is not None:
-        cards.read(card)  # its mistakes are told at once, before anything slow is imported
+    read = cards.read(card) if card else None  # before anything slow is imported
     from rich.console import Console
 
     from robust_interpretability.benchmark.submission import limits, measure
 
     resources = limits.Resources(data_dir, workers, max_hours, weaker_confinement)
-    if card is None or check_only:
+    if read is None or check_only:
         measure.check(model, track, resources=resources, console=Console())
         return
     from robust_interpretability.benchmark.cli.result_tables import print_scores
 
     measurement = measure.submit(
-        model, track, card, board=board, replace=replace, resources=resources, console=Console()
+        model, track, read, board=board, replace=replace, resources=resources, console=Console()
     )
     print_scores(measurement)
     print(f"board: {board / 'LEADERBOARD.md'}, {board / 'index.html'}")
+
+
+@app.command()
+def verify(
+    submission: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="SUBMISSION_DIR",
+            help="A folder with submission.toml, card.toml and the model. With --commit, by"
+            " default the one folder of submissions/ that the commit changes.",
+        ),
+    ] = None,
+    commit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REF",
+            help="Read the folder out of this commit, which is not checked out and may change"
+            " nothing else.",
+        ),
+    ] = None,
+    board: BoardFolder = BOARD,
+    out: Annotated[
+        Path, typer.Option(help="Where comment.md and a copy of the board are written.")
+    ] = Path("runs/verify"),
+    accept: Annotated[
+        bool,
+        typer.Option(
+            "--accept", help="Put the entry on the board if the reported scores agree with it."
+        ),
+    ] = False,
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace",
+            help="Replace the same model's entry, or its retraction, whatever its card.",
+        ),
+    ] = False,
+    data_dir: DataDir = None,
+    workers: Workers = None,
+    max_hours: MaxHours = 12.0,
+    weaker_confinement: WeakerConfinement = False,
+) -> None:
+    """Measure a submission from outside anew, and compare that with what its authors report.
+
+    The exit status is 0 where they agree, 1 where they differ, 2 where it is refused; comment.md
+    says why. The board stays as it is without --accept.
+    """
+    from rich.console import Console
+
+    from robust_interpretability.benchmark.cli.result_tables import print_scores
+    from robust_interpretability.benchmark.submission import limits
+    from robust_interpretability.benchmark.submission import verify as verifying
+
+    verified = verifying.verify(
+        submission,
+        commit=commit,
+        board=board,
+        out=out,
+        accept=accept,
+        replace=replace,
+        resources=limits.Resources(data_dir, workers, max_hours, weaker_confinement),
+        console=Console(),
+    )
+    print_scores(verified.measurement)
+    for name, reported, measured in verified.differences:
+        what = "no such score" if measured is None else f"{measured:.3f}"
+        print(f"{name}: reported {reported:.3f}, measured {what}")
+    print(f"comment: {out / verifying.COMMENT}; board with it: {out / verifying.BOARD}")
+    print(f"{board}: {'the entry is on it' if verified.accepted else 'unchanged'}")
+    if verified.differences:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -440,6 +510,19 @@ def rule_out(
     from robust_interpretability.leaderboard.board import Board
 
     for path in Board(board).rule_out(entry, flag, because):
+        print(path)
+
+
+@app.command()
+def retract(
+    entry: Annotated[str, typer.Argument(metavar="TRACK/ID", help="A submission on the board.")],
+    because: Annotated[str, typer.Option(help="Why, in a line.")],
+    board: BoardFolder = BOARD,
+) -> None:
+    """Remove a submission from the board and record why; for maintainers."""
+    from robust_interpretability.leaderboard.board import Board
+
+    for path in Board(board).retract(entry, because):
         print(path)
 
 

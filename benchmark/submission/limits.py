@@ -9,8 +9,8 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,8 +31,14 @@ def resident() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def _end(line: str) -> None:
+def _silent(_: str) -> None:
+    """Tells nobody."""
+
+
+def _end(line: str, told: Callable[[str], None] = _silent) -> None:
     """Ends the process at once: its threads may be in a kernel that lasts for hours."""
+    with suppress(Exception):  # whatever fails, the process ends
+        told(line)
     sys.stdout.flush()
     sys.stderr.write(f"\nerror: {line}\n")
     sys.stderr.flush()
@@ -40,13 +46,16 @@ def _end(line: str) -> None:
 
 
 @contextmanager
-def watched(what: str, *, workers: int, hours: float) -> Iterator[None]:
+def watched(
+    what: str, *, workers: int, hours: float, told: Callable[[str], None] = _silent
+) -> Iterator[None]:
     """Ends this process where it exceeds its memory or its time.
 
     Args:
         what: What is measured, for the message.
         workers: Units at a time.
         hours: Wall-clock time at most.
+        told: Receives the message before the process ends.
 
     Raises:
         InputError: This system does not tell how much memory a process holds.
@@ -62,12 +71,14 @@ def watched(what: str, *, workers: int, hours: float) -> Iterator[None]:
             if (held := resident()) > most:
                 _end(
                     f"Measuring {what} took {held / 2**30:.1f} GiB of memory; at most"
-                    f" {most / 2**30:.1f} GiB are allowed. Choose a smaller model."
+                    f" {most / 2**30:.1f} GiB are allowed. Choose a smaller model.",
+                    told,
                 )
             if time.monotonic() > until:
                 _end(
                     f"Measuring {what} took longer than {hours:g} hours. The same command resumes;"
-                    " --max-hours allows more."
+                    " --max-hours allows more.",
+                    told,
                 )
 
     threading.Thread(target=watch, daemon=True).start()
@@ -85,15 +96,18 @@ class Resources(NamedTuple):
         workers: Units at a time; one per core where not given.
         hours: Wall-clock time at most, by the estimate before it is begun, and while it lasts.
         weaker: Whether the model may be read on a system that confines less; see `confinement`.
+        told: Receives the message where the process is ended for its memory or its time.
     """
 
     data_dir: str | None = None
     workers: int | None = None
     hours: float = 12.0
     weaker: bool = False
+    told: Callable[[str], None] = _silent
 
     def watched(self, what: str) -> AbstractContextManager[None]:
         """Bounds on this process' memory and time."""
         from robust_interpretability.benchmark.execution.threads import default_workers
 
-        return watched(what, workers=self.workers or default_workers(), hours=self.hours)
+        workers = self.workers or default_workers()
+        return watched(what, workers=workers, hours=self.hours, told=self.told)

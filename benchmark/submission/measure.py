@@ -207,7 +207,7 @@ def evaluate(
 def submit(
     path: Path,
     track_name: str,
-    card_path: Path,
+    card: Card,
     *,
     board: Path,
     replace: bool,
@@ -218,9 +218,8 @@ def submit(
 
     Raises as `measure` and `Board.put`.
     """
-    card, track, say = cards.read(card_path), tracks.get(track_name), sayer(console)
-    standing = Board(board, say)
-    standing.entries()  # a damaged board is refused before the work
+    track, say = tracks.get(track_name), sayer(console)
+    Board(board, say).entries()  # a damaged board is refused before the work
     start = time.perf_counter()
     measured = measure(
         path,
@@ -230,10 +229,19 @@ def submit(
         resources=resources,
         console=console,
     )
-    entries.put(standing, [measured], replace=replace)
-    entry = measured.entry
+    placed = put(measured, board, replace=replace, console=console)
     taken = duration(time.perf_counter() - start)
-    say(f"done in {taken}: entry {track.name}/{entry.id} in {board}")
+    say(f"done in {taken}: entry {track.name}/{measured.entry.id} in {board}")
+    return placed
+
+
+def put(measured: Evidenced, board: Path, *, replace: bool, console: Console) -> Measurement:
+    """Puts a measured model on a board, in place of an entry of the same model.
+
+    Raises as `Board.put`.
+    """
+    standing, entry = Board(board, sayer(console)), measured.entry
+    entries.put(standing, [measured], replace=replace)
     return Measurement(entry, _comparable(entry, standing.entries()), standing.standings())
 
 

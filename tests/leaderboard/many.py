@@ -1,5 +1,7 @@
 """Boards to look at: as large as a full one, with unknown scores, and with hostile text."""
 
+import numpy as np
+
 from robust_interpretability.leaderboard import entry as entries
 from robust_interpretability.leaderboard.card import Card, TrainingClaim
 from robust_interpretability.leaderboard.entry import Attacked, Entry, RetrainingCurve, Score
@@ -43,6 +45,22 @@ def large(tracks: int = 4) -> list[Entry]:
             *(made(f"s{i}", 0.9, 0.05 * i, on=track(name)) for i in range(3)),
         ]
     ]
+
+
+def grown(number: int) -> list[Entry]:
+    """So many entries on one track: a grid of twelve, and submissions about its line."""
+    draw = np.random.default_rng(0)
+    accuracy, shift = draw.uniform(0.87, 0.98, number), draw.normal(0, 0.01, (2, number))
+    submissions = (
+        made(
+            f"s{i}",
+            float(accuracy[i]),
+            float(0.98 - accuracy[i] + shift[0, i]),
+            manifold=float(-0.5 - 5 * (0.98 - accuracy[i]) + shift[1, i]),
+        )
+        for i in range(number - 12)
+    )
+    return [*grid(n=12), *submissions]
 
 
 def hostile() -> list[Entry]:

@@ -17,7 +17,7 @@ from cmarkgfm import github_flavored_markdown_to_html
 
 from robust_interpretability.leaderboard import entry as entries
 from robust_interpretability.leaderboard import render, table, tradeoff
-from robust_interpretability.leaderboard.board import LOCK, PENDING, Board, rendered
+from robust_interpretability.leaderboard.board import LOCK, PENDING, Board, pages, rendered
 from robust_interpretability.leaderboard.eligibility import HARDLY_LEARNED, left_out
 from robust_interpretability.leaderboard.entry import ModelRecord
 from robust_interpretability.leaderboard.text import escaped as escape
@@ -90,7 +90,7 @@ def test_a_large_board_says_what_its_markdown_leaves_out():
     rows = [*ROWS, *(made(f"s{i}", 0.9, 0.001 * i) for i in range(render.DETAILED))]
     text = markdown(rows)
     assert len(tables_of(text)[0]) == len(rows)
-    assert {len(one) for one in tables_of(text)[1:]} == {render.DETAILED}
+    assert max(len(one) for one in tables_of(text)[1:]) == render.DETAILED
     assert f"And {len(rows) - render.DETAILED} more models, in leaderboard.csv." in text
 
 
@@ -170,9 +170,8 @@ def test_the_same_entries_give_the_same_bytes(board, tmp_path):
     for entry in reversed(ROWS):
         other.put([entry])
     assert contents(board.root) == contents(other.root)
-    assert rendered(board.entries()) == {
-        n: c for n, c in contents(board.root).items() if not n.startswith("entries/")
-    }
+    fresh = rendered(board.entries()) | pages(board.entries())
+    assert fresh == {n: c for n, c in contents(board.root).items() if not n.startswith("entries/")}
 
 
 def test_check_finds_every_change(board):

@@ -8,9 +8,13 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
+from robust_interpretability.leaderboard import table as tables
+from robust_interpretability.leaderboard.board import pages
 from robust_interpretability.leaderboard.html import page as page_of
+from robust_interpretability.leaderboard.table import Table
 from robust_interpretability.leaderboard.tradeoff import Standings
-from tests.leaderboard.many import HARM, board, hostile, unknown
+from robust_interpretability.leaderboard.words import finding
+from tests.leaderboard.many import HARM, board, grown, hostile, unknown
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
@@ -34,13 +38,17 @@ def files(tmp_path_factory) -> dict[str, Path]:
     found = {}
     boards = {
         "board": board(),
+        "of 300": grown(300),
         "hostile": hostile(),
         "unknown": unknown(),
         "hostile titles": unknown(f"<script>{HARM}</script>", f"\"><img src=x onerror='{HARM}'>"),
     }
     for name, entries in boards.items():
-        found[name] = folder / f"{name}.html"
-        found[name].write_text(page_of(entries), encoding="utf-8")
+        found[name] = folder / name / "index.html"
+        for path, content in pages(entries).items():
+            (folder / name / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name / path).write_bytes(content)
+        found[name].write_text(page_of(tables.of(entries)), encoding="utf-8")
     return found
 
 
@@ -75,16 +83,23 @@ def open_page(browser, files):
 def names(shown: Page, table: int = 0) -> list[str]:
     """Names in a table's visible rows, in order."""
     return shown.locator(
-        f"[data-table='{table}'] tbody tr[data-role] th a:visible"
+        f"[data-table='{table}'] tbody tr[data-index] th a:visible"
     ).all_inner_texts()
 
 
 def column(shown: Page, index: int) -> list[float | None]:
-    cells = shown.locator(f"[data-table='0'] tbody tr > :nth-child({index + 1})")
-    return [
-        float(v) if v else None
-        for v in cells.evaluate_all("cells => cells.map(c => c.dataset.order)")
-    ]
+    """The numbers of a column, by row; None where there is a dash."""
+    cells = shown.locator(f"[data-table='0'] tbody tr > :nth-child({index + 1}) > span:first-child")
+    texts = [text.strip("*") for text in cells.all_inner_texts()]
+    return [None if text == "–" else float(text.replace("−", "-")) for text in texts]
+
+
+def head(shown: Page, index: int) -> Locator:
+    return shown.locator("[data-table='0'] thead th").nth(index)
+
+
+TEST, SCORE = 3, 5
+"""Columns of a table."""
 
 
 def is_sorted(head: Locator, order: str) -> None:
@@ -94,27 +109,25 @@ def is_sorted(head: Locator, order: str) -> None:
 
 def test_sorts_by_numbers_with_missing_ones_last(open_page):
     shown = open_page()
-    head = shown.locator("[data-table='0'] th[data-says='ROAR GX']")
-    head.click()
-    is_sorted(head, "descending")
-    values = column(shown, 6)
+    head(shown, SCORE).click()
+    is_sorted(head(shown, SCORE), "descending")
+    values = column(shown, SCORE)
     present = [v for v in values if v is not None]
     assert present == sorted(present, reverse=True)
     assert values[len(present) :] == [None]
-    head.click()
-    is_sorted(head, "ascending")
-    values = column(shown, 6)
+    head(shown, SCORE).click()
+    is_sorted(head(shown, SCORE), "ascending")
+    values = column(shown, SCORE)
     assert values[:-1] == sorted(present)
     assert values[-1] is None
 
 
 def test_sorts_by_keyboard_alone(open_page):
     shown = open_page()
-    head = shown.locator("[data-table='0'] th[data-says='Test accuracy']")
-    head.locator("[role=button]").focus()
+    head(shown, TEST).locator("[role=button]").focus()
     shown.keyboard.press("Enter")
-    is_sorted(head, "descending")
-    values = column(shown, 4)
+    is_sorted(head(shown, TEST), "descending")
+    values = column(shown, TEST)
     assert values == sorted(values, reverse=True)
     assert values[0] != values[-1]
 
@@ -126,7 +139,7 @@ def test_searches_and_filters(open_page):
     assert len(names(shown)) == 9
     controls.get_by_label("Search").fill("plain")
     assert names(shown) == ["Model plain"]
-    assert count.inner_text() == "1 of 9 models shown"
+    assert count.inner_text() == "1 of 9 models fit"
     controls.get_by_role("button", name="Clear").click()
     controls.get_by_label("Role").select_option("submission")
     assert sorted(names(shown)) == ["Model above", "Model below", "Model plain"]
@@ -135,8 +148,6 @@ def test_searches_and_filters(open_page):
     controls.get_by_label("Adversary").select_option("none")
     assert names(shown) == ["Model plain"]
     controls.get_by_role("button", name="Clear").click()
-    controls.get_by_label("Pareto in some score").check()
-    assert 0 < len(names(shown)) < 9
     controls.get_by_label("Search").fill("no such model")
     assert names(shown) == []
     assert "No model fits these filters." in shown.locator("[data-table='0']").inner_text()
@@ -157,7 +168,7 @@ def test_filtered_rows_fade_in_the_plot(open_page):
 def test_the_plot_and_the_table_are_linked_both_ways(open_page):
     shown = open_page(reduced_motion="reduce")
     point = shown.locator("[data-scatter='0'] .point[aria-label*='Model above']")
-    row = shown.locator("[data-table='0'] tr", has_text="Model above")
+    row = shown.locator("[data-table='0'] tbody tr", has_text="Model above")
     point.hover()
     assert "on" in row.get_attribute("class").split()
     shown.mouse.move(0, 0)
@@ -188,31 +199,90 @@ def test_from_point_to_row_by_keyboard(open_page):
     name = shown.evaluate("document.activeElement.textContent")
     assert name in label
     shown.keyboard.press("Enter")
-    assert shown.evaluate("location.hash").startswith("#digits-v1-"), (
-        "from the row to the entry's section"
-    )
+    shown.wait_for_url("**/pages/digits/*-v1.html")
+    assert shown.locator("h1").inner_text() == name, "from the row to the entry's page"
 
 
-def test_another_score_is_drawn(open_page):
+def choose(shown: Page, label: str) -> None:
+    shown.locator("[data-choice='0'] [data-axis=y]").select_option(label=label)
+
+
+def test_another_score_is_drawn_and_orders_the_table(open_page):
     shown = open_page()
     scatter = shown.locator("[data-scatter='0']")
-    before = scatter.locator(".point").evaluate_all(
-        "nodes => nodes.map(n => n.getAttribute('transform') || n.getAttribute('d'))"
-    )
-    scatter.locator("[data-axis=y]").select_option(label="manifold excess (xent) (lower is better)")
+
+    def places() -> list[str]:
+        return scatter.locator(".point").evaluate_all(
+            "nodes => nodes.map(n => n.getAttribute('transform') || n.getAttribute('d'))"
+        )
+
+    before = places()
+    choose(shown, "manifold excess (xent) (lower is better)")
     assert "lower is better" in scatter.locator(".plot").inner_text()
-    after = scatter.locator(".point").evaluate_all(
-        "nodes => nodes.map(n => n.getAttribute('transform') || n.getAttribute('d'))"
-    )
-    assert before != after
-    assert len(after) == 7, "the models that have the score"
-    fitted = Standings().fit(board()[:6], "manifold_xent_excess_over_noise")
+    assert before != places()
+    assert len(places()) == 7, "the models that have the score"
+    name = "manifold_xent_excess_over_noise"
+    rows = [e for e in board() if e.track.name == "digits"]
+    expected = sorted((e for e in rows if name in e.scores), key=lambda e: e.value(name))
+    assert names(shown)[:7] == [e.card.name for e in expected]
+    assert head(shown, SCORE).inner_text().startswith("manifold excess (xent)")
+    values = column(shown, SCORE)
+    assert values[:7] == [pytest.approx(e.value(name), abs=5e-4) for e in expected]
+    assert values[7:] == [None, None]
+    found = Table(rows, Standings())
+    assert shown.locator("[data-found='0']").inner_text() == finding(found, name)
+    standings = found.standings[name]
+    assert column(shown, SCORE + 1)[:7] == [
+        pytest.approx(standings[e.id].advantage, abs=5e-4) for e in expected
+    ]
+    ranks = shown.locator("[data-table='0'] tbody tr > :first-child").all_inner_texts()
+    ends = [standings[e.id].ranks for e in expected]
+    assert ranks[:7] == [str(a) if a == b else f"{a}–{b}" for a, b in ends]
+    fitted = found.fits[name]
     explained = f"(through 6 networks, explains {fitted.r_squared:.0%} of their variance)".replace(
         "%", " percent"
     )
     assert explained in scatter.locator(".legend").inner_text()
-    scatter.locator("[data-axis=x]").select_option("robust")
+    shown.locator("[data-choice='0'] [data-axis=x]").select_option("robust")
     assert "robust accuracy" in scatter.locator(".plot").inner_text()
+
+
+def test_the_first_row_is_as_without_scripts(open_page):
+    """What the scripts write into a row is what the page has there without them."""
+    texts = []
+    for options in ({}, {"java_script_enabled": False}):
+        rows = open_page(**options).locator("[data-table='0'] tbody tr")
+        texts.append([" ".join(text.split()) for text in rows.all_inner_texts()])
+    assert texts[0] == texts[1]
+
+
+def test_300_models_are_shown_a_hundred_at_a_time(open_page):
+    shown = open_page("of 300")
+    assert shown.locator("[data-controls='0'] .count").inner_text() == "300 of 300 models fit"
+    first = names(shown)
+    assert len(first) == 100
+    shown.locator(".dt-paging-button.next").click()
+    second = names(shown)
+    assert len(second) == 100
+    assert not set(first) & set(second)
+    shown.locator("[data-controls='0']").get_by_label("Search").fill("Model s250")
+    assert names(shown) == ["Model s250"], "found on a page that was not shown"
+    shown.locator("[data-controls='0']").get_by_role("button", name="Clear").click()
+    point = shown.locator("[data-scatter='0'] .point[aria-label*='Model s250\u2069']")
+    point.focus()
+    shown.keyboard.press("Enter")
+    assert shown.evaluate("document.activeElement.textContent") == "Model s250"
+    assert shown.locator(".dt-paging .current").inner_text() != "1"
+
+
+def test_the_columns_that_matter_fit_the_screen(open_page):
+    """At 1,300 pixels all; at 420 name, accuracies and the leading score."""
+    for width, wanted in ((1300, range(8)), (420, (1, TEST, TEST + 1, SCORE))):
+        shown = open_page(viewport={"width": width, "height": 900})
+        for index in wanted:
+            box = head(shown, index).bounding_box()
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= width, (width, index)
 
 
 def test_theme(open_page):
@@ -239,32 +309,51 @@ def test_without_javascript(open_page):
     assert not shown.locator("#theme").is_visible()
     shown.locator(".tracks a", has_text="mnist-reduced").click()
     assert shown.url.endswith("#mnist-reduced-v1")
-    article = shown.locator("article", has_text="Model above")
-    assert article.locator("img").count() == 3
-    article.locator("summary", has_text="Retraining curves in numbers").click()
-    assert article.locator("caption", has_text="ROAR").first.is_visible()
-
-
-def test_curves_are_drawn_when_they_come_into_view(open_page):
-    shown = open_page()
-    article = shown.locator("article", has_text="Model above")
-    article.locator(".curves").scroll_into_view_if_needed()
-    article.locator(".curves svg[role=img]").first.wait_for()
-    assert article.locator(".curves svg[role=img]").count() == 2
-    paths = article.locator(".curves svg[role=img] path[stroke]").evaluate_all(
-        "nodes => nodes.map(n => n.getAttribute('d'))"
-    )
-    assert all(path and "NaN" not in path for path in paths)
-
-
-def test_a_link_opens_a_collapsed_section(open_page):
-    shown = open_page(anchor="#digits-v1-reference-0")
-    assert shown.locator("#digits-v1-reference-0 details").first.evaluate("node => node.open")
+    shown.locator("[data-table='0'] a", has_text="Model above").click()
+    assert shown.locator("img").count() == 6
+    assert shown.locator(".curves svg[role=img]").count() == 2
+    shown.locator("summary", has_text="The curves in numbers").click()
+    assert shown.locator("caption", has_text="ROAR").first.is_visible()
+    shown.locator("header a").click()
+    assert shown.url.endswith("index.html#digits-v1"), "and back to the table"
 
 
 def test_an_address_with_a_broken_anchor_is_the_page(open_page):
     shown = open_page(anchor="#%")
     assert shown.locator("#theme").is_visible()
+
+
+def of_entry(open_page, name: str, entry: str, **options) -> Page:
+    shown = open_page(name, **options)
+    shown.goto(shown.url.split("index.html")[0] + f"pages/digits/{entry}-v1.html")
+    return shown
+
+
+def test_curves_are_lines_of_their_own(open_page):
+    shown = of_entry(open_page, "unknown", "new")
+    roar = shown.locator(".curves figure").first
+    assert roar.locator(".legend li").all_inner_texts() == [
+        "Gradient × Input",
+        "Gradient",
+        "Edges <b>",
+        "random order",
+    ]
+    paths = roar.locator("svg.chart .line")
+    assert all(paths.evaluate_all("nodes => nodes.map(n => !n.getAttribute('d').includes('NaN'))"))
+    strokes = paths.evaluate_all("nodes => nodes.map(n => getComputedStyle(n).stroke)")
+    assert len(set(strokes)) == 4
+    assert "none" not in strokes
+
+
+@pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_on_an_entry_s_page(open_page, viewport, scheme):
+    shown = of_entry(open_page, "board", "below", viewport=viewport, color_scheme=scheme)
+    for summary in shown.locator("summary").all():
+        summary.evaluate("node => { node.parentElement.open = true; }")
+    found = Axe().run(shown)
+    assert found.violations_count == 0, found.generate_report()
+    assert shown.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
 
 
 @pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
@@ -274,7 +363,6 @@ def test_axe_finds_nothing(open_page, viewport, scheme):
     shown.locator("[data-controls='0']").get_by_label("without flags").check()
     for summary in shown.locator("summary").all():
         summary.evaluate("node => { node.parentElement.open = true; }")
-    shown.evaluate("dispatchEvent(new Event('beforeprint'))")
     found = Axe().run(shown)
     assert found.violations_count == 0, found.generate_report()
 
@@ -288,67 +376,52 @@ def test_the_page_does_not_scroll_sideways(open_page, name, viewport):
     assert shown.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
 
 
-def test_a_hostile_card_is_harmless(open_page):
-    shown = open_page("hostile")
+def is_harmless(shown: Page) -> None:
     for summary in shown.locator("summary").all():
         summary.evaluate("node => { node.parentElement.open = true; }")
-    for point in shown.locator(".point.submission").all():
-        point.focus()  # its name is shown beside it
     assert shown.evaluate("window.harmed") is None
     assert shown.locator("img[src='x']").count() == 0
     assert shown.locator("[onerror], [onmouseover], [onclick]").count() == 0
     assert shown.locator("a[href^='javascript'], a[href^='data:text']").count() == 0
+    assert not set("\u202e\u202d\u200f") & set(shown.locator("main").inner_text())
+
+
+def test_a_hostile_card_is_harmless(open_page):
+    shown = open_page("hostile")
+    for point in shown.locator(".point.submission").all():
+        point.focus()  # its name is shown beside it
+    is_harmless(shown)
     text = shown.locator("main").inner_text()
     assert "<script>window.harmed = true</script>" in text, "shown as it was written"
     assert "{{ 7 * 7 }}" in text
-    assert not set("\u202e\u202d\u200f") & set(text)
     rows = shown.locator("[data-table='0'] tbody tr")
     assert max(rows.evaluate_all("nodes => nodes.map(n => n.offsetHeight)")) < 200
+    for name in ("script", "attribute", "template", "direction", "long", "quote", "data"):
+        is_harmless(of_entry(open_page, "hostile", name))
 
 
-def test_scores_that_no_code_names_are_sorted_drawn_and_compared(open_page):
+def test_scores_that_no_code_names_are_sorted_and_drawn(open_page):
     shown = open_page("unknown")
-    head = shown.locator("[data-table='0'] th[data-says='sparsity']")
-    head.click()
-    is_sorted(head, "descending")
-    index = head.evaluate("node => node.cellIndex") + 4  # the second row begins at test accuracy
-    values = column(shown, index)
+    choose(shown, "sparsity (lower is better)")
+    head(shown, SCORE).click()
+    is_sorted(head(shown, SCORE), "descending")
+    values = column(shown, SCORE)
     assert len(values) == 7
     assert values == sorted(values, reverse=True)
     scatter = shown.locator("[data-scatter='0']")
-    scatter.locator("[data-axis=y]").select_option(label="ROAR E (higher is better)")
+    assert "↓ sparsity (lower is better)" in scatter.locator(".plot").inner_text()
+    choose(shown, "ROAR E (higher is better)")
     assert "ROAR E (higher is better)" in scatter.locator(".plot").inner_text()
     assert scatter.locator(".point").count() == 7
-    scatter.locator("[data-axis=y]").select_option(label="sparsity (lower is better)")
-    assert "↓ sparsity (lower is better)" in scatter.locator(".plot").inner_text()
-    article = shown.locator("article", has_text="Model new")
-    article.locator(".curves").scroll_into_view_if_needed()
-    article.locator(".curves svg[role=img]").first.wait_for()
-    roar = article.locator(".curves figure").first
-    assert roar.locator(".legend li").all_inner_texts() == [
-        "Gradient × Input",
-        "Gradient",
-        "Edges <b>",
-        "random order",
-    ]
-    strokes = roar.locator(".legend path").evaluate_all(
-        "nodes => nodes.map(n => n.getAttribute('stroke'))"
-    )
-    assert len(set(strokes)) == 4
-    assert None not in strokes
 
 
 def test_a_hostile_title_is_harmless(open_page):
     shown = open_page("hostile titles")
-    scatter = shown.locator("[data-scatter='0']")
-    for index in range(scatter.locator("[data-axis=y] option").count()):
-        scatter.locator("[data-axis=y]").select_option(index=index)
+    choice, scatter = shown.locator("[data-choice='0']"), shown.locator("[data-scatter='0']")
+    for index in range(choice.locator("[data-axis=y] option").count()):
+        choice.locator("[data-axis=y]").select_option(index=index)
         for point in scatter.locator(".point").all():
             point.focus()
-    for summary in shown.locator("summary").all():
-        summary.evaluate("node => { node.parentElement.open = true; }")
-    shown.evaluate("dispatchEvent(new Event('beforeprint'))")
-    assert shown.evaluate("window.harmed") is None
-    assert shown.locator("img[src='x'], [onerror]").count() == 0
+    is_harmless(shown)
     assert "<script>window.harmed = true</script>" in shown.locator("main").inner_text()
     assert shown.evaluate("document.documentElement.scrollWidth") <= WIDE["width"]

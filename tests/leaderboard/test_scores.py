@@ -43,7 +43,8 @@ def test_what_is_not_stated_is_that_of_protocol_2():
     assert scores.direction(rows, "roar_gradient_input") == scores.HIGHER
     assert scores.direction(rows, "manifold_xent_excess_over_noise") == scores.LOWER
     assert scores.direction(rows, "test_accuracy") == 0
-    assert scores.title(rows, "manifold_xent_kept_distance") == "manifold xent kept distance"
+    kept = "manifold cross-entropy kept distance"
+    assert scores.title(rows, "manifold_xent_kept_distance") == kept
 
 
 def test_one_entry_that_states_them_is_enough():

@@ -5,18 +5,25 @@ through the
 logarithms: 1 is proportional growth, 0 none.
 """
 
+import shutil
 import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+from playwright.sync_api import sync_playwright
 
 from robust_interpretability.benchmark import environment
 from robust_interpretability.benchmark.execution import runner
 from robust_interpretability.benchmark.units import configuration, orders, plan, retrain
+from robust_interpretability.leaderboard import entry as entries
+from robust_interpretability.leaderboard.board import Board, pages, rendered
 from tests.conftest import ROOT, needs_tfds
+from tests.leaderboard.made import evidence, made
+from tests.leaderboard.many import grown
 
 SIZES = (1, 2, 4, 8)
 
@@ -141,3 +148,55 @@ def test_two_ray_workers_against_one(benchmark, figure, tmp_path):
     figure("ratio", statistics.median(ratios))
     figure("least", min(ratios))
     figure("greatest", max(ratios))
+
+
+BOARDS = (250, 500, 1000, 2000)
+
+
+def test_a_board_of_2000_entries(benchmark, figure, tmp_path):
+    """Everything of a board rendered, an entry added to the largest, and its page opened.
+
+    Processor seconds but for Chromium. Aims: 10 s, an exponent of 1.1, a page of 2 MB that opens in
+    2 s.
+    """
+    found = benchmark.pedantic(lambda: [rendering(n) for n in BOARDS], rounds=1)
+    for number, seconds in zip(BOARDS, found, strict=True):
+        figure(f"rendering {number} entries", seconds, "s")
+    figure("rendering exponent", float(np.polyfit(np.log(BOARDS), np.log(found), 1)[0]))
+
+    rows = grown(BOARDS[-1])
+    board = Board(tmp_path / "board")
+    board.put(rows)
+    start = time.process_time()
+    board.put([made("one-more", 0.95, 0.1)])
+    figure("adding an entry", time.process_time() - start, "s")
+    page = board.root / "index.html"
+    figure("page", page.stat().st_size / 1e6, "MB")
+    figure("opening the page", statistics.median(opening(page) for _ in range(3)), "s")
+
+
+def rendering(number: int) -> float:
+    """Processor seconds from the text of so many entries to all rendered files."""
+    rows = grown(number)
+    behind, texts = evidence(rows), [entries.dumps(entry).encode() for entry in rows]
+    start = time.process_time()
+    read = [entries.loads(text, "an entry") for text in texts]
+    rendered(read, behind)
+    pages(read)
+    return time.process_time() - start
+
+
+def opening(page: Path) -> float:
+    """Seconds until a board's table and plot are drawn by a new Chromium."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next(filter(None, map(shutil.which, names)))
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        shown = browser.new_page()
+        start = time.perf_counter()
+        shown.goto(page.as_uri())
+        shown.locator("[data-table='0'] tbody tr[data-index]").first.wait_for()
+        shown.locator("[data-scatter='0'] .point").first.wait_for()
+        seconds = time.perf_counter() - start
+        browser.close()
+    return seconds
