@@ -358,10 +358,10 @@ class Board:
         with self._locked():
             board = entries.read(self.root / ENTRIES)
             entry = self._named(place, board)
-            if entry.role == "reference":
+            if entry.role != "submission":
                 raise InputError(
-                    f"{place} is a network of the reference grid, not a submission. `reference`"
-                    " measures the grid again."
+                    f"{place} is a {entry.role} network, not a submission. `reference` and"
+                    " `baselines` measure these again."
                 )
             left = [e for e in board if e is not entry]
             known = [*retractions.read(self.root), retractions.of(entry, reason)]
@@ -407,7 +407,7 @@ class Board:
 
     def _check_replaced(self, old: Entry | None, new: Entry) -> None:
         """Refuses another model under the same id."""
-        if old is None or old.role == new.role == "reference":  # a grid trained again
+        if old is None or old.role == new.role != "submission":  # a grid trained again
             return
         if old.model.sha256 != new.model.sha256:
             raise InputError(

@@ -271,7 +271,8 @@ class Entry(Record):
         schema_version: 4; 3, in which neither a score nor a curve has a title or a direction, is
             still read.
         id: The entry's name in its track, and the file's.
-        role: `reference` for a network of the track's reference grid.
+        role: `reference` for a network of the track's reference grid, `baseline` for one of which
+            it is known what a board should do with it.
         verified: Whether this program measured the scores for a board; those of a run's board
             are not.
         track: What makes the scores comparable.
@@ -294,7 +295,7 @@ class Entry(Record):
 
     schema_version: Literal[3, 4] = 4
     id: Name
-    role: Literal["submission", "reference"]
+    role: Literal["submission", "reference", "baseline"]
     verified: Annotated[bool, Field(strict=True)]
     track: TrackRecord
     card: Card

@@ -36,6 +36,7 @@ DIGITS = 4
 PAGES = "pages"
 """Folder of the entries' pages, beside the page itself."""
 NORMS = ("none", "l2", "linf")
+ROLES = ("reference", "submission", "baseline")
 
 
 class Row(NamedTuple):
@@ -44,7 +45,7 @@ class Row(NamedTuple):
     Attributes:
         id: Its identifier.
         href: The entry's page.
-        role: `submission` or `reference`.
+        role: The entry's.
         rank: The ranks that it may have.
         name: The card's name.
         kind: Its role and how it was trained.
@@ -206,7 +207,7 @@ def _overview(table: Table) -> Overview | None:
         return None
     name, fitted = table.names[0], table.fits[table.names[0]]
     having = [e for e in table.rows if {name, scores.ACCURACY} <= set(e.scores)]
-    drawn = [e for i, e in enumerate(having) if e.role == "reference" or i < DRAWN]
+    drawn = [e for i, e in enumerate(having) if e.role != "submission" or i < DRAWN]
     if not drawn:
         return None
     both = [(e.scores[scores.ACCURACY], e.scores[name]) for e in drawn]
@@ -295,7 +296,7 @@ def _data(table: Table, anchor: str) -> Json:
         [
             entry.id,
             _label(entry.card.name),
-            int(entry.role == "submission"),
+            ROLES.index(entry.role),
             NORMS.index(entry.card.training.norm),
             _kind(entry),
             architecture(entry),

@@ -25,15 +25,15 @@ def summary(table: Table, *, markup: Callable[[str], str] = str) -> str:
         markup: What makes text from outside harmless where the paragraph goes.
     """
     track, data = table.track, table.track.data
-    references = len(table.of_role("reference"))
-    submissions = len(table.rows) - references
+    roles = {role: len(table.of_role(role)) for role in ("reference", "baseline", "submission")}
+    named = {"reference": "reference network", "baseline": "baseline", "submission": "submission"}
+    counted = [f"{n} {named[r]}{'' if n == 1 else 's'}" for r, n in roles.items() if n]
     stated = (data.name, data.version, track.scale, track.retrained, track.robustness)
     name, version, scale, retrained, robustness = map(markup, stated)
     return (
         f"{name} {version}, {data.train_images:,} training and {data.test_images:,} test images,"
         f" {scale} scale, protocol version {track.protocol_version}. Retrained: {retrained}. Robust"
-        f" accuracy: {robustness}. {references} reference networks, {submissions}"
-        f" submission{'' if submissions == 1 else 's'}."
+        f" accuracy: {robustness}. {', '.join(counted)}."
     )
 
 

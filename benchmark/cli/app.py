@@ -469,6 +469,27 @@ def reference(
 
 
 @app.command()
+def baselines(
+    track: TrackName,
+    board: BoardFolder = BOARD,
+    data_dir: DataDir = None,
+    workers: Workers = None,
+    weaker_confinement: WeakerConfinement = False,
+) -> None:
+    """Measure a track's baselines, an untrained network and one that masks its gradients.
+
+    They are made of the track's networks, which `reference` trains, and put on the board.
+    """
+    from rich.console import Console
+
+    from robust_interpretability.benchmark.submission import baselines as made
+    from robust_interpretability.benchmark.submission import limits
+
+    resources = limits.Resources(data_dir, workers, 12.0, weaker_confinement)
+    made.measured(track, board=board, resources=resources, console=Console())
+
+
+@app.command()
 def leaderboard(
     out: Annotated[
         Path | None,

@@ -270,7 +270,7 @@ def entry(
         track: What makes the scores comparable.
         card: The model's card.
         name: The entry's id.
-        role: `"submission"` or `"reference"`.
+        role: `"submission"`, `"reference"` or `"baseline"`.
         verified: Whether it is measured for a board.
         sha256: Hashes of the models; by default those of the stored files.
 
@@ -359,10 +359,16 @@ def reference_id(network: Network) -> str:
     return f"reference-{network.label}"
 
 
-def submission_id(card: Card, sha256: str) -> str:
-    """The id of a submitted model: the card's name and the first digits of the model's hash."""
+def entry_id(role: str, card: Card, sha256: str) -> str:
+    """The id of a model that was submitted, or of a baseline.
+
+    The card's name and, of a submission, the first digits of the model's hash. A baseline of one
+    name takes the place of an earlier one.
+    """
     slug = re.sub(r"[^a-z0-9]+", "-", card.name.lower()).strip("-")[:40].strip("-")
-    if not slug or slug.startswith("reference"):
+    if role == "baseline":
+        return f"baseline-{slug}"
+    if not slug or slug.startswith(("reference", "baseline")):
         slug = f"model-{slug}".strip("-")
     return f"{slug}-{sha256[:ID_DIGITS]}"
 

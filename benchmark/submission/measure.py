@@ -58,6 +58,7 @@ def measure(
     verified: bool,
     resources: Resources,
     console: Console,
+    role: str = "submission",
 ) -> Evidenced:
     """Admits a model and measures it under a track's protocol; stopped, the same call resumes.
 
@@ -68,6 +69,7 @@ def measure(
         verified: Whether the entry is for a board.
         resources: What may be used.
         console: Where progress goes.
+        role: The entry's.
 
     Returns:
         The entry and the outcomes behind it.
@@ -88,8 +90,8 @@ def measure(
                 SUBMISSION,
                 track=record,
                 card=card,
-                name=entries.submission_id(card, admitted.sha256),
-                role="submission",
+                name=entries.entry_id(role, card, admitted.sha256),
+                role=role,
                 verified=verified,
                 sha256=[admitted.sha256],
             )

@@ -43,7 +43,7 @@
 
   /* A model as the page's data have it, with numbers in place of integers: [value, low, high], or null. */
   function decoded(packed, table) {
-    const [id, name, submitted, norm, kind, architecture, size, remarks, unranked, test, robust, scores] = packed;
+    const [id, name, role, norm, kind, architecture, size, remarks, unranked, test, robust, scores] = packed;
     const three = (sent, unit) => (sent.length === 0 ? null
       : sent.length === 1 ? [sent[0] * unit, null, null]
       : [sent[0] * unit, (sent[0] - sent[1]) * unit, (sent[0] + sent[2]) * unit]);
@@ -51,7 +51,7 @@
     const advantage = ([, [value, half]], unit) => (value === null ? null : [value * unit, (value - half) * unit, (value + half) * unit]);
     return {
       id: `${table.anchor}-${id}`, href: `${table.folder}${id}${table.ending}`, name, kind, architecture, size,
-      role: submitted ? "submission" : "reference", norm: ["none", "l2", "linf"][norm], unranked: Boolean(unranked),
+      role: ["reference", "submission", "baseline"][role], norm: ["none", "l2", "linf"][norm], unranked: Boolean(unranked),
       remarks: remarks.map((i) => table.remarks[i]),
       test: three(test, table.unit), robust: three(robust, table.unit),
       scores: of(([score], unit) => three(score, unit)),

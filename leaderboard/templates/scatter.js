@@ -84,8 +84,8 @@ const Draw = (() => {
       Plot.ruleY([0], { stroke: "currentColor", strokeOpacity: ys[0] < 0 && ys[1] > 0 ? 0.35 : 0, clip: true }),
       Plot.link(whiskers, { x1: (d) => d.a[1], x2: (d) => d.a[2], y1: (d) => d.b[0], y2: (d) => d.b[0], ...tie, className: "across" }),
       Plot.link(bars, { x1: (d) => d.a[0], x2: (d) => d.a[0], y1: (d) => d.b[1], y2: (d) => d.b[2], ...tie, className: "upright" }),
-      Plot.dot(points, { x: (d) => d.a[0], y: (d) => d.b[0], r: (d) => (d.point.role === "submission" ? 7 : 4.5), sort: null,
-        symbol: (d) => (d.point.role === "submission" ? "diamond2" : "circle"), className: "points" }),
+      Plot.dot(points, { x: (d) => d.a[0], y: (d) => d.b[0], r: (d) => ({ submission: 7, baseline: 5.5, reference: 4.5 })[d.point.role], sort: null,
+        symbol: (d) => ({ submission: "diamond2", baseline: "triangle", reference: "circle" })[d.point.role], className: "points" }),
     ];
     const svg = Plot.plot({
       width, height: Math.round(Math.max(300, Math.min(480, width * 0.58))), style: STYLE, marks: marks.filter(Boolean),

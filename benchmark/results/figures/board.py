@@ -72,6 +72,7 @@ def _figure(folder: Path, rows: list[Entry], score: str, found: Standings, name:
     scored = [e for e in rows if score in e.scores]
     references = [e for e in scored if e.role == "reference"]
     submissions = [e for e in scored if e.role == "submission"]
+    baselines = [e for e in scored if e.role == "baseline"]
     caption = (
         f"{track.name}, protocol version {track.protocol_version}, {track.scale} scale:"
         f" {track.data.name}, {len(references)} reference networks, {len(submissions)} submissions;"
@@ -87,7 +88,9 @@ def _figure(folder: Path, rows: list[Entry], score: str, found: Standings, name:
         if submissions:
             color, label = style.VERMILION, "submissions"
             _points(axis, submissions, score, label=label, marker="D", size=5, color=color)
-        for entry in submissions:
+        if baselines:
+            _points(axis, baselines, score, label="baselines", marker="^", size=5, color=style.BLUE)
+        for entry in [*baselines, *submissions]:
             axis.annotate(
                 printable(entry.card.name, MAX_NAME),
                 (entry.value(ACCURACY), entry.value(score)),
