@@ -73,7 +73,7 @@ def masked(standard: "keras.Model") -> "keras.Model":
     # Between two grey values of 8 bits, so that none lies on a step.
     at = (np.floor(255 * (np.arange(STEPS) + 0.5) / STEPS) + 0.5) / 255
     steps.set_weights([np.full((1, STEPS), STEEPNESS), -STEEPNESS * at])
-    height.set_weights([np.full((STEPS, 1), 0.5 / STEPS), [0.5]])
+    height.set_weights([np.full((STEPS, 1), 0.5 / STEPS), np.array([0.5])])
     return model
 
 

@@ -95,13 +95,16 @@ def test_recheck_compares_robust_accuracy_with_its_attacks():
 def test_ids():
     training = TrainingClaim(norm="none", loss="xent")
     card = Card(name="My CNN, v2", authors=["A"], licence="MIT", description="x", training=training)
-    assert evaluation.submission_id(card, "ab" * 32) == "my-cnn-v2-abababababababab"
+    assert evaluation.entry_id("submission", card, "ab" * 32) == "my-cnn-v2-abababababababab"
     assert (
-        evaluation.submission_id(card.model_copy(update={"name": "模型"}), "ab" * 32)
+        evaluation.entry_id("submission", card.model_copy(update={"name": "模型"}), "ab" * 32)
         == "model-abababababababab"
     )
     posing = card.model_copy(update={"name": "reference l2"})
-    assert evaluation.submission_id(posing, "ab" * 32) == "model-reference-l2-abababababababab"
+    assert (
+        evaluation.entry_id("submission", posing, "ab" * 32)
+        == "model-reference-l2-abababababababab"
+    )
     assert evaluation.reference_id(Network("l2", 0.5, "xent")) == "reference-l2-0.5-xent"
 
 
