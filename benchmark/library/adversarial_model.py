@@ -134,13 +134,10 @@ class AdversarialModel(keras.Model):
         """
         *state, data = arguments
         x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
-        optimizer: Untyped = self.optimizer
-        # every optimizer's first variable counts its updates; in float16 it is wrapped in another
-        updates = getattr(optimizer, "inner_optimizer", optimizer).variables[0]
+        variables, updates = _variables(self.optimizer)
         if state:
             trainable, other, of_optimizer = state[0][:3]
-            place = next(i for i, v in enumerate(optimizer.variables) if v is updates)
-            step = of_optimizer[place]
+            step = of_optimizer[next(i for i, v in enumerate(variables) if v is updates)]
         else:
             trainable = [v.value for v in self.trainable_variables]
             other = [v.value for v in self.non_trainable_variables]
@@ -174,9 +171,9 @@ class AdversarialModel(keras.Model):
         )
         if self.scale == 1:
             return backend.stop_gradient(x_adv)
-        # a pixel that is not changed keeps its value to the bit
+        # a pixel that is not changed keeps its value to the bit, however a compiler rounds
         changed = ops.clip(x + self.scale * (x_adv - pixels), 0.0, self.scale)
-        return backend.stop_gradient(changed)
+        return backend.stop_gradient(backend.select(x_adv == pixels, x, changed))
 
     def _check_inputs(self, x: Untyped) -> None:
         """Refuses inputs of `fit` that can be looked at without drawing a batch."""
@@ -214,6 +211,12 @@ class AdversarialModel(keras.Model):
     def export(self, filepath: Untyped, *arguments: object, **options: object) -> None:
         """Exports the caller's model for inference; see `keras.Model.export`."""
         self.model.export(filepath, *arguments, **options)
+
+
+def _variables(optimizer: Untyped) -> tuple[list[keras.Variable], keras.Variable]:
+    """An optimizer's variables, and the one that counts its updates: the first of the innermost."""
+    inner: Untyped = getattr(optimizer, "inner_optimizer", optimizer)  # with float16 it is wrapped
+    return optimizer.variables, inner.variables[0]
 
 
 def _check_batch(x: Untyped, scale: float) -> None:
