@@ -115,15 +115,15 @@ class AdversarialModel(keras.Model):
         self.model.compile(self.optimizer, *arguments, **options)
 
     def fit(
-        self, x: Untyped = None, *arguments: object, **options: object
+        self, x: Untyped = None, y: Untyped = None, *arguments: object, **options: object
     ) -> keras.callbacks.History:
         """As `keras.Model.fit`, on adversarial examples.
 
         Raises:
             InputError: See the class.
         """
-        self._check_inputs(x)
-        return super().fit(x, *arguments, **options)
+        self._check_inputs(x, y)
+        return super().fit(x, y, *arguments, **options)
 
     def train_step(self, *arguments: Untyped) -> Untyped:
         """Keras' training step on the adversarial examples of a batch.
@@ -175,7 +175,7 @@ class AdversarialModel(keras.Model):
         changed = ops.clip(x + self.scale * (x_adv - pixels), 0.0, self.scale)
         return backend.stop_gradient(backend.select(x_adv == pixels, x, changed))
 
-    def _check_inputs(self, x: Untyped) -> None:
+    def _check_inputs(self, x: Untyped, y: Untyped) -> None:
         """Refuses inputs of `fit` that can be looked at without drawing a batch."""
         if hasattr(x, "element_spec"):
             images = x.element_spec[0] if isinstance(x.element_spec, tuple) else x.element_spec
@@ -185,6 +185,7 @@ class AdversarialModel(keras.Model):
             tried = np.random.default_rng(0).uniform(size=(2, *shape)).astype(np.float32)
         elif isinstance(x, np.ndarray) and x.ndim > 1 and len(x):
             _check_batch(x, self.scale)
+            _check_labels(y)
             low, high = float(x.min()), float(x.max())
             if not (low >= 0 and high <= self.scale):
                 raise InputError(
@@ -238,21 +239,30 @@ def _check_batch(x: Untyped, scale: float) -> None:
         )
 
 
-def _integers(y: Untyped) -> Tensor:
-    """Labels `(n,)` int32, of integers `(n,)` or `(n, 1)`, or rows `(n, classes)`. Traceable.
+def _check_labels(y: Untyped) -> None:
+    """Refuses labels that are neither integers `(n,)` or `(n, 1)` nor rows `(n, classes)`.
 
     Raises:
-        InputError: Labels of another shape, or none.
+        InputError: They are of another shape, or there are none.
     """
     shape = getattr(y, "shape", None)
     if shape is None or len(shape) not in (1, 2):
-        received = "none" if y is None else f"shape {shape}"
+        received = f"shape {tuple(shape)}" if shape is not None else type(y).__name__
         raise InputError(
-            "Labels must be integers of shape (n,) or rows of shape (n, classes). Received"
+            "Labels must be an array of integers (n,) or of rows (n, classes). Received"
             f" {received}."
         )
-    if len(shape) == 2:
-        y = y[:, 0] if shape[1] == 1 else ops.argmax(y, axis=-1)
+
+
+def _integers(y: Untyped) -> Tensor:
+    """Labels `(n,)` int32; of rows, the place of the largest entry. Traceable.
+
+    Raises:
+        InputError: As `_check_labels`.
+    """
+    _check_labels(y)
+    if len(y.shape) == 2:
+        y = y[:, 0] if y.shape[1] == 1 else ops.argmax(y, axis=-1)
     return ops.cast(y, "int32")
 
 

@@ -113,7 +113,8 @@ class _Measurement(keras.callbacks.Callback):
         while frame is not None:
             owner = frame.f_locals.get("self")
             if isinstance(owner, keras.callbacks.CallbackList):
-                _arrange(owner.callbacks, self)
+                if any(callback is self for callback in owner.callbacks):
+                    _arrange(owner.callbacks, self)
                 return
             frame = frame.f_back
 

@@ -379,7 +379,7 @@ def test_the_refusals_take_one_line():
 def test_labels_that_are_none_or_of_another_shape_are_refused(y):
     made = ri.AdversarialModel(linear(), "pgd", norm="linf", epsilon=0.1)
     made.compile("sgd", "mse")
-    assert "Labels must be integers" in refusal(made.fit, X, y, verbose=0)
+    assert "Labels must be an array" in refusal(made.fit, X, y, verbose=0)
 
 
 DISTRIBUTED = """

@@ -278,6 +278,14 @@ def test_a_list_of_callbacks_that_the_caller_made():
     assert model.history.history[NAME] == [exact("linf")] * 2
 
 
+def test_a_loop_that_the_caller_wrote():
+    measured, logs = robust(), {}
+    measured.set_model(still())
+    measured.on_train_begin()
+    measured.on_epoch_end(0, logs)
+    assert logs == {NAME: exact("linf")}
+
+
 def numbers(model: keras.Model) -> list[bytes]:
     values = model.variables + model.optimizer.variables
     return [keras.ops.convert_to_numpy(v).tobytes() for v in values]
