@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from robust_interpretability.attacks.attack import Attack
+    from robust_interpretability.benchmark.library import callbacks
+    from robust_interpretability.benchmark.library.adversarial_model import AdversarialModel
     from robust_interpretability.benchmark.library.attacking import attack, list_attacks
     from robust_interpretability.benchmark.library.attributing import (
         attribute,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from robust_interpretability.models.errors import InputError
 
 __all__ = [
+    "AdversarialModel",
     "Attack",
     "Evaluation",
     "History",
@@ -41,6 +44,7 @@ __all__ = [
     "RetrainingBudget",
     "attack",
     "attribute",
+    "callbacks",
     "evaluate",
     "fit",
     "input_gradient",
@@ -53,6 +57,7 @@ __all__ = [
 
 _MODULES = {
     "attacks.attack": ("Attack",),
+    "benchmark.library.adversarial_model": ("AdversarialModel",),
     "benchmark.library.attacking": ("attack", "list_attacks"),
     "benchmark.library.attributing": ("attribute", "input_gradient", "list_attributions"),
     "benchmark.library.data": ("list_datasets", "load_data"),
@@ -64,8 +69,13 @@ _MODULES = {
 }
 """Where the public names are defined."""
 
+_PUBLIC_MODULES = {"callbacks": "benchmark.library.callbacks"}
+"""Modules that are public as a whole."""
+
 
 def __getattr__(name: str) -> object:
+    if name in _PUBLIC_MODULES:
+        return importlib.import_module(f"{__name__}.{_PUBLIC_MODULES[name]}")
     for module, names in _MODULES.items():
         if name in names:
             value = getattr(importlib.import_module(f"{__name__}.{module}"), name)

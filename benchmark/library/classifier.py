@@ -42,6 +42,22 @@ def classifier(model: object, x: Array, *, logits: bool = True, scale: float = 1
         InputError: It is not a Keras model, does not accept such images, or does not output what
             `logits` says; a scale that is not above 0.
     """
+    check_kind(model, scale)
+    assert isinstance(model, keras.Model)
+    shape = tuple(x.shape[1:])
+    outputs = check_classifier(model, x, logits=logits, scale=scale)
+    direct = logits and scale == 1 and keras.backend.standardize_dtype(outputs.dtype) == "float32"
+    if direct and _shapes(model) == ((None, *shape), (None, outputs.shape[-1])):
+        return model
+    return _wrapped(model, structure(model), shape, logits, scale)
+
+
+def check_kind(model: object, scale: float) -> None:
+    """Refuses what is not a Keras model, and a scale that is not above 0.
+
+    Raises:
+        InputError: It is one of these.
+    """
     if not isinstance(model, keras.Model):
         kind = type(model)
         raise InputError(
@@ -49,14 +65,24 @@ def classifier(model: object, x: Array, *, logits: bool = True, scale: float = 1
         )
     if not (math.isfinite(scale) and scale > 0):
         raise InputError(f"`scale` must be a number above 0. Received {scale}.")
-    shape = tuple(x.shape[1:])
-    _check_input(model, shape)
+
+
+def check_classifier(model: keras.Model, x: Array, *, logits: bool, scale: float) -> Tensor:
+    """Tries a model on the first images; arguments and errors as for `classifier`.
+
+    Returns:
+        What it outputs for them.
+    """
+    _check_input(model, tuple(x.shape[1:]))
     outputs = _outputs(model, x[:TRIED], scale)
     _check_outputs(outputs, min(len(x), TRIED), logits)
-    direct = logits and scale == 1 and keras.backend.standardize_dtype(outputs.dtype) == "float32"
-    if direct and _shapes(model) == ((None, *shape), (None, outputs.shape[-1])):
-        return model
-    return _wrapped(model, structure(model), shape, logits, scale)
+    return outputs
+
+
+def as_logits(outputs: Tensor, logits: bool) -> Tensor:
+    """Outputs as float32 logits; of probabilities, their logarithms. Traceable."""
+    outputs = ops.cast(outputs, "float32")
+    return outputs if logits else ops.log(ops.clip(outputs, SMALLEST, 1.0))
 
 
 def check_scale(model: keras.Model, x: Array, y: Array, scale: float) -> None:
@@ -200,7 +226,4 @@ def _wrapped(
             outputs = model(pixels if scale == 1 else pixels * scale)
         except Exception as error:
             raise _failed(error, f"a symbolic input of shape {(None, *shape)}") from error
-        outputs = ops.cast(outputs, "float32")
-        if not logits:
-            outputs = ops.log(ops.clip(outputs, SMALLEST, 1.0))
-        return keras.Model(pixels, outputs)
+        return keras.Model(pixels, as_logits(outputs, logits))

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import keras
 import numpy as np
 from rich.console import Console
 
@@ -94,11 +95,19 @@ def _under(attack: str, correct: Array) -> UnderAttack:
     )
 
 
-def _pgd(
-    model: object, x: Array, y: Array, *, norm: str, epsilon: float, seed: int, passes: int
+def correct_under(
+    attack: Attack, model: keras.Model, x: Array, y: Array, *, seed: int, passes: int = 1
 ) -> Array:
-    """Whether each image is correct under PGD, `(n,)`; one that is misclassified clean is not."""
-    attack = Attack("pgd", norm, epsilon, steps=PGD_STEPS, random_start=True)
+    """Whether the adversarial example of each image is classified correctly, `(n,)` bool.
+
+    Args:
+        attack: The attack.
+        model: A classifier: pixels in [0, 1] to logits.
+        x: Images `(n, ...)`, uint8 or floats in [0, 1].
+        y: Labels `(n,)`, integers.
+        seed: Seed of what the attack draws at random.
+        passes: Passes whose logits are averaged, for a model that draws at random.
+    """
     x_adv = run_attack(attack, model, x, y, seed=seed)
     return ensemble.predicted(model, x_adv, passes) == y
 
@@ -187,7 +196,8 @@ def evaluate(
     passes = ensemble.TRANSFORMATIONS if version == "rand" else 1
     outcome = found.arrays["broken_by"]
     clean, survived = outcome != ensemble.MISCLASSIFIED, outcome == ensemble.SURVIVED
-    under_pgd = clean & _pgd(network, x, y, norm=norm, epsilon=epsilon, seed=seed, passes=passes)
+    pgd = Attack("pgd", norm, epsilon, steps=PGD_STEPS, random_start=True)
+    under_pgd = clean & correct_under(pgd, network, x, y, seed=seed, passes=passes)
     return Evaluation(
         norm=norm,
         epsilon=float(epsilon),

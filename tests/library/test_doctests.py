@@ -2,6 +2,7 @@
 
 import doctest
 import inspect
+import operator
 import subprocess
 import sys
 
@@ -11,12 +12,13 @@ import robust_interpretability as ri
 from tests.conftest import ROOT
 
 FUNCTIONS = [name for name in ri.__all__ if inspect.isfunction(getattr(ri, name))]
+CLASSES = ["AdversarialModel", "callbacks.Interpretability", "callbacks.RobustAccuracy"]
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_the_example_of_a_public_function_runs(name):
+@pytest.mark.parametrize("name", [*FUNCTIONS, *CLASSES])
+def test_the_example_of_a_public_function_or_class_runs(name):
     finder = doctest.DocTestFinder(recurse=False)
-    (example,) = finder.find(getattr(ri, name), name, globs={})
+    (example,) = finder.find(operator.attrgetter(name)(ri), name, globs={})
     assert example.examples, f"ri.{name} has no example"
     result = doctest.DocTestRunner(verbose=False).run(example)
     assert result.attempted

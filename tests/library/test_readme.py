@@ -9,7 +9,8 @@ from tests.conftest import ROOT
 
 def test_the_lines_of_the_readme_run(tmp_path):
     section = (ROOT / "README.md").read_text().split("## From Python")[1].split("\n## ")[0]
-    (program,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    first, second = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    program = first + second
     script = tmp_path / "readme.py"
     script.write_text(program + "print(x_adv.shape, maps.shape, gradient.shape)\n")
     done = subprocess.run(
@@ -23,3 +24,5 @@ def test_the_lines_of_the_readme_run(tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.splitlines()[-1] == "(200, 8, 8, 1) (200, 8, 8) (200, 8, 8, 1)"
     assert "AutoAttack" in done.stdout
+    assert "val_robust_accuracy" in done.stdout
+    assert (tmp_path / "best.keras").exists()
