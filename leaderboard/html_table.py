@@ -118,6 +118,7 @@ class ShownTable(NamedTuple):
         ordered: Title of the score by which it is ordered.
         rows: The first rows.
         more: How many more there are.
+        unranked: How many models are not ranked, and so not in the plots.
         overview: Its chart; None where no entry has an interpretability score.
         data: For the page's scripts.
     """
@@ -131,6 +132,7 @@ class ShownTable(NamedTuple):
     ordered: str
     rows: list[Row]
     more: int
+    unranked: int
     overview: Overview | None
     data: Json
 
@@ -206,7 +208,11 @@ def _overview(table: Table) -> Overview | None:
     if not table.names:
         return None
     name, fitted = table.names[0], table.fits[table.names[0]]
-    having = [e for e in table.rows if {name, scores.ACCURACY} <= set(e.scores)]
+    having = [
+        entry
+        for entry in table.rows
+        if {name, scores.ACCURACY} <= set(entry.scores) and entry.id not in table.unranked
+    ]
     drawn = [e for i, e in enumerate(having) if e.role != "submission" or i < DRAWN]
     if not drawn:
         return None
@@ -243,7 +249,8 @@ def _rounded(*values: float | None) -> list[float | None]:
 def _line(table: Table, name: str) -> Json | None:
     """The reference line and its band, with the grid's range."""
     fitted = table.fits[name]
-    known = [v for e in table.rows if not math.isnan(v := e.value(scores.ACCURACY))]
+    ranked = (e for e in table.rows if e.id not in table.unranked)
+    known = [v for e in ranked if not math.isnan(v := e.value(scores.ACCURACY))]
     if fitted is None:
         return None
     x = _places(fitted, known)
@@ -365,6 +372,7 @@ def shown_table(table: Table, ids: set[str], *, latest: bool) -> ShownTable:
         ordered=table.titles.get(table.lead, "test accuracy"),
         rows=rows,
         more=len(table.rows) - len(rows),
+        unranked=len(table.unranked),
         overview=_overview(table),
         data=_data(table, anchor),
     )

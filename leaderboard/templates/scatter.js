@@ -63,7 +63,7 @@ const Draw = (() => {
   function scatter(box, table, y, axis) {
     const score = table.scores[y];
     const points = table.points.map((point, index) => ({ point, index, a: point[axis], b: point.scores[y] }))
-      .filter((d) => d.a && d.b)
+      .filter((d) => d.a && d.b && !d.point.unranked)
       .sort((p, q) => d3.descending(p.point.role, q.point.role) || 0)  // references first, submissions on top
       .sort((p, q) => (p.point.role === "submission") - (q.point.role === "submission"));
     const width = Math.max(280, Math.min(960, box.clientWidth));
