@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from robust_interpretability.leaderboard import charts, scores
+from robust_interpretability.leaderboard import charts, scores, text
 from robust_interpretability.leaderboard.charts import Tick
 from robust_interpretability.leaderboard.entry import (
     Attacked,
@@ -327,7 +327,7 @@ def shown_entry(entry: Entry) -> ShownEntry:
     card = entry.card
     return ShownEntry(
         entry=entry,
-        name=printable(card.name, 1000),
+        name=text.name(entry, 1000),
         authors=[printable(author, 200) for author in card.authors[:50]],
         link=link(card.link),
         code=link(card.code),

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from robust_interpretability.leaderboard import charts, scores
+from robust_interpretability.leaderboard import charts, scores, text
 from robust_interpretability.leaderboard.charts import Tick
 from robust_interpretability.leaderboard.entry import Entry, Score, TrackRecord, place
 from robust_interpretability.leaderboard.fit import Fit
@@ -137,9 +137,9 @@ class ShownTable(NamedTuple):
     data: Json
 
 
-def identifier(text: str, taken: set[str]) -> str:
-    """An identifier like the text that is not taken; it is taken then."""
-    base = re.sub(r"[^A-Za-z0-9._-]+", "-", text)[:120] or "entry"
+def identifier(wanted: str, taken: set[str]) -> str:
+    """An identifier like the wanted one that is not taken; it is taken then."""
+    base = re.sub(r"[^A-Za-z0-9._-]+", "-", wanted)[:120] or "entry"
     name, n = base, 1
     while name in taken:
         n += 1
@@ -178,7 +178,7 @@ def _row(table: Table, entry: Entry, score: str) -> Row:
         href=page_of(entry),
         role=entry.role,
         rank=rank_range(table.ranks[score].of.get(entry.id)).replace("-", "–") or MISSING,
-        name=printable(entry.card.name, 200),
+        name=text.name(entry, 200),
         kind=_kind(entry),
         architecture=architecture(entry),
         size=size(entry),
@@ -302,7 +302,7 @@ def _data(table: Table, anchor: str) -> Json:
     points = [
         [
             entry.id,
-            _label(entry.card.name),
+            _label(text.name(entry, 80)),
             ROLES.index(entry.role),
             NORMS.index(entry.card.training.norm),
             _kind(entry),
@@ -343,9 +343,9 @@ def _data(table: Table, anchor: str) -> Json:
     }
 
 
-def _label(text: str) -> str:
+def _label(name: str) -> str:
     """A name isolated by Unicode's marks, where HTML's cannot be used."""
-    return f"\N{FIRST STRONG ISOLATE}{printable(text, 80)}\N{POP DIRECTIONAL ISOLATE}"
+    return f"\N{FIRST STRONG ISOLATE}{name}\N{POP DIRECTIONAL ISOLATE}"
 
 
 def shown_table(table: Table, ids: set[str], *, latest: bool) -> ShownTable:

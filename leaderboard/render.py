@@ -10,6 +10,7 @@ import pandas as pd
 import tabulate as tabulation
 from tabulate import tabulate
 
+from robust_interpretability.leaderboard import text
 from robust_interpretability.leaderboard.entry import Entry, Score
 from robust_interpretability.leaderboard.scores import ACCURACY, KNOWN, ROBUST_ACCURACY
 from robust_interpretability.leaderboard.table import Table
@@ -95,10 +96,10 @@ def rank_range(ranks: tuple[int, int] | None) -> str:
 
 def _name(entry: Entry) -> str:
     """An entry's name, cut so that it takes at most `NAME` characters when it is escaped."""
-    name = printable(entry.card.name)
-    for length in range(min(len(name), NAME), 0, -1):
-        if len(escaped(printable(name, length))) <= NAME:
-            return escaped(printable(name, length))
+    whole = text.name(entry)
+    for length in range(min(len(whole), NAME), 0, -1):
+        if len(cut := escaped(printable(whole, length))) <= NAME:
+            return cut
     return ""
 
 

@@ -7,6 +7,7 @@ directions of protocol 2, and its order is that of the columns. Further scores f
 from typing import NamedTuple
 
 from robust_interpretability.leaderboard.entry import Better, Entry, RetrainingCurve
+from robust_interpretability.leaderboard.text import spelled
 from robust_interpretability.models.errors import InputError
 
 HIGHER, LOWER = 1, -1
@@ -31,8 +32,8 @@ KNOWN = {
     "roar_gradient": Known("ROAR G", "higher"),
     "kar_gradient_input": Known("KAR GX", "higher"),
     "kar_gradient": Known("KAR G", "higher"),
-    "manifold_xent_excess_over_noise": Known("manifold excess (xent)", "lower"),
-    "manifold_cw_excess_over_noise": Known("manifold excess (cw)", "lower"),
+    "manifold_xent_excess_over_noise": Known("manifold excess (cross-entropy)", "lower"),
+    "manifold_cw_excess_over_noise": Known("manifold excess (CW loss)", "lower"),
 }
 ATTRIBUTIONS = {"gradient": "Gradient", "gradient_input": "Gradient × Input"}
 
@@ -69,7 +70,7 @@ def title(rows: list[Entry], name: str) -> str:
     Where entries state different titles, the first in alphabetical order.
     """
     stated = [t for e in rows if name in e.scores and (t := e.scores[name].title)]
-    return min(stated) if stated else KNOWN.get(name, Known(words(name))).title
+    return spelled(min(stated)) if stated else KNOWN.get(name, Known(words(name))).title
 
 
 def direction(rows: list[Entry], name: str) -> int:

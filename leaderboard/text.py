@@ -1,6 +1,11 @@
-"""Text from outside, made printable, and harmless in Markdown."""
+"""Text for readers: spelled out, printable, and harmless in Markdown."""
 
 import re
+
+from robust_interpretability.leaderboard.entry import Entry
+
+_SPELLED = {"xent": "cross-entropy", "cw": "CW loss", "Linf": "L∞", "linf": "L∞", "l2": "L2"}
+_SHORT = re.compile(r"\b(loss )?(" + "|".join(_SPELLED) + r")\b")
 
 _MARKUP = re.compile(r"[\\`*_{}\[\]()#+!|<>~&$:@^=-]|(?<=[wW])\.")
 """Markup, and the dot of `www.`, which some readers turn into a link, as they do addresses."""
@@ -16,6 +21,17 @@ def printable(text: str, length: int | None = None) -> str:
     """
     plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
     return plain if length is None or len(plain) <= length else f"{plain[: length - 1]}…"
+
+
+def spelled(text: str) -> str:
+    """This program's own text with names of losses and norms spelled out."""
+    return _SHORT.sub(lambda short: _SPELLED[short[2]], text)
+
+
+def name(entry: Entry, length: int | None = None) -> str:
+    """The name of an entry, printable; that of a network of this program spelled out."""
+    stated = entry.card.name
+    return printable(stated if entry.role == "submission" else spelled(stated), length)
 
 
 def escaped(text: str) -> str:

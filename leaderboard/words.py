@@ -6,6 +6,7 @@ from robust_interpretability.leaderboard.fit import FEWEST_SEEDS, LEVEL, Fit
 from robust_interpretability.leaderboard.ranking import Ranks
 from robust_interpretability.leaderboard.scores import ACCURACY
 from robust_interpretability.leaderboard.table import Table
+from robust_interpretability.leaderboard.text import spelled
 
 
 def untold(fitted: Fit) -> str:
@@ -29,7 +30,7 @@ def summary(table: Table, *, markup: Callable[[str], str] = str) -> str:
     named = {"reference": "reference network", "baseline": "baseline", "submission": "submission"}
     counted = [f"{n} {named[r]}{'' if n == 1 else 's'}" for r, n in roles.items() if n]
     stated = (data.name, data.version, track.scale, track.retrained, track.robustness)
-    name, version, scale, retrained, robustness = map(markup, stated)
+    name, version, scale, retrained, robustness = (markup(spelled(text)) for text in stated)
     return (
         f"{name} {version}, {data.train_images:,} training and {data.test_images:,} test images,"
         f" {scale} scale, protocol version {track.protocol_version}. Retrained: {retrained}. Robust"

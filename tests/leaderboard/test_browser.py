@@ -217,7 +217,7 @@ def test_another_score_is_drawn_and_orders_the_table(open_page):
         )
 
     before = places()
-    choose(shown, "manifold excess (xent) (lower is better)")
+    choose(shown, "manifold excess (cross-entropy) (lower is better)")
     assert "lower is better" in scatter.locator(".plot").inner_text()
     assert before != places()
     assert len(places()) == 7, "the models that have the score"
@@ -225,7 +225,7 @@ def test_another_score_is_drawn_and_orders_the_table(open_page):
     rows = [e for e in board() if e.track.name == "digits"]
     expected = sorted((e for e in rows if name in e.scores), key=lambda e: e.value(name))
     assert names(shown)[:7] == [e.card.name for e in expected]
-    assert head(shown, SCORE).inner_text().startswith("manifold excess (xent)")
+    assert head(shown, SCORE).inner_text().startswith("manifold excess (cross-entropy)")
     values = column(shown, SCORE)
     assert values[:7] == [pytest.approx(e.value(name), abs=5e-4) for e in expected]
     assert values[7:] == [None, None]

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from robust_interpretability.benchmark.results.figures import style
+from robust_interpretability.leaderboard import text
 from robust_interpretability.leaderboard.board import Board
 from robust_interpretability.leaderboard.entry import Entry, Score
 from robust_interpretability.leaderboard.scores import (
@@ -92,7 +93,7 @@ def _figure(folder: Path, rows: list[Entry], score: str, found: Standings, name:
             _points(axis, baselines, score, label="baselines", marker="^", size=5, color=style.BLUE)
         for entry in [*baselines, *submissions]:
             axis.annotate(
-                printable(entry.card.name, MAX_NAME),
+                text.name(entry, MAX_NAME),
                 (entry.value(ACCURACY), entry.value(score)),
                 xytext=(6, 5),
                 textcoords="offset points",
