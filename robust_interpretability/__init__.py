@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from robust_interpretability.benchmark.library.training import History, fit
     from robust_interpretability.models.errors import InputError
 
+__version__ = "0.1.0"
+
 __all__ = [
     "AdversarialModel",
     "Attack",

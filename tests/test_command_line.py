@@ -351,7 +351,7 @@ def test_plan_estimates_the_time_on_this_device(tmp_path):
 def test_report_of_the_paper_on_another_data_set(finished, tmp_path):
     """Digits are not in the paper: no claim is compared, and the run's own numbers stand apart."""
     target = tmp_path / "paper.md"
-    done = here("paper", "--out", finished, "--report", target)
+    done = here("paper", finished, "--report", target)
     assert done.returncode == 0, done.stderr
     compared = pd.read_csv(target.with_suffix(".csv"), keep_default_na=False)
     assert set(compared["direction"]) | set(compared["size"]) == {"not run", "-"}

@@ -3,8 +3,11 @@
 Heavy imports wait until a command needs them, so that `--help` is quick.
 """
 
+import hashlib
 import os
+import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -24,10 +27,15 @@ from robust_interpretability.benchmark.cli.options import (
     TrackName,
     WeakerConfinement,
     Workers,
+    radius,
+    stated,
 )
+from robust_interpretability.benchmark.cli.options import norm as norm_of
 
 MISTAKE = 2
 """Exit code of a user's mistake."""
+LONGEST = 60
+"""Characters of a folder's name that say what was changed."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C; also how Typer reports it."""
 
@@ -42,16 +50,38 @@ app = typer.Typer(
 )
 
 
-def _folder(out: Path | None, name: str) -> Path:
-    return out or Path("runs") / name
+def _folder(out: Path | None, name: str, assignments: Sequence[str] = ()) -> Path:
+    """A run's folder: that of its preset where nothing was changed, else one of its own."""
+    changes = re.sub(r"[^A-Za-z0-9.=-]+", "-", "+".join(assignments)).strip("-")
+    if len(changes) > LONGEST:
+        digest = hashlib.sha256("+".join(assignments).encode()).hexdigest()
+        changes = f"{changes[:LONGEST]}-{digest[:8]}"
+    return out or Path("runs") / (f"{name}+{changes}" if changes else name)
 
 
 def _note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        from robust_interpretability import __version__
+        from robust_interpretability.benchmark.config.versions import PROTOCOL_VERSION
+
+        print(f"robust-interpretability {__version__}, protocol version {PROTOCOL_VERSION}")
+        raise typer.Exit
+
+
 @app.callback()
-def default(context: typer.Context) -> None:
+def default(
+    context: typer.Context,
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print the version and stop."
+        ),
+    ] = False,
+) -> None:
     """Runs the quick preset where there is no command."""
     if context.invoked_subcommand is None:
         run()
@@ -98,7 +128,7 @@ def run(
     variants = configuration.variants(preset, config, assignments)
     if executor != "ray" and (address or cores > 1 or share > 1):
         raise InputError("--address, --cores and --share need --executor ray.")
-    folder = _folder(out, variants[0].config.name)
+    folder = _folder(out, variants[0].config.name, assignments)
     for variant in variants:
         runner.run(
             variant.config,
@@ -141,12 +171,13 @@ def plan(
     from robust_interpretability.benchmark.units.store import Store
 
     variants = configuration.variants(preset, config, assignments)
+    folder = _folder(out, variants[0].config.name, assignments)
     models.choose_kernels(variants[0].config.model.name)
     for variant in variants:
         if variant.name:
             print(f"\n{variant.name}")
         work = runner.plan(variant.config, data_dir)
-        store = Store(_folder(out, variants[0].config.name) / variant.name, _note)
+        store = Store(folder / variant.name, _note)
         done = [unit for unit in work.units if store.done(unit)]
         keys = {unit.key for unit in done}
         print(plan_table.text(work, keys), flush=True)
@@ -196,12 +227,7 @@ def plots(
 
 @app.command()
 def paper(
-    out: Annotated[
-        list[Path], typer.Option(help="The folder of a finished run; several may follow.")
-    ],
-    more: Annotated[
-        list[Path] | None, typer.Argument(metavar="[DIR]...", help="Folders of further runs.")
-    ] = None,
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of finished runs.")],
     report: Annotated[
         Path,
         typer.Option(help="The file to write; figures and tables are written beside it."),
@@ -213,7 +239,7 @@ def paper(
     """
     from robust_interpretability.benchmark.paper.report import write_report
 
-    for path in write_report([*out, *(more or [])], report, _note):
+    for path in write_report(runs, report, _note):
         print(path)
 
 
@@ -379,6 +405,7 @@ def verify(
 
 @app.command()
 def evaluate(
+    context: typer.Context,
     model: ModelFile,
     track: Annotated[
         str | None, typer.Option(help="The track under which every score is measured.")
@@ -401,13 +428,25 @@ def evaluate(
             help="AutoAttack's version: standard, plus, or rand for models with randomness."
         ),
     ] = "standard",
-    norm: Annotated[str, typer.Option(help="The norm of the attack: linf or l2.")] = "linf",
+    norm: Annotated[
+        str, typer.Option(parser=norm_of, metavar="NORM", help="With --data: linf or l2.")
+    ] = "linf",
     epsilon: Annotated[
-        float | None, typer.Option(help="The radius of the attack in pixel units ([0, 1]).")
+        float | None,
+        typer.Option(
+            parser=radius,
+            metavar="RADIUS",
+            help="With --data, the attack's radius in pixel units ([0, 1]), as 0.03 or 8/255.",
+        ),
     ] = None,
     images: Annotated[
-        int, typer.Option(min=1, help="How many test images are attacked, from the first.")
-    ] = 1000,
+        int | None,
+        typer.Option(
+            min=1,
+            help="With --data, how many test images are attacked, from the first; by default 1,000"
+            " or all.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The seed of the attacks.")] = 0,
     out: Annotated[
         Path | None,
@@ -428,6 +467,10 @@ def evaluate(
 
     if (track is None) == (data is None):
         raise InputError("evaluate takes either --track (every score) or --data (robust accuracy).")
+    of_data = ("attack", "version", "norm", "epsilon", "images", "seed", "out")
+    other = ("card", "board") if data else of_data
+    if unused := stated(context, *other):
+        raise InputError(f"{', '.join(unused)}: not with {'--data' if data else '--track'}.")
     resources = limits.Resources(data_dir, workers, max_hours, weaker_confinement)
     if track is not None:
         from robust_interpretability.benchmark.submission import measure
@@ -441,6 +484,11 @@ def evaluate(
 
         if epsilon is None:
             raise InputError("--data needs --epsilon, the radius in pixel units ([0, 1]).")
+        if norm == "linf" and epsilon > 1:
+            raise InputError(
+                f"--epsilon {epsilon:g}: radii are in pixel units, where the box is [0, 1]. Did you"
+                f" mean --epsilon {epsilon:g}/255?"
+            )
         assessment = robust_accuracy.assess(
             model,
             data_name=data,

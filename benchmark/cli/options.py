@@ -1,11 +1,42 @@
 """Options and arguments that several commands take."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 BOARD = Path("leaderboard")
+
+
+def radius(text: str) -> float:
+    """A radius: a number, or a fraction as 8/255."""
+    found = re.fullmatch(r"\s*([0-9.eE+-]+)\s*(?:/\s*([0-9.eE+-]+)\s*)?", text)
+    try:
+        if not found:
+            raise ValueError
+        return float(found[1]) / float(found[2] or 1)
+    except (ValueError, ZeroDivisionError):
+        raise typer.BadParameter(f"{text!r} is neither a number nor a fraction as 8/255") from None
+
+
+def norm(text: str) -> str:
+    """A norm, however it is written: `l2` or `linf`."""
+    plain = re.sub(r"[\s_-]", "", text.lower()).replace("∞", "inf")
+    if plain not in ("l2", "linf"):
+        raise typer.BadParameter(f"{text!r} is neither l2 nor linf")
+    return plain
+
+
+def stated(context: typer.Context, *names: str) -> list[str]:
+    """Those of the options that were stated, as they are written."""
+    sources = {name: context.get_parameter_source(name) for name in names}
+    return [
+        f"--{name.replace('_', '-')}"
+        for name, source in sources.items()
+        if source and source.name != "DEFAULT"
+    ]
+
 
 Preset = Annotated[
     str | None,

@@ -160,7 +160,7 @@ def _figures(described: list[Run], drawn: dict[str, list[Path]], target: Path) -
 
 def _title(described: list[Run], target: Path) -> list[str]:
     folders = " ".join(run.folder.name for run in described)
-    command = f"python run_benchmark.py paper --out {folders} --report {target.name}"
+    command = f"python run_benchmark.py paper {folders} --report {target.name}"
     cifar = runs.best(described, "cifar10", "retraining")
     if cifar:
         here, of_paper = cifar.of_the_paper("retraining")

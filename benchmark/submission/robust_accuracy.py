@@ -22,6 +22,8 @@ from robust_interpretability.models.files import write
 from robust_interpretability.models.types import Array, Json
 
 FOLDER = Path("runs/robust-accuracy")
+IMAGES = 1000
+"""That are attacked by default, if the test set has as many."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def assess(
     norm: str,
     epsilon: float,
     version: str,
-    images: int,
+    images: int | None,
     seed: int,
     out: Path,
     resources: Resources,
@@ -79,7 +81,7 @@ def assess(
         norm: `"l2"` or `"linf"`.
         epsilon: Radius in pixel units.
         version: AutoAttack's version.
-        images: How many images.
+        images: How many images; by default `IMAGES`, or all.
         seed: Seed of all random draws.
         out: The folder in which outcomes are stored.
         resources: What may be used. Its workers are batches at a time.
@@ -103,6 +105,7 @@ def assess(
     say, start = sayer(console), time.perf_counter()
     admission.prepare(path, "digits_cnn" if data_name == "digits" else "")
     info = datasets.describe(data_name, data_dir=resources.data_dir)
+    images = images or min(IMAGES, info.test_size)
     if images > info.test_size:
         raise InputError(
             f"'{data_name}' has {info.test_size:,} test images. Received --images {images}."

@@ -96,7 +96,7 @@ def test_figure_and_its_redrawing(toy):
 
 def test_report_on_one_run(toy, tmp_path):
     target = tmp_path / "docs" / "paper.md"
-    done = call("paper", "--out", toy, "--report", target)
+    done = call("paper", toy, "--report", target)
     assert done.returncode == 0, done.stderr
     text = target.read_text(encoding="utf-8")
     assert "**0 of these 81 were trained exactly as in the paper**" in text
@@ -117,7 +117,7 @@ def test_report_on_one_run(toy, tmp_path):
 
 
 def test_report_refuses_two_runs_of_one_kind(toy, tmp_path):
-    done = call("paper", "--out", toy, toy, "--report", tmp_path / "paper.md")
+    done = call("paper", toy, toy, "--report", tmp_path / "paper.md")
     assert done.returncode == 2
     assert "the same data set (gaussians) at the same scale (paper)" in done.stderr
     assert not (tmp_path / "paper.md").exists()

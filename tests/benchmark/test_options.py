@@ -1,0 +1,67 @@
+"""Options as people write them, and those that do not apply."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+import typer
+
+import robust_interpretability
+from robust_interpretability.benchmark.cli import app, options
+from tests.commands import here
+from tests.conftest import ROOT
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("0.03", 0.03), ("8/255", 8 / 255), (" 8 / 255 ", 8 / 255), ("1e-2", 0.01)]
+)
+def test_a_radius_may_be_a_fraction(text, value):
+    assert options.radius(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "8/", "8/0", "8/255/2", "eight", "8 255", "."])
+def test_what_is_no_radius(text):
+    with pytest.raises(typer.BadParameter, match="neither a number nor a fraction"):
+        options.radius(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "norm"),
+    [("l2", "l2"), ("L2", "l2"), ("Linf", "linf"), ("l_inf", "linf"), ("L∞", "linf")],
+)
+def test_a_norm_is_known_however_it_is_written(text, norm):
+    assert options.norm(text) == norm
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--data", "digits", "--epsilon", "8"], "Did you mean --epsilon 8/255?"),
+        (["--data", "digits", "--norm", "l3"], "'l3' is neither l2 nor linf"),
+        (["--data", "digits", "--epsilon", "1/x"], "'1/x' is neither a number nor a fraction"),
+        (["--data", "digits", "--epsilon", "0.1", "--card", "c.toml"], "--card: not with --data."),
+        (["--track", "digits", "--norm", "l2", "--seed", "1"], "--norm, --seed: not with --track."),
+    ],
+)
+def test_evaluate_says_what_does_not_fit(arguments, said):
+    done = here("evaluate", "model.keras", *arguments)
+    assert done.returncode == app.MISTAKE
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_version():
+    stated = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert robust_interpretability.__version__ == stated
+    assert here("--version").stdout.startswith(f"robust-interpretability {stated}, protocol")
+
+
+def test_a_changed_preset_has_a_folder_of_its_own():
+    assert app._folder(None, "quick") == Path("runs/quick")
+    assert app._folder(None, "quick", ["seeds=1"]) == Path("runs/quick+seeds=1")
+    long = [f"grid.{i}.epsilons=[0.1, 0.2, 0.3]" for i in range(9)]
+    names = {app._folder(None, "quick", long[:n]).name for n in range(1, 10)}
+    assert len(names) == 9
+    assert max(map(len, names)) < 100
+    assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789+.=-") for name in names)
+    assert app._folder(Path("mine"), "quick", long) == Path("mine")
