@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     )
     from robust_interpretability.benchmark.library.retraining import RetrainingBudget
     from robust_interpretability.benchmark.library.training import History, fit
+    from robust_interpretability.benchmark.library.zoo.models import list_models, load_model
     from robust_interpretability.models.errors import InputError
 
 __version__ = "0.1.0"
@@ -54,7 +55,9 @@ __all__ = [
     "list_attacks",
     "list_attributions",
     "list_datasets",
+    "list_models",
     "load_data",
+    "load_model",
 ]
 
 _MODULES = {
@@ -67,6 +70,7 @@ _MODULES = {
     "benchmark.library.interpreting": ("Interpretability", "interpretability"),
     "benchmark.library.retraining": ("RetrainingBudget",),
     "benchmark.library.training": ("History", "fit"),
+    "benchmark.library.zoo.models": ("list_models", "load_model"),
     "models.errors": ("InputError",),
 }
 """Where the public names are defined."""

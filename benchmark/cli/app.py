@@ -596,6 +596,15 @@ def retract(
 
 
 @app.command()
+def publish_models(track: TrackName, board: BoardFolder = BOARD, data_dir: DataDir = None) -> None:
+    """Put a track's reference networks among those that `load_model` knows; for maintainers."""
+    from robust_interpretability.benchmark.library.zoo.publish import publish
+
+    for name in publish(track, board=board, data_dir=data_dir):
+        print(name)
+
+
+@app.command()
 def doctor(out: Out = None, data_dir: DataDir = None) -> None:
     """Show versions, backend, devices, data sets with their folders, and free disk space."""
     from robust_interpretability.benchmark import environment
