@@ -15,6 +15,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from robust_interpretability.benchmark.config.versions import __version__
     from robust_interpretability.attacks.attack import Attack
     from robust_interpretability.benchmark.library import callbacks
     from robust_interpretability.benchmark.library.adversarial_model import AdversarialModel
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from robust_interpretability.benchmark.library.zoo.models import list_models, load_model
     from robust_interpretability.models.errors import InputError
 
-__version__ = "0.1.0"
-
 __all__ = [
     "AdversarialModel",
     "Attack",
@@ -45,6 +44,7 @@ __all__ = [
     "InputError",
     "Interpretability",
     "RetrainingBudget",
+    "__version__",
     "attack",
     "attribute",
     "callbacks",
@@ -62,6 +62,7 @@ __all__ = [
 
 _MODULES = {
     "attacks.attack": ("Attack",),
+    "benchmark.config.versions": ("__version__",),
     "benchmark.library.adversarial_model": ("AdversarialModel",),
     "benchmark.library.attacking": ("attack", "list_attacks"),
     "benchmark.library.attributing": ("attribute", "input_gradient", "list_attributions"),

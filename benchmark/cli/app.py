@@ -65,8 +65,7 @@ def _note(text: str) -> None:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from robust_interpretability import __version__
-        from robust_interpretability.benchmark.config.versions import PROTOCOL_VERSION
+        from robust_interpretability.benchmark.config.versions import PROTOCOL_VERSION, __version__
 
         print(f"robust-interpretability {__version__}, protocol version {PROTOCOL_VERSION}")
         raise typer.Exit

@@ -1,4 +1,6 @@
-"""Versions of the configuration's format and of the protocol."""
+"""Versions of this program, of the configuration's format and of the protocol."""
+
+__version__ = "0.1.0"
 
 CONFIG_VERSION = 1
 """Of the format of configurations; a program reads its own version only."""

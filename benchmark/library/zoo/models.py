@@ -9,6 +9,7 @@ import pandas as pd
 
 from robust_interpretability.benchmark.library.zoo import index
 from robust_interpretability.models.errors import InputError, unknown
+from robust_interpretability.models.files import cache_folder
 
 if TYPE_CHECKING:
     import keras
@@ -60,7 +61,8 @@ def load_model(name: str) -> "keras.Model":
     >>> import robust_interpretability as ri
     >>> digits = ri.load_data("digits")
     >>> model = ri.load_model("digits/l2-0.6")
-    >>> float((model.predict(digits.x_test / 255, verbose=0).argmax(1) == digits.y_test).mean()) > 0.9
+    >>> predicted = model.predict(digits.x_test / 255, verbose=0).argmax(1)
+    >>> float((predicted == digits.y_test).mean()) > 0.9
     True
     """
     if name.startswith("hf://"):
@@ -114,7 +116,8 @@ def _file(network: index.Network) -> Path:
         fetched = keras.utils.get_file(
             network.file.replace("/", "-"),
             f"{base.rstrip('/')}/{network.file}",
-            cache_subdir="robust-interpretability",
+            cache_dir=str(cache_folder()),
+            cache_subdir="models",
             file_hash=network.sha256,
         )
     except Exception as error:  # whatever a server, a proxy or a full disk makes Keras raise
