@@ -33,7 +33,6 @@ Reference: Rong et al., arXiv 2202.00449.
 import numpy as np
 from numpy.typing import DTypeLike
 
-from robust_interpretability.metrics import conjugate_gradients as kernels
 from robust_interpretability.models.checks import check_images
 from robust_interpretability.models.errors import InputError
 from robust_interpretability.models.types import Array
@@ -73,6 +72,10 @@ class _Solver:
     """Memory for the equations of images side by side, and their solution."""
 
     def __init__(self, h: int, w: int, columns: int) -> None:
+        # Numba takes a second to import; a run that imputes nothing does without.
+        from robust_interpretability.metrics import conjugate_gradients
+
+        self._kernels = conjugate_gradients
         self.h, self.w, self.stride = h, w, w + 1
         self.pixels = h * self.stride
         strip = max(1.0, max(h, w) / min(h, w) / 2) ** 2
@@ -94,7 +97,7 @@ class _Solver:
         self._degree = np.zeros((self.pixels, columns), np.float32)
 
         self.image(self._direction)[:] = 1
-        kernels.blur(self._padded, self.stride, self._degree, self._ring)
+        self._kernels.blur(self._padded, self.stride, self._degree, self._ring)
 
     @property
     def _direction(self) -> Array:
@@ -109,9 +112,11 @@ class _Solver:
         """Makes the preconditioner of a mask, `(pixels, columns)`."""
         absorption = self._scratch[0]
         self._direction[:] = missing
-        kernels.multiply(self._padded, self.stride, self._degree, missing, absorption, self._ring)
+        self._kernels.multiply(
+            self._padded, self.stride, self._degree, missing, absorption, self._ring
+        )
         absorption *= np.float32(1 / 12)
-        kernels.weights(
+        self._kernels.weights(
             absorption,
             self.sizes,
             self.stride,
@@ -125,7 +130,7 @@ class _Solver:
 
     def precondition(self, x: Array, missing: Array, out: Array) -> None:
         """M x, for x that is zero where pixels are known."""
-        kernels.precondition(
+        self._kernels.precondition(
             x,
             missing,
             self.sizes,
@@ -152,7 +157,7 @@ class _Solver:
             ArithmeticError: There were more than `MOST_STEPS`.
         """
         self.weights(missing)
-        steps = kernels.solve(
+        steps = self._kernels.solve(
             u,
             missing,
             self._padded,
