@@ -71,7 +71,7 @@ def test_several_retractions(board):
     ("entry", "because", "message"),
     [
         ("digits/none", "x", "The board has no entry digits/none."),
-        ("digits/reference-1", "x", "is a network of the reference grid, not a submission"),
+        ("digits/reference-1", "x", "is a reference network, not a submission"),
         ("digits/mine", "", "The reason: because: must not be empty."),
         ("digits/mine", "a\nb", "The reason: because: holds the invisible"),
         ("digits/mine", "x" * 301, "The reason: because: "),
