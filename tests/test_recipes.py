@@ -68,8 +68,8 @@ def tree(tmp_path_factory) -> Path:
     ).stdout.split("\0")
     for name in filter(None, tracked):
         source, target = ROOT / name, root / name
-        rendered = ("leaderboard/entries", "leaderboard/outcomes", "leaderboard/pages", "docs")
-        if name.startswith(rendered) or not source.exists():
+        of_entries = tuple(f"leaderboard/{of}/" for of in ("entries", "outcomes", "pages"))
+        if name.startswith((*of_entries, "docs/")) or not source.exists():
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_symlink():

@@ -111,6 +111,8 @@ def test_the_wheel_holds_the_code_and_what_it_reads(built):
         for path in (ROOT / "leaderboard" / "templates").rglob("*")
         if path.is_file()
     }
+    zoo = ROOT / "benchmark" / "library" / "zoo"
+    wanted |= {path.relative_to(ROOT) for path in [zoo / "index.json", *zoo.glob("*/*.keras")]}
     wanted |= {Path("py.typed"), Path("__init__.py")}
     held = {
         path.relative_to(package)
