@@ -196,7 +196,7 @@ def _places(fitted: Fit, accuracies: list[float]) -> Array:
     return np.unique(np.concatenate([x, [fitted.least, fitted.most]]))
 
 
-def _ends(at: float, score: Score, axis: charts.Axis) -> tuple[float, float] | None:
+def _ends(score: Score, axis: charts.Axis) -> tuple[float, float] | None:
     """The ends of an interval, where it shows."""
     if score.low is None or score.high is None:
         return None
@@ -232,7 +232,7 @@ def _overview(table: Table) -> Overview | None:
         line = charts.path(x, y, np.stack([at, inside[1]], axis=1))
         band = charts.band(x, y, at, inside[0], inside[2])
     marks = [
-        Mark(x.at(a.value), y.at(v.value), e.role, _ends(0, a, x), _ends(0, v, y))
+        Mark(x.at(a.value), y.at(v.value), e.role, _ends(a, x), _ends(v, y))
         for e, (a, v) in zip(drawn, both, strict=True)
     ]
     marks.sort(key=lambda mark: mark.role == "submission")
@@ -383,6 +383,3 @@ def blank() -> Row:
     nothing = Cell(text="", interval="")
     texts = ("", "#top", "submission", "", "", "", "", "")
     return Row(*texts, nothing, nothing, nothing, nothing, [])
-
-
-__all__ = ["MISSING", "ShownTable", "blank", "page_of", "shown_table"]
