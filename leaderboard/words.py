@@ -72,7 +72,7 @@ def finding(table: Table, score: str, *, markup: Callable[[str], str] = str) -> 
 def _told_apart(title: str, ranks: Ranks) -> str:
     if ranks.groups == 1:
         return f"{title} tells none of {len(ranks.of)} models apart for certain"
-    return f"{title} tells {ranks.groups} groups of {len(ranks.of)} models apart"
+    return f"{title} tells {ranks.groups} groups apart among {len(ranks.of)} models"
 
 
 def _beaten(count: int, submissions: int) -> str:

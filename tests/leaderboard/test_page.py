@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import itertools
 import json
 import re
 from html.parser import HTMLParser
@@ -13,7 +14,7 @@ from robust_interpretability.leaderboard.entry import place
 from robust_interpretability.leaderboard.html import FOLDER, entry_page
 from robust_interpretability.leaderboard.html import page as page_of
 from robust_interpretability.leaderboard.html_entry import number
-from robust_interpretability.leaderboard.html_table import STATIC
+from robust_interpretability.leaderboard.html_table import STATIC, shown_table
 from robust_interpretability.leaderboard.table import Table
 from robust_interpretability.leaderboard.tradeoff import Standings
 from robust_interpretability.leaderboard.words import finding
@@ -187,6 +188,20 @@ def test_zero_has_no_sign():
         "−0.001",
         "+0.100",
     ]
+
+
+@pytest.mark.parametrize("marks", itertools.product([False, True], repeat=3))
+def test_each_mark_is_sent_by_itself(marks):
+    """However an entry stands: Pareto, beyond the trade-off, beyond the grid's accuracies."""
+    found = Table([e for e in board() if e.track.name == "digits"], PLACED)
+    score, (entry, *_) = found.names[0], found.rows
+    pareto, beats, extrapolated = marks
+    of = found.standings[score]
+    stands = of[entry.id]._replace(pareto=pareto, beats=beats, extrapolated=extrapolated)
+    found.standings[score] = of | {entry.id: stands}
+    points = shown_table(found, set(), latest=True).data["points"]
+    bits = next(point for point in points if point[0] == entry.id)[11][0][1][4]
+    assert (bool(bits & 1), bool(bits & 2), bool(bits & 4)) == marks
 
 
 def test_what_a_track_found_stands_first(text):
