@@ -26,11 +26,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from robust_interpretability.models.errors import unknown
+from pellucid.models.errors import unknown
 
 if TYPE_CHECKING:
-    from robust_interpretability.attacks.attack import Attack, run
-    from robust_interpretability.models.types import Tensor
+    from pellucid.attacks.attack import Attack, run
+    from pellucid.models.types import Tensor
 
     TRAINING: tuple[str, ...]
 

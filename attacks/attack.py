@@ -12,13 +12,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from robust_interpretability.attacks import check_norm, get, losses
-from robust_interpretability.models import backend
-from robust_interpretability.models.batching import in_batches
-from robust_interpretability.models.checks import check_images, check_labels
-from robust_interpretability.models.errors import InputError, unknown
-from robust_interpretability.models.functional import State, logits_of, pixels, program, state
-from robust_interpretability.models.types import Array, Json, Tensor
+from pellucid.attacks import check_norm, get, losses
+from pellucid.models import backend
+from pellucid.models.batching import in_batches
+from pellucid.models.checks import check_images, check_labels
+from pellucid.models.errors import InputError, unknown
+from pellucid.models.functional import State, logits_of, pixels, program, state
+from pellucid.models.types import Array, Json, Tensor
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 from keras import ops
 
-from robust_interpretability.attacks import losses
-from robust_interpretability.attacks.projections import axes_of, change_norm
-from robust_interpretability.models import backend
-from robust_interpretability.models.types import Tensor
+from pellucid.attacks import losses
+from pellucid.attacks.projections import axes_of, change_norm
+from pellucid.models import backend
+from pellucid.models.types import Tensor
 
 FAR = 1e10
 """Stands for an infinite distance, in pixel units: sums and differences of it stay finite."""

@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 from keras import ops
 
-from robust_interpretability.attacks import losses
-from robust_interpretability.attacks.boundary import FAR
-from robust_interpretability.attacks.projections import axes_of, change_norm
-from robust_interpretability.models import backend
-from robust_interpretability.models.adam import Adam, adam_start, adam_step
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.types import Tensor
+from pellucid.attacks import losses
+from pellucid.attacks.boundary import FAR
+from pellucid.attacks.projections import axes_of, change_norm
+from pellucid.models import backend
+from pellucid.models.adam import Adam, adam_start, adam_step
+from pellucid.models.errors import InputError
+from pellucid.models.types import Tensor
 
 EDGE = 1e-6
 """Distance, on [-1, 1], of starting points from the box's walls, which lie at infinite w."""

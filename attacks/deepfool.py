@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 from keras import ops
 
-from robust_interpretability.attacks import check_norm, losses
-from robust_interpretability.attacks.boundary import nearest_boundary
-from robust_interpretability.attacks.projections import change_norm, per_image, steepest
-from robust_interpretability.models import backend
-from robust_interpretability.models.types import Tensor
+from pellucid.attacks import check_norm, losses
+from pellucid.attacks.boundary import nearest_boundary
+from pellucid.attacks.projections import change_norm, per_image, steepest
+from pellucid.models import backend
+from pellucid.models.types import Tensor
 
 
 def deepfool(

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 from keras import ops
 
-from robust_interpretability.attacks import losses
-from robust_interpretability.attacks.projections import into_ball_and_box, per_image, steepest
-from robust_interpretability.models import backend
-from robust_interpretability.models.types import Tensor
+from pellucid.attacks import losses
+from pellucid.attacks.projections import into_ball_and_box, per_image, steepest
+from pellucid.models import backend
+from pellucid.models.types import Tensor
 
 
 def fgsm(

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 from keras import ops
 
-from robust_interpretability.attacks import losses
-from robust_interpretability.attacks.projections import into_ball_and_box, per_image, steepest
-from robust_interpretability.attacks.starts import uniform_in_ball
-from robust_interpretability.models import backend
-from robust_interpretability.models.types import Tensor
+from pellucid.attacks import losses
+from pellucid.attacks.projections import into_ball_and_box, per_image, steepest
+from pellucid.attacks.starts import uniform_in_ball
+from pellucid.models import backend
+from pellucid.models.types import Tensor
 
 LENGTH = 1.25
 """The step, in radii: the longest for which the paper reports stable training."""

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 from keras import ops
 
-from robust_interpretability.models import backend
-from robust_interpretability.models.errors import InputError, unknown
-from robust_interpretability.models.types import Tensor
+from pellucid.models import backend
+from pellucid.models.errors import InputError, unknown
+from pellucid.models.types import Tensor
 
 
 def xent(logits: Tensor, y: Tensor) -> Tensor:

@@ -4,15 +4,15 @@ from collections.abc import Callable
 
 from keras import ops
 
-from robust_interpretability.attacks import check_norm, losses
-from robust_interpretability.attacks.projections import (
+from pellucid.attacks import check_norm, losses
+from pellucid.attacks.projections import (
     into_ball_and_box,
     l1_mean,
     per_image,
     steepest,
 )
-from robust_interpretability.models import backend
-from robust_interpretability.models.types import Tensor
+from pellucid.models import backend
+from pellucid.models.types import Tensor
 
 
 def mi_fgsm(

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from keras import ops
 
-from robust_interpretability.attacks.projections import axes_of, l2_norm, per_image, steepest
-from robust_interpretability.models import backend
-from robust_interpretability.models.types import Tensor
+from pellucid.attacks.projections import axes_of, l2_norm, per_image, steepest
+from pellucid.models import backend
+from pellucid.models.types import Tensor
 
 HALVINGS = 40
 """Steps of the bisection: its interval then is as short as float32 can tell."""

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 from keras import ops
 
-from robust_interpretability.attacks import check_norm, losses
-from robust_interpretability.attacks.projections import into_ball_and_box, per_image, steepest
-from robust_interpretability.attacks.starts import uniform_in_ball
-from robust_interpretability.models import backend
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.types import Tensor
+from pellucid.attacks import check_norm, losses
+from pellucid.attacks.projections import into_ball_and_box, per_image, steepest
+from pellucid.attacks.starts import uniform_in_ball
+from pellucid.models import backend
+from pellucid.models.errors import InputError
+from pellucid.models.types import Tensor
 
 RELATIVE = 2.5
 """Length of all default steps together, in radii: from any start the ball can be crossed."""

@@ -2,8 +2,8 @@
 
 from keras import ops
 
-from robust_interpretability.attacks import check_norm
-from robust_interpretability.models.types import Tensor
+from pellucid.attacks import check_norm
+from pellucid.models.types import Tensor
 
 
 def per_image(value: Tensor | float, x: Tensor) -> Tensor:

@@ -4,11 +4,11 @@ import math
 
 from keras import ops
 
-from robust_interpretability.attacks import check_norm
-from robust_interpretability.attacks.autoattack import randomness
-from robust_interpretability.attacks.projections import axes_of, l2_norm, per_image, steepest
-from robust_interpretability.models import backend
-from robust_interpretability.models.types import Tensor
+from pellucid.attacks import check_norm
+from pellucid.attacks.autoattack import randomness
+from pellucid.attacks.projections import axes_of, l2_norm, per_image, steepest
+from pellucid.models import backend
+from pellucid.models.types import Tensor
 
 
 def uniform_in_ball(x: Tensor, epsilon: Tensor | float, norm: str, key: Tensor) -> Tensor:

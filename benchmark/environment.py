@@ -11,12 +11,12 @@ import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
-from robust_interpretability.benchmark.config.versions import PROTOCOL_VERSION
-from robust_interpretability.benchmark.data import cache, tfds
-from robust_interpretability.models.files import cache_folder
-from robust_interpretability.models.types import Json
+from pellucid.benchmark.config.versions import PROTOCOL_VERSION
+from pellucid.benchmark.data import cache, tfds
+from pellucid.models.files import cache_folder
+from pellucid.models.types import Json
 
-PROJECT = "robust-interpretability-benchmark"
+PROJECT = "pellucid"
 """The name in our `pyproject.toml`."""
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -99,7 +99,7 @@ def source(folder: Path = ROOT) -> Json:
 @functools.cache
 def collect() -> Json:
     """Versions, backend, devices, processor and commit, as JSON values. Starts the backend."""
-    from robust_interpretability.models import backend
+    from pellucid.models import backend
 
     return {
         "python": platform.python_version(),

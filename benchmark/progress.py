@@ -9,9 +9,9 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from robust_interpretability.benchmark.units.plan import Plan
-from robust_interpretability.benchmark.units.unit import Unit
-from robust_interpretability.models.errors import printable
+from pellucid.benchmark.units.plan import Plan
+from pellucid.benchmark.units.unit import Unit
+from pellucid.models.errors import printable
 
 BETWEEN_UPDATES = 0.2
 """Seconds between two updates of a live bar."""

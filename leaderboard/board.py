@@ -19,16 +19,16 @@ from pathlib import Path
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from robust_interpretability.leaderboard import entry as entries
-from robust_interpretability.leaderboard import links, render, retractions, table
-from robust_interpretability.leaderboard import outcomes as evidence
-from robust_interpretability.leaderboard.entry import Entry
-from robust_interpretability.leaderboard.html import entry_page, page
-from robust_interpretability.leaderboard.html_table import PAGES, page_of
-from robust_interpretability.leaderboard.outcomes import Outcomes
-from robust_interpretability.leaderboard.tradeoff import Standings
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.files import WRITING, write, writing
+from pellucid.leaderboard import entry as entries
+from pellucid.leaderboard import links, render, retractions, table
+from pellucid.leaderboard import outcomes as evidence
+from pellucid.leaderboard.entry import Entry
+from pellucid.leaderboard.html import entry_page, page
+from pellucid.leaderboard.html_table import PAGES, page_of
+from pellucid.leaderboard.outcomes import Outcomes
+from pellucid.leaderboard.tradeoff import Standings
+from pellucid.models.errors import InputError
+from pellucid.models.files import WRITING, write, writing
 
 ENTRIES = "entries"
 PENDING = ".pending"

@@ -20,10 +20,10 @@ from pydantic import (
     model_validator,
 )
 
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.files import read_most, write
-from robust_interpretability.models.types import Json
-from robust_interpretability.models.validation import all_in_one_line
+from pellucid.models.errors import InputError
+from pellucid.models.files import read_most, write
+from pellucid.models.types import Json
+from pellucid.models.validation import all_in_one_line
 
 MAX_CARD_BYTES = 20_000
 _BLANK = re.compile(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from robust_interpretability.models.types import Array
+from pellucid.models.types import Array
 
 WIDTH, HEIGHT = 360, 230
 """Of a chart, in CSS pixels."""

@@ -9,9 +9,9 @@ fronts. There are two reasons:
   chance say nothing of robustness, and by some scores they look best.
 """
 
-from robust_interpretability.leaderboard.entry import Entry
-from robust_interpretability.leaderboard.flags import MEANINGS
-from robust_interpretability.leaderboard.scores import ACCURACY
+from pellucid.leaderboard.entry import Entry
+from pellucid.leaderboard.flags import MEANINGS
+from pellucid.leaderboard.scores import ACCURACY
 
 LEARNED = 0.5
 """Share of the grid's best accuracy above chance that a model must reach."""

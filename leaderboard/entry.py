@@ -15,11 +15,11 @@ from pydantic import (
     model_validator,
 )
 
-from robust_interpretability.leaderboard.card import Card, Plain, Record
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.files import read_most
-from robust_interpretability.models.types import Json
-from robust_interpretability.models.validation import one_line
+from pellucid.leaderboard.card import Card, Plain, Record
+from pellucid.models.errors import InputError
+from pellucid.models.files import read_most
+from pellucid.models.types import Json
+from pellucid.models.validation import one_line
 
 SCHEMA_VERSION = 4
 MAX_ENTRY_BYTES = 1_000_000

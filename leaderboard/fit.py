@@ -29,7 +29,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from robust_interpretability.models.types import Array
+from pellucid.models.types import Array
 
 FEWEST = 4
 """Networks that a line needs: with three, its interval has one degree of freedom."""

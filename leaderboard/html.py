@@ -18,11 +18,11 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from robust_interpretability.leaderboard import charts
-from robust_interpretability.leaderboard.entry import Entry
-from robust_interpretability.leaderboard.html_entry import shown_entry
-from robust_interpretability.leaderboard.html_table import blank, shown_table
-from robust_interpretability.leaderboard.table import Table
+from pellucid.leaderboard import charts
+from pellucid.leaderboard.entry import Entry
+from pellucid.leaderboard.html_entry import shown_entry
+from pellucid.leaderboard.html_table import blank, shown_table
+from pellucid.leaderboard.table import Table
 
 FOLDER = Path(__file__).parent / "templates"
 LIBRARIES = ("jquery.min.js", "dataTables.min.js", "d3.min.js", "plot.umd.min.js")

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from robust_interpretability.leaderboard import charts, scores, text
-from robust_interpretability.leaderboard.charts import Tick
-from robust_interpretability.leaderboard.entry import (
+from pellucid.leaderboard import charts, scores, text
+from pellucid.leaderboard.charts import Tick
+from pellucid.leaderboard.entry import (
     Attacked,
     Ensemble,
     Entry,
@@ -19,11 +19,11 @@ from robust_interpretability.leaderboard.entry import (
     RetrainingCurve,
     Score,
 )
-from robust_interpretability.leaderboard.flags import MEANINGS, Meaning
-from robust_interpretability.leaderboard.render import cell as score_text
-from robust_interpretability.leaderboard.render import training
-from robust_interpretability.leaderboard.table import MAX_TITLE
-from robust_interpretability.leaderboard.text import printable
+from pellucid.leaderboard.flags import MEANINGS, Meaning
+from pellucid.leaderboard.render import cell as score_text
+from pellucid.leaderboard.render import training
+from pellucid.leaderboard.table import MAX_TITLE
+from pellucid.leaderboard.text import printable
 
 NORM_NAMES = {"l2": "L2", "linf": "L∞"}
 ATTACK_NAMES = {

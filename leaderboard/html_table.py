@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from robust_interpretability.leaderboard import charts, scores, text
-from robust_interpretability.leaderboard.charts import Tick
-from robust_interpretability.leaderboard.entry import Entry, Score, TrackRecord, place
-from robust_interpretability.leaderboard.fit import Fit
-from robust_interpretability.leaderboard.html_entry import (
+from pellucid.leaderboard import charts, scores, text
+from pellucid.leaderboard.charts import Tick
+from pellucid.leaderboard.entry import Entry, Score, TrackRecord, place
+from pellucid.leaderboard.fit import Fit
+from pellucid.leaderboard.html_entry import (
     MISSING,
     Cell,
     architecture,
@@ -18,12 +18,12 @@ from robust_interpretability.leaderboard.html_entry import (
     number,
     size,
 )
-from robust_interpretability.leaderboard.render import rank_range, training
-from robust_interpretability.leaderboard.table import Table
-from robust_interpretability.leaderboard.text import printable
-from robust_interpretability.leaderboard.tradeoff import Headline
-from robust_interpretability.leaderboard.words import finding, summary
-from robust_interpretability.models.types import Array, Json
+from pellucid.leaderboard.render import rank_range, training
+from pellucid.leaderboard.table import Table
+from pellucid.leaderboard.text import printable
+from pellucid.leaderboard.tradeoff import Headline
+from pellucid.leaderboard.words import finding, summary
+from pellucid.models.types import Array, Json
 
 STEPS = 49
 """Points at which the reference line and its band are drawn."""

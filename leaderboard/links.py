@@ -6,9 +6,9 @@ from typing import Annotated
 
 from pydantic import Field, RootModel, ValidationError
 
-from robust_interpretability.leaderboard.card import Plain
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.validation import one_line
+from pellucid.leaderboard.card import Plain
+from pellucid.models.errors import InputError
+from pellucid.models.validation import one_line
 
 FILE = "links.toml"
 

@@ -14,12 +14,12 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, StringConstraints, ValidationError, model_validator
 
-from robust_interpretability.leaderboard.card import Record
-from robust_interpretability.leaderboard.entry import Count, Entry, Key, place
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.files import read_most
-from robust_interpretability.models.types import Array
-from robust_interpretability.models.validation import one_line
+from pellucid.leaderboard.card import Record
+from pellucid.leaderboard.entry import Count, Entry, Key, place
+from pellucid.models.errors import InputError
+from pellucid.models.files import read_most
+from pellucid.models.types import Array
+from pellucid.models.validation import one_line
 
 FOLDER = "outcomes"
 """Of a board, beside the entries."""

@@ -19,13 +19,13 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from robust_interpretability.leaderboard.eligibility import left_out
-from robust_interpretability.leaderboard.entry import Entry, place
-from robust_interpretability.leaderboard.outcomes import Numbers, Outcomes
-from robust_interpretability.leaderboard.scores import ACCURACY, ROBUST_ACCURACY, direction
-from robust_interpretability.metrics import pairwise
-from robust_interpretability.metrics.pairwise import Differences, Tested
-from robust_interpretability.models.types import Array
+from pellucid.leaderboard.eligibility import left_out
+from pellucid.leaderboard.entry import Entry, place
+from pellucid.leaderboard.outcomes import Numbers, Outcomes
+from pellucid.leaderboard.scores import ACCURACY, ROBUST_ACCURACY, direction
+from pellucid.metrics import pairwise
+from pellucid.metrics.pairwise import Differences, Tested
+from pellucid.models.types import Array
 
 LEVEL = 0.05
 """At which two entries differ, by Holm's rule."""

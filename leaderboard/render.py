@@ -10,14 +10,14 @@ import pandas as pd
 import tabulate as tabulation
 from tabulate import tabulate
 
-from robust_interpretability.leaderboard import text
-from robust_interpretability.leaderboard.entry import Entry, Score
-from robust_interpretability.leaderboard.scores import ACCURACY, KNOWN, ROBUST_ACCURACY
-from robust_interpretability.leaderboard.table import Table
-from robust_interpretability.leaderboard.text import escaped, printable
-from robust_interpretability.leaderboard.tradeoff import Headline
-from robust_interpretability.leaderboard.words import finding, summary
-from robust_interpretability.models.errors import InputError
+from pellucid.leaderboard import text
+from pellucid.leaderboard.entry import Entry, Score
+from pellucid.leaderboard.scores import ACCURACY, KNOWN, ROBUST_ACCURACY
+from pellucid.leaderboard.table import Table
+from pellucid.leaderboard.text import escaped, printable
+from pellucid.leaderboard.tradeoff import Headline
+from pellucid.leaderboard.words import finding, summary
+from pellucid.models.errors import InputError
 
 NAME = 30
 """Characters of a name in a table."""
@@ -182,7 +182,7 @@ def markdown(tables: list[Table]) -> str:
 
     Tables are at most 120 characters wide.
     """
-    parts = ["# Leaderboard\n"]
+    parts = ["# Pellucid leaderboard\n"]
     for table in tables:
         parts += [
             f"## {escaped(table.track.name)}, protocol version {table.track.protocol_version}\n",

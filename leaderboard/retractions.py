@@ -10,11 +10,11 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError
 
-from robust_interpretability.leaderboard.card import Record
-from robust_interpretability.leaderboard.entry import Entry, Name, Reason, Sha256, place
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.files import read_most
-from robust_interpretability.models.validation import one_line
+from pellucid.leaderboard.card import Record
+from pellucid.leaderboard.entry import Entry, Name, Reason, Sha256, place
+from pellucid.models.errors import InputError
+from pellucid.models.files import read_most
+from pellucid.models.validation import one_line
 
 FILE = "retracted.json"
 """In the board's folder."""

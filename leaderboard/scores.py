@@ -6,9 +6,9 @@ directions of protocol 2, and its order is that of the columns. Further scores f
 
 from typing import NamedTuple
 
-from robust_interpretability.leaderboard.entry import Better, Entry, RetrainingCurve
-from robust_interpretability.leaderboard.text import spelled
-from robust_interpretability.models.errors import InputError
+from pellucid.leaderboard.entry import Better, Entry, RetrainingCurve
+from pellucid.leaderboard.text import spelled
+from pellucid.models.errors import InputError
 
 HIGHER, LOWER = 1, -1
 ACCURACY = "test_accuracy"

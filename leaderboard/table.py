@@ -1,11 +1,11 @@
 """A table of comparable entries: what its renderings have in common, each worked out once."""
 
-from robust_interpretability.leaderboard import scores
-from robust_interpretability.leaderboard.eligibility import left_out
-from robust_interpretability.leaderboard.entry import Entry
-from robust_interpretability.leaderboard.flags import MEANINGS
-from robust_interpretability.leaderboard.text import printable
-from robust_interpretability.leaderboard.tradeoff import Standings, compared, lead, tables
+from pellucid.leaderboard import scores
+from pellucid.leaderboard.eligibility import left_out
+from pellucid.leaderboard.entry import Entry
+from pellucid.leaderboard.flags import MEANINGS
+from pellucid.leaderboard.text import printable
+from pellucid.leaderboard.tradeoff import Standings, compared, lead, tables
 
 MAX_TITLE = 60
 """Characters of a title."""

@@ -2,7 +2,7 @@
 
 import re
 
-from robust_interpretability.leaderboard.entry import Entry
+from pellucid.leaderboard.entry import Entry
 
 _SPELLED = {"xent": "cross-entropy", "cw": "CW loss", "Linf": "L∞", "linf": "L∞", "l2": "L2"}
 _SHORT = re.compile(r"\b(loss )?(" + "|".join(_SPELLED) + r")\b")

@@ -21,15 +21,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from robust_interpretability.leaderboard import ranking
-from robust_interpretability.leaderboard.eligibility import left_out
-from robust_interpretability.leaderboard.entry import Entry, place
-from robust_interpretability.leaderboard.fit import Fit, Scatter, fit
-from robust_interpretability.leaderboard.outcomes import Outcomes
-from robust_interpretability.leaderboard.ranking import Ranks
-from robust_interpretability.leaderboard.scores import ACCURACY, direction, interpretability
-from robust_interpretability.metrics import comparisons, pairwise
-from robust_interpretability.models.types import Array
+from pellucid.leaderboard import ranking
+from pellucid.leaderboard.eligibility import left_out
+from pellucid.leaderboard.entry import Entry, place
+from pellucid.leaderboard.fit import Fit, Scatter, fit
+from pellucid.leaderboard.outcomes import Outcomes
+from pellucid.leaderboard.ranking import Ranks
+from pellucid.leaderboard.scores import ACCURACY, direction, interpretability
+from pellucid.metrics import comparisons, pairwise
+from pellucid.models.types import Array
 
 BEATS = 0.025
 """From which adjusted one-sided p-value a submission beats the trade-off."""

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-from robust_interpretability.leaderboard.fit import FEWEST_SEEDS, LEVEL, Fit
-from robust_interpretability.leaderboard.ranking import Ranks
-from robust_interpretability.leaderboard.scores import ACCURACY
-from robust_interpretability.leaderboard.table import Table
-from robust_interpretability.leaderboard.text import spelled
+from pellucid.leaderboard.fit import FEWEST_SEEDS, LEVEL, Fit
+from pellucid.leaderboard.ranking import Ranks
+from pellucid.leaderboard.scores import ACCURACY
+from pellucid.leaderboard.table import Table
+from pellucid.leaderboard.text import spelled
 
 
 def untold(fitted: Fit) -> str:

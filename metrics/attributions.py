@@ -20,14 +20,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from robust_interpretability.attacks.losses import xent
-from robust_interpretability.metrics import ATTRIBUTIONS, SIGNED_GRADIENT, Attribution
-from robust_interpretability.models import backend
-from robust_interpretability.models.batching import in_batches
-from robust_interpretability.models.checks import check_images
-from robust_interpretability.models.errors import InputError, unknown
-from robust_interpretability.models.functional import State, logits_of, pixels, program, state
-from robust_interpretability.models.types import Array, Tensor
+from pellucid.attacks.losses import xent
+from pellucid.metrics import ATTRIBUTIONS, SIGNED_GRADIENT, Attribution
+from pellucid.models import backend
+from pellucid.models.batching import in_batches
+from pellucid.models.checks import check_images
+from pellucid.models.errors import InputError, unknown
+from pellucid.models.functional import State, logits_of, pixels, program, state
+from pellucid.models.types import Array, Tensor
 
 Logits = Callable[[Tensor], Tensor]
 
@@ -68,7 +68,7 @@ def _record(name: str) -> Attribution:
 
 
 def _function(record: Attribution) -> Callable[..., Tensor]:
-    module = importlib.import_module(f"robust_interpretability.metrics.{record.module}")
+    module = importlib.import_module(f"pellucid.metrics.{record.module}")
     return getattr(module, record.name)
 
 

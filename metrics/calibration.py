@@ -22,12 +22,12 @@ import numpy as np
 from keras import ops
 from threadpoolctl import threadpool_limits
 
-from robust_interpretability.attacks.autoattack import randomness
-from robust_interpretability.metrics import spectrum, statistics
-from robust_interpretability.metrics.latent_projection import places_of
-from robust_interpretability.models import backend
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.types import Array
+from pellucid.attacks.autoattack import randomness
+from pellucid.metrics import spectrum, statistics
+from pellucid.metrics.latent_projection import places_of
+from pellucid.models import backend
+from pellucid.models.errors import InputError
+from pellucid.models.types import Array
 
 ALTERNATIONS = 20
 """Steps off the tangent space, each followed by one into the box."""

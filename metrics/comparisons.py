@@ -29,9 +29,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from robust_interpretability.metrics.statistics import CONFIDENCE
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.types import Array
+from pellucid.metrics.statistics import CONFIDENCE
+from pellucid.models.errors import InputError
+from pellucid.models.types import Array
 
 MOST_ORDERS = 5040
 """So many orders of one seed's networks are enumerated (seven networks); beyond, they are drawn."""

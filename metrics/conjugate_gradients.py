@@ -13,7 +13,7 @@ from typing import ParamSpec, TypeVar
 import numba
 import numpy as np
 
-from robust_interpretability.models.types import Array
+from pellucid.models.types import Array
 
 P = ParamSpec("P")
 R = TypeVar("R")

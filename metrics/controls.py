@@ -14,9 +14,9 @@ shape of a mask tells the class); arXiv 2304.13836 (blurring raises ROAR).
 import numpy as np
 from scipy import ndimage
 
-from robust_interpretability.metrics.spectrum import derangement
-from robust_interpretability.models.checks import as_floats
-from robust_interpretability.models.types import Array
+from pellucid.metrics.spectrum import derangement
+from pellucid.models.checks import as_floats
+from pellucid.models.types import Array
 
 CENTRE = 4
 """The centred Gaussian has a standard deviation of 1 / CENTRE of the image's height and width."""

@@ -25,9 +25,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from robust_interpretability.models.checks import as_floats, check_images
-from robust_interpretability.models.errors import InputError, unknown
-from robust_interpretability.models.types import Array
+from pellucid.models.checks import as_floats, check_images
+from pellucid.models.errors import InputError, unknown
+from pellucid.models.types import Array
 
 SEVERITIES = (1, 2, 3, 4, 5)
 """From mild to severe."""

@@ -11,9 +11,9 @@ Reference: arXiv 1903.11626, section 2.1.
 import numpy as np
 from scipy import ndimage, stats
 
-from robust_interpretability.metrics.statistics import CONFIDENCE, Estimate
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.types import Array
+from pellucid.metrics.statistics import CONFIDENCE, Estimate
+from pellucid.models.errors import InputError
+from pellucid.models.types import Array
 
 BANDWIDTH = 0.25
 """Bandwidth of the Gaussian KDE in standard deviations of the sample, as in the paper."""

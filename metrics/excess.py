@@ -20,12 +20,12 @@ beside that of the gradient with random phases and that of another image's gradi
 import numpy as np
 from keras import ops
 
-from robust_interpretability.attacks.autoattack import randomness
-from robust_interpretability.metrics import spectrum
-from robust_interpretability.metrics.latent_projection import places_of
-from robust_interpretability.models import backend
-from robust_interpretability.models.checks import as_floats
-from robust_interpretability.models.types import Array
+from pellucid.attacks.autoattack import randomness
+from pellucid.metrics import spectrum
+from pellucid.metrics.latent_projection import places_of
+from pellucid.models import backend
+from pellucid.models.checks import as_floats
+from pellucid.models.types import Array
 
 NULLS = ("noise", "phases", "permuted")
 

@@ -33,13 +33,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from robust_interpretability.attacks.autoattack import randomness
-from robust_interpretability.metrics.masking import masked, pixel_count
-from robust_interpretability.models import backend
-from robust_interpretability.models.batching import in_batches
-from robust_interpretability.models.checks import check_images, check_labels
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.functional import (
+from pellucid.attacks.autoattack import randomness
+from pellucid.metrics.masking import masked, pixel_count
+from pellucid.models import backend
+from pellucid.models.batching import in_batches
+from pellucid.models.checks import check_images, check_labels
+from pellucid.models.errors import InputError
+from pellucid.models.functional import (
     State,
     logits_of,
     pixels,
@@ -47,7 +47,7 @@ from robust_interpretability.models.functional import (
     program,
     state,
 )
-from robust_interpretability.models.types import Array, Tensor
+from pellucid.models.types import Array, Tensor
 
 FRACTIONS = (0.1, 0.3, 0.5, 0.7, 0.9)
 """Shares of the pixels that count as the most important."""

@@ -18,8 +18,8 @@ Reference: Chalasani et al., arXiv 1810.06583; Hurley, Rickard, arXiv 0811.4706.
 
 import numpy as np
 
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.types import Array
+from pellucid.models.errors import InputError
+from pellucid.models.types import Array
 
 
 def gini(maps: Array) -> Array:

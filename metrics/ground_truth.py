@@ -23,8 +23,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.types import Array
+from pellucid.models.errors import InputError
+from pellucid.models.types import Array
 
 MOST_PIXELS = 64 * 64
 """Pixels of the largest image whose earth mover's distance is computed: half a second each."""

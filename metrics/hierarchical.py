@@ -36,10 +36,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize, stats
 
-from robust_interpretability.metrics import statistics
-from robust_interpretability.metrics.statistics import CONFIDENCE, Estimate
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.types import Array
+from pellucid.metrics import statistics
+from pellucid.metrics.statistics import CONFIDENCE, Estimate
+from pellucid.models.errors import InputError
+from pellucid.models.types import Array
 
 AXES = ("networks", "seeds", "repeats", "fractions", "images")
 

@@ -33,9 +33,9 @@ Reference: Rong et al., arXiv 2202.00449.
 import numpy as np
 from numpy.typing import DTypeLike
 
-from robust_interpretability.models.checks import check_images
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.types import Array
+from pellucid.models.checks import check_images
+from pellucid.models.errors import InputError
+from pellucid.models.types import Array
 
 NOISE = 0.01
 """Standard deviation of the noise, for pixels in [0, 1]."""
@@ -73,7 +73,7 @@ class _Solver:
 
     def __init__(self, h: int, w: int, columns: int) -> None:
         # Numba takes a second to import; a run that imputes nothing does without.
-        from robust_interpretability.metrics import conjugate_gradients
+        from pellucid.metrics import conjugate_gradients
 
         self._kernels = conjugate_gradients
         self.h, self.w, self.stride = h, w, w + 1

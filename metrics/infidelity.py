@@ -31,15 +31,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from robust_interpretability.attacks.autoattack import randomness
-from robust_interpretability.attacks.projections import axes_of
-from robust_interpretability.metrics.attributions import Logits, predicted
-from robust_interpretability.models import backend
-from robust_interpretability.models.batching import in_batches
-from robust_interpretability.models.checks import check_images
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.functional import State, logits_of, pixels, program, state
-from robust_interpretability.models.types import Array, Tensor
+from pellucid.attacks.autoattack import randomness
+from pellucid.attacks.projections import axes_of
+from pellucid.metrics.attributions import Logits, predicted
+from pellucid.models import backend
+from pellucid.models.batching import in_batches
+from pellucid.models.checks import check_images
+from pellucid.models.errors import InputError
+from pellucid.models.functional import State, logits_of, pixels, program, state
+from pellucid.models.types import Array, Tensor
 
 SIGMA = 0.2
 """Standard deviation of the noise, in pixel units."""

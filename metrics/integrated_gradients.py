@@ -16,9 +16,9 @@ Reference: Sundararajan, Taly, Yan, arXiv 1703.01365.
 
 from keras import ops
 
-from robust_interpretability.metrics.attributions import Logits, loss_gradient, predicted
-from robust_interpretability.models import backend
-from robust_interpretability.models.types import Tensor
+from pellucid.metrics.attributions import Logits, loss_gradient, predicted
+from pellucid.models import backend
+from pellucid.models.types import Tensor
 
 STEPS = 50
 """Points of the path at which the gradient is taken."""

@@ -27,11 +27,11 @@ import numpy as np
 from scipy import linalg, special
 from threadpoolctl import threadpool_limits
 
-from robust_interpretability.metrics import manifold, spectrum, statistics
-from robust_interpretability.models.batching import batches
-from robust_interpretability.models.checks import as_floats
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.types import Array
+from pellucid.metrics import manifold, spectrum, statistics
+from pellucid.models.batching import batches
+from pellucid.models.checks import as_floats
+from pellucid.models.errors import InputError
+from pellucid.models.types import Array
 
 CALIBRATED = 0.9
 """The least rank correlation at which a manifold model may decide a claim."""

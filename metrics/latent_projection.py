@@ -23,15 +23,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from robust_interpretability.attacks.autoattack import randomness
-from robust_interpretability.attacks.projections import axes_of
-from robust_interpretability.metrics import manifold
-from robust_interpretability.models import backend
-from robust_interpretability.models.adam import Adam, adam_start, adam_step
-from robust_interpretability.models.batching import in_batches
-from robust_interpretability.models.checks import as_floats, check_images
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.functional import (
+from pellucid.attacks.autoattack import randomness
+from pellucid.attacks.projections import axes_of
+from pellucid.metrics import manifold
+from pellucid.models import backend
+from pellucid.models.adam import Adam, adam_start, adam_step
+from pellucid.models.batching import in_batches
+from pellucid.models.checks import as_floats, check_images
+from pellucid.models.errors import InputError
+from pellucid.models.functional import (
     State,
     logits_of,
     pixels,
@@ -39,8 +39,8 @@ from robust_interpretability.models.functional import (
     program,
     state,
 )
-from robust_interpretability.models.types import Array, Tensor
-from robust_interpretability.models.vae_gan import VaeGan
+from pellucid.models.types import Array, Tensor
+from pellucid.models.vae_gan import VaeGan
 
 STEPS = 200
 """Steps of Adam from each start."""

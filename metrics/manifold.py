@@ -12,11 +12,11 @@ Reference: arXiv 1903.11626, section 2.1.
 
 import numpy as np
 
-from robust_interpretability.models import backend
-from robust_interpretability.models.checks import as_floats
-from robust_interpretability.models.functional import predict
-from robust_interpretability.models.types import Array
-from robust_interpretability.models.vae_gan import VaeGan
+from pellucid.models import backend
+from pellucid.models.checks import as_floats
+from pellucid.models.functional import predict
+from pellucid.models.types import Array
+from pellucid.models.vae_gan import VaeGan
 
 
 def project(vae_gan: VaeGan, x: Array, *, sample_seed: int | None = None) -> Array:

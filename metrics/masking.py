@@ -4,10 +4,10 @@ import math
 
 from keras import ops
 
-from robust_interpretability.metrics import MODES
-from robust_interpretability.models import backend
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.types import Array, Tensor
+from pellucid.metrics import MODES
+from pellucid.models import backend
+from pellucid.models.errors import InputError
+from pellucid.models.types import Array, Tensor
 
 
 def pixel_count(fraction: float, pixels: int) -> int:

@@ -29,14 +29,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from robust_interpretability.attacks.autoattack import randomness
-from robust_interpretability.attacks.projections import change_norm
-from robust_interpretability.metrics.attributions import Logits, predicted, prepared
-from robust_interpretability.models import backend
-from robust_interpretability.models.batching import in_batches
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.functional import State, logits_of, pixels, program, state
-from robust_interpretability.models.types import Array, Tensor
+from pellucid.attacks.autoattack import randomness
+from pellucid.attacks.projections import change_norm
+from pellucid.metrics.attributions import Logits, predicted, prepared
+from pellucid.models import backend
+from pellucid.models.batching import in_batches
+from pellucid.models.errors import InputError
+from pellucid.models.functional import State, logits_of, pixels, program, state
+from pellucid.models.types import Array, Tensor
 
 RADIUS = 0.2
 """Largest change of a pixel, in pixel units."""

@@ -28,15 +28,15 @@ from keras import ops
 from scipy import special
 from threadpoolctl import threadpool_limits
 
-from robust_interpretability.attacks.autoattack import randomness
-from robust_interpretability.metrics.attributions import loss_gradient
-from robust_interpretability.metrics.latent_projection import places_of, posterior_mean
-from robust_interpretability.metrics.statistics import CONFIDENCE, Estimate
-from robust_interpretability.models import backend
-from robust_interpretability.models.batching import batches, in_batches
-from robust_interpretability.models.checks import as_floats, check_images
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.functional import (
+from pellucid.attacks.autoattack import randomness
+from pellucid.metrics.attributions import loss_gradient
+from pellucid.metrics.latent_projection import places_of, posterior_mean
+from pellucid.metrics.statistics import CONFIDENCE, Estimate
+from pellucid.models import backend
+from pellucid.models.batching import batches, in_batches
+from pellucid.models.checks import as_floats, check_images
+from pellucid.models.errors import InputError
+from pellucid.models.functional import (
     State,
     logits_of,
     pixels,
@@ -44,8 +44,8 @@ from robust_interpretability.models.functional import (
     program,
     state,
 )
-from robust_interpretability.models.types import Array
-from robust_interpretability.models.vae_gan import VaeGan
+from pellucid.models.types import Array
+from pellucid.models.vae_gan import VaeGan
 
 LENGTHS = (1.44, 2.64, 4.83, 8.86)
 """Lengths of the noise in pixel units, the paper's for CIFAR-10."""

@@ -34,8 +34,8 @@ import numpy as np
 from scipy import stats
 from scipy.sparse import csgraph
 
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.types import Array
+from pellucid.models.errors import InputError
+from pellucid.models.types import Array
 
 
 class Tested(NamedTuple):

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.types import Array
+from pellucid.models.errors import InputError
+from pellucid.models.types import Array
 
 CHUNK = 1000
 """Images ranked at a time: what bounds the memory."""

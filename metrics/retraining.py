@@ -17,10 +17,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from robust_interpretability.metrics import MODES, hierarchical
-from robust_interpretability.metrics.statistics import Estimate
-from robust_interpretability.models.errors import InputError, unknown
-from robust_interpretability.models.types import Array
+from pellucid.metrics import MODES, hierarchical
+from pellucid.metrics.statistics import Estimate
+from pellucid.models.errors import InputError, unknown
+from pellucid.models.types import Array
 
 
 @dataclass(frozen=True)

@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from robust_interpretability.metrics.imputation import NOISE, impute
-from robust_interpretability.metrics.masking import pixel_count
-from robust_interpretability.metrics.retraining import score_weights
-from robust_interpretability.models.batching import batches
-from robust_interpretability.models.checks import check_images, check_labels
-from robust_interpretability.models.errors import InputError, unknown
-from robust_interpretability.models.functional import predict
-from robust_interpretability.models.types import Array
+from pellucid.metrics.imputation import NOISE, impute
+from pellucid.metrics.masking import pixel_count
+from pellucid.metrics.retraining import score_weights
+from pellucid.models.batching import batches
+from pellucid.models.checks import check_images, check_labels
+from pellucid.models.errors import InputError, unknown
+from pellucid.models.functional import predict
+from pellucid.models.types import Array
 
 if TYPE_CHECKING:
     import keras

@@ -21,10 +21,10 @@ Reference: Smilkov et al., arXiv 1706.03825 (SmoothGrad); Hooker et al., arXiv 1
 import numpy as np
 from keras import ops
 
-from robust_interpretability.attacks.autoattack import randomness
-from robust_interpretability.metrics.attributions import Logits, loss_gradient, predicted
-from robust_interpretability.models import backend
-from robust_interpretability.models.types import Tensor
+from pellucid.attacks.autoattack import randomness
+from pellucid.metrics.attributions import Logits, loss_gradient, predicted
+from pellucid.models import backend
+from pellucid.models.types import Tensor
 
 DRAWS = 50
 """Noisy copies of an image."""

@@ -31,13 +31,13 @@ import numpy as np
 from keras import ops
 from scipy import fft, optimize
 
-from robust_interpretability.attacks.autoattack import randomness
-from robust_interpretability.metrics.latent_projection import places_of
-from robust_interpretability.models import backend
-from robust_interpretability.models.batching import batches
-from robust_interpretability.models.checks import as_floats
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.types import Array
+from pellucid.attacks.autoattack import randomness
+from pellucid.metrics.latent_projection import places_of
+from pellucid.models import backend
+from pellucid.models.batching import batches
+from pellucid.models.checks import as_floats
+from pellucid.models.errors import InputError
+from pellucid.models.types import Array
 
 CHUNK = 500
 """Images or maps that are transformed at a time."""

@@ -12,8 +12,8 @@ Reference: arXiv 1903.11626, section 2.2, which shows it as a picture (Tanay and
 
 import numpy as np
 
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.types import Array
+from pellucid.models.errors import InputError
+from pellucid.models.types import Array
 
 
 def mean_change(x: Array, x_adv: Array) -> Array:

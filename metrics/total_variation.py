@@ -18,8 +18,8 @@ as little about the network.
 
 import numpy as np
 
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.types import Array
+from pellucid.models.errors import InputError
+from pellucid.models.types import Array
 
 
 def total_variation(maps: Array) -> Array:

@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Callable
 
-from robust_interpretability.models.errors import InputError, unknown
+from pellucid.models.errors import InputError, unknown
 
 KERAS_LOCK = threading.Lock()
 """Held while a model is built, saved or loaded.

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from keras import ops
 
-from robust_interpretability.models.types import Tensor
+from pellucid.models.types import Tensor
 
 
 class Adam(NamedTuple):

@@ -13,8 +13,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from keras import ops
 
-from robust_interpretability.models import backend
-from robust_interpretability.models.types import Array, Tensor
+from pellucid.models import backend
+from pellucid.models.types import Array, Tensor
 
 MOST = 8192
 """Images in a batch at most; larger batches are not faster."""

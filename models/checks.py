@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.types import Array, Tensor
+from pellucid.models.errors import InputError
+from pellucid.models.types import Array, Tensor
 
 if TYPE_CHECKING:
     import keras

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from robust_interpretability.models.errors import InputError
+from pellucid.models.errors import InputError
 
 
 def scaled(units: int, width: float) -> int:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import keras
 from keras import layers, ops
 
-from robust_interpretability.models import backend
-from robust_interpretability.models.types import Tensor
+from pellucid.models import backend
+from pellucid.models.types import Tensor
 
 Forward = Callable[[list[Tensor], Tensor], Tensor]
 """`(trainable weights, pixels) -> logits`"""

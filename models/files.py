@@ -9,7 +9,7 @@ from pathlib import Path
 
 import platformdirs
 
-from robust_interpretability.models.errors import InputError
+from pellucid.models.errors import InputError
 
 WRITING = ".writing-"
 """Prefix of a file that is being written; one that a killed process leaves may be deleted."""
@@ -17,7 +17,7 @@ WRITING = ".writing-"
 
 def cache_folder() -> Path:
     """This program's folder in the user's cache: decoded data, compiled programs."""
-    return Path(platformdirs.user_cache_dir("robust-interpretability-benchmark"))
+    return Path(platformdirs.user_cache_dir("pellucid"))
 
 
 @contextmanager

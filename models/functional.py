@@ -13,13 +13,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from robust_interpretability.models import backend
-from robust_interpretability.models.batching import bound, in_batches
-from robust_interpretability.models.convolution import forward
-from robust_interpretability.models.footprint import largest_batch
-from robust_interpretability.models.pooling import first_maxima
-from robust_interpretability.models.structure import structure
-from robust_interpretability.models.types import Array, Tensor
+from pellucid.models import backend
+from pellucid.models.batching import bound, in_batches
+from pellucid.models.convolution import forward
+from pellucid.models.footprint import largest_batch
+from pellucid.models.pooling import first_maxima
+from pellucid.models.structure import structure
+from pellucid.models.types import Array, Tensor
 
 SEED = "seed_generator_state"
 """Keras' name of the variable from which a layer's random numbers follow."""

@@ -23,9 +23,9 @@ import keras
 import numpy as np
 from keras import layers
 
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.functional import predict
-from robust_interpretability.models.types import Array
+from pellucid.models.errors import InputError
+from pellucid.models.functional import predict
+from pellucid.models.types import Array
 
 FOLDS = 18
 """L. Of the 2^18 lines of tent^18 on [0, 1], float32 resolves each in at least 64 steps."""

@@ -12,9 +12,9 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
-from robust_interpretability.models import KERAS_LOCK
-from robust_interpretability.models.structure import structure
-from robust_interpretability.models.types import Tensor
+from pellucid.models import KERAS_LOCK
+from pellucid.models.structure import structure
+from pellucid.models.types import Tensor
 
 Pair = tuple[int, int]
 

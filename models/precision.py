@@ -2,8 +2,8 @@
 
 import keras
 
-from robust_interpretability.models import backend
-from robust_interpretability.models.errors import InputError, unknown
+from pellucid.models import backend
+from pellucid.models.errors import InputError, unknown
 
 COMPUTE = ("float32", "tf32", "bfloat16")
 """Types in which networks can be trained.

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from robust_interpretability.models.types import Array, Json, Tensor
+from pellucid.models.types import Array, Json, Tensor
 
 _LIBRARIES = {"keras", "numpy", "tensorflow", "jax", "jaxlib"} | sys.stdlib_module_names
 _OPERATIONS = ("keras.layers.", "keras.ops.", "keras.src.layers.", "keras.src.ops.")

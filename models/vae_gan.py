@@ -18,9 +18,9 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from robust_interpretability.models.classifiers import scaled
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.types import Tensor
+from pellucid.models.classifiers import scaled
+from pellucid.models.errors import InputError
+from pellucid.models.types import Tensor
 
 _CIFAR_DISCRIMINATOR = (
     (64, 3, 1),

@@ -7,7 +7,7 @@ from typing import TypeVar, get_args
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from robust_interpretability.models.errors import InputError, printable
+from pellucid.models.errors import InputError, printable
 
 T = TypeVar("T")
 

@@ -3,6 +3,6 @@
 TensorFlow's kernels are chosen before it is imported: those for the network that most tests use.
 """
 
-from robust_interpretability import models
+from pellucid import models
 
 models.choose_kernels("digits_cnn")

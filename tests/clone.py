@@ -8,7 +8,7 @@ from pathlib import Path
 
 import keras
 
-from robust_interpretability.leaderboard.board import Board
+from pellucid.leaderboard.board import Board
 from tests.conftest import ROOT
 
 

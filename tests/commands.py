@@ -6,7 +6,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 
-from robust_interpretability.benchmark.cli.app import entry_point
+from pellucid.benchmark.cli.app import entry_point
 from tests.conftest import ROOT
 
 TINY = ROOT / "tests" / "benchmark" / "tiny.toml"

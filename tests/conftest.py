@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.models import backend
+from pellucid.benchmark.data import datasets
+from pellucid.models import backend
 
 backend.configure()
 
@@ -53,7 +53,7 @@ def digits() -> datasets.Dataset:
 @pytest.fixture(scope="session")
 def digits_model(digits):
     """A digits classifier trained for a few epochs."""
-    from robust_interpretability import models
+    from pellucid import models
     from tests.fitting import fit
 
     model = models.get("digits_cnn")((8, 8, 1), 10, seed=1)

@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 
-from robust_interpretability.benchmark.training.classifier import EpochMeans, train
-from robust_interpretability.models.functional import assign
+from pellucid.benchmark.training.classifier import EpochMeans, train
+from pellucid.models.functional import assign
 
 
 def fit(model: keras.Model, x: np.ndarray, y: np.ndarray, **options: object) -> list[EpochMeans]:

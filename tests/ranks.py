@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from robust_interpretability.metrics import ranking
+from pellucid.metrics import ranking
 
 
 def ranks(attribution: np.ndarray, *, seed: int) -> np.ndarray:

@@ -11,18 +11,18 @@ import keras
 import numpy as np
 import pytest
 
-from robust_interpretability import models
-from robust_interpretability.attacks import Attack, run
-from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.benchmark.execution import runner
-from robust_interpretability.benchmark.training.classifier import train
-from robust_interpretability.benchmark.training.masks import Mask
-from robust_interpretability.benchmark.training.vae_gan import fit_vae_gan
-from robust_interpretability.benchmark.units import configuration
-from robust_interpretability.benchmark.units.context import Context
-from robust_interpretability.benchmark.units.store import Store
-from robust_interpretability.metrics import attributions
-from robust_interpretability.models import backend, functional
+from pellucid import models
+from pellucid.attacks import Attack, run
+from pellucid.benchmark.data import datasets
+from pellucid.benchmark.execution import runner
+from pellucid.benchmark.training.classifier import train
+from pellucid.benchmark.training.masks import Mask
+from pellucid.benchmark.training.vae_gan import fit_vae_gan
+from pellucid.benchmark.units import configuration
+from pellucid.benchmark.units.context import Context
+from pellucid.benchmark.units.store import Store
+from pellucid.metrics import attributions
+from pellucid.models import backend, functional
 from tests.benchmark.test_golden import COMPUTED, FIT, MANIFOLDS, TOY, TUNED, with_needs
 from tests.commands import TINY
 from tests.ranks import random_ranks

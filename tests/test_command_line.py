@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from robust_interpretability.benchmark.results.recheck import recheck
-from robust_interpretability.leaderboard import outcomes
-from robust_interpretability.leaderboard.board import Board
-from robust_interpretability.leaderboard.entry import seal
+from pellucid.benchmark.results.recheck import recheck
+from pellucid.leaderboard import outcomes
+from pellucid.leaderboard.board import Board
+from pellucid.leaderboard.entry import seal
 from tests.commands import COMMAND, TINY, call, here, run
 from tests.conftest import ROOT, needs_tfds
 
@@ -43,7 +43,7 @@ def finished(tmp_path_factory) -> Path:
 
 HELP = """
 import sys
-from robust_interpretability.benchmark.cli.app import entry_point
+from pellucid.benchmark.cli.app import entry_point
 entry_point(["--help"])
 print("imported:", *sorted({name.split(".")[0] for name in sys.modules}))
 """

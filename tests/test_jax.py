@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from robust_interpretability.benchmark.data import datasets
+from pellucid.benchmark.data import datasets
 from tests.commands import COMMAND
 from tests.conftest import ROOT, needs_tfds
 
@@ -175,11 +175,11 @@ CACHED = """
 import jax.monitoring
 seen = []
 jax.monitoring.register_event_listener(lambda event, **_: seen.append(event))
-from robust_interpretability.models import backend
+from pellucid.models import backend
 backend.configure()
-from robust_interpretability import models
+from pellucid import models
 import numpy as np
-from robust_interpretability.benchmark.training.classifier import train
+from pellucid.benchmark.training.classifier import train
 x, y = np.zeros((100, 8, 8, 1), np.uint8), np.zeros(100, np.int32)
 train(models.get("digits_cnn")((8, 8, 1), 10, seed=0), x, y, seed=0, epochs=2)
 print(seen.count("/jax/compilation_cache/cache_hits"))

@@ -118,7 +118,7 @@ def test_doctor(tmp_path):
 
 def test_console_script_exits_with_the_code(tmp_path):
     """`main` is what the installed script calls, from any folder."""
-    command = "from robust_interpretability.benchmark.cli.app import main; main()"
+    command = "from pellucid.benchmark.cli.app import main; main()"
     options = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(ROOT)}}
     for arguments, code in ((["--help"], 0), (["nope"], 2)):
         done = subprocess.run(

@@ -125,7 +125,7 @@ def test_an_attack_that_networks_are_trained_with(tree):
         [
             sys.executable,
             "-c",
-            "from robust_interpretability import attacks; print('sign_ascent' in attacks.TRAINING)",
+            "from pellucid import attacks; print('sign_ascent' in attacks.TRAINING)",
         ],
         cwd=tree,
         capture_output=True,

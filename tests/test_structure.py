@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-NAME = "robust_interpretability"
+NAME = "pellucid"
 ROOMS = ("models", "attacks", "metrics", "leaderboard", "benchmark")
 ORDER = (
     "config",

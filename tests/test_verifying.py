@@ -16,7 +16,7 @@ import keras
 import pytest
 import yaml
 
-from robust_interpretability.leaderboard.board import Board
+from pellucid.leaderboard.board import Board
 from tests.clone import Clone
 from tests.conftest import ROOT
 from tests.submission.made import CARD, Repository, submission

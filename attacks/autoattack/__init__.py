@@ -5,7 +5,7 @@ a batch once they are attacked successfully (`queue`), and draw random numbers t
 image and not to a batch (`randomness`).
 """
 
-from robust_interpretability.models.errors import unknown
+from pellucid.models.errors import unknown
 
 VERSIONS = ("standard", "plus", "rand")
 

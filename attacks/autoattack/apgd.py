@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from keras import ops
 
-from robust_interpretability.attacks import check_norm, losses
-from robust_interpretability.attacks.autoattack import randomness, stepping
-from robust_interpretability.attacks.autoattack.stepping import State
-from robust_interpretability.attacks.projections import into_ball_and_box, per_image, steepest
-from robust_interpretability.attacks.starts import at_distance
-from robust_interpretability.models import backend
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.types import Tensor
+from pellucid.attacks import check_norm, losses
+from pellucid.attacks.autoattack import randomness, stepping
+from pellucid.attacks.autoattack.stepping import State
+from pellucid.attacks.projections import into_ball_and_box, per_image, steepest
+from pellucid.attacks.starts import at_distance
+from pellucid.models import backend
+from pellucid.models.errors import InputError
+from pellucid.models.types import Tensor
 
 LOSSES = (*losses.UNTARGETED, *losses.TARGETED)
 """The losses that `apgd` takes."""

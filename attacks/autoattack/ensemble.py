@@ -8,22 +8,22 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from robust_interpretability.attacks import check_norm
-from robust_interpretability.attacks.autoattack import (
+from pellucid.attacks import check_norm
+from pellucid.attacks.autoattack import (
     VERSIONS,
     check_version,
     queue,
     randomness,
 )
-from robust_interpretability.attacks.autoattack.apgd import Apgd
-from robust_interpretability.attacks.autoattack.fab import Fab
-from robust_interpretability.attacks.autoattack.last_pass import LastPassApgd
-from robust_interpretability.attacks.autoattack.square import Square
-from robust_interpretability.attacks.autoattack.stepping import IterativeAttack
-from robust_interpretability.models.checks import as_floats
-from robust_interpretability.models.errors import InputError, unknown
-from robust_interpretability.models.functional import predict
-from robust_interpretability.models.types import Array
+from pellucid.attacks.autoattack.apgd import Apgd
+from pellucid.attacks.autoattack.fab import Fab
+from pellucid.attacks.autoattack.last_pass import LastPassApgd
+from pellucid.attacks.autoattack.square import Square
+from pellucid.attacks.autoattack.stepping import IterativeAttack
+from pellucid.models.checks import as_floats
+from pellucid.models.errors import InputError, unknown
+from pellucid.models.functional import predict
+from pellucid.models.types import Array
 
 __all__ = ["VERSIONS", "ensemble", "evaluate"]
 

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 from keras import ops
 
-from robust_interpretability.attacks import check_norm, losses
-from robust_interpretability.attacks.autoattack import randomness, stepping
-from robust_interpretability.attacks.autoattack.apgd import target_classes
-from robust_interpretability.attacks.autoattack.stepping import State
-from robust_interpretability.attacks.boundary import FAR, margin_towards, nearest_boundary
-from robust_interpretability.attacks.projections import axes_of, change_norm, per_image
-from robust_interpretability.attacks.starts import at_distance
-from robust_interpretability.models import backend
-from robust_interpretability.models.types import Tensor
+from pellucid.attacks import check_norm, losses
+from pellucid.attacks.autoattack import randomness, stepping
+from pellucid.attacks.autoattack.apgd import target_classes
+from pellucid.attacks.autoattack.stepping import State
+from pellucid.attacks.boundary import FAR, margin_towards, nearest_boundary
+from pellucid.attacks.projections import axes_of, change_norm, per_image
+from pellucid.attacks.starts import at_distance
+from pellucid.models import backend
+from pellucid.models.types import Tensor
 
 ROUNDING = 1e-6
 """What Newton's method may leave of the rise, as a share."""

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from keras import ops
 
-from robust_interpretability.attacks import losses
-from robust_interpretability.attacks.autoattack.apgd import Apgd
-from robust_interpretability.attacks.autoattack.stepping import State
-from robust_interpretability.models.types import Tensor
+from pellucid.attacks import losses
+from pellucid.attacks.autoattack.apgd import Apgd
+from pellucid.attacks.autoattack.stepping import State
+from pellucid.models.types import Tensor
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from robust_interpretability.attacks.autoattack import stepping
-from robust_interpretability.attacks.autoattack.stepping import IterativeAttack
-from robust_interpretability.models import backend
-from robust_interpretability.models.batching import bounded, to_device
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.functional import State, logits_of, pixels, program, state
-from robust_interpretability.models.types import Array, Tensor
+from pellucid.attacks.autoattack import stepping
+from pellucid.attacks.autoattack.stepping import IterativeAttack
+from pellucid.models import backend
+from pellucid.models.batching import bounded, to_device
+from pellucid.models.errors import InputError
+from pellucid.models.functional import State, logits_of, pixels, program, state
+from pellucid.models.types import Array, Tensor
 
 MOST_AT_ONCE = 16
 """Steps between two looks at the rows, at most; in a run of many steps a hundredth of them."""

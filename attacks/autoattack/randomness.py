@@ -10,7 +10,7 @@ import math
 import numpy as np
 from keras import ops
 
-from robust_interpretability.models.types import Array, Tensor
+from pellucid.models.types import Array, Tensor
 
 _ROUNDS = (
     (np.uint32(16), np.uint32(0x21F0AAAD)),

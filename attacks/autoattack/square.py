@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from keras import ops
 
-from robust_interpretability.attacks import check_norm, losses
-from robust_interpretability.attacks.autoattack import randomness, stepping
-from robust_interpretability.attacks.autoattack.stepping import State
-from robust_interpretability.attacks.autoattack.windows import Windows
-from robust_interpretability.attacks.projections import per_image
-from robust_interpretability.models import backend
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.types import Array, Tensor
+from pellucid.attacks import check_norm, losses
+from pellucid.attacks.autoattack import randomness, stepping
+from pellucid.attacks.autoattack.stepping import State
+from pellucid.attacks.autoattack.windows import Windows
+from pellucid.attacks.projections import per_image
+from pellucid.models import backend
+from pellucid.models.errors import InputError
+from pellucid.models.types import Array, Tensor
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """Queries after which the share of changed pixels is halved."""

@@ -18,9 +18,9 @@ from typing import Protocol
 
 from keras import ops
 
-from robust_interpretability.attacks.losses import misclassified
-from robust_interpretability.models import backend
-from robust_interpretability.models.types import Tensor
+from pellucid.attacks.losses import misclassified
+from pellucid.models import backend
+from pellucid.models.types import Tensor
 
 State = dict[str, Tensor]
 

@@ -9,8 +9,8 @@ from typing import NamedTuple, Self
 import numpy as np
 from keras import ops
 
-from robust_interpretability.models import backend
-from robust_interpretability.models.types import Tensor
+from pellucid.models import backend
+from pellucid.models.types import Tensor
 
 
 class Windows(NamedTuple):

@@ -9,21 +9,21 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from robust_interpretability.benchmark import environment
-from robust_interpretability.benchmark.accelerator import report
-from robust_interpretability.benchmark.accelerator.record import (
+from pellucid.benchmark import environment
+from pellucid.benchmark.accelerator import report
+from pellucid.benchmark.accelerator.record import (
     DONE,
     FAILED,
     LEFT_OUT,
     WRONG,
     Record,
 )
-from robust_interpretability.benchmark.accelerator.scale import FULL, REDUCED, Scale
-from robust_interpretability.benchmark.accelerator.steps import Step, all_steps
-from robust_interpretability.models import backend
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.files import write, writing
-from robust_interpretability.models.types import Json
+from pellucid.benchmark.accelerator.scale import FULL, REDUCED, Scale
+from pellucid.benchmark.accelerator.steps import Step, all_steps
+from pellucid.models import backend
+from pellucid.models.errors import InputError
+from pellucid.models.files import write, writing
+from pellucid.models.types import Json
 
 NAME = "gpu-check"
 """Of the two files, without their endings."""

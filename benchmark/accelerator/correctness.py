@@ -10,16 +10,16 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from robust_interpretability import models
-from robust_interpretability.attacks.attack import Attack
-from robust_interpretability.attacks.attack import run as run_attack
-from robust_interpretability.attacks.autoattack import ensemble
-from robust_interpretability.attacks.autoattack.apgd import Apgd
-from robust_interpretability.attacks.autoattack.fab import Fab
-from robust_interpretability.attacks.autoattack.square import Square
-from robust_interpretability.attacks.autoattack.stepping import IterativeAttack
-from robust_interpretability.benchmark.accelerator.record import Outcome
-from robust_interpretability.benchmark.accelerator.scale import (
+from pellucid import models
+from pellucid.attacks.attack import Attack
+from pellucid.attacks.attack import run as run_attack
+from pellucid.attacks.autoattack import ensemble
+from pellucid.attacks.autoattack.apgd import Apgd
+from pellucid.attacks.autoattack.fab import Fab
+from pellucid.attacks.autoattack.square import Square
+from pellucid.attacks.autoattack.stepping import IterativeAttack
+from pellucid.benchmark.accelerator.record import Outcome
+from pellucid.benchmark.accelerator.scale import (
     INFOS,
     PRESETS,
     Scale,
@@ -28,13 +28,13 @@ from robust_interpretability.benchmark.accelerator.scale import (
     images,
     random_ranks,
 )
-from robust_interpretability.benchmark.training.classifier import train
-from robust_interpretability.benchmark.training.masks import Mask
-from robust_interpretability.benchmark.training.vae_gan import fit_vae_gan
-from robust_interpretability.metrics import attributions
-from robust_interpretability.models import backend
-from robust_interpretability.models.functional import predict, state
-from robust_interpretability.models.types import Array, Json
+from pellucid.benchmark.training.classifier import train
+from pellucid.benchmark.training.masks import Mask
+from pellucid.benchmark.training.vae_gan import fit_vae_gan
+from pellucid.metrics import attributions
+from pellucid.models import backend
+from pellucid.models.functional import predict, state
+from pellucid.models.types import Array, Json
 
 RADII = {
     "cifar_cnn": ("l2", 0.28),

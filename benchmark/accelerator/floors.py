@@ -7,9 +7,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from robust_interpretability.models import backend
-from robust_interpretability.models.batching import to_device
-from robust_interpretability.models.types import Tensor
+from pellucid.models import backend
+from pellucid.models.batching import to_device
+from pellucid.models.types import Tensor
 
 TURNS = 5
 

@@ -1,16 +1,16 @@
 """How long a run would take on this device, from the figures measured before."""
 
-from robust_interpretability.benchmark.accelerator import speed
-from robust_interpretability.benchmark.accelerator.record import Outcome, Record
-from robust_interpretability.benchmark.accelerator.scale import Scale, described, images
-from robust_interpretability.benchmark.execution import estimate
-from robust_interpretability.benchmark.progress import duration
-from robust_interpretability.benchmark.units import configuration, retrain
-from robust_interpretability.benchmark.units.manifold import Manifold
-from robust_interpretability.benchmark.units.plan import Plan, build
-from robust_interpretability.benchmark.units.vae_gan import VaeGanSection
-from robust_interpretability.models.batching import to_device
-from robust_interpretability.models.types import Json
+from pellucid.benchmark.accelerator import speed
+from pellucid.benchmark.accelerator.record import Outcome, Record
+from pellucid.benchmark.accelerator.scale import Scale, described, images
+from pellucid.benchmark.execution import estimate
+from pellucid.benchmark.progress import duration
+from pellucid.benchmark.units import configuration, retrain
+from pellucid.benchmark.units.manifold import Manifold
+from pellucid.benchmark.units.plan import Plan, build
+from pellucid.benchmark.units.vae_gan import VaeGanSection
+from pellucid.models.batching import to_device
+from pellucid.models.types import Json
 
 MANIFOLD = "VAE-GAN training"
 """Name of the step that measures the manifold model."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.files import read_most, write
-from robust_interpretability.models.types import Json
+from pellucid.models.errors import InputError
+from pellucid.models.files import read_most, write
+from pellucid.models.types import Json
 
 FORMAT = 1
 DONE, WRONG, FAILED, LEFT_OUT = "done", "wrong", "failed", "not run: out of time"

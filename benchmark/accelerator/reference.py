@@ -11,9 +11,9 @@ def main(name: str, scale: str) -> None:
     """Writes the arrays of `correctness.computed` as a `.npz` file."""
     results = os.dup(1)
     os.dup2(2, 1)  # nothing else that is printed may get among them
-    from robust_interpretability.benchmark.accelerator.correctness import computed
-    from robust_interpretability.benchmark.accelerator.scale import SCALES
-    from robust_interpretability.models import backend
+    from pellucid.benchmark.accelerator.correctness import computed
+    from pellucid.benchmark.accelerator.scale import SCALES
+    from pellucid.models import backend
 
     backend.configure()
     if backend.has_accelerator():

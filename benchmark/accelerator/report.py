@@ -2,9 +2,9 @@
 
 import textwrap
 
-from robust_interpretability.benchmark.accelerator.record import DONE, FAILED, WRONG, Record
-from robust_interpretability.models.errors import printable
-from robust_interpretability.models.types import Json
+from pellucid.benchmark.accelerator.record import DONE, FAILED, WRONG, Record
+from pellucid.models.errors import printable
+from pellucid.models.types import Json
 
 WIDTH = 100
 

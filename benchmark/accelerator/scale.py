@@ -7,13 +7,13 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from robust_interpretability import models
-from robust_interpretability.benchmark.config.sections import Config
-from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.benchmark.data.dataset import Info
-from robust_interpretability.benchmark.units import configuration
-from robust_interpretability.benchmark.units.retrain import Retraining
-from robust_interpretability.models.types import Array
+from pellucid import models
+from pellucid.benchmark.config.sections import Config
+from pellucid.benchmark.data import datasets
+from pellucid.benchmark.data.dataset import Info
+from pellucid.benchmark.units import configuration
+from pellucid.benchmark.units.retrain import Retraining
+from pellucid.models.types import Array
 
 BATCH = 100
 """Images in a step of training, as in the presets."""

@@ -9,14 +9,14 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from robust_interpretability.attacks import NORM_TITLES
-from robust_interpretability.attacks.attack import Attack
-from robust_interpretability.attacks.attack import run as run_attack
-from robust_interpretability.attacks.autoattack import ensemble
-from robust_interpretability.benchmark.accelerator import floors
-from robust_interpretability.benchmark.accelerator.correctness import RADII, short
-from robust_interpretability.benchmark.accelerator.record import Outcome, Record
-from robust_interpretability.benchmark.accelerator.scale import (
+from pellucid.attacks import NORM_TITLES
+from pellucid.attacks.attack import Attack
+from pellucid.attacks.attack import run as run_attack
+from pellucid.attacks.autoattack import ensemble
+from pellucid.benchmark.accelerator import floors
+from pellucid.benchmark.accelerator.correctness import RADII, short
+from pellucid.benchmark.accelerator.record import Outcome, Record
+from pellucid.benchmark.accelerator.scale import (
     BATCH,
     Case,
     Scale,
@@ -25,15 +25,15 @@ from robust_interpretability.benchmark.accelerator.scale import (
     images,
     random_ranks,
 )
-from robust_interpretability.benchmark.training import ways
-from robust_interpretability.benchmark.training.batched import WAYS, train_together
-from robust_interpretability.benchmark.training.classifier import train
-from robust_interpretability.benchmark.training.masks import Mask
-from robust_interpretability.metrics import attributions
-from robust_interpretability.models import backend
-from robust_interpretability.models.batching import to_device
-from robust_interpretability.models.functional import predict
-from robust_interpretability.models.types import Array, Json, Tensor
+from pellucid.benchmark.training import ways
+from pellucid.benchmark.training.batched import WAYS, train_together
+from pellucid.benchmark.training.classifier import train
+from pellucid.benchmark.training.masks import Mask
+from pellucid.metrics import attributions
+from pellucid.models import backend
+from pellucid.models.batching import to_device
+from pellucid.models.functional import predict
+from pellucid.models.types import Array, Json, Tensor
 
 FLOORS, TRAINED, TOGETHER = "floors", "training", "together"
 """Names of steps whose figures others use."""

@@ -8,12 +8,12 @@ from typing import NamedTuple
 import numpy as np
 from keras import ops
 
-from robust_interpretability.benchmark.accelerator import correctness, proposal, speed
-from robust_interpretability.benchmark.accelerator.record import Outcome, Record
-from robust_interpretability.benchmark.accelerator.scale import Scale
-from robust_interpretability.models import backend
-from robust_interpretability.models.batching import to_device
-from robust_interpretability.models.types import Json
+from pellucid.benchmark.accelerator import correctness, proposal, speed
+from pellucid.benchmark.accelerator.record import Outcome, Record
+from pellucid.benchmark.accelerator.scale import Scale
+from pellucid.models import backend
+from pellucid.models.batching import to_device
+from pellucid.models.types import Json
 
 SHARES = {"full": 1.0, "reduced": 0.2}
 """By scale, the share of a full step's expected seconds."""

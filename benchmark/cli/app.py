@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from robust_interpretability.benchmark.cli.options import (
+from pellucid.benchmark.cli.options import (
     BOARD,
     Assignments,
     BoardFolder,
@@ -30,7 +30,7 @@ from robust_interpretability.benchmark.cli.options import (
     radius,
     stated,
 )
-from robust_interpretability.benchmark.cli.options import norm as norm_of
+from pellucid.benchmark.cli.options import norm as norm_of
 
 MISTAKE = 2
 """Exit code of a user's mistake."""
@@ -65,9 +65,9 @@ def _note(text: str) -> None:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from robust_interpretability.benchmark.config.versions import PROTOCOL_VERSION, __version__
+        from pellucid.benchmark.config.versions import PROTOCOL_VERSION, __version__
 
-        print(f"robust-interpretability {__version__}, protocol version {PROTOCOL_VERSION}")
+        print(f"pellucid {__version__}, protocol version {PROTOCOL_VERSION}")
         raise typer.Exit
 
 
@@ -119,10 +119,10 @@ def run(
     """
     from rich.console import Console
 
-    from robust_interpretability.benchmark.execution import runner
-    from robust_interpretability.benchmark.results import sweeps
-    from robust_interpretability.benchmark.units import configuration
-    from robust_interpretability.models.errors import InputError
+    from pellucid.benchmark.execution import runner
+    from pellucid.benchmark.results import sweeps
+    from pellucid.benchmark.units import configuration
+    from pellucid.models.errors import InputError
 
     variants = configuration.variants(preset, config, assignments)
     if executor != "ray" and (address or cores > 1 or share > 1):
@@ -163,11 +163,11 @@ def plan(
     ] = None,
 ) -> None:
     """List every unit of work, which are done, and the time that the others will take."""
-    from robust_interpretability import models
-    from robust_interpretability.benchmark.cli import plan_table
-    from robust_interpretability.benchmark.execution import runner
-    from robust_interpretability.benchmark.units import configuration
-    from robust_interpretability.benchmark.units.store import Store
+    from pellucid import models
+    from pellucid.benchmark.cli import plan_table
+    from pellucid.benchmark.execution import runner
+    from pellucid.benchmark.units import configuration
+    from pellucid.benchmark.units.store import Store
 
     variants = configuration.variants(preset, config, assignments)
     folder = _folder(out, variants[0].config.name, assignments)
@@ -181,7 +181,7 @@ def plan(
         keys = {unit.key for unit in done}
         print(plan_table.text(work, keys), flush=True)
         if simulate:
-            from robust_interpretability.benchmark.execution import simulation
+            from pellucid.benchmark.execution import simulation
 
             took = {unit.key: store.stored(unit).seconds for unit in done}
             times = simulation.report(
@@ -189,7 +189,7 @@ def plan(
             )
             print(f"\n{times}")
         elif probe and len(done) < len(work.units):
-            from robust_interpretability.benchmark.execution import estimate
+            from pellucid.benchmark.execution import estimate
 
             _note("measuring the pace of this device ...")
             left = [unit for unit in work.units if unit.key not in keys]
@@ -210,11 +210,11 @@ def plots(
 ) -> None:
     """Draw every figure again from stored results. Nothing is trained."""
     if leaderboard:
-        from robust_interpretability.benchmark.results.figures import board as board_figures
+        from pellucid.benchmark.results.figures import board as board_figures
 
         drawn = board_figures.draw(board)
     else:
-        from robust_interpretability.benchmark.results import report, sweeps
+        from pellucid.benchmark.results import report, sweeps
 
         folders = [out / name for name in sweeps.runs(out)] if sweeps.is_sweep(out) else [out]
         drawn = [path for folder in folders for path in report.draw(folder, _note)]
@@ -236,7 +236,7 @@ def paper(
 
     Nothing is trained.
     """
-    from robust_interpretability.benchmark.paper.report import write_report
+    from pellucid.benchmark.paper.report import write_report
 
     for path in write_report(runs, report, _note):
         print(path)
@@ -258,7 +258,7 @@ def findings(
 
     Nothing is trained.
     """
-    from robust_interpretability.benchmark.findings.report import write_findings
+    from pellucid.benchmark.findings.report import write_findings
 
     for path in write_findings(runs, report, _note):
         print(path)
@@ -297,8 +297,8 @@ def submit(
 
     When it was stopped, the same command resumes where it was.
     """
-    from robust_interpretability.leaderboard import card as cards
-    from robust_interpretability.models.errors import InputError
+    from pellucid.leaderboard import card as cards
+    from pellucid.models.errors import InputError
 
     if new_card:
         if model or track or check_only:
@@ -316,13 +316,13 @@ def submit(
     read = cards.read(card) if card else None  # before anything slow is imported
     from rich.console import Console
 
-    from robust_interpretability.benchmark.submission import limits, measure
+    from pellucid.benchmark.submission import limits, measure
 
     resources = limits.Resources(data_dir, workers, max_hours, weaker_confinement)
     if read is None or check_only:
         measure.check(model, track, resources=resources, console=Console())
         return
-    from robust_interpretability.benchmark.cli.result_tables import print_scores
+    from pellucid.benchmark.cli.result_tables import print_scores
 
     measurement = measure.submit(
         model, track, read, board=board, replace=replace, resources=resources, console=Console()
@@ -378,9 +378,9 @@ def verify(
     """
     from rich.console import Console
 
-    from robust_interpretability.benchmark.cli.result_tables import print_scores
-    from robust_interpretability.benchmark.submission import limits
-    from robust_interpretability.benchmark.submission import verify as verifying
+    from pellucid.benchmark.cli.result_tables import print_scores
+    from pellucid.benchmark.submission import limits
+    from pellucid.benchmark.submission import verify as verifying
 
     verified = verifying.verify(
         submission,
@@ -460,9 +460,9 @@ def evaluate(
     """
     from rich.console import Console
 
-    from robust_interpretability.benchmark.cli import result_tables
-    from robust_interpretability.benchmark.submission import limits
-    from robust_interpretability.models.errors import InputError
+    from pellucid.benchmark.cli import result_tables
+    from pellucid.benchmark.submission import limits
+    from pellucid.models.errors import InputError
 
     if (track is None) == (data is None):
         raise InputError("evaluate takes either --track (every score) or --data (robust accuracy).")
@@ -472,14 +472,14 @@ def evaluate(
         raise InputError(f"{', '.join(unused)}: not with {'--data' if data else '--track'}.")
     resources = limits.Resources(data_dir, workers, max_hours, weaker_confinement)
     if track is not None:
-        from robust_interpretability.benchmark.submission import measure
+        from pellucid.benchmark.submission import measure
 
         measurement = measure.evaluate(
             model, track, card, board=board, resources=resources, console=Console()
         )
         result_tables.print_scores(measurement)
     if data is not None:
-        from robust_interpretability.benchmark.submission import robust_accuracy
+        from pellucid.benchmark.submission import robust_accuracy
 
         if epsilon is None:
             raise InputError("--data needs --epsilon, the radius in pixel units ([0, 1]).")
@@ -510,7 +510,7 @@ def reference(
     """Train and measure a track's reference networks, and put them on the board."""
     from rich.console import Console
 
-    from robust_interpretability.benchmark.submission import measure
+    from pellucid.benchmark.submission import measure
 
     measure.reference(track, board=board, data_dir=data_dir, workers=workers, console=Console())
 
@@ -529,8 +529,8 @@ def baselines(
     """
     from rich.console import Console
 
-    from robust_interpretability.benchmark.submission import baselines as made
-    from robust_interpretability.benchmark.submission import limits
+    from pellucid.benchmark.submission import baselines as made
+    from pellucid.benchmark.submission import limits
 
     resources = limits.Resources(data_dir, workers, 12.0, weaker_confinement)
     made.measured(track, board=board, resources=resources, console=Console())
@@ -551,14 +551,14 @@ def leaderboard(
     ] = False,
 ) -> None:
     """Render the board again from its entries: Markdown, CSV, Parquet, the page, the schema."""
-    from robust_interpretability.leaderboard.board import Board
-    from robust_interpretability.models.errors import InputError
+    from pellucid.leaderboard.board import Board
+    from pellucid.models.errors import InputError
 
     folder = board if out is None else out / "leaderboard"
     if not (folder / "entries").is_dir():
         raise InputError(f"No leaderboard entries in {folder}. Run the benchmark there first.")
     if check:
-        from robust_interpretability.benchmark.submission import check as checks
+        from pellucid.benchmark.submission import check as checks
 
         checks.raise_on(checks.check(folder, run=out is not None))
         print(f"{folder}: {len(Board(folder).entries())} entries; all is as it should be")
@@ -575,7 +575,7 @@ def rule_out(
     board: BoardFolder = BOARD,
 ) -> None:
     """State why a flag does not apply to an entry, which is then ranked; for maintainers."""
-    from robust_interpretability.leaderboard.board import Board
+    from pellucid.leaderboard.board import Board
 
     for path in Board(board).rule_out(entry, flag, because):
         print(path)
@@ -588,7 +588,7 @@ def retract(
     board: BoardFolder = BOARD,
 ) -> None:
     """Remove a submission from the board and record why; for maintainers."""
-    from robust_interpretability.leaderboard.board import Board
+    from pellucid.leaderboard.board import Board
 
     for path in Board(board).retract(entry, because):
         print(path)
@@ -597,7 +597,7 @@ def retract(
 @app.command()
 def publish_models(track: TrackName, board: BoardFolder = BOARD, data_dir: DataDir = None) -> None:
     """Put a track's reference networks among those that `load_model` knows; for maintainers."""
-    from robust_interpretability.benchmark.library.zoo.publish import publish
+    from pellucid.benchmark.library.zoo.publish import publish
 
     for name in publish(track, board=board, data_dir=data_dir):
         print(name)
@@ -606,7 +606,7 @@ def publish_models(track: TrackName, board: BoardFolder = BOARD, data_dir: DataD
 @app.command()
 def doctor(out: Out = None, data_dir: DataDir = None) -> None:
     """Show versions, backend, devices, data sets with their folders, and free disk space."""
-    from robust_interpretability.benchmark import environment
+    from pellucid.benchmark import environment
 
     for what, state, fine in environment.doctor(data_dir, _folder(out, "quick")):
         print(f"{'ok' if fine else '--':3} {what:18} {state}")
@@ -632,10 +632,10 @@ def gpu_check(
 
     It needs no data set. When it was stopped, the same command resumes where it was.
     """
-    from robust_interpretability import models
+    from pellucid import models
 
     models.choose_kernels("cifar_cnn")
-    from robust_interpretability.benchmark.accelerator import contact
+    from pellucid.benchmark.accelerator import contact
 
     fine = contact.run(
         out, small=small, budget=budget, only=only or [], say=lambda text: print(text, flush=True)
@@ -652,7 +652,7 @@ def entry_point(arguments: list[str] | None = None) -> int:
     """
     from typer.exceptions import TyperException
 
-    from robust_interpretability.models.errors import InputError
+    from pellucid.models.errors import InputError
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
@@ -671,12 +671,12 @@ def entry_point(arguments: list[str] | None = None) -> int:
 
 
 def _mistake(message: str) -> int:
-    from robust_interpretability.models.errors import printable
+    from pellucid.models.errors import printable
 
     print(f"error: {printable(' '.join(message.split()))}", file=sys.stderr)
     return MISTAKE
 
 
 def main() -> None:
-    """The console script `robust-interpretability`."""
+    """The console script `pellucid`."""
     sys.exit(entry_point())

@@ -1,8 +1,8 @@
 """What `plan` prints: a line per unit of work, and how much there is of each kind."""
 
-from robust_interpretability.benchmark.units import plan as plans
-from robust_interpretability.benchmark.units import retrain
-from robust_interpretability.benchmark.units.plan import Plan
+from pellucid.benchmark.units import plan as plans
+from pellucid.benchmark.units import retrain
+from pellucid.benchmark.units.plan import Plan
 
 
 def _units(plan: Plan, done: set[str]) -> list[str]:

@@ -6,12 +6,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from robust_interpretability.benchmark.submission import check
-from robust_interpretability.benchmark.submission.measure import Measurement
-from robust_interpretability.benchmark.submission.robust_accuracy import Assessment
-from robust_interpretability.leaderboard.flags import MEANINGS
-from robust_interpretability.metrics import statistics
-from robust_interpretability.models.types import Json
+from pellucid.benchmark.submission import check
+from pellucid.benchmark.submission.measure import Measurement
+from pellucid.benchmark.submission.robust_accuracy import Assessment
+from pellucid.leaderboard.flags import MEANINGS
+from pellucid.metrics import statistics
+from pellucid.models.types import Json
 
 WIDTH = 200
 """Columns of a table that does not go to a terminal."""

@@ -19,10 +19,10 @@ from pydantic import (
     model_validator,
 )
 
-from robust_interpretability.attacks import LOSSES, NORMS, options
-from robust_interpretability.models import CLASSIFIERS
-from robust_interpretability.models.errors import InputError, unknown
-from robust_interpretability.models.types import Json
+from pellucid.attacks import LOSSES, NORMS, options
+from pellucid.models import CLASSIFIERS
+from pellucid.models.errors import InputError, unknown
+from pellucid.models.types import Json
 
 Count = Annotated[int, Field(ge=1)]
 Radius = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -208,7 +208,7 @@ class Adversary(PublishedAttack):
     @field_validator("name")
     @classmethod
     def _can_train(cls, value: str) -> str:
-        from robust_interpretability.attacks import TRAINING
+        from pellucid.attacks import TRAINING
 
         return known("training adversary", TRAINING)(value)
 

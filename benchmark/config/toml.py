@@ -14,8 +14,8 @@ from typing import NamedTuple, cast
 
 import tomli_w
 
-from robust_interpretability.models.errors import InputError, unknown
-from robust_interpretability.models.types import Json
+from pellucid.models.errors import InputError, unknown
+from pellucid.models.types import Json
 
 PRESETS = Path(__file__).parent / "presets"
 TRACKS = Path(__file__).parent / "tracks"

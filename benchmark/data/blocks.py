@@ -18,8 +18,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from robust_interpretability.benchmark.data.dataset import Dataset, Info
-from robust_interpretability.models.types import Array
+from pellucid.benchmark.data.dataset import Dataset, Info
+from pellucid.models.types import Array
 
 NAMES = ("block_mnist", "block_mnist_top", "distractor_mnist")
 

@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from robust_interpretability.benchmark.data.dataset import Dataset, Info
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.files import WRITING, cache_folder, writing
-from robust_interpretability.models.types import Array
+from pellucid.benchmark.data.dataset import Dataset, Info
+from pellucid.models.errors import InputError
+from pellucid.models.files import WRITING, cache_folder, writing
+from pellucid.models.types import Array
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 MANIFEST = "manifest.json"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from robust_interpretability.models.types import Array
+from pellucid.models.types import Array
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from robust_interpretability.benchmark.data import blocks, embedded, tetrominoes, tfds
-from robust_interpretability.benchmark.data.dataset import Dataset, Info
-from robust_interpretability.benchmark.data.embedded import EMBEDDED
-from robust_interpretability.benchmark.data.tfds import tfds_folder
+from pellucid.benchmark.data import blocks, embedded, tetrominoes, tfds
+from pellucid.benchmark.data.dataset import Dataset, Info
+from pellucid.benchmark.data.embedded import EMBEDDED
+from pellucid.benchmark.data.tfds import tfds_folder
 
 __all__ = ["EMBEDDED", "Dataset", "Info", "describe", "load", "tfds_folder"]
 

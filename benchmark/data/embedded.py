@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from robust_interpretability.benchmark.data.dataset import Dataset, Info
-from robust_interpretability.models.types import Array
+from pellucid.benchmark.data.dataset import Dataset, Info
+from pellucid.models.types import Array
 
 
 def digits() -> Dataset:
@@ -78,5 +78,5 @@ def drawn(data: Dataset, draw: int) -> Dataset:
 
 def build(name: str) -> Dataset:
     """A data set of `EMBEDDED`; its builder has its name."""
-    module = importlib.import_module(f"robust_interpretability.benchmark.data.{EMBEDDED[name]}")
+    module = importlib.import_module(f"pellucid.benchmark.data.{EMBEDDED[name]}")
     return getattr(module, name)()

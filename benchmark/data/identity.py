@@ -4,9 +4,9 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from robust_interpretability.benchmark.data.dataset import Dataset
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.files import write
+from pellucid.benchmark.data.dataset import Dataset
+from pellucid.models.errors import InputError
+from pellucid.models.files import write
 
 RECORD = "data.json"
 

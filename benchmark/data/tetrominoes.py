@@ -27,8 +27,8 @@ Reference: Clark et al., arXiv 2306.12816.
 
 import numpy as np
 
-from robust_interpretability.benchmark.data.dataset import Dataset, Info
-from robust_interpretability.models.types import Array
+from pellucid.benchmark.data.dataset import Dataset, Info
+from pellucid.models.types import Array
 
 ALPHAS = {
     "linear": {"white": 0.18, "correlated": 0.0125},

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from robust_interpretability.benchmark.data import blocks, cache, tetrominoes
-from robust_interpretability.benchmark.data.dataset import Dataset, Info
-from robust_interpretability.benchmark.data.embedded import EMBEDDED
-from robust_interpretability.models.errors import InputError, unknown
+from pellucid.benchmark.data import blocks, cache, tetrominoes
+from pellucid.benchmark.data.dataset import Dataset, Info
+from pellucid.benchmark.data.embedded import EMBEDDED
+from pellucid.models.errors import InputError, unknown
 
 if TYPE_CHECKING:
     from tensorflow_datasets.core import DatasetBuilder

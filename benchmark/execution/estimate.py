@@ -13,20 +13,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from robust_interpretability import models
-from robust_interpretability.attacks.attack import Attack
-from robust_interpretability.benchmark.execution.threads import default_workers
-from robust_interpretability.benchmark.progress import duration
-from robust_interpretability.benchmark.training.classifier import train
-from robust_interpretability.benchmark.training.vae_gan import fit_vae_gan
-from robust_interpretability.benchmark.units import vae_gan as vae_gan_unit
-from robust_interpretability.benchmark.units.manifold import Manifold
-from robust_interpretability.benchmark.units.plan import Plan
-from robust_interpretability.benchmark.units.unit import Unit
-from robust_interpretability.benchmark.units.vae_gan import VaeGanSection
-from robust_interpretability.models import backend
-from robust_interpretability.models.batching import to_device
-from robust_interpretability.models.types import Tensor
+from pellucid import models
+from pellucid.attacks.attack import Attack
+from pellucid.benchmark.execution.threads import default_workers
+from pellucid.benchmark.progress import duration
+from pellucid.benchmark.training.classifier import train
+from pellucid.benchmark.training.vae_gan import fit_vae_gan
+from pellucid.benchmark.units import vae_gan as vae_gan_unit
+from pellucid.benchmark.units.manifold import Manifold
+from pellucid.benchmark.units.plan import Plan
+from pellucid.benchmark.units.unit import Unit
+from pellucid.benchmark.units.vae_gan import VaeGanSection
+from pellucid.models import backend
+from pellucid.models.batching import to_device
+from pellucid.models.types import Tensor
 
 ATTACK_STEPS = 4
 """Steps of the measured attack; the plan's may have ten times as many."""

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.files import WRITING
+from pellucid.models.errors import InputError
+from pellucid.models.files import WRITING
 
 WRITTEN = (
     "units",

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NamedTuple, Protocol, Self
 
-from robust_interpretability.benchmark.units.unit import Unit
+from pellucid.benchmark.units.unit import Unit
 
 LOSSES = 3
 """Workers that may be lost with one unit before the run gives up: it may be what kills them."""

@@ -14,12 +14,12 @@ from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Self
 
-from robust_interpretability.benchmark.execution.pool import LOSSES, Ended
-from robust_interpretability.benchmark.units.plan import Plan
-from robust_interpretability.benchmark.units.unit import Unit
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.sharing import share_environment
-from robust_interpretability.models.types import Json, Untyped
+from pellucid.benchmark.execution.pool import LOSSES, Ended
+from pellucid.benchmark.units.plan import Plan
+from pellucid.benchmark.units.unit import Unit
+from pellucid.models.errors import InputError
+from pellucid.models.sharing import share_environment
+from pellucid.models.types import Json, Untyped
 
 HEAD_SILENT = 10.0
 """Seconds without an answer after which Ray's head is taken to be gone."""
@@ -48,14 +48,14 @@ class Worker:
         Raises:
             InputError: It does not see the folder, or its images are not those of the run.
         """
-        from robust_interpretability.models import backend
+        from pellucid.models import backend
 
         backend.configure(self.threads)
-        from robust_interpretability.benchmark import environment
-        from robust_interpretability.benchmark.data import datasets
-        from robust_interpretability.benchmark.data.identity import same_images
-        from robust_interpretability.benchmark.units.context import Context
-        from robust_interpretability.benchmark.units.store import Store
+        from pellucid.benchmark import environment
+        from pellucid.benchmark.data import datasets
+        from pellucid.benchmark.data.identity import same_images
+        from pellucid.benchmark.units.context import Context
+        from pellucid.benchmark.units.store import Store
 
         if not (self.folder / "config.toml").exists():
             raise InputError(
@@ -74,7 +74,7 @@ class Worker:
 
     def perform(self, keys: list[str]) -> list[float]:
         """Computes units and stores their results; returns the seconds of each."""
-        from robust_interpretability.benchmark.execution import runner
+        from pellucid.benchmark.execution import runner
 
         units = [self.units[key] for key in keys]
         return runner.perform(units, self.context, self.store, self.here)

@@ -11,30 +11,30 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console
 
-from robust_interpretability import models
-from robust_interpretability.benchmark.config.sections import Config
-from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.benchmark.data.dataset import Dataset
-from robust_interpretability.benchmark.data.identity import same_images
-from robust_interpretability.benchmark.execution import folder
-from robust_interpretability.benchmark.execution.pool import (
+from pellucid import models
+from pellucid.benchmark.config.sections import Config
+from pellucid.benchmark.data import datasets
+from pellucid.benchmark.data.dataset import Dataset
+from pellucid.benchmark.data.identity import same_images
+from pellucid.benchmark.execution import folder
+from pellucid.benchmark.execution.pool import (
     LOSSES,
     Observer,
     Pool,
     interruptible,
 )
-from robust_interpretability.benchmark.execution.schedule import Schedule
-from robust_interpretability.benchmark.progress import Display, duration, sayer
-from robust_interpretability.benchmark.units import configuration, retrain
-from robust_interpretability.benchmark.units.plan import Plan, build
-from robust_interpretability.benchmark.units.store import Store
-from robust_interpretability.benchmark.units.unit import Unit
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.files import write
-from robust_interpretability.models.types import Json
+from pellucid.benchmark.execution.schedule import Schedule
+from pellucid.benchmark.progress import Display, duration, sayer
+from pellucid.benchmark.units import configuration, retrain
+from pellucid.benchmark.units.plan import Plan, build
+from pellucid.benchmark.units.store import Store
+from pellucid.benchmark.units.unit import Unit
+from pellucid.models.errors import InputError
+from pellucid.models.files import write
+from pellucid.models.types import Json
 
 if TYPE_CHECKING:
-    from robust_interpretability.benchmark.units.context import Context
+    from pellucid.benchmark.units.context import Context
 
 Say = Callable[[str], None]
 WAIT = 0.25
@@ -101,7 +101,7 @@ def run(
     models.choose_kernels(config.model.name)
     work = plan(config, data_dir)
     with folder.locked(out):
-        from robust_interpretability.benchmark.results import files, report
+        from pellucid.benchmark.results import files, report
 
         data = _prepared(work, out, data_dir=data_dir, fresh=fresh, say=say)
         store = Store(out, say)
@@ -124,7 +124,7 @@ def run(
 
 def _prepared(work: Plan, out: Path, *, data_dir: str | None, fresh: bool, say: Say) -> Dataset:
     """Checks that models and data fit, marks the folder as the run's, and loads the data."""
-    from robust_interpretability.models import backend
+    from pellucid.models import backend
 
     config = work.config
     backend.configure()
@@ -142,7 +142,7 @@ def _prepared(work: Plan, out: Path, *, data_dir: str | None, fresh: bool, say: 
 
 
 def _write_environment(out: Path, config: Config, more: Json) -> None:
-    from robust_interpretability.benchmark import environment
+    from pellucid.benchmark import environment
 
     precision = {"training": config.training.compute, "all else": "float32"}
     record = environment.collect() | {"precision": precision} | more
@@ -157,8 +157,8 @@ def _check_fit(work: Plan) -> None:
     """
     import numpy as np
 
-    from robust_interpretability.benchmark.units import vae_gan
-    from robust_interpretability.models.checks import check_classifier
+    from pellucid.benchmark.units import vae_gan
+    from pellucid.models.checks import check_classifier
 
     config, info = work.config, work.info
     configuration.check_data(config, info)
@@ -179,9 +179,9 @@ def threads(
     say: Say = lambda line: None,
 ) -> Pool:
     """Threads of this process that compute the units of a plan."""
-    from robust_interpretability.benchmark import environment
-    from robust_interpretability.benchmark.execution.threads import Threads
-    from robust_interpretability.benchmark.units.context import Context
+    from pellucid.benchmark import environment
+    from pellucid.benchmark.execution.threads import Threads
+    from pellucid.benchmark.units.context import Context
 
     context, here = Context(work, store, data, say), environment.collect()
     compute = functools.partial(perform, context=context, store=store, here=here)
@@ -192,8 +192,8 @@ def threads(
 def _on_ray(
     work: Plan, out: Path, data_dir: str | None, workers: int | None, cluster: Cluster, say: Say
 ) -> Pool:
-    from robust_interpretability.benchmark import environment
-    from robust_interpretability.benchmark.execution.ray import RayPool
+    from pellucid.benchmark import environment
+    from pellucid.benchmark.execution.ray import RayPool
 
     data_folder = str(datasets.tfds_folder(data_dir).resolve())
     return RayPool(
@@ -284,7 +284,7 @@ def perform(units: list[Unit], context: "Context", store: Store, here: Json) -> 
     Returns:
         The seconds that each took: of several, its share.
     """
-    from robust_interpretability.benchmark.training.ways import ALONE
+    from pellucid.benchmark.training.ways import ALONE
 
     start = time.perf_counter()
     kind = units[0].kind

@@ -9,7 +9,7 @@ import heapq
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterable
 
-from robust_interpretability.benchmark.units.unit import Unit
+from pellucid.benchmark.units.unit import Unit
 
 
 def chains(

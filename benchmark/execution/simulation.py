@@ -9,11 +9,11 @@ import heapq
 from collections import defaultdict
 from collections.abc import Callable
 
-from robust_interpretability.benchmark.execution.schedule import Schedule, chains
-from robust_interpretability.benchmark.progress import duration
-from robust_interpretability.benchmark.units.plan import Plan
-from robust_interpretability.benchmark.units.unit import Unit
-from robust_interpretability.models.errors import InputError
+from pellucid.benchmark.execution.schedule import Schedule, chains
+from pellucid.benchmark.progress import duration
+from pellucid.benchmark.units.plan import Plan
+from pellucid.benchmark.units.unit import Unit
+from pellucid.models.errors import InputError
 
 STEPS = (1, 2, 5)
 
@@ -71,9 +71,9 @@ def _seconds(
     """Seconds of each unit by key: by what its kind took, else by a few batches measured now."""
     measured = pace(took, list(plan.units))
     if estimated:
-        from robust_interpretability.benchmark.execution import estimate
-        from robust_interpretability.benchmark.execution.threads import default_workers
-        from robust_interpretability.models import backend
+        from pellucid.benchmark.execution import estimate
+        from pellucid.benchmark.execution.threads import default_workers
+        from pellucid.models import backend
 
         backend.configure()
         device = estimate.measure(plan, workers or default_workers())

@@ -5,9 +5,9 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Self
 
-from robust_interpretability.benchmark.execution.pool import Ended
-from robust_interpretability.benchmark.units.unit import Unit
-from robust_interpretability.models import backend
+from pellucid.benchmark.execution.pool import Ended
+from pellucid.benchmark.units.unit import Unit
+from pellucid.models import backend
 
 
 def default_workers() -> int:

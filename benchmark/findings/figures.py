@@ -12,19 +12,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from robust_interpretability.attacks import NORMS
-from robust_interpretability.benchmark.findings.runs import FinishedRun, Sources
-from robust_interpretability.benchmark.findings.scale import of
-from robust_interpretability.benchmark.findings.sentences import counted, scale
-from robust_interpretability.benchmark.findings.standing import losses, standings
-from robust_interpretability.benchmark.results import names
-from robust_interpretability.benchmark.results.controls import DOES_NOT, HALF, SURVIVES, UNCLEAR
-from robust_interpretability.benchmark.results.figures import style, trust
-from robust_interpretability.benchmark.results.figures.controls import DASHES, LOOKS
-from robust_interpretability.benchmark.units.orders import NO_CONTROL, OWN
-from robust_interpretability.benchmark.units.outcomes import IMPUTED, MEAN, SPECIFIC, Score
-from robust_interpretability.metrics import ATTRIBUTIONS, CONTROLS, FILLS, MODES, SHUFFLES
-from robust_interpretability.models.types import Array
+from pellucid.attacks import NORMS
+from pellucid.benchmark.findings.runs import FinishedRun, Sources
+from pellucid.benchmark.findings.scale import of
+from pellucid.benchmark.findings.sentences import counted, scale
+from pellucid.benchmark.findings.standing import losses, standings
+from pellucid.benchmark.results import names
+from pellucid.benchmark.results.controls import DOES_NOT, HALF, SURVIVES, UNCLEAR
+from pellucid.benchmark.results.figures import style, trust
+from pellucid.benchmark.results.figures.controls import DASHES, LOOKS
+from pellucid.benchmark.units.orders import NO_CONTROL, OWN
+from pellucid.benchmark.units.outcomes import IMPUTED, MEAN, SPECIFIC, Score
+from pellucid.metrics import ATTRIBUTIONS, CONTROLS, FILLS, MODES, SHUFFLES
+from pellucid.models.types import Array
 
 APART = 0.17
 """Of a row's height, how far a fill's mark lies from the middle."""

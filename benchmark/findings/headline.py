@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 
-from robust_interpretability.benchmark.findings.sentences import claim, listed, of, scales
-from robust_interpretability.benchmark.findings.standing import Share, Standing
-from robust_interpretability.benchmark.results import names
-from robust_interpretability.benchmark.results.controls import DOES_NOT, SURVIVES, UNCLEAR
-from robust_interpretability.benchmark.units.outcomes import IMPUTED, MEAN
-from robust_interpretability.metrics import CONTROLS
+from pellucid.benchmark.findings.sentences import claim, listed, of, scales
+from pellucid.benchmark.findings.standing import Share, Standing
+from pellucid.benchmark.results import names
+from pellucid.benchmark.results.controls import DOES_NOT, SURVIVES, UNCLEAR
+from pellucid.benchmark.units.outcomes import IMPUTED, MEAN
+from pellucid.metrics import CONTROLS
 
 FIRST = {MEAN: "the mean fill", IMPUTED: "imputation"}
 EITHER = "the mean fill, or imputation where it alone was run"

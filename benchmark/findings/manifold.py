@@ -6,16 +6,16 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from robust_interpretability.benchmark.findings.runs import FinishedRun, Sources
-from robust_interpretability.benchmark.findings.sentences import listed
-from robust_interpretability.benchmark.findings.standing import losses
-from robust_interpretability.benchmark.findings.trends import DOWN, UP, direction
-from robust_interpretability.benchmark.paper.manifold_claims import Judge, judge
-from robust_interpretability.benchmark.paper.tables import markdown
-from robust_interpretability.benchmark.results import names
-from robust_interpretability.benchmark.units.calibration import ENCODER
-from robust_interpretability.benchmark.units.manifold import Manifold
-from robust_interpretability.metrics import comparisons
+from pellucid.benchmark.findings.runs import FinishedRun, Sources
+from pellucid.benchmark.findings.sentences import listed
+from pellucid.benchmark.findings.standing import losses
+from pellucid.benchmark.findings.trends import DOWN, UP, direction
+from pellucid.benchmark.paper.manifold_claims import Judge, judge
+from pellucid.benchmark.paper.tables import markdown
+from pellucid.benchmark.results import names
+from pellucid.benchmark.units.calibration import ENCODER
+from pellucid.benchmark.units.manifold import Manifold
+from pellucid.metrics import comparisons
 
 TANGENTS = {
     "tangent_fraction_decoder_over_phases": "tangent fraction over random phases",

@@ -7,12 +7,12 @@ import pandas as pd
 from scipy.cluster import hierarchy
 from scipy.spatial import distance
 
-from robust_interpretability.benchmark.findings import trends
-from robust_interpretability.benchmark.findings.runs import FinishedRun, Sources
-from robust_interpretability.benchmark.findings.sentences import listed, of
-from robust_interpretability.benchmark.findings.trends import DOWN, UP
-from robust_interpretability.benchmark.results import names
-from robust_interpretability.metrics.statistics import CONFIDENCE
+from pellucid.benchmark.findings import trends
+from pellucid.benchmark.findings.runs import FinishedRun, Sources
+from pellucid.benchmark.findings.sentences import listed, of
+from pellucid.benchmark.findings.trends import DOWN, UP
+from pellucid.benchmark.results import names
+from pellucid.metrics.statistics import CONFIDENCE
 
 ALIKE = 0.9
 """The rank correlation, in size, from which two scores are said to rank networks alike."""

@@ -34,18 +34,18 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from robust_interpretability.benchmark.findings import trends
-from robust_interpretability.benchmark.findings.runs import FinishedRun, Sources
-from robust_interpretability.benchmark.findings.sentences import counted, listed
-from robust_interpretability.benchmark.paper.tables import markdown
-from robust_interpretability.benchmark.results import names
-from robust_interpretability.benchmark.results.controls import slope
-from robust_interpretability.benchmark.results.groups import LEVEL
-from robust_interpretability.benchmark.units.outcomes import Score
-from robust_interpretability.benchmark.units.retrain import Retraining
-from robust_interpretability.metrics import ATTRIBUTIONS, MODES
-from robust_interpretability.metrics.statistics import CONFIDENCE
-from robust_interpretability.models.types import Array
+from pellucid.benchmark.findings import trends
+from pellucid.benchmark.findings.runs import FinishedRun, Sources
+from pellucid.benchmark.findings.sentences import counted, listed
+from pellucid.benchmark.paper.tables import markdown
+from pellucid.benchmark.results import names
+from pellucid.benchmark.results.controls import slope
+from pellucid.benchmark.results.groups import LEVEL
+from pellucid.benchmark.units.outcomes import Score
+from pellucid.benchmark.units.retrain import Retraining
+from pellucid.metrics import ATTRIBUTIONS, MODES
+from pellucid.metrics.statistics import CONFIDENCE
+from pellucid.models.types import Array
 
 GROUPS = 5
 """Groups that a score should tell apart."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from robust_interpretability.benchmark.findings import (
+from pellucid.benchmark.findings import (
     headline,
     manifold,
     maps,
@@ -15,8 +15,8 @@ from robust_interpretability.benchmark.findings import (
     swept,
     trust,
 )
-from robust_interpretability.benchmark.findings.runs import Sources
-from robust_interpretability.models.files import write
+from pellucid.benchmark.findings.runs import Sources
+from pellucid.models.files import write
 
 TITLE = "What adversarial training does to interpretability"
 
@@ -123,7 +123,7 @@ def write_findings(
     Raises:
         InputError: As `runs.read`.
     """
-    from robust_interpretability.benchmark.findings import figures
+    from pellucid.benchmark.findings import figures
 
     sources = runs.read(folders)
     drawn, files = [], []

@@ -3,18 +3,18 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from robust_interpretability.benchmark.findings import trends
-from robust_interpretability.benchmark.findings.headline import by_score
-from robust_interpretability.benchmark.findings.runs import FinishedRun, Sources
-from robust_interpretability.benchmark.findings.sentences import listed, of
-from robust_interpretability.benchmark.findings.standing import Share, Side, Standing, standings
-from robust_interpretability.benchmark.findings.trends import DOWN, UP, Trend
-from robust_interpretability.benchmark.paper.claim import written
-from robust_interpretability.benchmark.paper.tables import markdown
-from robust_interpretability.benchmark.results import names
-from robust_interpretability.benchmark.results.controls import DOES_NOT, SURVIVES, UNCLEAR
-from robust_interpretability.benchmark.units.outcomes import SPECIFIC, Score
-from robust_interpretability.metrics import ATTRIBUTIONS, CONTROLS, FILLS, MODES, SHUFFLES
+from pellucid.benchmark.findings import trends
+from pellucid.benchmark.findings.headline import by_score
+from pellucid.benchmark.findings.runs import FinishedRun, Sources
+from pellucid.benchmark.findings.sentences import listed, of
+from pellucid.benchmark.findings.standing import Share, Side, Standing, standings
+from pellucid.benchmark.findings.trends import DOWN, UP, Trend
+from pellucid.benchmark.paper.claim import written
+from pellucid.benchmark.paper.tables import markdown
+from pellucid.benchmark.results import names
+from pellucid.benchmark.results.controls import DOES_NOT, SURVIVES, UNCLEAR
+from pellucid.benchmark.units.outcomes import SPECIFIC, Score
+from pellucid.metrics import ATTRIBUTIONS, CONTROLS, FILLS, MODES, SHUFFLES
 
 NOTHING = "-"
 

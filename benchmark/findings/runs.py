@@ -10,16 +10,16 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from robust_interpretability.benchmark.config import toml
-from robust_interpretability.benchmark.config.sections import Config
-from robust_interpretability.benchmark.config.versions import PROTOCOL_VERSION
-from robust_interpretability.benchmark.paper.runs import Run
-from robust_interpretability.benchmark.results import names, sweeps
-from robust_interpretability.benchmark.results.files import read_results
-from robust_interpretability.benchmark.results.tables import Tables
-from robust_interpretability.benchmark.units import configuration
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.types import Json
+from pellucid.benchmark.config import toml
+from pellucid.benchmark.config.sections import Config
+from pellucid.benchmark.config.versions import PROTOCOL_VERSION
+from pellucid.benchmark.paper.runs import Run
+from pellucid.benchmark.results import names, sweeps
+from pellucid.benchmark.results.files import read_results
+from pellucid.benchmark.results.tables import Tables
+from pellucid.benchmark.units import configuration
+from pellucid.models.errors import InputError
+from pellucid.models.types import Json
 
 VERDICTS, TRUST, RISES = "verdicts", "trust", "rises"
 

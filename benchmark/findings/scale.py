@@ -3,17 +3,17 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from robust_interpretability.benchmark.config import toml
-from robust_interpretability.benchmark.config.sections import Config
-from robust_interpretability.benchmark.findings.runs import FinishedRun, Sources
-from robust_interpretability.benchmark.findings.sentences import ALTERED, listed
-from robust_interpretability.benchmark.paper.runs import PRESETS
-from robust_interpretability.benchmark.paper.tables import markdown
-from robust_interpretability.benchmark.results import sweeps
-from robust_interpretability.benchmark.results.caveats import FITTED
-from robust_interpretability.benchmark.units import configuration
-from robust_interpretability.benchmark.units.retrain import Retraining
-from robust_interpretability.models.errors import InputError
+from pellucid.benchmark.config import toml
+from pellucid.benchmark.config.sections import Config
+from pellucid.benchmark.findings.runs import FinishedRun, Sources
+from pellucid.benchmark.findings.sentences import ALTERED, listed
+from pellucid.benchmark.paper.runs import PRESETS
+from pellucid.benchmark.paper.tables import markdown
+from pellucid.benchmark.results import sweeps
+from pellucid.benchmark.results.caveats import FITTED
+from pellucid.benchmark.units import configuration
+from pellucid.benchmark.units.retrain import Retraining
+from pellucid.models.errors import InputError
 
 PAPER = "paper"
 NOTHING = "-"

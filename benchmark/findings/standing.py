@@ -15,11 +15,11 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from robust_interpretability.benchmark.findings.runs import VERDICTS, FinishedRun
-from robust_interpretability.benchmark.results import names
-from robust_interpretability.benchmark.results.controls import DOES_NOT, HALF, SURVIVES, UNCLEAR
-from robust_interpretability.benchmark.units.outcomes import IMPUTED, MASKS, Score
-from robust_interpretability.metrics import ATTRIBUTIONS, CONTROLS, FILLS, MODES, SHUFFLES
+from pellucid.benchmark.findings.runs import VERDICTS, FinishedRun
+from pellucid.benchmark.results import names
+from pellucid.benchmark.results.controls import DOES_NOT, HALF, SURVIVES, UNCLEAR
+from pellucid.benchmark.units.outcomes import IMPUTED, MASKS, Score
+from pellucid.metrics import ATTRIBUTIONS, CONTROLS, FILLS, MODES, SHUFFLES
 
 
 class Share(NamedTuple):

@@ -5,14 +5,14 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from robust_interpretability.benchmark.findings.runs import RISES, Sources
-from robust_interpretability.benchmark.findings.standing import losses
-from robust_interpretability.benchmark.findings.trends import UNCLEAR, direction
-from robust_interpretability.benchmark.paper.tables import markdown
-from robust_interpretability.benchmark.results import names
-from robust_interpretability.benchmark.results.tables import SWEPT, Tables
-from robust_interpretability.benchmark.units.outcomes import SPECIFIC, Score
-from robust_interpretability.metrics import ATTRIBUTIONS, FILLS, MODES, SHUFFLES, comparisons
+from pellucid.benchmark.findings.runs import RISES, Sources
+from pellucid.benchmark.findings.standing import losses
+from pellucid.benchmark.findings.trends import UNCLEAR, direction
+from pellucid.benchmark.paper.tables import markdown
+from pellucid.benchmark.results import names
+from pellucid.benchmark.results.tables import SWEPT, Tables
+from pellucid.benchmark.units.outcomes import SPECIFIC, Score
+from pellucid.metrics import ATTRIBUTIONS, FILLS, MODES, SHUFFLES, comparisons
 
 ACCURACIES = ("train_accuracy", "test_accuracy")
 

@@ -21,13 +21,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from robust_interpretability.benchmark.findings.runs import RISES, VERDICTS, FinishedRun
-from robust_interpretability.benchmark.findings.standing import losses
-from robust_interpretability.benchmark.results import names
-from robust_interpretability.benchmark.results.controls import LEAST, slope
-from robust_interpretability.benchmark.units.measures import OF_NETWORK
-from robust_interpretability.benchmark.units.outcomes import SPECIFIC, Score
-from robust_interpretability.metrics import ATTRIBUTIONS, FILLS, MODES, SHUFFLES, hierarchical
+from pellucid.benchmark.findings.runs import RISES, VERDICTS, FinishedRun
+from pellucid.benchmark.findings.standing import losses
+from pellucid.benchmark.results import names
+from pellucid.benchmark.results.controls import LEAST, slope
+from pellucid.benchmark.units.measures import OF_NETWORK
+from pellucid.benchmark.units.outcomes import SPECIFIC, Score
+from pellucid.metrics import ATTRIBUTIONS, FILLS, MODES, SHUFFLES, hierarchical
 
 UP, DOWN, UNCLEAR = "up", "down", "cannot be told"
 

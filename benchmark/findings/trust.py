@@ -2,11 +2,11 @@
 
 import pandas as pd
 
-from robust_interpretability.benchmark.findings.runs import Sources
-from robust_interpretability.benchmark.findings.sentences import listed, of
-from robust_interpretability.benchmark.paper.tables import markdown
-from robust_interpretability.benchmark.results import names
-from robust_interpretability.benchmark.results.trust import CONTROLS, OVER, STRENGTH
+from pellucid.benchmark.findings.runs import Sources
+from pellucid.benchmark.findings.sentences import listed, of
+from pellucid.benchmark.paper.tables import markdown
+from pellucid.benchmark.results import names
+from pellucid.benchmark.results.trust import CONTROLS, OVER, STRENGTH
 
 LOWER = " (less is better)"
 

@@ -6,27 +6,27 @@ import keras
 import numpy as np
 from keras import ops
 
-from robust_interpretability.attacks import can_train
-from robust_interpretability.attacks.attack import Attack
-from robust_interpretability.benchmark.library.attacking import as_attack
-from robust_interpretability.benchmark.library.classifier import (
+from pellucid.attacks import can_train
+from pellucid.attacks.attack import Attack
+from pellucid.benchmark.library.attacking import as_attack
+from pellucid.benchmark.library.classifier import (
     TRIED,
     as_logits,
     check_classifier,
     check_kind,
 )
-from robust_interpretability.models import backend
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.functional import State, logits_of
-from robust_interpretability.models.types import Tensor, Untyped
+from pellucid.models import backend
+from pellucid.models.errors import InputError
+from pellucid.models.functional import State, logits_of
+from pellucid.models.types import Tensor, Untyped
 
 
 class AdversarialModel(keras.Model):
     """A Keras model that `fit` trains on adversarial examples of every batch.
 
     Each step makes the adversarial examples against the present weights, with the model in
-    inference mode as in `ri.fit` (batch normalisation by its moving statistics, no dropout), and
-    then takes Keras' own training step on them:
+    inference mode as in `pellucid.fit` (batch normalisation by its moving statistics, no
+    dropout), and then takes Keras' own training step on them:
 
         min_w  mean  loss(f_w(x_adv), y),   x_adv = attack(f_w, x, y).
 
@@ -66,13 +66,13 @@ class AdversarialModel(keras.Model):
     Reference: arXiv 1706.06083.
 
     >>> import keras
-    >>> import robust_interpretability as ri
-    >>> digits = ri.load_data("digits")
+    >>> import pellucid
+    >>> digits = pellucid.load_data("digits")
     >>> keras.utils.set_random_seed(0)
     >>> model = keras.Sequential(
     ...     [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)]
     ... )
-    >>> robust = ri.AdversarialModel(model, "pgd", norm="linf", epsilon=0.05, steps=3)
+    >>> robust = pellucid.AdversarialModel(model, "pgd", norm="linf", epsilon=0.05, steps=3)
     >>> loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     >>> robust.compile("adam", loss, metrics=["accuracy"])
     >>> history = robust.fit(digits.x_train / 255, digits.y_train, epochs=3, verbose=0)

@@ -1,19 +1,19 @@
 """Attacks on a caller's model."""
 
-from robust_interpretability.attacks import ATTACKS
-from robust_interpretability.attacks.attack import Attack
-from robust_interpretability.attacks.attack import run as run_attack
-from robust_interpretability.benchmark.library.classifier import check_scale, classifier
-from robust_interpretability.benchmark.library.inputs import images, labels
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.types import Array
+from pellucid.attacks import ATTACKS
+from pellucid.attacks.attack import Attack
+from pellucid.attacks.attack import run as run_attack
+from pellucid.benchmark.library.classifier import check_scale, classifier
+from pellucid.benchmark.library.inputs import images, labels
+from pellucid.models.errors import InputError
+from pellucid.models.types import Array
 
 
 def list_attacks() -> list[str]:
     """The names that `attack` and `fit` take.
 
-    >>> import robust_interpretability as ri
-    >>> "pgd" in ri.list_attacks()
+    >>> import pellucid
+    >>> "pgd" in pellucid.list_attacks()
     True
     """
     return list(ATTACKS)
@@ -73,13 +73,13 @@ def attack(
             another kind, or a model that does not do what `logits` says.
 
     >>> import keras
-    >>> import robust_interpretability as ri
-    >>> digits = ri.load_data("digits")
+    >>> import pellucid
+    >>> digits = pellucid.load_data("digits")
     >>> x, y = digits.x_test[:10], digits.y_test[:10]
     >>> model = keras.Sequential(
     ...     [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)]
     ... )
-    >>> x_adv = ri.attack("pgd", model, x, y, norm="linf", epsilon=0.1, steps=5)
+    >>> x_adv = pellucid.attack("pgd", model, x, y, norm="linf", epsilon=0.1, steps=5)
     >>> x_adv.shape
     (10, 8, 8, 1)
     >>> print(f"{abs(x_adv - x / 255).max():.2f}")

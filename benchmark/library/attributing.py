@@ -7,15 +7,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from robust_interpretability.attacks import losses
-from robust_interpretability.benchmark.library.classifier import check_scale, classifier
-from robust_interpretability.benchmark.library.inputs import image_maps, images, labels
-from robust_interpretability.metrics import ATTRIBUTIONS, attributions
-from robust_interpretability.models import backend
-from robust_interpretability.models.batching import in_batches
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.functional import State, logits_of, pixels, program, state
-from robust_interpretability.models.types import Array, Tensor
+from pellucid.attacks import losses
+from pellucid.benchmark.library.classifier import check_scale, classifier
+from pellucid.benchmark.library.inputs import image_maps, images, labels
+from pellucid.metrics import ATTRIBUTIONS, attributions
+from pellucid.models import backend
+from pellucid.models.batching import in_batches
+from pellucid.models.errors import InputError
+from pellucid.models.functional import State, logits_of, pixels, program, state
+from pellucid.models.types import Array, Tensor
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """From logits `(n, classes)` and labels `(n,)` to one value per image, `(n,)`; traceable."""
@@ -24,8 +24,8 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 def list_attributions() -> list[str]:
     """The names that `attribute` takes.
 
-    >>> import robust_interpretability as ri
-    >>> "gradient_input" in ri.list_attributions()
+    >>> import pellucid
+    >>> "gradient_input" in pellucid.list_attributions()
     True
     """
     return list(ATTRIBUTIONS)
@@ -61,12 +61,12 @@ def attribute(
             `logits` says, or no `fill` where the attribution needs it.
 
     >>> import keras
-    >>> import robust_interpretability as ri
-    >>> x = ri.load_data("digits").x_test[:10]
+    >>> import pellucid
+    >>> x = pellucid.load_data("digits").x_test[:10]
     >>> model = keras.Sequential(
     ...     [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)]
     ... )
-    >>> ri.attribute("gradient_input", model, x).shape
+    >>> pellucid.attribute("gradient_input", model, x).shape
     (10, 8, 8)
     """
     x = image_maps(x)
@@ -129,17 +129,17 @@ def input_gradient(
             kind, or a model that does not do what `logits` says.
 
     >>> import keras
-    >>> import robust_interpretability as ri
-    >>> digits = ri.load_data("digits")
+    >>> import pellucid
+    >>> digits = pellucid.load_data("digits")
     >>> x, y = digits.x_test[:10], digits.y_test[:10]
     >>> model = keras.Sequential(
     ...     [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)]
     ... )
-    >>> ri.input_gradient(model, x, y).shape
+    >>> pellucid.input_gradient(model, x, y).shape
     (10, 8, 8, 1)
     >>> def first_logit(logits, y):
     ...     return logits[:, 0]
-    >>> gradient = ri.input_gradient(model, x, y, loss=first_logit)
+    >>> gradient = pellucid.input_gradient(model, x, y, loss=first_logit)
     >>> weights = model.layers[-1].kernel.numpy()[:, 0].reshape(8, 8, 1)
     >>> bool(abs(gradient - weights).max() < 1e-6)
     True

@@ -28,24 +28,24 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from robust_interpretability.attacks.attack import Attack
-from robust_interpretability.attacks.autoattack.ensemble import predicted
-from robust_interpretability.benchmark.library.adversarial_model import AdversarialModel
-from robust_interpretability.benchmark.library.attacking import as_attack
-from robust_interpretability.benchmark.library.classifier import check_scale, classifier
-from robust_interpretability.benchmark.library.evaluation import correct_under
-from robust_interpretability.benchmark.library.inputs import image_maps, images, labels
-from robust_interpretability.benchmark.library.retraining import channel_means
-from robust_interpretability.benchmark.units.measures import (
+from pellucid.attacks.attack import Attack
+from pellucid.attacks.autoattack.ensemble import predicted
+from pellucid.benchmark.library.adversarial_model import AdversarialModel
+from pellucid.benchmark.library.attacking import as_attack
+from pellucid.benchmark.library.classifier import check_scale, classifier
+from pellucid.benchmark.library.evaluation import correct_under
+from pellucid.benchmark.library.inputs import image_maps, images, labels
+from pellucid.benchmark.library.retraining import channel_means
+from pellucid.benchmark.units.measures import (
     ALWAYS,
     MEASURES,
     OF_NETWORK,
     Explained,
 )
-from robust_interpretability.metrics import ATTRIBUTIONS, attributions
-from robust_interpretability.models.errors import InputError, unknown
-from robust_interpretability.models.functional import predict
-from robust_interpretability.models.types import Array, Json
+from pellucid.metrics import ATTRIBUTIONS, attributions
+from pellucid.models.errors import InputError, unknown
+from pellucid.models.functional import predict
+from pellucid.models.types import Array, Json
 
 __all__ = ["Interpretability", "RobustAccuracy"]
 
@@ -122,7 +122,7 @@ class _Measurement(keras.callbacks.Callback):
         """Refuses images, labels and models that do not fit.
 
         Raises:
-            InputError: As `ri.evaluate`.
+            InputError: As `pellucid.evaluate`.
         """
         model = self.model
         self._plain = model.model if isinstance(model, AdversarialModel) else model
@@ -166,9 +166,9 @@ class RobustAccuracy(_Measurement):
     """Logs accuracy under an attack as `val_robust_accuracy`.
 
     An image counts that is classified correctly without the attack and under it, as in
-    `ri.evaluate`. With `steps=40, random_start=True` the number is that of `ri.evaluate` under PGD.
-    A model whose logits are not finite gets NaN. See the module for the order of callbacks, for
-    the epochs that are not measured, and for what stays as it was.
+    `pellucid.evaluate`. With `steps=40, random_start=True` the number is that of
+    `pellucid.evaluate` under PGD. A model whose logits are not finite gets NaN. See the module for
+    the order of callbacks, for the epochs that are not measured, and for what stays as it was.
 
     Args:
         x: Images `(n, ...)`, uint8 or floats in [0, 1]; what NumPy can convert.
@@ -191,14 +191,14 @@ class RobustAccuracy(_Measurement):
     Reference: arXiv 1706.06083.
 
     >>> import keras
-    >>> import robust_interpretability as ri
-    >>> digits = ri.load_data("digits")
+    >>> import pellucid
+    >>> digits = pellucid.load_data("digits")
     >>> keras.utils.set_random_seed(0)
     >>> model = keras.Sequential(
     ...     [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)]
     ... )
     >>> model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    >>> robust = ri.callbacks.RobustAccuracy(
+    >>> robust = pellucid.callbacks.RobustAccuracy(
     ...     digits.x_test[:100], digits.y_test[:100], "linf", 0.05, every=2
     ... )
     >>> stop = keras.callbacks.EarlyStopping("val_robust_accuracy", patience=5)
@@ -273,14 +273,14 @@ class Interpretability(_Measurement):
     Reference: arXiv 1810.06583 (Gini index); arXiv 1905.04172 (alignment).
 
     >>> import keras
-    >>> import robust_interpretability as ri
-    >>> digits = ri.load_data("digits")
+    >>> import pellucid
+    >>> digits = pellucid.load_data("digits")
     >>> keras.utils.set_random_seed(0)
     >>> model = keras.Sequential(
     ...     [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)]
     ... )
     >>> model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    >>> gradients = ri.callbacks.Interpretability(digits.x_test[:50])
+    >>> gradients = pellucid.callbacks.Interpretability(digits.x_test[:50])
     >>> history = model.fit(
     ...     digits.x_train / 255, digits.y_train, epochs=2, verbose=0, callbacks=[gradients]
     ... )

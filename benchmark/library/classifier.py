@@ -9,10 +9,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from robust_interpretability.models import KERAS_LOCK
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.structure import structure
-from robust_interpretability.models.types import Array, Tensor
+from pellucid.models import KERAS_LOCK
+from pellucid.models.errors import InputError
+from pellucid.models.structure import structure
+from pellucid.models.types import Array, Tensor
 
 TRIED = 64
 """Images on which a model is tried."""

@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from robust_interpretability.benchmark.data import blocks, cache, datasets, tetrominoes
-from robust_interpretability.benchmark.data.dataset import Dataset
+from pellucid.benchmark.data import blocks, cache, datasets, tetrominoes
+from pellucid.benchmark.data.dataset import Dataset
 
 
 def list_datasets(data_dir: str | Path | None = None) -> list[str]:
@@ -16,8 +16,8 @@ def list_datasets(data_dir: str | Path | None = None) -> list[str]:
         data_dir: The folder of TensorFlow Datasets; by default `TFDS_DATA_DIR`, else
             `~/tensorflow_datasets`.
 
-    >>> import robust_interpretability as ri
-    >>> "digits" in ri.list_datasets()
+    >>> import pellucid
+    >>> "digits" in pellucid.list_datasets()
     True
     """
     folder = datasets.tfds_folder(None if data_dir is None else str(data_dir))
@@ -60,8 +60,8 @@ def load_data(
         InputError: An unknown name, with the closest match; a set that is not there and cannot be
             downloaded, or is not an image classification.
 
-    >>> import robust_interpretability as ri
-    >>> digits = ri.load_data("digits")
+    >>> import pellucid
+    >>> digits = pellucid.load_data("digits")
     >>> digits.x_train.shape, digits.info.num_classes
     ((1200, 8, 8, 1), 10)
     """

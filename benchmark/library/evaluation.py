@@ -8,21 +8,21 @@ import keras
 import numpy as np
 from rich.console import Console
 
-from robust_interpretability.attacks import NORM_TITLES, check_norm
-from robust_interpretability.attacks.attack import Attack
-from robust_interpretability.attacks.attack import run as run_attack
-from robust_interpretability.attacks.autoattack import ensemble
-from robust_interpretability.benchmark.library.classifier import check_scale, classifier
-from robust_interpretability.benchmark.library.inputs import image_maps, labels
-from robust_interpretability.benchmark.library.result import Result, Table
-from robust_interpretability.benchmark.progress import AttackDisplay
-from robust_interpretability.benchmark.robustness import accuracy
-from robust_interpretability.benchmark.robustness.counts import EnsembleAccuracy
-from robust_interpretability.benchmark.robustness.flags import Flag, autoattack_flags
-from robust_interpretability.leaderboard.flags import MEANINGS
-from robust_interpretability.metrics import statistics
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.types import Array
+from pellucid.attacks import NORM_TITLES, check_norm
+from pellucid.attacks.attack import Attack
+from pellucid.attacks.attack import run as run_attack
+from pellucid.attacks.autoattack import ensemble
+from pellucid.benchmark.library.classifier import check_scale, classifier
+from pellucid.benchmark.library.inputs import image_maps, labels
+from pellucid.benchmark.library.result import Result, Table
+from pellucid.benchmark.progress import AttackDisplay
+from pellucid.benchmark.robustness import accuracy
+from pellucid.benchmark.robustness.counts import EnsembleAccuracy
+from pellucid.benchmark.robustness.flags import Flag, autoattack_flags
+from pellucid.leaderboard.flags import MEANINGS
+from pellucid.metrics import statistics
+from pellucid.models.errors import InputError
+from pellucid.models.types import Array
 
 PGD_STEPS = 40
 
@@ -152,18 +152,18 @@ def evaluate(
     Reference: arXiv 1706.06083 (PGD); arXiv 2003.01690 (AutoAttack).
 
     >>> import keras
-    >>> import robust_interpretability as ri
-    >>> digits = ri.load_data("digits")
+    >>> import pellucid
+    >>> digits = pellucid.load_data("digits")
     >>> keras.utils.set_random_seed(0)
     >>> model = keras.Sequential(
     ...     [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)]
     ... )
-    >>> _ = ri.fit(model, digits.x_train, digits.y_train, epochs=20, verbose=False)
+    >>> _ = pellucid.fit(model, digits.x_train, digits.y_train, epochs=20, verbose=False)
     >>> x, y = digits.x_test[:50], digits.y_test[:50]
-    >>> result = ri.evaluate(model, x, y, norm="linf", epsilon=0.5, verbose=False)
+    >>> result = pellucid.evaluate(model, x, y, norm="linf", epsilon=0.5, verbose=False)
     >>> result.clean.accuracy > 0.5, result.autoattack.accuracy
     (True, 0.0)
-    >>> result == ri.Evaluation.from_json(result.to_json())
+    >>> result == pellucid.Evaluation.from_json(result.to_json())
     True
     """
     check_norm(norm)

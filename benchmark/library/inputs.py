@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from robust_interpretability.models.checks import check_images, check_labels
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.types import Array
+from pellucid.models.checks import check_images, check_labels
+from pellucid.models.errors import InputError
+from pellucid.models.types import Array
 
 
 def _array(value: object, name: str) -> Array:

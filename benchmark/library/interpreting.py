@@ -7,12 +7,12 @@ from typing import Literal
 import keras
 import numpy as np
 
-from robust_interpretability.attacks.autoattack.ensemble import predicted
-from robust_interpretability.benchmark.library import retraining
-from robust_interpretability.benchmark.library.classifier import check_scale, classifier
-from robust_interpretability.benchmark.library.inputs import image_maps, labels
-from robust_interpretability.benchmark.library.result import Result, Row, Table
-from robust_interpretability.benchmark.library.retraining import (
+from pellucid.attacks.autoattack.ensemble import predicted
+from pellucid.benchmark.library import retraining
+from pellucid.benchmark.library.classifier import check_scale, classifier
+from pellucid.benchmark.library.inputs import image_maps, labels
+from pellucid.benchmark.library.result import Result, Row, Table
+from pellucid.benchmark.library.retraining import (
     RANDOM,
     UNTOUCHED,
     Build,
@@ -20,16 +20,16 @@ from robust_interpretability.benchmark.library.retraining import (
     RetrainingBudget,
     channel_means,
 )
-from robust_interpretability.metrics import (
+from pellucid.metrics import (
     ATTRIBUTIONS,
     MODES,
     OF_THE_PAPER,
     attributions,
     statistics,
 )
-from robust_interpretability.metrics.statistics import Estimate
-from robust_interpretability.models.errors import InputError, unknown
-from robust_interpretability.models.types import Array
+from pellucid.metrics.statistics import Estimate
+from pellucid.models.errors import InputError, unknown
+from pellucid.models.types import Array
 
 ENOUGH = 0.9
 """Share of the model's accuracy that networks retrained on untouched images should reach."""
@@ -100,7 +100,7 @@ class Interpretability(Result):
         return [
             f"warning: retrained on untouched images, networks reach {np.mean(untouched):.2f}, and"
             f" the model {accuracy:.2f}: ROAR and KAR need a larger budget, as"
-            " retrain=ri.RetrainingBudget(epochs=50)"
+            " retrain=pellucid.RetrainingBudget(epochs=50)"
         ]
 
     def _curves(self, mode: str) -> Table:
@@ -170,17 +170,19 @@ def interpretability(
     Reference: arXiv 1806.10758 (ROAR); arXiv 1903.11626 (KAR).
 
     >>> import keras
-    >>> import robust_interpretability as ri
-    >>> digits = ri.load_data("digits")
+    >>> import pellucid
+    >>> digits = pellucid.load_data("digits")
     >>> keras.utils.set_random_seed(0)
     >>> model = keras.Sequential(
     ...     [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)]
     ... )
-    >>> _ = ri.fit(model, digits.x_train, digits.y_train, epochs=5, verbose=False)
-    >>> result = ri.interpretability(
+    >>> _ = pellucid.fit(model, digits.x_train, digits.y_train, epochs=5, verbose=False)
+    >>> result = pellucid.interpretability(
     ...     model, digits.x_test, digits.y_test, attributions=["gradient"],
     ...     x_train=digits.x_train, y_train=digits.y_train, verbose=False,
-    ...     retrain=ri.RetrainingBudget(modes=("kar",), fractions=(0.2,), repeats=2, epochs=2),
+    ...     retrain=pellucid.RetrainingBudget(
+    ...         modes=("kar",), fractions=(0.2,), repeats=2, epochs=2
+    ...     ),
     ... )
     >>> [score.name for score in result.scores]  # doctest: +NORMALIZE_WHITESPACE
     ['accuracy', 'zero_gradient', 'tied_gradient', 'retrained_accuracy', 'kar_random',

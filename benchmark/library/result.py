@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from pydantic import TypeAdapter
 from tabulate import tabulate
 
-from robust_interpretability.models.errors import InputError
+from pellucid.models.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,17 +9,17 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from robust_interpretability.benchmark.library.classifier import check_trainable, classifier
-from robust_interpretability.benchmark.training.classifier import train
-from robust_interpretability.benchmark.training.masks import Mask
-from robust_interpretability.benchmark.training.prediction import predicted_classes
-from robust_interpretability.benchmark.units.unit import packed, unpacked
-from robust_interpretability.metrics import MODES, attributions, ranking, retraining
-from robust_interpretability.metrics.statistics import Estimate
-from robust_interpretability.models import KERAS_LOCK
-from robust_interpretability.models.batching import to_device
-from robust_interpretability.models.errors import InputError, unknown
-from robust_interpretability.models.types import Array, Tensor
+from pellucid.benchmark.library.classifier import check_trainable, classifier
+from pellucid.benchmark.training.classifier import train
+from pellucid.benchmark.training.masks import Mask
+from pellucid.benchmark.training.prediction import predicted_classes
+from pellucid.benchmark.units.unit import packed, unpacked
+from pellucid.metrics import MODES, attributions, ranking, retraining
+from pellucid.metrics.statistics import Estimate
+from pellucid.models import KERAS_LOCK
+from pellucid.models.batching import to_device
+from pellucid.models.errors import InputError, unknown
+from pellucid.models.types import Array, Tensor
 
 RANDOM = "random"
 """The name of the random order, with which every other is compared."""

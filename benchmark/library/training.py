@@ -3,15 +3,15 @@
 import sys
 from dataclasses import dataclass
 
-from robust_interpretability.attacks import NORM_TITLES
-from robust_interpretability.attacks.attack import Attack
-from robust_interpretability.benchmark.library.attacking import as_attack
-from robust_interpretability.benchmark.library.classifier import check_trainable, classifier
-from robust_interpretability.benchmark.library.inputs import images, labels
-from robust_interpretability.benchmark.library.result import Result, Table
-from robust_interpretability.benchmark.training.classifier import EpochMeans, train
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.functional import assign
+from pellucid.attacks import NORM_TITLES
+from pellucid.attacks.attack import Attack
+from pellucid.benchmark.library.attacking import as_attack
+from pellucid.benchmark.library.classifier import check_trainable, classifier
+from pellucid.benchmark.library.inputs import images, labels
+from pellucid.benchmark.library.result import Result, Table
+from pellucid.benchmark.training.classifier import EpochMeans, train
+from pellucid.models.errors import InputError
+from pellucid.models.functional import assign
 
 
 @dataclass(frozen=True)
@@ -99,13 +99,13 @@ def fit(
     Reference: arXiv 1706.06083.
 
     >>> import keras
-    >>> import robust_interpretability as ri
-    >>> digits = ri.load_data("digits")
+    >>> import pellucid
+    >>> digits = pellucid.load_data("digits")
     >>> keras.utils.set_random_seed(0)
     >>> model = keras.Sequential(
     ...     [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)]
     ... )
-    >>> history = ri.fit(
+    >>> history = pellucid.fit(
     ...     model, digits.x_train, digits.y_train, epochs=3, verbose=False,
     ...     attack="pgd", norm="linf", epsilon=0.05, steps=3,
     ... )

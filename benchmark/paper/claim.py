@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from robust_interpretability.metrics import comparisons
-from robust_interpretability.metrics.comparisons import Comparison
-from robust_interpretability.metrics.statistics import CONFIDENCE, Estimate
-from robust_interpretability.models.types import Array
+from pellucid.metrics import comparisons
+from pellucid.metrics.comparisons import Comparison
+from pellucid.metrics.statistics import CONFIDENCE, Estimate
+from pellucid.models.types import Array
 
 YES = "yes"
 UNCLEAR = "unclear"

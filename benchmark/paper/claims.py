@@ -4,12 +4,12 @@ from dataclasses import asdict
 
 import pandas as pd
 
-from robust_interpretability.benchmark.paper import (
+from pellucid.benchmark.paper import (
     manifold_claims,
     retraining_claims,
     tilt_claims,
 )
-from robust_interpretability.benchmark.paper.runs import Run
+from pellucid.benchmark.paper.runs import Run
 
 GROUPS = (
     retraining_claims.correlations,

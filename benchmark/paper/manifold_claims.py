@@ -16,9 +16,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from robust_interpretability.attacks import LOSSES, NORM_TITLES, NORMS
-from robust_interpretability.benchmark.paper import claim as outcomes
-from robust_interpretability.benchmark.paper.claim import (
+from pellucid.attacks import LOSSES, NORM_TITLES, NORMS
+from pellucid.benchmark.paper import claim as outcomes
+from pellucid.benchmark.paper.claim import (
     NAN,
     NONE,
     UNCLEAR,
@@ -28,12 +28,12 @@ from robust_interpretability.benchmark.paper.claim import (
     size,
     written,
 )
-from robust_interpretability.benchmark.paper.reference import PEAK_AXES, REFERENCE, peak_slack
-from robust_interpretability.benchmark.paper.runs import Run, best
-from robust_interpretability.benchmark.units.calibration import ENCODER, TITLES
-from robust_interpretability.metrics import densities, statistics
-from robust_interpretability.metrics.statistics import Estimate
-from robust_interpretability.models.types import Array
+from pellucid.benchmark.paper.reference import PEAK_AXES, REFERENCE, peak_slack
+from pellucid.benchmark.paper.runs import Run, best
+from pellucid.benchmark.units.calibration import ENCODER, TITLES
+from pellucid.metrics import densities, statistics
+from pellucid.metrics.statistics import Estimate
+from pellucid.models.types import Array
 
 IMAGE_SETS = ("mnist", "fashion_mnist", "cifar10")
 PANELS = tuple(itertools.product(NORMS, LOSSES))
@@ -70,7 +70,7 @@ def judge(run: Run) -> Judge:
     for every blur of the directions. A run without a calibration has the VAE-GAN's encoder; where
     no model is calibrated, none may decide.
     """
-    from robust_interpretability.metrics.known_manifolds import CALIBRATED
+    from pellucid.metrics.known_manifolds import CALIBRATED
 
     table, others = run.table("calibration"), run.table("off_manifold")
     if table.empty:

@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from robust_interpretability.models.types import Json
+from pellucid.models.types import Json
 
 REFERENCE: Json = json.loads((Path(__file__).parent / "reference.json").read_text(encoding="utf-8"))
 

@@ -5,23 +5,23 @@ from pathlib import Path
 
 import pandas as pd
 
-from robust_interpretability.benchmark.paper import claims, runs, tables
-from robust_interpretability.benchmark.paper.manifold_claims import PEAK_MARGIN
-from robust_interpretability.benchmark.paper.reference import (
+from pellucid.benchmark.paper import claims, runs, tables
+from pellucid.benchmark.paper.manifold_claims import PEAK_MARGIN
+from pellucid.benchmark.paper.reference import (
     AXES,
     PEAK_AXES,
     SERIES_NETWORKS,
     TEST_IMAGES,
     peak_slack,
 )
-from robust_interpretability.benchmark.paper.retraining_claims import (
+from pellucid.benchmark.paper.retraining_claims import (
     ACCURACY_MARGIN,
     CORRELATION_MARGIN,
     SCORE_MARGIN,
 )
-from robust_interpretability.benchmark.paper.runs import Run
-from robust_interpretability.benchmark.results import report as run_report
-from robust_interpretability.models.files import write
+from pellucid.benchmark.paper.runs import Run
+from pellucid.benchmark.results import report as run_report
+from pellucid.models.files import write
 
 TITLES = {
     "correlations": "Correlations of ROAR and KAR (section 3.3)",

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from robust_interpretability.attacks import NORM_TITLES
-from robust_interpretability.benchmark.paper.claim import (
+from pellucid.attacks import NORM_TITLES
+from pellucid.benchmark.paper.claim import (
     NONE,
     Claim,
     correlation_size,
@@ -17,15 +17,15 @@ from robust_interpretability.benchmark.paper.claim import (
     size,
     written,
 )
-from robust_interpretability.benchmark.paper.reference import (
+from pellucid.benchmark.paper.reference import (
     AXES,
     REFERENCE,
     SERIES_NETWORKS,
     TEST_IMAGES,
 )
-from robust_interpretability.benchmark.paper.runs import Run, best
-from robust_interpretability.metrics import comparisons, statistics
-from robust_interpretability.metrics.comparisons import Comparison
+from pellucid.benchmark.paper.runs import Run, best
+from pellucid.metrics import comparisons, statistics
+from pellucid.metrics.comparisons import Comparison
 
 CORRELATION_MARGIN = 0.2
 """A difference of two correlations that does not matter.

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from robust_interpretability.benchmark.config.sections import Config
-from robust_interpretability.benchmark.results.files import read_results
-from robust_interpretability.benchmark.units import configuration
-from robust_interpretability.benchmark.units.plan import networks
-from robust_interpretability.benchmark.units.unit import Network
-from robust_interpretability.benchmark.units.vae_gan import VaeGanSection
-from robust_interpretability.models.errors import InputError
+from pellucid.benchmark.config.sections import Config
+from pellucid.benchmark.results.files import read_results
+from pellucid.benchmark.units import configuration
+from pellucid.benchmark.units.plan import networks
+from pellucid.benchmark.units.unit import Network
+from pellucid.benchmark.units.vae_gan import VaeGanSection
+from pellucid.models.errors import InputError
 
 PRESETS = {
     "mnist": "paper-mnist",

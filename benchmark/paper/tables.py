@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import pandas as pd
 from tabulate import tabulate
 
-from robust_interpretability.benchmark.paper.claim import NO, NONE, NOT_RUN, UNCLEAR, YES, written
-from robust_interpretability.benchmark.paper.runs import Run
-from robust_interpretability.metrics import statistics
-from robust_interpretability.models.types import Json
+from pellucid.benchmark.paper.claim import NO, NONE, NOT_RUN, UNCLEAR, YES, written
+from pellucid.benchmark.paper.runs import Run
+from pellucid.metrics import statistics
+from pellucid.models.types import Json
 
 
 def markdown(rows: Sequence[Sequence[object]], headers: list[str]) -> str:

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from robust_interpretability.benchmark.paper.claim import NONE, Claim, direction, written
-from robust_interpretability.benchmark.paper.runs import Run, best
-from robust_interpretability.metrics import statistics
+from pellucid.benchmark.paper.claim import NONE, Claim, direction, written
+from pellucid.benchmark.paper.runs import Run, best
+from pellucid.metrics import statistics
 
 
 def tilt(runs: list[Run]) -> Iterator[Claim]:

@@ -5,8 +5,8 @@ import itertools
 import pandas as pd
 from scipy import stats
 
-from robust_interpretability.benchmark.units import manifold, retrain
-from robust_interpretability.benchmark.units.measures import MEASURES, OF_NETWORK
+from pellucid.benchmark.units import manifold, retrain
+from pellucid.benchmark.units.measures import MEASURES, OF_NETWORK
 
 LEAST = 4
 """Networks without which ranks say nothing."""

@@ -6,11 +6,11 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from robust_interpretability.benchmark.config.sections import Config
-from robust_interpretability.benchmark.units.accuracy import Evaluation
-from robust_interpretability.benchmark.units.manifold import Manifold
-from robust_interpretability.benchmark.units.tilt import Tilt
-from robust_interpretability.metrics import densities, statistics
+from pellucid.benchmark.config.sections import Config
+from pellucid.benchmark.units.accuracy import Evaluation
+from pellucid.benchmark.units.manifold import Manifold
+from pellucid.benchmark.units.tilt import Tilt
+from pellucid.metrics import densities, statistics
 
 CHANCE_MARGIN = 0.05
 """A network whose test accuracy is not this far above chance has not learned."""

@@ -18,17 +18,17 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from robust_interpretability.benchmark.results.caveats import CHANCE_MARGIN
-from robust_interpretability.benchmark.units import retrain
-from robust_interpretability.benchmark.units.kind import Finished, Row
-from robust_interpretability.benchmark.units.orders import OWN
-from robust_interpretability.benchmark.units.outcomes import NOBODY, SPECIFIC, Score, contributions
-from robust_interpretability.benchmark.units.plan import strengths
-from robust_interpretability.benchmark.units.retrain import Retraining
-from robust_interpretability.benchmark.units.unit import STANDARD, Network
-from robust_interpretability.metrics import CONTROLS, MODES, hierarchical
-from robust_interpretability.metrics.statistics import Estimate
-from robust_interpretability.models.types import Array
+from pellucid.benchmark.results.caveats import CHANCE_MARGIN
+from pellucid.benchmark.units import retrain
+from pellucid.benchmark.units.kind import Finished, Row
+from pellucid.benchmark.units.orders import OWN
+from pellucid.benchmark.units.outcomes import NOBODY, SPECIFIC, Score, contributions
+from pellucid.benchmark.units.plan import strengths
+from pellucid.benchmark.units.retrain import Retraining
+from pellucid.benchmark.units.unit import STANDARD, Network
+from pellucid.metrics import CONTROLS, MODES, hierarchical
+from pellucid.metrics.statistics import Estimate
+from pellucid.models.types import Array
 
 SURVIVES, DOES_NOT, UNCLEAR = "survives", "does not", "cannot be told"
 HALF = 0.5

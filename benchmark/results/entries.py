@@ -10,17 +10,17 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from robust_interpretability.attacks import options
-from robust_interpretability.benchmark.config.sections import Config
-from robust_interpretability.benchmark.data.dataset import Info
-from robust_interpretability.benchmark.results import evidence, tables
-from robust_interpretability.benchmark.robustness import flags as warning_flags
-from robust_interpretability.benchmark.robustness.counts import (
+from pellucid.attacks import options
+from pellucid.benchmark.config.sections import Config
+from pellucid.benchmark.data.dataset import Info
+from pellucid.benchmark.results import evidence, tables
+from pellucid.benchmark.robustness import flags as warning_flags
+from pellucid.benchmark.robustness.counts import (
     Contamination,
     EnsembleAccuracy,
     RisingRadii,
 )
-from robust_interpretability.benchmark.units import (
+from pellucid.benchmark.units import (
     autoattack,
     contamination,
     fit,
@@ -30,20 +30,20 @@ from robust_interpretability.benchmark.units import (
     submitted,
     train,
 )
-from robust_interpretability.benchmark.units.kind import Finished, Measured
-from robust_interpretability.benchmark.units.kinds import describe
-from robust_interpretability.benchmark.units.plan import Plan
-from robust_interpretability.benchmark.units.store import Store, Stored
-from robust_interpretability.benchmark.units.unit import STANDARD, Network
-from robust_interpretability.leaderboard import entry as entries
-from robust_interpretability.leaderboard import outcomes
-from robust_interpretability.leaderboard.board import Board
-from robust_interpretability.leaderboard.card import Card, TrainingClaim
-from robust_interpretability.leaderboard.outcomes import Outcomes
-from robust_interpretability.metrics import ATTRIBUTIONS, statistics
-from robust_interpretability.models.types import Array
-from robust_interpretability.models.untrusted.model.size import size
-from robust_interpretability.models.untrusted.refusal import Refused
+from pellucid.benchmark.units.kind import Finished, Measured
+from pellucid.benchmark.units.kinds import describe
+from pellucid.benchmark.units.plan import Plan
+from pellucid.benchmark.units.store import Store, Stored
+from pellucid.benchmark.units.unit import STANDARD, Network
+from pellucid.leaderboard import entry as entries
+from pellucid.leaderboard import outcomes
+from pellucid.leaderboard.board import Board
+from pellucid.leaderboard.card import Card, TrainingClaim
+from pellucid.leaderboard.outcomes import Outcomes
+from pellucid.metrics import ATTRIBUTIONS, statistics
+from pellucid.models.types import Array
+from pellucid.models.untrusted.model.size import size
+from pellucid.models.untrusted.refusal import Refused
 
 CLIP = (0.5, 99.5)
 """Percentiles at which a gradient map is clipped, as in the paper."""
@@ -245,7 +245,7 @@ def _model(path: Path, info: Info, name: str | None, sha256: list[str]) -> entri
 def _parameters(path: Path) -> int:
     import keras
 
-    from robust_interpretability.models import KERAS_LOCK
+    from pellucid.models import KERAS_LOCK
 
     with KERAS_LOCK:
         return int(keras.saving.load_model(path, compile=False).count_params())

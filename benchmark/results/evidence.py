@@ -5,13 +5,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from robust_interpretability.benchmark.units import accuracy, retrain
-from robust_interpretability.benchmark.units.kind import Finished, Measured
-from robust_interpretability.benchmark.units.kinds import describe
-from robust_interpretability.benchmark.units.unit import Network
-from robust_interpretability.leaderboard import outcomes
-from robust_interpretability.leaderboard.outcomes import Outcomes, Retrainings
-from robust_interpretability.models.types import Array
+from pellucid.benchmark.units import accuracy, retrain
+from pellucid.benchmark.units.kind import Finished, Measured
+from pellucid.benchmark.units.kinds import describe
+from pellucid.benchmark.units.unit import Network
+from pellucid.leaderboard import outcomes
+from pellucid.leaderboard.outcomes import Outcomes, Retrainings
+from pellucid.models.types import Array
 
 
 def outcomes_of(finished: Finished, network: Network, measured: Sequence[Measured]) -> Outcomes:

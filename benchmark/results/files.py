@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from robust_interpretability.benchmark.results import tables as result_tables
-from robust_interpretability.benchmark.results.tables import Tables
-from robust_interpretability.benchmark.units import pictures, tilt, vae_gan
-from robust_interpretability.benchmark.units.kind import Finished
-from robust_interpretability.benchmark.units.plan import Plan
-from robust_interpretability.benchmark.units.store import Store
-from robust_interpretability.benchmark.units.unit import Unit
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.files import write
-from robust_interpretability.models.types import Array
+from pellucid.benchmark.results import tables as result_tables
+from pellucid.benchmark.results.tables import Tables
+from pellucid.benchmark.units import pictures, tilt, vae_gan
+from pellucid.benchmark.units.kind import Finished
+from pellucid.benchmark.units.plan import Plan
+from pellucid.benchmark.units.store import Store
+from pellucid.benchmark.units.unit import Unit
+from pellucid.models.errors import InputError
+from pellucid.models.files import write
+from pellucid.models.types import Array
 
 CHECKSUMS = "checksums.json"
 PICTURES = "pictures.npz"

@@ -5,11 +5,11 @@ import itertools
 import numpy as np
 import pandas as pd
 
-from robust_interpretability.benchmark.results.controls import contributions_of
-from robust_interpretability.benchmark.units.kind import Finished, Row
-from robust_interpretability.benchmark.units.kinds import describe
-from robust_interpretability.benchmark.units.retrain import Retraining
-from robust_interpretability.metrics import hierarchical, pairwise
+from pellucid.benchmark.results.controls import contributions_of
+from pellucid.benchmark.units.kind import Finished, Row
+from pellucid.benchmark.units.kinds import describe
+from pellucid.benchmark.units.retrain import Retraining
+from pellucid.metrics import hierarchical, pairwise
 
 LEVEL = 0.05
 

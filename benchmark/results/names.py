@@ -3,20 +3,20 @@
 import functools
 import re
 
-from robust_interpretability.attacks import LOSSES, NORM_SYMBOLS
-from robust_interpretability.benchmark.results.trust import UNINFORMED
-from robust_interpretability.benchmark.units.calibration import ENCODER
-from robust_interpretability.benchmark.units.calibration import TITLES as MANIFOLDS
-from robust_interpretability.benchmark.units.measures import TITLES as MEASURES
-from robust_interpretability.benchmark.units.orders import OWN
-from robust_interpretability.benchmark.units.outcomes import (
+from pellucid.attacks import LOSSES, NORM_SYMBOLS
+from pellucid.benchmark.results.trust import UNINFORMED
+from pellucid.benchmark.units.calibration import ENCODER
+from pellucid.benchmark.units.calibration import TITLES as MANIFOLDS
+from pellucid.benchmark.units.measures import TITLES as MEASURES
+from pellucid.benchmark.units.orders import OWN
+from pellucid.benchmark.units.outcomes import (
     IMPUTED,
     MEAN,
     SPECIFIC,
     Score,
 )
-from robust_interpretability.benchmark.units.outcomes import TITLES as RETRAINED
-from robust_interpretability.metrics import ATTRIBUTIONS, FILLS, SHUFFLES
+from pellucid.benchmark.units.outcomes import TITLES as RETRAINED
+from pellucid.metrics import ATTRIBUTIONS, FILLS, SHUFFLES
 
 DATA = {
     "mnist": "MNIST",

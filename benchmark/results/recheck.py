@@ -8,9 +8,9 @@ import itertools
 
 import numpy as np
 
-from robust_interpretability.leaderboard.entry import Entry, RetrainingCurve
-from robust_interpretability.leaderboard.outcomes import Outcomes
-from robust_interpretability.metrics import retraining
+from pellucid.leaderboard.entry import Entry, RetrainingCurve
+from pellucid.leaderboard.outcomes import Outcomes
+from pellucid.metrics import retraining
 
 ROUNDING = 1e-7
 """How far a score may be from what its curves give."""

@@ -7,22 +7,22 @@ from pathlib import Path
 
 import pandas as pd
 
-from robust_interpretability.benchmark.config.sections import Config
-from robust_interpretability.benchmark.data.dataset import Dataset
-from robust_interpretability.benchmark.results import entries, tracks
-from robust_interpretability.benchmark.results.files import (
+from pellucid.benchmark.config.sections import Config
+from pellucid.benchmark.data.dataset import Dataset
+from pellucid.benchmark.results import entries, tracks
+from pellucid.benchmark.results.files import (
     MANIFOLD_MODEL,
     PLANE,
     Pictures,
     read_results,
 )
-from robust_interpretability.benchmark.results.tables import Tables
-from robust_interpretability.benchmark.units import configuration
-from robust_interpretability.benchmark.units.kind import Finished
-from robust_interpretability.benchmark.units.kinds import describe
-from robust_interpretability.benchmark.units.plan import Plan
-from robust_interpretability.benchmark.units.store import Store
-from robust_interpretability.leaderboard.board import Board
+from pellucid.benchmark.results.tables import Tables
+from pellucid.benchmark.units import configuration
+from pellucid.benchmark.units.kind import Finished
+from pellucid.benchmark.units.kinds import describe
+from pellucid.benchmark.units.plan import Plan
+from pellucid.benchmark.units.store import Store
+from pellucid.leaderboard.board import Board
 
 STEMS = (
     "roar_",
@@ -52,7 +52,7 @@ def write_leaderboard(finished: Finished, data: Dataset) -> list[Path]:
 
 def _retraining_drawings(folder: Path, config: Config, tables: Tables) -> Iterator[list[Path]]:
     """The figures of ROAR and KAR."""
-    from robust_interpretability.benchmark.results.figures import controls, curves, tradeoff
+    from pellucid.benchmark.results.figures import controls, curves, tradeoff
 
     losses = sorted(set(tables["scores"]["loss"]) - {"none"}, reverse=True)
     modes = tables["retraining"].loc[lambda t: t["mode"] != "none", "mode"].unique()
@@ -68,7 +68,7 @@ def _drawings(
     folder: Path, config: Config, tables: Tables, pictures: Pictures
 ) -> Iterator[list[Path]]:
     """Each figure in turn, drawn when it is asked for."""
-    from robust_interpretability.benchmark.results.figures import (
+    from pellucid.benchmark.results.figures import (
         agreement,
         images,
         manifold,

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from robust_interpretability.benchmark.config import toml
-from robust_interpretability.benchmark.config.versions import PROTOCOL_VERSION
-from robust_interpretability.benchmark.results.files import read_results
-from robust_interpretability.benchmark.results.tables import SWEPT, Tables
-from robust_interpretability.benchmark.units import configuration
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.files import write
+from pellucid.benchmark.config import toml
+from pellucid.benchmark.config.versions import PROTOCOL_VERSION
+from pellucid.benchmark.results.files import read_results
+from pellucid.benchmark.results.tables import SWEPT, Tables
+from pellucid.benchmark.units import configuration
+from pellucid.models.errors import InputError
+from pellucid.models.files import write
 
 RECORD = "sweep.toml"
 """In the folder of a sweep: by the name of each run, the values that were swept."""
@@ -57,7 +57,7 @@ def join(folder: Path) -> Tables:
     Raises:
         InputError: A run of the sweep is not finished, or a file is damaged.
     """
-    from robust_interpretability.benchmark.results import trust
+    from pellucid.benchmark.results import trust
 
     parts: dict[str, list[pd.DataFrame]] = {}
     for name, values in runs(folder).items():
@@ -87,7 +87,7 @@ def write_joined(folder: Path) -> list[Path]:
     Raises:
         InputError: As `join`.
     """
-    from robust_interpretability.benchmark.results.figures import sweep, trust
+    from pellucid.benchmark.results.figures import sweep, trust
 
     tables = join(folder)
     written = []

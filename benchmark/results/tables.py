@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from robust_interpretability.benchmark.results import agreement, caveats, controls, groups, trust
-from robust_interpretability.benchmark.units.kind import Finished, Measured
-from robust_interpretability.benchmark.units.kinds import KINDS
-from robust_interpretability.benchmark.units.plan import Plan
-from robust_interpretability.benchmark.units.store import Store
-from robust_interpretability.benchmark.units.unit import Network
-from robust_interpretability.metrics import statistics
+from pellucid.benchmark.results import agreement, caveats, controls, groups, trust
+from pellucid.benchmark.units.kind import Finished, Measured
+from pellucid.benchmark.units.kinds import KINDS
+from pellucid.benchmark.units.plan import Plan
+from pellucid.benchmark.units.store import Store
+from pellucid.benchmark.units.unit import Network
+from pellucid.metrics import statistics
 
 Tables = dict[str, pd.DataFrame]
 

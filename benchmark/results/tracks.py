@@ -9,17 +9,17 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from robust_interpretability.attacks import NORM_TITLES
-from robust_interpretability.benchmark.config.sections import Config
-from robust_interpretability.benchmark.config.toml import TRACKS, read
-from robust_interpretability.benchmark.config.versions import PROTOCOL_VERSION
-from robust_interpretability.benchmark.data.dataset import Dataset
-from robust_interpretability.benchmark.units import configuration
-from robust_interpretability.benchmark.units.accuracy import Evaluation
-from robust_interpretability.benchmark.units.autoattack import AutoAttack
-from robust_interpretability.benchmark.units.retrain import Retraining
-from robust_interpretability.leaderboard.entry import DataRecord, TrackRecord
-from robust_interpretability.models.errors import InputError, unknown
+from pellucid.attacks import NORM_TITLES
+from pellucid.benchmark.config.sections import Config
+from pellucid.benchmark.config.toml import TRACKS, read
+from pellucid.benchmark.config.versions import PROTOCOL_VERSION
+from pellucid.benchmark.data.dataset import Dataset
+from pellucid.benchmark.units import configuration
+from pellucid.benchmark.units.accuracy import Evaluation
+from pellucid.benchmark.units.autoattack import AutoAttack
+from pellucid.benchmark.units.retrain import Retraining
+from pellucid.leaderboard.entry import DataRecord, TrackRecord
+from pellucid.models.errors import InputError, unknown
 
 
 class Track(NamedTuple):

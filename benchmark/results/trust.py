@@ -40,19 +40,19 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from robust_interpretability.benchmark.results.controls import (
+from pellucid.benchmark.results.controls import (
     at_chance,
     contributions_of,
     least_accuracy,
 )
-from robust_interpretability.benchmark.units.kind import Finished, Row
-from robust_interpretability.benchmark.units.measures import OF_NETWORK, TRUTHS
-from robust_interpretability.benchmark.units.orders import OWN
-from robust_interpretability.benchmark.units.outcomes import SPECIFIC, Score
-from robust_interpretability.benchmark.units.retrain import Retraining, untouched_accuracy
-from robust_interpretability.metrics import ATTRIBUTIONS, statistics
-from robust_interpretability.metrics.statistics import CONFIDENCE, Estimate
-from robust_interpretability.models.types import Array
+from pellucid.benchmark.units.kind import Finished, Row
+from pellucid.benchmark.units.measures import OF_NETWORK, TRUTHS
+from pellucid.benchmark.units.orders import OWN
+from pellucid.benchmark.units.outcomes import SPECIFIC, Score
+from pellucid.benchmark.units.retrain import Retraining, untouched_accuracy
+from pellucid.metrics import ATTRIBUTIONS, statistics
+from pellucid.metrics.statistics import CONFIDENCE, Estimate
+from pellucid.models.types import Array
 
 OVER = ("networks and attributions", "networks", "attributions")
 """What cells are ranked over."""

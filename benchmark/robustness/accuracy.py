@@ -8,24 +8,24 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from robust_interpretability.attacks.autoattack import ensemble
-from robust_interpretability.attacks.autoattack.ensemble import (
+from pellucid.attacks.autoattack import ensemble
+from pellucid.attacks.autoattack.ensemble import (
     MISCLASSIFIED,
     SURVIVED,
     OutcomeCache,
     Outcomes,
 )
-from robust_interpretability.attacks.autoattack.stepping import IterativeAttack
-from robust_interpretability.benchmark.robustness.controls import controls, unseen_by_ensemble
-from robust_interpretability.benchmark.robustness.counts import (
+from pellucid.attacks.autoattack.stepping import IterativeAttack
+from pellucid.benchmark.robustness.controls import controls, unseen_by_ensemble
+from pellucid.benchmark.robustness.counts import (
     EnsembleAccuracy,
     EnsembleAttack,
     UnseenByEnsemble,
 )
-from robust_interpretability.metrics import statistics
-from robust_interpretability.models.checks import check_images, check_labels
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.types import Array
+from pellucid.metrics import statistics
+from pellucid.models.checks import check_images, check_labels
+from pellucid.models.errors import InputError
+from pellucid.models.types import Array
 
 BLOCK = 1000
 """Images whose adversarial examples are in memory at a time."""

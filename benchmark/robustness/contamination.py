@@ -29,10 +29,10 @@ density that breaks off at a threshold).
 import keras
 import numpy as np
 
-from robust_interpretability.benchmark.robustness.counts import NEAR_HITS, Contamination
-from robust_interpretability.models.checks import as_floats
-from robust_interpretability.models.functional import predict
-from robust_interpretability.models.types import Array
+from pellucid.benchmark.robustness.counts import NEAR_HITS, Contamination
+from pellucid.models.checks import as_floats
+from pellucid.models.functional import predict
+from pellucid.models.types import Array
 
 WIDTHS = 1 / 32
 """The shift, in widths of an image: one pixel of CIFAR-10."""

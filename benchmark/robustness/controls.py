@@ -7,19 +7,19 @@ import keras
 import numpy as np
 from keras import ops
 
-from robust_interpretability.attacks import losses
-from robust_interpretability.attacks.attack import Attack
-from robust_interpretability.attacks.attack import run as run_attack
-from robust_interpretability.attacks.autoattack import ensemble
-from robust_interpretability.attacks.autoattack.apgd import Apgd
-from robust_interpretability.attacks.autoattack.ensemble import SURVIVED
-from robust_interpretability.attacks.autoattack.stepping import IterativeAttack
-from robust_interpretability.attacks.projections import l2_norm
-from robust_interpretability.benchmark.robustness import radii
-from robust_interpretability.benchmark.robustness.counts import Controls, UnseenByEnsemble
-from robust_interpretability.models import backend
-from robust_interpretability.models.batching import in_batches
-from robust_interpretability.models.functional import (
+from pellucid.attacks import losses
+from pellucid.attacks.attack import Attack
+from pellucid.attacks.attack import run as run_attack
+from pellucid.attacks.autoattack import ensemble
+from pellucid.attacks.autoattack.apgd import Apgd
+from pellucid.attacks.autoattack.ensemble import SURVIVED
+from pellucid.attacks.autoattack.stepping import IterativeAttack
+from pellucid.attacks.projections import l2_norm
+from pellucid.benchmark.robustness import radii
+from pellucid.benchmark.robustness.counts import Controls, UnseenByEnsemble
+from pellucid.models import backend
+from pellucid.models.batching import in_batches
+from pellucid.models.functional import (
     State,
     logits_of,
     pixels,
@@ -27,7 +27,7 @@ from robust_interpretability.models.functional import (
     program,
     state,
 )
-from robust_interpretability.models.types import Array, Tensor
+from pellucid.models.types import Array, Tensor
 
 FACTORS = (0.5, 1.0, 2.0, 4.0)
 """Radii, in those of the evaluation, at which accuracy must fall."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from scipy import stats
 
-from robust_interpretability.benchmark.robustness.counts import (
+from pellucid.benchmark.robustness.counts import (
     NEAR_HITS,
     Contamination,
     Controls,

@@ -6,17 +6,17 @@ The result holds counts; `flags` reads warnings from them.
 import keras
 import numpy as np
 
-from robust_interpretability.attacks.attack import Attack
-from robust_interpretability.attacks.attack import run as run_attack
-from robust_interpretability.benchmark.robustness.counts import (
+from pellucid.attacks.attack import Attack
+from pellucid.attacks.attack import run as run_attack
+from pellucid.benchmark.robustness.counts import (
     AttackCount,
     RisingRadii,
     UnseenCount,
 )
-from robust_interpretability.benchmark.training.prediction import predicted_classes
-from robust_interpretability.metrics import attributions
-from robust_interpretability.models.functional import predict
-from robust_interpretability.models.types import Array
+from pellucid.benchmark.training.prediction import predicted_classes
+from pellucid.metrics import attributions
+from pellucid.models.functional import predict
+from pellucid.models.types import Array
 
 RELATIVE_PATH = 2.5
 """Length of PGD's path in radii: enough to reach every point of the ball and to leave it again."""

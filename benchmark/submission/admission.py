@@ -5,18 +5,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from robust_interpretability import models
-from robust_interpretability.benchmark.data.dataset import Dataset
-from robust_interpretability.benchmark.data.identity import same_images
-from robust_interpretability.benchmark.execution import folder
-from robust_interpretability.benchmark.units.store import Store
-from robust_interpretability.models.checks import as_floats
-from robust_interpretability.models.errors import InputError, printable
+from pellucid import models
+from pellucid.benchmark.data.dataset import Dataset
+from pellucid.benchmark.data.identity import same_images
+from pellucid.benchmark.execution import folder
+from pellucid.benchmark.units.store import Store
+from pellucid.models.checks import as_floats
+from pellucid.models.errors import InputError, printable
 
 if TYPE_CHECKING:
     import keras
 
-    from robust_interpretability.models.untrusted import Admitted
+    from pellucid.models.untrusted import Admitted
 
 PROBED = 64
 """Test images on which a submitted model is tried before it is admitted."""
@@ -38,11 +38,11 @@ def prepare(path: Path, classifier: str) -> None:
     Raises:
         Refused: The path does not name a plain `.keras` file.
     """
-    from robust_interpretability.models import untrusted
+    from pellucid.models import untrusted
 
     untrusted.check_path(path)
     models.choose_kernels(classifier)
-    from robust_interpretability.models import backend
+    from pellucid.models import backend
 
     backend.configure()
 
@@ -61,7 +61,7 @@ def admit(
     Raises:
         Refused: The file or the model breaks a rule.
     """
-    from robust_interpretability.models import untrusted
+    from pellucid.models import untrusted
 
     say(f"checking {path.name}")
     x = data.x_test[:PROBED]
@@ -112,8 +112,8 @@ def check_range(path: Path, model: "keras.Model", data: Dataset) -> None:
     """
     from scipy import stats
 
-    from robust_interpretability.models.functional import predict
-    from robust_interpretability.models.untrusted import Refused
+    from pellucid.models.functional import predict
+    from pellucid.models.untrusted import Refused
 
     x, y = as_floats(data.x_test[:RANGE_IMAGES]), data.y_test[:RANGE_IMAGES]
     here = predict(model, x).argmax(axis=1) == y

@@ -8,9 +8,9 @@ decimal, to which scores are printed; a score without an interval must agree to 
 
 from typing import NamedTuple
 
-from robust_interpretability.leaderboard.entry import Entry, Score
-from robust_interpretability.leaderboard.scores import ACCURACY
-from robust_interpretability.models.errors import InputError, unknown
+from pellucid.leaderboard.entry import Entry, Score
+from pellucid.leaderboard.scores import ACCURACY
+from pellucid.models.errors import InputError, unknown
 
 IMAGES = 2
 """By how many test images accuracy may differ."""

@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.console import Console
 
-from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.benchmark.execution import runner
-from robust_interpretability.benchmark.progress import sayer
-from robust_interpretability.benchmark.results import entries, tracks
-from robust_interpretability.benchmark.results.tracks import Track
-from robust_interpretability.benchmark.submission import measure
-from robust_interpretability.benchmark.submission.limits import Resources
-from robust_interpretability.benchmark.units import plan, train
-from robust_interpretability.benchmark.units.store import Store
-from robust_interpretability.benchmark.units.unit import STANDARD
-from robust_interpretability.leaderboard.board import Board
-from robust_interpretability.leaderboard.card import Card, TrainingClaim
-from robust_interpretability.leaderboard.entry import Entry
-from robust_interpretability.models.errors import InputError
+from pellucid.benchmark.data import datasets
+from pellucid.benchmark.execution import runner
+from pellucid.benchmark.progress import sayer
+from pellucid.benchmark.results import entries, tracks
+from pellucid.benchmark.results.tracks import Track
+from pellucid.benchmark.submission import measure
+from pellucid.benchmark.submission.limits import Resources
+from pellucid.benchmark.units import plan, train
+from pellucid.benchmark.units.store import Store
+from pellucid.benchmark.units.unit import STANDARD
+from pellucid.leaderboard.board import Board
+from pellucid.leaderboard.card import Card, TrainingClaim
+from pellucid.leaderboard.entry import Entry
+from pellucid.models.errors import InputError
 
 if TYPE_CHECKING:
     import keras
@@ -123,7 +123,7 @@ def _models(
 ) -> list[tuple[Card, "keras.Model"]]:
     import keras
 
-    from robust_interpretability import models
+    from pellucid import models
 
     config = track.config
     data = datasets.load(**runner.limited(config, resources.data_dir), notice=sayer(console))

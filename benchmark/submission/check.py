@@ -4,13 +4,13 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
-from robust_interpretability.benchmark.results import tracks
-from robust_interpretability.benchmark.results.recheck import recheck
-from robust_interpretability.benchmark.submission.measure import Measurement
-from robust_interpretability.leaderboard import outcomes, render, scores, tradeoff, words
-from robust_interpretability.leaderboard.board import Board
-from robust_interpretability.leaderboard.eligibility import left_out
-from robust_interpretability.models.errors import InputError
+from pellucid.benchmark.results import tracks
+from pellucid.benchmark.results.recheck import recheck
+from pellucid.benchmark.submission.measure import Measurement
+from pellucid.leaderboard import outcomes, render, scores, tradeoff, words
+from pellucid.leaderboard.board import Board
+from pellucid.leaderboard.eligibility import left_out
+from pellucid.models.errors import InputError
 
 
 class Standing(NamedTuple):

@@ -5,17 +5,17 @@ from typing import NamedTuple
 
 from tabulate import tabulate
 
-from robust_interpretability.benchmark.progress import duration
-from robust_interpretability.benchmark.submission import check
-from robust_interpretability.benchmark.submission.agreement import Difference
-from robust_interpretability.benchmark.submission.measure import Measurement
-from robust_interpretability.benchmark.submission.source import FOLDER, Source
-from robust_interpretability.leaderboard import render, scores
-from robust_interpretability.leaderboard.eligibility import left_out
-from robust_interpretability.leaderboard.entry import Entry
-from robust_interpretability.leaderboard.flags import MEANINGS
-from robust_interpretability.leaderboard.text import escaped
-from robust_interpretability.leaderboard.tradeoff import Headline, lead
+from pellucid.benchmark.progress import duration
+from pellucid.benchmark.submission import check
+from pellucid.benchmark.submission.agreement import Difference
+from pellucid.benchmark.submission.measure import Measurement
+from pellucid.benchmark.submission.source import FOLDER, Source
+from pellucid.leaderboard import render, scores
+from pellucid.leaderboard.eligibility import left_out
+from pellucid.leaderboard.entry import Entry
+from pellucid.leaderboard.flags import MEANINGS
+from pellucid.leaderboard.text import escaped
+from pellucid.leaderboard.tradeoff import Headline, lead
 
 MAX_CHARACTERS = 65_000
 """Of a comment; GitHub takes 65,536, some of which mark the comment as this check's."""

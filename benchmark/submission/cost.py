@@ -3,19 +3,19 @@
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from robust_interpretability.benchmark.data.dataset import Dataset
-from robust_interpretability.benchmark.execution import estimate as timing
-from robust_interpretability.benchmark.execution.threads import default_workers
-from robust_interpretability.benchmark.units import retrain, train, vae_gan
-from robust_interpretability.benchmark.units.plan import Plan
-from robust_interpretability.benchmark.units.store import Store
-from robust_interpretability.benchmark.units.unit import SUBMISSION
-from robust_interpretability.metrics import ATTRIBUTIONS
+from pellucid.benchmark.data.dataset import Dataset
+from pellucid.benchmark.execution import estimate as timing
+from pellucid.benchmark.execution.threads import default_workers
+from pellucid.benchmark.units import retrain, train, vae_gan
+from pellucid.benchmark.units.plan import Plan
+from pellucid.benchmark.units.store import Store
+from pellucid.benchmark.units.unit import SUBMISSION
+from pellucid.metrics import ATTRIBUTIONS
 
 if TYPE_CHECKING:
     import keras
 
-    from robust_interpretability.models.types import Array
+    from pellucid.models.types import Array
 
 TIMED = 32
 """Images whose gradients are timed."""
@@ -44,7 +44,7 @@ def pace(model: "keras.Model", x: "Array") -> float:
         model: The model.
         x: Images `(n, h, w, c)`.
     """
-    from robust_interpretability.metrics import attributions
+    from pellucid.metrics import attributions
 
     some, taken = x[:TIMED], 0.0
     for _ in range(2):

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Protocol
 
-from robust_interpretability.models.errors import InputError, printable
-from robust_interpretability.models.files import writing
-from robust_interpretability.models.untrusted.format.archive import MAX_FILE_BYTES
+from pellucid.models.errors import InputError, printable
+from pellucid.models.files import writing
+from pellucid.models.untrusted.format.archive import MAX_FILE_BYTES
 
 WAIT = 30.0
 """Seconds that a server may be silent."""
@@ -94,7 +94,7 @@ def open_https(address: str, wait: float) -> Response:
         urllib.request.UnknownHandler(),
     ):
         opener.add_handler(handler)
-    request = urllib.request.Request(address, headers={"User-Agent": "robust-interpretability"})
+    request = urllib.request.Request(address, headers={"User-Agent": "pellucid"})
     response = opener.open(request, timeout=wait)
     if not isinstance(response, http.client.HTTPResponse):
         raise OSError("it is not an address of a file")

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from robust_interpretability.models.errors import InputError
+from pellucid.models.errors import InputError
 
 BASE, EACH = 4 << 30, 1 << 30
 """Bytes of resident memory that a process may take, and for each of its workers besides."""
@@ -107,7 +107,7 @@ class Resources(NamedTuple):
 
     def watched(self, what: str) -> AbstractContextManager[None]:
         """Bounds on this process' memory and time."""
-        from robust_interpretability.benchmark.execution.threads import default_workers
+        from pellucid.benchmark.execution.threads import default_workers
 
         workers = self.workers or default_workers()
         return watched(what, workers=workers, hours=self.hours, told=self.told)

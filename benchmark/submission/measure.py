@@ -7,33 +7,33 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console
 
-from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.benchmark.data.dataset import Dataset
-from robust_interpretability.benchmark.execution import runner
-from robust_interpretability.benchmark.progress import duration, sayer
-from robust_interpretability.benchmark.results import entries, tables, tracks
-from robust_interpretability.benchmark.results.entries import Evidenced
-from robust_interpretability.benchmark.results.tracks import Track
-from robust_interpretability.benchmark.submission import admission
-from robust_interpretability.benchmark.submission.admission import failures_in_one_line
-from robust_interpretability.benchmark.submission.limits import Resources
-from robust_interpretability.benchmark.units import configuration, plan, submitted
-from robust_interpretability.benchmark.units.plan import Plan
-from robust_interpretability.benchmark.units.store import Store
-from robust_interpretability.benchmark.units.unit import SUBMISSION, Result
-from robust_interpretability.leaderboard import card as cards
-from robust_interpretability.leaderboard import outcomes
-from robust_interpretability.leaderboard.board import Board
-from robust_interpretability.leaderboard.card import Card
-from robust_interpretability.leaderboard.entry import Entry, TrackRecord
-from robust_interpretability.leaderboard.entry import place as place_of
-from robust_interpretability.leaderboard.tradeoff import Standings
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.files import write
+from pellucid.benchmark.data import datasets
+from pellucid.benchmark.data.dataset import Dataset
+from pellucid.benchmark.execution import runner
+from pellucid.benchmark.progress import duration, sayer
+from pellucid.benchmark.results import entries, tables, tracks
+from pellucid.benchmark.results.entries import Evidenced
+from pellucid.benchmark.results.tracks import Track
+from pellucid.benchmark.submission import admission
+from pellucid.benchmark.submission.admission import failures_in_one_line
+from pellucid.benchmark.submission.limits import Resources
+from pellucid.benchmark.units import configuration, plan, submitted
+from pellucid.benchmark.units.plan import Plan
+from pellucid.benchmark.units.store import Store
+from pellucid.benchmark.units.unit import SUBMISSION, Result
+from pellucid.leaderboard import card as cards
+from pellucid.leaderboard import outcomes
+from pellucid.leaderboard.board import Board
+from pellucid.leaderboard.card import Card
+from pellucid.leaderboard.entry import Entry, TrackRecord
+from pellucid.leaderboard.entry import place as place_of
+from pellucid.leaderboard.tradeoff import Standings
+from pellucid.models.errors import InputError
+from pellucid.models.files import write
 
 if TYPE_CHECKING:
-    from robust_interpretability.benchmark.submission.cost import Cost
-    from robust_interpretability.models.untrusted import Admitted
+    from pellucid.benchmark.submission.cost import Cost
+    from pellucid.models.untrusted import Admitted
 
 
 class Measurement(NamedTuple):
@@ -109,7 +109,7 @@ def _prepared(
 
 def _store(work: Plan, store: Store, admitted: "Admitted") -> None:
     """Stores the admitted model as a unit that is done."""
-    from robust_interpretability.benchmark import environment
+    from pellucid.benchmark import environment
 
     if not (store.root / "config.toml").exists():
         write(store.root / "config.toml", configuration.dumps(work.config))
@@ -130,7 +130,7 @@ def _compute(
     console: Console,
 ) -> None:
     """Computes the units of a submission, if that does not take too long."""
-    from robust_interpretability.benchmark.submission import cost
+    from pellucid.benchmark.submission import cost
 
     left = cost.estimate(work, store, admitted.model, data, resources.workers)
     sayer(console)(_told(left))
@@ -156,7 +156,7 @@ def check(path: Path, track_name: str, *, resources: Resources, console: Console
 
     Arguments and errors as for `measure`.
     """
-    from robust_interpretability.benchmark.submission import cost
+    from pellucid.benchmark.submission import cost
 
     track, say = tracks.get(track_name), sayer(console)
     data, _ = _prepared(path, track, resources, console)

@@ -8,10 +8,10 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError, model_validator
 
-from robust_interpretability.leaderboard.card import Card, Plain, Record, parse, table
-from robust_interpretability.leaderboard.entry import Key, Number, Sha256
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.validation import all_in_one_line
+from pellucid.leaderboard.card import Card, Plain, Record, parse, table
+from pellucid.leaderboard.entry import Key, Number, Sha256
+from pellucid.models.errors import InputError
+from pellucid.models.validation import all_in_one_line
 
 SUBMISSION, CARD = "submission.toml", "card.toml"
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"

@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from robust_interpretability.attacks import check_norm
-from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.benchmark.progress import AttackDisplay, duration, sayer
-from robust_interpretability.benchmark.robustness.counts import EnsembleAccuracy
-from robust_interpretability.benchmark.robustness.flags import Flag
-from robust_interpretability.benchmark.submission import admission
-from robust_interpretability.benchmark.submission.limits import Resources
-from robust_interpretability.benchmark.units.unit import to_json
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.files import write
-from robust_interpretability.models.types import Array, Json
+from pellucid.attacks import check_norm
+from pellucid.benchmark.data import datasets
+from pellucid.benchmark.progress import AttackDisplay, duration, sayer
+from pellucid.benchmark.robustness.counts import EnsembleAccuracy
+from pellucid.benchmark.robustness.flags import Flag
+from pellucid.benchmark.submission import admission
+from pellucid.benchmark.submission.limits import Resources
+from pellucid.benchmark.units.unit import to_json
+from pellucid.models.errors import InputError
+from pellucid.models.files import write
+from pellucid.models.types import Array, Json
 
 FOLDER = Path("runs/robust-accuracy")
 IMAGES = 1000
@@ -94,7 +94,7 @@ def assess(
         InputError: The model is refused; the data cannot be had, or has fewer images; the folder
             cannot be written; as `robustness.accuracy.evaluate`.
     """
-    from robust_interpretability.attacks.autoattack import check_version
+    from pellucid.attacks.autoattack import check_version
 
     check_norm(norm)
     check_version(version)
@@ -120,12 +120,12 @@ def assess(
         admission.store_in(out, data, say) as store,
     ):
         admitted = admission.admit(path, data, say, weaker=resources.weaker)
-        from robust_interpretability.benchmark import environment
-        from robust_interpretability.benchmark.execution.threads import default_workers
-        from robust_interpretability.benchmark.robustness import accuracy
-        from robust_interpretability.benchmark.robustness.flags import autoattack_flags
-        from robust_interpretability.benchmark.units.attacked import outcomes_in
-        from robust_interpretability.models import backend
+        from pellucid.benchmark import environment
+        from pellucid.benchmark.execution.threads import default_workers
+        from pellucid.benchmark.robustness import accuracy
+        from pellucid.benchmark.robustness.flags import autoattack_flags
+        from pellucid.benchmark.units.attacked import outcomes_in
+        from pellucid.models import backend
 
         content = {
             "name": info.name,

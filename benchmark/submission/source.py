@@ -12,10 +12,10 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
-from robust_interpretability.benchmark.submission.request import CARD, NAME, SUBMISSION
-from robust_interpretability.leaderboard.card import MAX_CARD_BYTES
-from robust_interpretability.models.errors import InputError, printable
-from robust_interpretability.models.untrusted.format.archive import MAX_FILE_BYTES
+from pellucid.benchmark.submission.request import CARD, NAME, SUBMISSION
+from pellucid.leaderboard.card import MAX_CARD_BYTES
+from pellucid.models.errors import InputError, printable
+from pellucid.models.untrusted.format.archive import MAX_FILE_BYTES
 
 FOLDER = "submissions"
 """Where submissions lie in the repository."""

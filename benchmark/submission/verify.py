@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from robust_interpretability.benchmark.progress import sayer
-from robust_interpretability.benchmark.results import tracks
-from robust_interpretability.benchmark.results.tracks import Track
-from robust_interpretability.benchmark.submission import (
+from pellucid.benchmark.progress import sayer
+from pellucid.benchmark.results import tracks
+from pellucid.benchmark.results.tracks import Track
+from pellucid.benchmark.submission import (
     agreement,
     comment,
     download,
@@ -23,18 +23,18 @@ from robust_interpretability.benchmark.submission import (
     request,
     source,
 )
-from robust_interpretability.benchmark.submission.agreement import Difference
-from robust_interpretability.benchmark.submission.limits import Resources
-from robust_interpretability.benchmark.submission.measure import Measurement
-from robust_interpretability.benchmark.submission.request import Submission
-from robust_interpretability.benchmark.submission.source import Source
-from robust_interpretability.leaderboard import entry as entries
-from robust_interpretability.leaderboard import outcomes, retractions
-from robust_interpretability.leaderboard.board import ENTRIES, Board
-from robust_interpretability.leaderboard.card import Card
-from robust_interpretability.leaderboard.entry import Entry
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.files import write, writing
+from pellucid.benchmark.submission.agreement import Difference
+from pellucid.benchmark.submission.limits import Resources
+from pellucid.benchmark.submission.measure import Measurement
+from pellucid.benchmark.submission.request import Submission
+from pellucid.benchmark.submission.source import Source
+from pellucid.leaderboard import entry as entries
+from pellucid.leaderboard import outcomes, retractions
+from pellucid.leaderboard.board import ENTRIES, Board
+from pellucid.leaderboard.card import Card
+from pellucid.leaderboard.entry import Entry
+from pellucid.models.errors import InputError
+from pellucid.models.files import write, writing
 
 FOLDER = Path("runs/verify")
 COMMENT, BOARD, MODEL = "comment.md", "board", "model"

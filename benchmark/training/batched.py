@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 import keras
 import numpy as np
 
-from robust_interpretability.benchmark.training.classifier import (
+from pellucid.benchmark.training.classifier import (
     EpochMeans,
     Shared,
     TrainingVariant,
@@ -26,11 +26,11 @@ from robust_interpretability.benchmark.training.classifier import (
     train,
     training_program,
 )
-from robust_interpretability.benchmark.training.masks import Mask
-from robust_interpretability.models import backend
-from robust_interpretability.models.errors import InputError, unknown
-from robust_interpretability.models.functional import State, program, state
-from robust_interpretability.models.types import Array, Tensor
+from pellucid.benchmark.training.masks import Mask
+from pellucid.models import backend
+from pellucid.models.errors import InputError, unknown
+from pellucid.models.functional import State, program, state
+from pellucid.models.types import Array, Tensor
 
 WAYS = ("one", "map", "vmap")
 

@@ -2,8 +2,8 @@
 
 from keras import ops
 
-from robust_interpretability.models import backend
-from robust_interpretability.models.types import Tensor
+from pellucid.models import backend
+from pellucid.models.types import Tensor
 
 
 def batch_order(key: Tensor, n: int, batch_size: int) -> Tensor:

@@ -14,18 +14,18 @@ import keras
 import numpy as np
 from keras import ops
 
-from robust_interpretability.attacks.attack import Attack
-from robust_interpretability.benchmark.training.batches import batch_order
-from robust_interpretability.benchmark.training.masks import Mask, MaskTensors
-from robust_interpretability.metrics.masking import masked
-from robust_interpretability.models import backend
-from robust_interpretability.models.adam import Adam, adam_start, adam_step
-from robust_interpretability.models.batching import to_device
-from robust_interpretability.models.checks import check_images, check_labels
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.functional import State, logits_of, pixels, program, state
-from robust_interpretability.models.precision import in_precision
-from robust_interpretability.models.types import Array, Tensor
+from pellucid.attacks.attack import Attack
+from pellucid.benchmark.training.batches import batch_order
+from pellucid.benchmark.training.masks import Mask, MaskTensors
+from pellucid.metrics.masking import masked
+from pellucid.models import backend
+from pellucid.models.adam import Adam, adam_start, adam_step
+from pellucid.models.batching import to_device
+from pellucid.models.checks import check_images, check_labels
+from pellucid.models.errors import InputError
+from pellucid.models.functional import State, logits_of, pixels, program, state
+from pellucid.models.precision import in_precision
+from pellucid.models.types import Array, Tensor
 
 Shared = tuple[Tensor, ...]
 """What `shared_arguments` returns."""

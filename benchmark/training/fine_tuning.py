@@ -12,15 +12,15 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from robust_interpretability.benchmark.training.classifier import EpochMeans, train
-from robust_interpretability.benchmark.training.masks import Mask
-from robust_interpretability.metrics.f_fidelity import BETA
-from robust_interpretability.metrics.ranking import MOST_PIXELS
-from robust_interpretability.models import KERAS_LOCK
-from robust_interpretability.models.batching import to_device
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.functional import State, assign, state
-from robust_interpretability.models.types import Array, Tensor
+from pellucid.benchmark.training.classifier import EpochMeans, train
+from pellucid.benchmark.training.masks import Mask
+from pellucid.metrics.f_fidelity import BETA
+from pellucid.metrics.ranking import MOST_PIXELS
+from pellucid.models import KERAS_LOCK
+from pellucid.models.batching import to_device
+from pellucid.models.errors import InputError
+from pellucid.models.functional import State, assign, state
+from pellucid.models.types import Array, Tensor
 
 LEARNING_RATE = 1e-4
 """Adam's, a tenth of the rate at which networks are trained."""

@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from robust_interpretability.metrics import MODES
-from robust_interpretability.metrics.masking import pixel_count
-from robust_interpretability.models.batching import to_device
-from robust_interpretability.models.errors import unknown
-from robust_interpretability.models.types import Array, Tensor
+from pellucid.metrics import MODES
+from pellucid.metrics.masking import pixel_count
+from pellucid.models.batching import to_device
+from pellucid.models.errors import unknown
+from pellucid.models.types import Array, Tensor
 
 MaskTensors = tuple[Tensor, Tensor, Tensor]
 """`(count, keep, fill)` for `metrics.masking.masked`."""

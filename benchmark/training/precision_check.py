@@ -6,8 +6,8 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-from robust_interpretability.metrics.statistics import mean, proportion
-from robust_interpretability.models.errors import InputError
+from pellucid.metrics.statistics import mean, proportion
+from pellucid.models.errors import InputError
 
 
 class Adversary(Protocol):

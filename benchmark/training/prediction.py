@@ -5,10 +5,10 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from robust_interpretability.benchmark.training.masks import Mask, MaskTensors
-from robust_interpretability.metrics.masking import masked
-from robust_interpretability.models.batching import in_batches
-from robust_interpretability.models.functional import (
+from pellucid.benchmark.training.masks import Mask, MaskTensors
+from pellucid.metrics.masking import masked
+from pellucid.models.batching import in_batches
+from pellucid.models.functional import (
     State,
     logits_of,
     pixels,
@@ -16,7 +16,7 @@ from robust_interpretability.models.functional import (
     program,
     state,
 )
-from robust_interpretability.models.types import Array, Tensor
+from pellucid.models.types import Array, Tensor
 
 
 def _masked_logits(model: keras.Model) -> Callable:

@@ -18,14 +18,14 @@ from typing import NamedTuple
 import numpy as np
 from keras import ops
 
-from robust_interpretability.benchmark.training.batches import batch_order
-from robust_interpretability.models import backend
-from robust_interpretability.models.adam import Adam, adam_start, adam_step
-from robust_interpretability.models.batching import to_device
-from robust_interpretability.models.checks import check_images
-from robust_interpretability.models.functional import State, assign, pixels, state
-from robust_interpretability.models.types import Array, Tensor
-from robust_interpretability.models.vae_gan import VaeGan
+from pellucid.benchmark.training.batches import batch_order
+from pellucid.models import backend
+from pellucid.models.adam import Adam, adam_start, adam_step
+from pellucid.models.batching import to_device
+from pellucid.models.checks import check_images
+from pellucid.models.functional import State, assign, pixels, state
+from pellucid.models.types import Array, Tensor
+from pellucid.models.vae_gan import VaeGan
 
 
 class NetworkState(NamedTuple):

@@ -5,7 +5,7 @@ then be trained in one program (see `batched`), or by several processes that sha
 best depends on the device and the network, so the first run on a device measures it, in a minute or
 two, and writes it to the user's cache.
 
-`python -m robust_interpretability.benchmark.training.ways CASE` is one of several such processes.
+`python -m pellucid.benchmark.training.ways CASE` is one of several such processes.
 """
 
 import json
@@ -19,16 +19,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from robust_interpretability import models
-from robust_interpretability.benchmark.training.batched import train_together
-from robust_interpretability.benchmark.training.masks import Mask
-from robust_interpretability.metrics import ranking
-from robust_interpretability.models import backend
-from robust_interpretability.models.batching import to_device
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.files import cache_folder, write
-from robust_interpretability.models.sharing import MEMORY, share_environment
-from robust_interpretability.models.types import Json
+from pellucid import models
+from pellucid.benchmark.training.batched import train_together
+from pellucid.benchmark.training.masks import Mask
+from pellucid.metrics import ranking
+from pellucid.models import backend
+from pellucid.models.batching import to_device
+from pellucid.models.errors import InputError
+from pellucid.models.files import cache_folder, write
+from pellucid.models.sharing import MEMORY, share_environment
+from pellucid.models.types import Json
 
 BATCHES = 50
 """Batches of an epoch that is timed."""

@@ -7,24 +7,24 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 import numpy as np
 from pydantic import field_validator
 
-from robust_interpretability.attacks import LOSSES, NORMS
-from robust_interpretability.benchmark.config.sections import (
+from pellucid.attacks import LOSSES, NORMS
+from pellucid.benchmark.config.sections import (
     Count,
     Positive,
     PublishedAttack,
     Radius,
     known,
 )
-from robust_interpretability.benchmark.data.embedded import draw_of, drawn
-from robust_interpretability.benchmark.units import autoattack
-from robust_interpretability.benchmark.units.kind import (
+from pellucid.benchmark.data.embedded import draw_of, drawn
+from pellucid.benchmark.units import autoattack
+from pellucid.benchmark.units.kind import (
     Description,
     Finished,
     Kind,
     Measured,
     Row,
 )
-from robust_interpretability.benchmark.units.unit import (
+from pellucid.benchmark.units.unit import (
     AttackSpec,
     DataSpec,
     Result,
@@ -33,13 +33,13 @@ from robust_interpretability.benchmark.units.unit import (
     to_json,
     unpacked,
 )
-from robust_interpretability.metrics import hierarchical, statistics
-from robust_interpretability.models.types import Array
+from pellucid.metrics import hierarchical, statistics
+from pellucid.models.types import Array
 
 if TYPE_CHECKING:
-    from robust_interpretability.benchmark.units.context import Context
-    from robust_interpretability.benchmark.units.plan import Plan, Planner
-    from robust_interpretability.benchmark.units.store import Store
+    from pellucid.benchmark.units.context import Context
+    from pellucid.benchmark.units.plan import Plan, Planner
+    from pellucid.benchmark.units.store import Store
 
 TITLES = {
     "test_accuracy": "test accuracy",
@@ -126,10 +126,10 @@ def plan(planner: "Planner") -> None:
 
 def work(spec: Spec, context: "Context") -> Result[Values]:
     """Attacks the test images and counts what is classified correctly."""
-    from robust_interpretability.attacks.attack import Attack, run
-    from robust_interpretability.benchmark.training.prediction import predicted_classes
-    from robust_interpretability.benchmark.units.context import derived_seed
-    from robust_interpretability.models.checks import as_floats
+    from pellucid.attacks.attack import Attack, run
+    from pellucid.benchmark.training.prediction import predicted_classes
+    from pellucid.benchmark.units.context import derived_seed
+    from pellucid.models.checks import as_floats
 
     model, data = context.model(spec.model), drawn(context.data, spec.draw)
     x, y = data.x_test, data.y_test
@@ -208,7 +208,7 @@ def of_images(finished: Finished, network: str, measure: str) -> list[Array]:
         network: The network's label.
         measure: `test`, `robust` (under AutoAttack), `noise`, or the paper's attack.
     """
-    from robust_interpretability.attacks.autoattack.ensemble import SURVIVED
+    from pellucid.attacks.autoattack.ensemble import SURVIVED
 
     plan, store = finished.plan, finished.store
     if measure == "robust":

@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from robust_interpretability.benchmark.training.precision_check import Comparison, compare
-from robust_interpretability.benchmark.training.precision_check import require as _require
-from robust_interpretability.benchmark.units import trial
-from robust_interpretability.benchmark.units.kind import Kind
-from robust_interpretability.benchmark.units.unit import AttackSpec, Network, Result
+from pellucid.benchmark.training.precision_check import Comparison, compare
+from pellucid.benchmark.training.precision_check import require as _require
+from pellucid.benchmark.units import trial
+from pellucid.benchmark.units.kind import Kind
+from pellucid.benchmark.units.unit import AttackSpec, Network, Result
 
 if TYPE_CHECKING:
-    from robust_interpretability.benchmark.units.context import Context
-    from robust_interpretability.benchmark.units.plan import Planner
+    from pellucid.benchmark.units.context import Context
+    from pellucid.benchmark.units.plan import Planner
 
 SEEDS = 5
 """Networks trained in each of the two types, for each adversary."""

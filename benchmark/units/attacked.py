@@ -4,14 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from robust_interpretability.benchmark.units.kind import Kind
-from robust_interpretability.benchmark.units.unit import Result, Unit, to_json
-from robust_interpretability.models.types import Array, Json
+from pellucid.benchmark.units.kind import Kind
+from pellucid.benchmark.units.unit import Result, Unit, to_json
+from pellucid.models.types import Array, Json
 
 if TYPE_CHECKING:
-    from robust_interpretability.benchmark.robustness.accuracy import OutcomeCache
-    from robust_interpretability.benchmark.units.context import Context
-    from robust_interpretability.benchmark.units.store import Store
+    from pellucid.benchmark.robustness.accuracy import OutcomeCache
+    from pellucid.benchmark.units.context import Context
+    from pellucid.benchmark.units.store import Store
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ def outcomes_in(store: "Store", spec: object, label: str) -> "Callable[[int], Ou
     Returns:
         Given a block's number, where the outcomes of its attacks are read and written.
     """
-    from robust_interpretability.benchmark import environment
-    from robust_interpretability.benchmark.robustness.accuracy import BLOCK, OutcomeCache
+    from pellucid.benchmark import environment
+    from pellucid.benchmark.robustness.accuracy import BLOCK, OutcomeCache
 
     def block(number: int) -> "OutcomeCache":
         def unit(attack: str) -> Unit[PartSpec, NoValues]:

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import field_validator
 
-from robust_interpretability.attacks import NORMS
-from robust_interpretability.benchmark.config.sections import Count, Radius, Section, known
-from robust_interpretability.benchmark.robustness.counts import EnsembleAccuracy
-from robust_interpretability.benchmark.units.attacked import outcomes_in
-from robust_interpretability.benchmark.units.kind import Kind, Row
-from robust_interpretability.benchmark.units.unit import DataSpec, Result
+from pellucid.attacks import NORMS
+from pellucid.benchmark.config.sections import Count, Radius, Section, known
+from pellucid.benchmark.robustness.counts import EnsembleAccuracy
+from pellucid.benchmark.units.attacked import outcomes_in
+from pellucid.benchmark.units.kind import Kind, Row
+from pellucid.benchmark.units.unit import DataSpec, Result
 
 if TYPE_CHECKING:
-    from robust_interpretability.benchmark.units.context import Context
-    from robust_interpretability.benchmark.units.plan import Plan, Planner
-    from robust_interpretability.benchmark.units.store import Store
+    from pellucid.benchmark.units.context import Context
+    from pellucid.benchmark.units.plan import Plan, Planner
+    from pellucid.benchmark.units.store import Store
 
 PASSES = 2000
 """Passes through the network per image, roughly, when half of the images survive."""
@@ -68,8 +68,8 @@ def plan(planner: "Planner") -> None:
 
 def work(spec: Spec, context: "Context") -> Result[EnsembleAccuracy]:
     """Attacks the first test images."""
-    from robust_interpretability.benchmark.robustness import accuracy
-    from robust_interpretability.benchmark.units.context import derived_seed
+    from pellucid.benchmark.robustness import accuracy
+    from pellucid.benchmark.units.context import derived_seed
 
     label = f"{spec.model} {spec.norm} {spec.epsilon:g} {spec.version}"
     found = accuracy.evaluate(

@@ -12,25 +12,25 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from robust_interpretability.benchmark.config.sections import (
+from pellucid.benchmark.config.sections import (
     Config,
     Count,
     Positive,
     Radius,
     Section,
 )
-from robust_interpretability.benchmark.units import manifold, vae_gan
-from robust_interpretability.benchmark.units.kind import Kind, Row
-from robust_interpretability.benchmark.units.unit import DataSpec, Result
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.types import Array
+from pellucid.benchmark.units import manifold, vae_gan
+from pellucid.benchmark.units.kind import Kind, Row
+from pellucid.benchmark.units.unit import DataSpec, Result
+from pellucid.models.errors import InputError
+from pellucid.models.types import Array
 
 if TYPE_CHECKING:
-    from robust_interpretability.benchmark.units.context import Context
-    from robust_interpretability.benchmark.units.plan import Plan, Planner
-    from robust_interpretability.benchmark.units.store import Store
-    from robust_interpretability.metrics.known_manifolds import Subspace
-    from robust_interpretability.models.vae_gan import VaeGan
+    from pellucid.benchmark.units.context import Context
+    from pellucid.benchmark.units.plan import Plan, Planner
+    from pellucid.benchmark.units.store import Store
+    from pellucid.metrics.known_manifolds import Subspace
+    from pellucid.models.vae_gan import VaeGan
 
 ENCODER, OPTIMISED, PCA = "encoder", "optimised", "pca"
 MANIFOLDS = (ENCODER, OPTIMISED, PCA)
@@ -186,16 +186,16 @@ class Models(NamedTuple):
 
     def by_encoder(self, x: Array, name: str) -> Array:
         """As `distances`."""
-        from robust_interpretability.benchmark.units.context import derived_seed
-        from robust_interpretability.metrics.manifold import manifold_distance
+        from pellucid.benchmark.units.context import derived_seed
+        from pellucid.metrics.manifold import manifold_distance
 
         seed = derived_seed("posterior", name) if self.sample_posterior else None
         return manifold_distance(x, self.vae_gan, sample_seed=seed)
 
     def by_optimisation(self, x: Array, name: str) -> Array:
         """As `distances`."""
-        from robust_interpretability.benchmark.units.context import derived_seed
-        from robust_interpretability.metrics.latent_projection import project
+        from pellucid.benchmark.units.context import derived_seed
+        from pellucid.metrics.latent_projection import project
 
         found = project(
             self.vae_gan,
@@ -209,7 +209,7 @@ class Models(NamedTuple):
 
 def models(spec: Spec, context: "Context", subspace: "Subspace") -> Models:
     """The manifold models of a specification."""
-    from robust_interpretability.models.vae_gan import VaeGan
+    from pellucid.models.vae_gan import VaeGan
 
     encoder, decoder = (context.model(spec.vae_gan, name) for name in ("encoder", "decoder"))
     loaded = VaeGan(encoder, decoder, None)  # type: ignore[arg-type]
@@ -218,14 +218,14 @@ def models(spec: Spec, context: "Context", subspace: "Subspace") -> Models:
 
 def stored_subspace(arrays: dict[str, Array]) -> "Subspace":
     """The PCA among a unit's arrays."""
-    from robust_interpretability.metrics.known_manifolds import Subspace
+    from pellucid.metrics.known_manifolds import Subspace
 
     return Subspace(arrays["pca_mean"], arrays["pca_basis"])
 
 
 def fitted_subspace(x_train: Array, components: int) -> "Subspace":
     """The PCA of the first training images; no basis vector's entries have a negative sum."""
-    from robust_interpretability.metrics.known_manifolds import Subspace, pca
+    from pellucid.metrics.known_manifolds import Subspace, pca
 
     images = x_train[: vae_gan.PCA_IMAGES]
     most = min(len(images) - 1, int(np.prod(images.shape[1:])))
@@ -236,8 +236,8 @@ def fitted_subspace(x_train: Array, components: int) -> "Subspace":
 
 def work(spec: Spec, context: "Context") -> Result[Values]:
     """Fits the PCA, reconstructs test images and calibrates each model on its own manifold."""
-    from robust_interpretability.metrics import calibration
-    from robust_interpretability.models.checks import as_floats
+    from pellucid.metrics import calibration
+    from pellucid.models.checks import as_floats
 
     section = spec.calibration
     x = context.data.x_test[: section.images]
@@ -273,8 +273,8 @@ Away = list[tuple[Array, Array]]
 
 
 def _true_lengths(found: Models, n: int) -> Array:
-    from robust_interpretability.benchmark.units.context import derived_seed
-    from robust_interpretability.metrics import calibration
+    from pellucid.benchmark.units.context import derived_seed
+    from pellucid.metrics import calibration
 
     # the section's length is in pixel units
     return calibration.lengths(n, 2 * found.section.longest, seed=derived_seed("lengths"))
@@ -282,9 +282,9 @@ def _true_lengths(found: Models, n: int) -> Array:
 
 def _beside_decoder(found: Models, x: Array) -> Away:
     """Beside the decoded codes of images, within [0, 1]."""
-    from robust_interpretability.benchmark.units.context import derived_seed
-    from robust_interpretability.metrics import calibration, manifold, off_manifold
-    from robust_interpretability.models.batching import batches
+    from pellucid.benchmark.units.context import derived_seed
+    from pellucid.metrics import calibration, manifold, off_manifold
+    from pellucid.models.batching import batches
 
     points, t = manifold.project(found.vae_gan, x), _true_lengths(found, len(x))
     blurs = found.section.blurs
@@ -306,8 +306,8 @@ def _beside_decoder(found: Models, x: Array) -> Away:
 
 def _beside_subspace(found: Models, x: Array) -> Away:
     """Beside the images' projections, which leave [0, 1]."""
-    from robust_interpretability.benchmark.units.context import derived_seed
-    from robust_interpretability.metrics import calibration
+    from pellucid.benchmark.units.context import derived_seed
+    from pellucid.metrics import calibration
 
     points, t = found.subspace.project(x), _true_lengths(found, len(x))
     return [

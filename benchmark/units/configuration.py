@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 from pydantic import ValidationError, create_model
 
-from robust_interpretability.benchmark.config import toml
-from robust_interpretability.benchmark.config.sections import Config
-from robust_interpretability.benchmark.config.versions import CONFIG_VERSION
-from robust_interpretability.benchmark.data.dataset import Info
-from robust_interpretability.benchmark.units.kinds import KINDS
-from robust_interpretability.models.errors import InputError, unknown
-from robust_interpretability.models.types import Json
-from robust_interpretability.models.validation import one_line
+from pellucid.benchmark.config import toml
+from pellucid.benchmark.config.sections import Config
+from pellucid.benchmark.config.versions import CONFIG_VERSION
+from pellucid.benchmark.data.dataset import Info
+from pellucid.benchmark.units.kinds import KINDS
+from pellucid.models.errors import InputError, unknown
+from pellucid.models.types import Json
+from pellucid.models.validation import one_line
 
 _SECTIONS = {
     kind.section.key: (kind.section, ...) if kind.required else (kind.section | None, None)

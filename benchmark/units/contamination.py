@@ -4,15 +4,15 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from robust_interpretability.benchmark.robustness.counts import Contamination
-from robust_interpretability.benchmark.units.kind import Kind, Row
-from robust_interpretability.benchmark.units.robustness import Robustness
-from robust_interpretability.benchmark.units.unit import STANDARD, DataSpec, Result
+from pellucid.benchmark.robustness.counts import Contamination
+from pellucid.benchmark.units.kind import Kind, Row
+from pellucid.benchmark.units.robustness import Robustness
+from pellucid.benchmark.units.unit import STANDARD, DataSpec, Result
 
 if TYPE_CHECKING:
-    from robust_interpretability.benchmark.units.context import Context
-    from robust_interpretability.benchmark.units.plan import Plan, Planner
-    from robust_interpretability.benchmark.units.store import Store
+    from pellucid.benchmark.units.context import Context
+    from pellucid.benchmark.units.plan import Plan, Planner
+    from pellucid.benchmark.units.store import Store
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def plan(planner: "Planner") -> None:
 
 def work(spec: Spec, context: "Context") -> Result[Contamination]:
     """Classifies training images, test images, and test images that are slightly shifted."""
-    from robust_interpretability.benchmark.robustness import contamination
+    from pellucid.benchmark.robustness import contamination
 
     data = context.data
     found = contamination.evaluate(

@@ -10,19 +10,19 @@ from typing import TypeVar, cast
 import keras
 import numpy as np
 
-from robust_interpretability import models
-from robust_interpretability.benchmark.config.sections import Model
-from robust_interpretability.benchmark.data.dataset import Dataset
-from robust_interpretability.benchmark.training import ways
-from robust_interpretability.benchmark.training.ways import Way
-from robust_interpretability.benchmark.units.kind import Kind
-from robust_interpretability.benchmark.units.orders import RANDOM, Images, Order, maps
-from robust_interpretability.benchmark.units.plan import Plan
-from robust_interpretability.benchmark.units.store import Store
-from robust_interpretability.metrics import attributions, imputation, masking, ranking
-from robust_interpretability.models.batching import to_device
-from robust_interpretability.models.types import Array, Tensor
-from robust_interpretability.models.vae_gan import VaeGan
+from pellucid import models
+from pellucid.benchmark.config.sections import Model
+from pellucid.benchmark.data.dataset import Dataset
+from pellucid.benchmark.training import ways
+from pellucid.benchmark.training.ways import Way
+from pellucid.benchmark.units.kind import Kind
+from pellucid.benchmark.units.orders import RANDOM, Images, Order, maps
+from pellucid.benchmark.units.plan import Plan
+from pellucid.benchmark.units.store import Store
+from pellucid.metrics import attributions, imputation, masking, ranking
+from pellucid.models.batching import to_device
+from pellucid.models.types import Array, Tensor
+from pellucid.models.vae_gan import VaeGan
 
 MODELS = 8
 """Models that are held at a time."""

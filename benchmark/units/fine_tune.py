@@ -6,13 +6,13 @@ The model as it was trained stays as it is; one fine-tuned copy serves all of it
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from robust_interpretability.benchmark.units.kind import Kind
-from robust_interpretability.benchmark.units.train import Epoch
-from robust_interpretability.benchmark.units.unit import DataSpec, Result
+from pellucid.benchmark.units.kind import Kind
+from pellucid.benchmark.units.train import Epoch
+from pellucid.benchmark.units.unit import DataSpec, Result
 
 if TYPE_CHECKING:
-    from robust_interpretability.benchmark.units.context import Context
-    from robust_interpretability.benchmark.units.plan import BaseModel, Planner
+    from pellucid.benchmark.units.context import Context
+    from pellucid.benchmark.units.plan import BaseModel, Planner
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,10 @@ def work(spec: Spec, context: "Context") -> Result[Values]:
     """Fine-tunes a copy of the network, in float32."""
     import keras
 
-    from robust_interpretability.benchmark.training.fine_tuning import fine_tune
-    from robust_interpretability.benchmark.units.context import derived_seed
-    from robust_interpretability.models import KERAS_LOCK
-    from robust_interpretability.models.functional import assign
+    from pellucid.benchmark.training.fine_tuning import fine_tune
+    from pellucid.benchmark.units.context import derived_seed
+    from pellucid.models import KERAS_LOCK
+    from pellucid.models.functional import assign
 
     model = context.model(spec.model)
     values, history = fine_tune(

@@ -7,13 +7,13 @@ networks are compared once the standard one fits, all after the same number of e
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from robust_interpretability.benchmark.config.sections import Model, Training
-from robust_interpretability.benchmark.units.kind import Kind
-from robust_interpretability.benchmark.units.unit import DataSpec, Result
+from pellucid.benchmark.config.sections import Model, Training
+from pellucid.benchmark.units.kind import Kind
+from pellucid.benchmark.units.unit import DataSpec, Result
 
 if TYPE_CHECKING:
-    from robust_interpretability.benchmark.units.context import Context
-    from robust_interpretability.benchmark.units.plan import Planner
+    from pellucid.benchmark.units.context import Context
+    from pellucid.benchmark.units.plan import Planner
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ def epochs(context: "Context", key: str | None, training: Training) -> int:
 
 def work(spec: Spec, context: "Context") -> Result[Values]:
     """Trains the standard network for as long as is allowed."""
-    from robust_interpretability.benchmark.training.classifier import train
-    from robust_interpretability.benchmark.units.context import derived_seed
+    from pellucid.benchmark.training.classifier import train
+    from pellucid.benchmark.units.context import derived_seed
 
     seed, training = derived_seed("train", 0), spec.training
     assert training.until is not None

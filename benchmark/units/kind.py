@@ -7,18 +7,18 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, TypeVar, cast
 
-from robust_interpretability.benchmark.config.sections import Config, Section
-from robust_interpretability.benchmark.data.dataset import Info
-from robust_interpretability.benchmark.units.unit import Result, Unit
-from robust_interpretability.models.types import Array
+from pellucid.benchmark.config.sections import Config, Section
+from pellucid.benchmark.data.dataset import Info
+from pellucid.benchmark.units.unit import Result, Unit
+from pellucid.models.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from robust_interpretability.benchmark.units.context import Context
-    from robust_interpretability.benchmark.units.plan import Plan, Planner
-    from robust_interpretability.benchmark.units.store import Store
-    from robust_interpretability.metrics.statistics import Estimate
+    from pellucid.benchmark.units.context import Context
+    from pellucid.benchmark.units.plan import Plan, Planner
+    from pellucid.benchmark.units.store import Store
+    from pellucid.metrics.statistics import Estimate
 
 S = TypeVar("S")
 V = TypeVar("V")
@@ -138,6 +138,6 @@ class Kind(Generic[S, V]):
 
     def __reduce__(self) -> tuple:
         """Kinds travel to other processes by name: their functions are there already."""
-        from robust_interpretability.benchmark.units.kinds import named
+        from pellucid.benchmark.units.kinds import named
 
         return named, (self.name,)

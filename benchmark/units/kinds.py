@@ -2,7 +2,7 @@
 
 import importlib
 
-from robust_interpretability.benchmark.units.kind import Description, Kind
+from pellucid.benchmark.units.kind import Description, Kind
 
 FILES = (
     "trial",
@@ -28,8 +28,7 @@ FILES = (
 """Modules of this package that define a `KIND`."""
 
 KINDS: tuple[Kind, ...] = tuple(
-    importlib.import_module(f"robust_interpretability.benchmark.units.{name}").KIND
-    for name in FILES
+    importlib.import_module(f"pellucid.benchmark.units.{name}").KIND for name in FILES
 )
 
 

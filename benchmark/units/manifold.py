@@ -8,30 +8,30 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import numpy as np
 from pydantic import Field, field_validator
 
-from robust_interpretability.attacks import LOSSES
-from robust_interpretability.benchmark.config.sections import (
+from pellucid.attacks import LOSSES
+from pellucid.benchmark.config.sections import (
     Config,
     Count,
     Positive,
     PublishedAttack,
     known,
 )
-from robust_interpretability.benchmark.units import vae_gan
-from robust_interpretability.benchmark.units.kind import (
+from pellucid.benchmark.units import vae_gan
+from pellucid.benchmark.units.kind import (
     Description,
     Finished,
     Kind,
     Measured,
     Row,
 )
-from robust_interpretability.benchmark.units.unit import AttackSpec, DataSpec, Result
-from robust_interpretability.metrics import statistics
-from robust_interpretability.models.errors import InputError
+from pellucid.benchmark.units.unit import AttackSpec, DataSpec, Result
+from pellucid.metrics import statistics
+from pellucid.models.errors import InputError
 
 if TYPE_CHECKING:
-    from robust_interpretability.benchmark.units.context import Context
-    from robust_interpretability.benchmark.units.plan import Plan, Planner
-    from robust_interpretability.benchmark.units.store import Store
+    from pellucid.benchmark.units.context import Context
+    from pellucid.benchmark.units.plan import Plan, Planner
+    from pellucid.benchmark.units.store import Store
 
 DISTANCES = ("clean_distance", "adversarial_distance", "noise_distance")
 
@@ -122,12 +122,12 @@ def plan(planner: "Planner") -> None:
 
 def work(spec: Spec, context: "Context") -> Result[Values]:
     """Distances of clean images, of adversarial examples and of noise of the same norm."""
-    from robust_interpretability.attacks.attack import Attack, run
-    from robust_interpretability.benchmark.training.prediction import predicted_classes
-    from robust_interpretability.benchmark.units.context import derived_seed
-    from robust_interpretability.metrics import densities, manifold
-    from robust_interpretability.models.checks import as_floats
-    from robust_interpretability.models.vae_gan import VaeGan
+    from pellucid.attacks.attack import Attack, run
+    from pellucid.benchmark.training.prediction import predicted_classes
+    from pellucid.benchmark.units.context import derived_seed
+    from pellucid.metrics import densities, manifold
+    from pellucid.models.checks import as_floats
+    from pellucid.models.vae_gan import VaeGan
 
     model, standard = context.model(spec.model), context.model(spec.standard)
     encoder, decoder = (context.model(spec.vae_gan, name) for name in ("encoder", "decoder"))

@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple
 import numpy as np
 from pydantic import Field, field_validator
 
-from robust_interpretability.benchmark.config.sections import Config, Count, Section, known
-from robust_interpretability.benchmark.data.dataset import Info
-from robust_interpretability.benchmark.units import fine_tune
-from robust_interpretability.benchmark.units.kind import Finished, Kind, Measured, Row
-from robust_interpretability.benchmark.units.unit import DataSpec, Result, added_later
-from robust_interpretability.metrics import ATTRIBUTIONS, hierarchical
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.types import Array
+from pellucid.benchmark.config.sections import Config, Count, Section, known
+from pellucid.benchmark.data.dataset import Info
+from pellucid.benchmark.units import fine_tune
+from pellucid.benchmark.units.kind import Finished, Kind, Measured, Row
+from pellucid.benchmark.units.unit import DataSpec, Result, added_later
+from pellucid.metrics import ATTRIBUTIONS, hierarchical
+from pellucid.models.errors import InputError
+from pellucid.models.types import Array
 
 if TYPE_CHECKING:
     import keras
 
-    from robust_interpretability.benchmark.units.context import Context
-    from robust_interpretability.benchmark.units.plan import Plan, Planner
-    from robust_interpretability.benchmark.units.store import Store
+    from pellucid.benchmark.units.context import Context
+    from pellucid.benchmark.units.plan import Plan, Planner
+    from pellucid.benchmark.units.store import Store
 
 FRACTIONS = (0.1, 0.3, 0.5, 0.7, 0.9)
 """Of the pixels, for ROAD."""
@@ -59,26 +59,26 @@ class Explained(NamedTuple):
 
     def ranks(self) -> Array:
         """The pixels in order of importance, `(n, h, w)`; tied ones in random order."""
-        from robust_interpretability.metrics import ranking
+        from pellucid.metrics import ranking
 
         pieces = ranking.pieces(lambda part: self.maps[part], self.maps.shape, seed=self.seed)
         return np.concatenate(list(pieces))
 
 
 def _gini(of: Explained) -> dict[str, Array]:
-    from robust_interpretability.metrics.gini import gini
+    from pellucid.metrics.gini import gini
 
     return {"gini": gini(of.maps)}
 
 
 def _total_variation(of: Explained) -> dict[str, Array]:
-    from robust_interpretability.metrics.total_variation import total_variation
+    from pellucid.metrics.total_variation import total_variation
 
     return {"total_variation": total_variation(of.maps)}
 
 
 def _max_sensitivity(of: Explained) -> dict[str, Array]:
-    from robust_interpretability.metrics.max_sensitivity import max_sensitivity
+    from pellucid.metrics.max_sensitivity import max_sensitivity
 
     found = max_sensitivity(of.attribution, of.model, of.x, seed=of.seed, fill=of.fill)
     return {"max_sensitivity": found}
@@ -86,7 +86,7 @@ def _max_sensitivity(of: Explained) -> dict[str, Array]:
 
 def _relative_stability(of: Explained) -> dict[str, Array]:
     """As logarithms: the ratios have long tails."""
-    from robust_interpretability.metrics.relative_stability import relative_stability
+    from pellucid.metrics.relative_stability import relative_stability
 
     found = relative_stability(of.attribution, of.model, of.x, seed=of.seed, fill=of.fill)
     with np.errstate(divide="ignore"):
@@ -95,20 +95,20 @@ def _relative_stability(of: Explained) -> dict[str, Array]:
 
 def _infidelity(of: Explained) -> dict[str, Array]:
     """Of the gradient of the predicted logit, whatever the attribution."""
-    from robust_interpretability.metrics.infidelity import infidelity
+    from pellucid.metrics.infidelity import infidelity
 
     return {"infidelity": infidelity(of.model, of.x, relative=True, seed=of.seed)}
 
 
 def _alignment(of: Explained) -> dict[str, Array]:
     """Of the gradient of the logits' margin, whatever the attribution."""
-    from robust_interpretability.metrics.alignment import alignment
+    from pellucid.metrics.alignment import alignment
 
     return {"alignment": alignment(of.model, of.x)}
 
 
 def _road(of: Explained) -> dict[str, Array]:
-    from robust_interpretability.metrics import road
+    from pellucid.metrics import road
 
     ranks = of.ranks()
     first, last = (
@@ -120,7 +120,7 @@ def _road(of: Explained) -> dict[str, Array]:
 
 def _f_fidelity(of: Explained) -> dict[str, Array]:
     """The mean over s of FFid+(s) - FFid-(1 - s): an order that knows nothing has 0."""
-    from robust_interpretability.metrics import f_fidelity
+    from pellucid.metrics import f_fidelity
 
     assert of.tuned is not None
     found = f_fidelity.run(
@@ -133,7 +133,7 @@ def _against_truth(name: str) -> "Callable[[Explained], dict[str, Array]]":
     """A score of `metrics.ground_truth`."""
 
     def measure(of: Explained) -> dict[str, Array]:
-        from robust_interpretability.metrics import ground_truth
+        from pellucid.metrics import ground_truth
 
         return {name: getattr(ground_truth, name)(of.maps, of.truth)}
 
@@ -278,8 +278,8 @@ def plan(planner: "Planner") -> None:
 
 def work(spec: Spec, context: "Context") -> Result[Values]:
     """Explains the images and measures the maps."""
-    from robust_interpretability.benchmark.units.context import derived_seed
-    from robust_interpretability.metrics import attributions
+    from pellucid.benchmark.units.context import derived_seed
+    from pellucid.metrics import attributions
 
     model, x = context.model(spec.model), context.data.x_test[: spec.images]
     maps = attributions.run(spec.attribution, model, x, fill=context.fill)

@@ -14,36 +14,36 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import numpy as np
 from pydantic import Field, field_validator
 
-from robust_interpretability.benchmark.config.sections import (
+from pellucid.benchmark.config.sections import (
     Config,
     Count,
     Positive,
     Section,
     increasing,
 )
-from robust_interpretability.benchmark.units import calibration
-from robust_interpretability.benchmark.units.calibration import CHUNK, MANIFOLDS, PASSES, PCA
-from robust_interpretability.benchmark.units.kind import (
+from pellucid.benchmark.units import calibration
+from pellucid.benchmark.units.calibration import CHUNK, MANIFOLDS, PASSES, PCA
+from pellucid.benchmark.units.kind import (
     Description,
     Finished,
     Kind,
     Measured,
     Row,
 )
-from robust_interpretability.benchmark.units.manifold import Manifold
-from robust_interpretability.benchmark.units.unit import AttackSpec, DataSpec, Result
-from robust_interpretability.metrics import hierarchical
-from robust_interpretability.metrics.statistics import Estimate
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.types import Array
+from pellucid.benchmark.units.manifold import Manifold
+from pellucid.benchmark.units.unit import AttackSpec, DataSpec, Result
+from pellucid.metrics import hierarchical
+from pellucid.metrics.statistics import Estimate
+from pellucid.models.errors import InputError
+from pellucid.models.types import Array
 
 if TYPE_CHECKING:
     import keras
 
-    from robust_interpretability.benchmark.units.calibration import Models
-    from robust_interpretability.benchmark.units.context import Context
-    from robust_interpretability.benchmark.units.plan import Plan, Planner
-    from robust_interpretability.benchmark.units.store import Store
+    from pellucid.benchmark.units.calibration import Models
+    from pellucid.benchmark.units.context import Context
+    from pellucid.benchmark.units.plan import Plan, Planner
+    from pellucid.benchmark.units.store import Store
 
 NULLS = ("noise", "phases", "permuted")
 """Those of `metrics.excess`, which imports Keras."""
@@ -136,10 +136,10 @@ def plan(planner: "Planner") -> None:
 
 def work(spec: Spec, context: "Context") -> Result[Values]:
     """Distances of changed images to each manifold, and what concerns the tangent spaces."""
-    from robust_interpretability.attacks.attack import run
-    from robust_interpretability.benchmark.training.prediction import predicted_classes
-    from robust_interpretability.benchmark.units.context import derived_seed
-    from robust_interpretability.metrics import densities, excess
+    from pellucid.attacks.attack import run
+    from pellucid.benchmark.training.prediction import predicted_classes
+    from pellucid.benchmark.units.context import derived_seed
+    from pellucid.metrics import densities, excess
 
     stored = context.arrays(calibration.KIND, spec.calibration)
     found = calibration.models(spec.models, context, calibration.stored_subspace(stored))
@@ -164,9 +164,9 @@ def work(spec: Spec, context: "Context") -> Result[Values]:
 
 def _tangents(spec: Spec, found: "Models", model: "keras.Model", x: Array) -> dict[str, Array]:
     """Tangent fractions of gradients `(n,)`, and changes under noise `(n, lengths)`."""
-    from robust_interpretability.benchmark.units.context import derived_seed
-    from robust_interpretability.metrics import excess, off_manifold
-    from robust_interpretability.models.batching import batches
+    from pellucid.benchmark.units.context import derived_seed
+    from pellucid.metrics import excess, off_manifold
+    from pellucid.models.batching import batches
 
     section = spec.off_manifold
     gradients = excess.other_gradients(
@@ -250,7 +250,7 @@ def noise_rows(plan: "Plan", store: "Store") -> Iterator[Row]:
     Mean changes of the softmax under noise of each length, in pixel units, and their ratio, normal
     to tangent, with an interval over images.
     """
-    from robust_interpretability.metrics import off_manifold
+    from pellucid.metrics import off_manifold
 
     for unit in plan.of(KIND):
         arrays = store.arrays(unit)
@@ -282,7 +282,7 @@ def _ratio(seeds: list[dict[str, Array]], manifold: str) -> Estimate | None:
 
     Over seeds and images; with one seed over images.
     """
-    from robust_interpretability.metrics import off_manifold
+    from pellucid.metrics import off_manifold
 
     tangent, normal = (
         np.stack([arrays[f"{manifold}_{name}_change"].mean(axis=1) for arrays in seeds])

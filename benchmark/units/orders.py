@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from robust_interpretability.metrics import CONTROLS
-from robust_interpretability.models.types import Array
+from pellucid.metrics import CONTROLS
+from pellucid.models.types import Array
 
 if TYPE_CHECKING:
-    from robust_interpretability.benchmark.units.context import Context
+    from pellucid.benchmark.units.context import Context
 
 RANDOM = "random"
 """The attribution's name of the random order, with which every curve is compared."""
@@ -81,7 +81,7 @@ def maps(order: Order, context: "Context", images: Images, split: str) -> MapsOf
         images: The images of both splits.
         split: `"train"` or `"test"`.
     """
-    from robust_interpretability.metrics import controls, ranking
+    from pellucid.metrics import controls, ranking
 
     x = getattr(images, split)
     shape = x.shape[:3]
@@ -105,7 +105,7 @@ def _own(order: Order, context: "Context", images: Images, split: str) -> MapsOf
 
 
 def _mean(order: Order, context: "Context", images: Images, split: str) -> MapsOf:
-    from robust_interpretability.metrics import ranking
+    from pellucid.metrics import ranking
 
     of_training, n = _own(order, context, images, "train"), len(images.train)
     parts = (slice(start, min(start + ranking.CHUNK, n)) for start in range(0, n, ranking.CHUNK))
@@ -114,7 +114,7 @@ def _mean(order: Order, context: "Context", images: Images, split: str) -> MapsO
 
 
 def _blurred(order: Order, context: "Context", images: Images, split: str) -> MapsOf:
-    from robust_interpretability.metrics import controls, spectrum
+    from pellucid.metrics import controls, spectrum
 
     own, width = _own(order, context, images, split), controls.blur_width(images.train.shape[1])
     return lambda part: spectrum.blur(own(part), width)
@@ -126,7 +126,7 @@ def _blur_matched(order: Order, context: "Context", images: Images, split: str) 
     Where no map of the network varies, as at chance, it is the limit of ever wider blurs: all
     pixels equal, in random order.
     """
-    from robust_interpretability.metrics import ranking, spectrum
+    from pellucid.metrics import ranking, spectrum
 
     standard = Order(order.attribution, OWN, order.reference)
     some = slice(0, SPECTRUM_IMAGES)
@@ -140,8 +140,8 @@ def _blur_matched(order: Order, context: "Context", images: Images, split: str) 
 
 
 def _shuffled(order: Order, context: "Context", images: Images, split: str) -> MapsOf:
-    from robust_interpretability.benchmark.units.context import derived_seed
-    from robust_interpretability.metrics import controls
+    from pellucid.benchmark.units.context import derived_seed
+    from pellucid.metrics import controls
 
     x, seed = getattr(images, split), derived_seed("shuffled", split)
     other = controls.shuffled(len(x), seed)
@@ -149,9 +149,9 @@ def _shuffled(order: Order, context: "Context", images: Images, split: str) -> M
 
 
 def _shuffled_within(order: Order, context: "Context", images: Images, split: str) -> MapsOf:
-    from robust_interpretability.benchmark.training.prediction import predicted_classes
-    from robust_interpretability.benchmark.units.context import derived_seed
-    from robust_interpretability.metrics import controls
+    from pellucid.benchmark.training.prediction import predicted_classes
+    from pellucid.benchmark.units.context import derived_seed
+    from pellucid.metrics import controls
 
     x, seed = getattr(images, split), derived_seed("shuffled within", split)
     other = controls.shuffled_within(predicted_classes(context.explained(order), x), seed)

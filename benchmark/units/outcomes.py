@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from robust_interpretability.benchmark.units.kind import Description
-from robust_interpretability.benchmark.units.orders import NO_CONTROL, OWN, RANDOM
-from robust_interpretability.benchmark.units.unit import Network, Unit
-from robust_interpretability.metrics import ATTRIBUTIONS, FILLS, MODES, SHUFFLES, retraining
-from robust_interpretability.models.types import Array
+from pellucid.benchmark.units.kind import Description
+from pellucid.benchmark.units.orders import NO_CONTROL, OWN, RANDOM
+from pellucid.benchmark.units.unit import Network, Unit
+from pellucid.metrics import ATTRIBUTIONS, FILLS, MODES, SHUFFLES, retraining
+from pellucid.models.types import Array
 
 if TYPE_CHECKING:
-    from robust_interpretability.benchmark.units.store import Store
+    from pellucid.benchmark.units.store import Store
 
 NOBODY = Network(name="none")
 """In the tables, the network of an order that asks no trained network."""

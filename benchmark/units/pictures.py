@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from robust_interpretability.benchmark.units import manifold
-from robust_interpretability.benchmark.units.kind import Kind
-from robust_interpretability.benchmark.units.unit import AttackSpec, DataSpec, Result
-from robust_interpretability.models.types import Array
+from pellucid.benchmark.units import manifold
+from pellucid.benchmark.units.kind import Kind
+from pellucid.benchmark.units.unit import AttackSpec, DataSpec, Result
+from pellucid.models.types import Array
 
 if TYPE_CHECKING:
-    from robust_interpretability.benchmark.units.context import Context
-    from robust_interpretability.benchmark.units.plan import Planner
+    from pellucid.benchmark.units.context import Context
+    from pellucid.benchmark.units.plan import Planner
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,11 @@ def shown_images(y: Array, count: int) -> Array:
 
 def work(spec: Spec, context: "Context") -> Result[Values]:
     """Computes the gradients and, with an attack, the adversarial examples."""
-    from robust_interpretability.attacks.attack import run
-    from robust_interpretability.benchmark.training.prediction import predicted_classes
-    from robust_interpretability.benchmark.units.context import derived_seed
-    from robust_interpretability.metrics import attributions
-    from robust_interpretability.models.checks import as_floats
+    from pellucid.attacks.attack import run
+    from pellucid.benchmark.training.prediction import predicted_classes
+    from pellucid.benchmark.units.context import derived_seed
+    from pellucid.metrics import attributions
+    from pellucid.models.checks import as_floats
 
     model = context.model(spec.model)
     index = shown_images(context.data.y_test, spec.images)

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
-from robust_interpretability.attacks import NORMS, options
-from robust_interpretability.benchmark.config.sections import Config
-from robust_interpretability.benchmark.data.dataset import Info
-from robust_interpretability.benchmark.units.kind import Kind, Row
-from robust_interpretability.benchmark.units.kinds import KINDS
-from robust_interpretability.benchmark.units.unit import (
+from pellucid.attacks import NORMS, options
+from pellucid.benchmark.config.sections import Config
+from pellucid.benchmark.data.dataset import Info
+from pellucid.benchmark.units.kind import Kind, Row
+from pellucid.benchmark.units.kinds import KINDS
+from pellucid.benchmark.units.unit import (
     STANDARD,
     SUBMISSION,
     AttackSpec,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import numpy as np
 from pydantic import Field, field_validator
 
-from robust_interpretability.benchmark.config.sections import (
+from pellucid.benchmark.config.sections import (
     Config,
     Count,
     Fraction,
@@ -21,17 +21,17 @@ from robust_interpretability.benchmark.config.sections import (
     increasing,
     known,
 )
-from robust_interpretability.benchmark.data.dataset import Info
-from robust_interpretability.benchmark.units import agreement
-from robust_interpretability.benchmark.units.kind import Finished, Kind, Measured, Row
-from robust_interpretability.benchmark.units.orders import (
+from pellucid.benchmark.data.dataset import Info
+from pellucid.benchmark.units import agreement
+from pellucid.benchmark.units.kind import Finished, Kind, Measured, Row
+from pellucid.benchmark.units.orders import (
     NO_CONTROL,
     OWN,
     RANDOM,
     UNTOUCHED,
     Order,
 )
-from robust_interpretability.benchmark.units.outcomes import (
+from pellucid.benchmark.units.outcomes import (
     IMPUTED,
     MASKS,
     MEAN,
@@ -40,7 +40,7 @@ from robust_interpretability.benchmark.units.outcomes import (
     describe,
     gathered,
 )
-from robust_interpretability.benchmark.units.unit import (
+from pellucid.benchmark.units.unit import (
     DataSpec,
     Network,
     Result,
@@ -49,7 +49,7 @@ from robust_interpretability.benchmark.units.unit import (
     packed,
     unpacked,
 )
-from robust_interpretability.metrics import (
+from pellucid.metrics import (
     ATTRIBUTIONS,
     CONTROLS,
     FILLS,
@@ -58,15 +58,15 @@ from robust_interpretability.metrics import (
     SHUFFLES,
     hierarchical,
 )
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.types import Array
+from pellucid.models.errors import InputError
+from pellucid.models.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from robust_interpretability.benchmark.units.context import Context
-    from robust_interpretability.benchmark.units.plan import Plan, Planner
-    from robust_interpretability.benchmark.units.store import Store
+    from pellucid.benchmark.units.context import Context
+    from pellucid.benchmark.units.plan import Plan, Planner
+    from pellucid.benchmark.units.store import Store
 
 
 class Retraining(Section):
@@ -289,10 +289,10 @@ def _same_images(spec: Spec) -> Hashable:
 
 def _retrained(specs: list[Spec], context: "Context") -> list[Result[Values]]:
     """Retrainings that differ in masks, initial weights and order of batches alone."""
-    from robust_interpretability.benchmark.training import batched
-    from robust_interpretability.benchmark.training.masks import Mask
-    from robust_interpretability.benchmark.training.prediction import predicted_classes
-    from robust_interpretability.benchmark.units.context import derived_seed
+    from pellucid.benchmark.training import batched
+    from pellucid.benchmark.training.masks import Mask
+    from pellucid.benchmark.training.prediction import predicted_classes
+    from pellucid.benchmark.units.context import derived_seed
 
     first = specs[0]
     agreement.require(context, first.agreement, first.training.compute)

@@ -5,21 +5,21 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field, field_validator
 
-from robust_interpretability.attacks import LOSSES, NORMS
-from robust_interpretability.benchmark.config.sections import (
+from pellucid.attacks import LOSSES, NORMS
+from pellucid.benchmark.config.sections import (
     Count,
     Positive,
     Section,
     increasing,
     known,
 )
-from robust_interpretability.benchmark.robustness.counts import RisingRadii
-from robust_interpretability.benchmark.units.kind import Kind
-from robust_interpretability.benchmark.units.unit import DataSpec, Result, added_later
+from pellucid.benchmark.robustness.counts import RisingRadii
+from pellucid.benchmark.units.kind import Kind
+from pellucid.benchmark.units.unit import DataSpec, Result, added_later
 
 if TYPE_CHECKING:
-    from robust_interpretability.benchmark.units.context import Context
-    from robust_interpretability.benchmark.units.plan import Planner
+    from pellucid.benchmark.units.context import Context
+    from pellucid.benchmark.units.plan import Planner
 
 
 class Robustness(Section):
@@ -86,8 +86,8 @@ def plan(planner: "Planner") -> None:
 
 def work(spec: Spec, context: "Context") -> Result[RisingRadii]:
     """Attacks the test images at every radius."""
-    from robust_interpretability.benchmark.robustness import radii
-    from robust_interpretability.benchmark.units.context import derived_seed
+    from pellucid.benchmark.robustness import radii
+    from pellucid.benchmark.units.context import derived_seed
 
     found = radii.evaluate(
         context.model(spec.model),

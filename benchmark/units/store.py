@@ -18,12 +18,12 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from robust_interpretability.benchmark.units.unit import Result, Unit, to_json
-from robust_interpretability.models import KERAS_LOCK
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.files import WRITING, write, writing
-from robust_interpretability.models.types import Array, Json
-from robust_interpretability.models.validation import revive
+from pellucid.benchmark.units.unit import Result, Unit, to_json
+from pellucid.models import KERAS_LOCK
+from pellucid.models.errors import InputError
+from pellucid.models.files import WRITING, write, writing
+from pellucid.models.types import Array, Json
+from pellucid.models.validation import revive
 
 FORMAT = 1
 

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from robust_interpretability.benchmark.units.kind import Kind
-from robust_interpretability.benchmark.units.unit import SUBMISSION, Result
-from robust_interpretability.models.errors import InputError
+from pellucid.benchmark.units.kind import Kind
+from pellucid.benchmark.units.unit import SUBMISSION, Result
+from pellucid.models.errors import InputError
 
 if TYPE_CHECKING:
-    from robust_interpretability.benchmark.units.context import Context
-    from robust_interpretability.benchmark.units.plan import Planner
+    from pellucid.benchmark.units.context import Context
+    from pellucid.benchmark.units.plan import Planner
 
 
 @dataclass(frozen=True)

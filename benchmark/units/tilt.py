@@ -7,32 +7,32 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import numpy as np
 from pydantic import Field, field_validator
 
-from robust_interpretability.attacks import LOSSES
-from robust_interpretability.benchmark.config.sections import (
+from pellucid.attacks import LOSSES
+from pellucid.benchmark.config.sections import (
     Config,
     Count,
     Positive,
     PublishedAttack,
     known,
 )
-from robust_interpretability.benchmark.data.dataset import Info
-from robust_interpretability.benchmark.data.embedded import draw_of, drawn
-from robust_interpretability.benchmark.units.kind import (
+from pellucid.benchmark.data.dataset import Info
+from pellucid.benchmark.data.embedded import draw_of, drawn
+from pellucid.benchmark.units.kind import (
     Description,
     Finished,
     Kind,
     Measured,
     Row,
 )
-from robust_interpretability.benchmark.units.unit import AttackSpec, DataSpec, Result, to_json
-from robust_interpretability.metrics import statistics
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.types import Json
+from pellucid.benchmark.units.unit import AttackSpec, DataSpec, Result, to_json
+from pellucid.metrics import statistics
+from pellucid.models.errors import InputError
+from pellucid.models.types import Json
 
 if TYPE_CHECKING:
-    from robust_interpretability.benchmark.units.context import Context
-    from robust_interpretability.benchmark.units.plan import Plan, Planner
-    from robust_interpretability.benchmark.units.store import Store
+    from pellucid.benchmark.units.context import Context
+    from pellucid.benchmark.units.plan import Plan, Planner
+    from pellucid.benchmark.units.store import Store
 
 DECISION_GRID = 161
 """Points per side at which the decision regions are stored."""
@@ -134,10 +134,10 @@ def plan(planner: "Planner") -> None:
 
 def work(spec: Spec, context: "Context") -> Result[Values]:
     """Attacks one class and measures the angle of the mean change."""
-    from robust_interpretability.attacks.attack import run
-    from robust_interpretability.benchmark.training.prediction import predicted_classes
-    from robust_interpretability.benchmark.units.context import derived_seed
-    from robust_interpretability.metrics.tilt import tilt
+    from pellucid.attacks.attack import run
+    from pellucid.benchmark.training.prediction import predicted_classes
+    from pellucid.benchmark.units.context import derived_seed
+    from pellucid.metrics.tilt import tilt
 
     model, data = context.model(spec.model), drawn(context.data, spec.draw)
     attacked = data.y_test == spec.attacked_class

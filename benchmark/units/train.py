@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from robust_interpretability.benchmark.config.sections import Model, Training
-from robust_interpretability.benchmark.data.embedded import draw_of, drawn
-from robust_interpretability.benchmark.units import agreement, fit
-from robust_interpretability.benchmark.units.kind import Kind, Row
-from robust_interpretability.benchmark.units.unit import (
+from pellucid.benchmark.config.sections import Model, Training
+from pellucid.benchmark.data.embedded import draw_of, drawn
+from pellucid.benchmark.units import agreement, fit
+from pellucid.benchmark.units.kind import Kind, Row
+from pellucid.benchmark.units.unit import (
     STANDARD,
     AttackSpec,
     DataSpec,
@@ -18,9 +18,9 @@ from robust_interpretability.benchmark.units.unit import (
 )
 
 if TYPE_CHECKING:
-    from robust_interpretability.benchmark.units.context import Context
-    from robust_interpretability.benchmark.units.plan import Plan, Planner
-    from robust_interpretability.benchmark.units.store import Store
+    from pellucid.benchmark.units.context import Context
+    from pellucid.benchmark.units.plan import Plan, Planner
+    from pellucid.benchmark.units.store import Store
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,9 @@ def plan(planner: "Planner") -> None:
 
 def work(spec: Spec, context: "Context") -> Result[Values]:
     """Trains the network."""
-    from robust_interpretability.benchmark.training import classifier
-    from robust_interpretability.benchmark.units.context import derived_seed
-    from robust_interpretability.models.functional import assign
+    from pellucid.benchmark.training import classifier
+    from pellucid.benchmark.units.context import derived_seed
+    from pellucid.models.functional import assign
 
     agreement.require(context, spec.agreement, spec.training.compute)
     seed = derived_seed("train", spec.seed)

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from robust_interpretability.benchmark.config.sections import Model, Training
-from robust_interpretability.benchmark.units.kind import Kind
-from robust_interpretability.benchmark.units.unit import AttackSpec, DataSpec, Result
+from pellucid.benchmark.config.sections import Model, Training
+from pellucid.benchmark.units.kind import Kind
+from pellucid.benchmark.units.unit import AttackSpec, DataSpec, Result
 
 if TYPE_CHECKING:
-    from robust_interpretability.benchmark.units.context import Context
-    from robust_interpretability.benchmark.units.plan import Planner
+    from pellucid.benchmark.units.context import Context
+    from pellucid.benchmark.units.plan import Planner
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ def add(planner: "Planner", compute: str, attack: AttackSpec | None, number: int
 
 def work(spec: Spec, context: "Context") -> Result[Values]:
     """Trains the network and counts the test images that it classifies correctly."""
-    from robust_interpretability.benchmark.training.classifier import train
-    from robust_interpretability.benchmark.training.prediction import predicted_classes
-    from robust_interpretability.benchmark.units.context import derived_seed
+    from pellucid.benchmark.training.classifier import train
+    from pellucid.benchmark.training.prediction import predicted_classes
+    from pellucid.benchmark.units.context import derived_seed
 
     seed = derived_seed("agreement", spec.number)
     model = context.initial(spec.model, seed)

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 import numpy as np
 from pydantic import BaseModel
 
-from robust_interpretability.models.types import Array, Json, Value
+from pellucid.models.types import Array, Json, Value
 
 if TYPE_CHECKING:
     import keras
 
-    from robust_interpretability.attacks.attack import Attack
-    from robust_interpretability.benchmark.units.kind import Kind
+    from pellucid.attacks.attack import Attack
+    from pellucid.benchmark.units.kind import Kind
 
 S = TypeVar("S")
 V = TypeVar("V")
@@ -92,8 +92,8 @@ class AttackSpec:
 
     def attack(self) -> "Attack":
         """The attack itself; what its function does not take is left out."""
-        from robust_interpretability.attacks import options
-        from robust_interpretability.attacks.attack import Attack
+        from pellucid.attacks import options
+        from pellucid.attacks.attack import Attack
 
         known = {"name", *options(self.name)}
         arguments: Json = {k: value for k, value in to_json(self).items() if k in known}

@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field, field_validator
 
-from robust_interpretability.benchmark.config.sections import (
+from pellucid.benchmark.config.sections import (
     Count,
     Positive,
     Section,
     known,
     unless,
 )
-from robust_interpretability.benchmark.units.kind import Kind, Row
-from robust_interpretability.benchmark.units.unit import DataSpec, Result
-from robust_interpretability.models import VAE_GANS
-from robust_interpretability.models.types import Array
+from pellucid.benchmark.units.kind import Kind, Row
+from pellucid.benchmark.units.unit import DataSpec, Result
+from pellucid.models import VAE_GANS
+from pellucid.models.types import Array
 
 if TYPE_CHECKING:
-    from robust_interpretability.benchmark.units.context import Context
-    from robust_interpretability.benchmark.units.plan import Plan, Planner
-    from robust_interpretability.benchmark.units.store import Store
+    from pellucid.benchmark.units.context import Context
+    from pellucid.benchmark.units.plan import Plan, Planner
+    from pellucid.benchmark.units.store import Store
 
 SHOWN = 10
 """Reconstructions and samples that are stored to look at."""
@@ -109,13 +109,13 @@ def add(planner: "Planner") -> str:
 
 def work(spec: Spec, context: "Context") -> Result[Values]:
     """Trains the manifold model and compares its reconstructions with a PCA's."""
-    from robust_interpretability import models
-    from robust_interpretability.benchmark.training.vae_gan import fit_vae_gan
-    from robust_interpretability.benchmark.units.context import derived_seed
-    from robust_interpretability.metrics import manifold
-    from robust_interpretability.models.checks import as_floats
-    from robust_interpretability.models.functional import predict
-    from robust_interpretability.models.vae_gan import published_discriminator
+    from pellucid import models
+    from pellucid.benchmark.training.vae_gan import fit_vae_gan
+    from pellucid.benchmark.units.context import derived_seed
+    from pellucid.metrics import manifold
+    from pellucid.models.checks import as_floats
+    from pellucid.models.functional import predict
+    from pellucid.models.vae_gan import published_discriminator
 
     section, data = spec.vae_gan, context.data
     seed = derived_seed("vae-gan", spec.seed)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from robust_interpretability.models.errors import InputError, unknown
-from robust_interpretability.models.types import Tensor
+from pellucid.models.errors import InputError, unknown
+from pellucid.models.types import Tensor
 
 BACKENDS = ("tensorflow", "jax")
 _DETERMINISTIC = "--xla_gpu_deterministic_ops"
@@ -57,9 +57,9 @@ NAME = import_keras()
 from keras import ops  # noqa: E402 - after its environment is set
 
 if TYPE_CHECKING or NAME == "tensorflow":
-    from robust_interpretability.models.backend.tensorflow import *  # noqa: F403
+    from pellucid.models.backend.tensorflow import *  # noqa: F403
 else:
-    from robust_interpretability.models.backend.jax import *  # noqa: F403
+    from pellucid.models.backend.jax import *  # noqa: F403
 
 
 def flatten(tensors: list[Tensor]) -> Tensor:

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import keras
 
-from robust_interpretability.models.backend.selection import QUOTIENTS, largest_by_masks
-from robust_interpretability.models.files import cache_folder
-from robust_interpretability.models.types import Array, Tensor
+from pellucid.models.backend.selection import QUOTIENTS, largest_by_masks
+from pellucid.models.files import cache_folder
+from pellucid.models.types import Array, Tensor
 
 __all__ = [
     "WHOLE_RUNS",

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from keras import ops
 
-from robust_interpretability.models.types import Tensor
+from pellucid.models.types import Tensor
 
 QUOTIENTS = np.arange(256, dtype=np.float32) / np.float32(255)
 """What the values of a byte become as pixels."""

@@ -10,7 +10,7 @@ Reference: Shi et al., arXiv 1609.05158.
 
 import tensorflow as tf
 
-from robust_interpretability.models.types import Tensor
+from pellucid.models.types import Tensor
 
 
 def _padding(size: int, taps: int, stride: int) -> int:

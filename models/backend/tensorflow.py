@@ -7,10 +7,10 @@ from typing import TypeVar
 import keras
 import tensorflow as tf
 
-from robust_interpretability.models.backend.selection import QUOTIENTS, largest_by_masks
-from robust_interpretability.models.backend.subpixel import strided_convolution
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.types import Array, Tensor
+from pellucid.models.backend.selection import QUOTIENTS, largest_by_masks
+from pellucid.models.backend.subpixel import strided_convolution
+from pellucid.models.errors import InputError
+from pellucid.models.types import Array, Tensor
 
 __all__ = [
     "WHOLE_RUNS",

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from robust_interpretability.models import KERAS_LOCK
-from robust_interpretability.models.types import Array
-from robust_interpretability.models.untrusted.format import archive
-from robust_interpretability.models.untrusted.format.path import check_path, copy
-from robust_interpretability.models.untrusted.layers.objects import MIXED
-from robust_interpretability.models.untrusted.model import configuration, graph
-from robust_interpretability.models.untrusted.refusal import Refused
-from robust_interpretability.models.untrusted.sandbox import child, results
-from robust_interpretability.models.untrusted.sandbox.confinement import (
+from pellucid.models import KERAS_LOCK
+from pellucid.models.types import Array
+from pellucid.models.untrusted.format import archive
+from pellucid.models.untrusted.format.path import check_path, copy
+from pellucid.models.untrusted.layers.objects import MIXED
+from pellucid.models.untrusted.model import configuration, graph
+from pellucid.models.untrusted.refusal import Refused
+from pellucid.models.untrusted.sandbox import child, results
+from pellucid.models.untrusted.sandbox.confinement import (
     DEFAULT_LIMITS,
     Limits,
     confined,
@@ -96,7 +96,7 @@ def admit(
         arrays = results.arrays(
             results.output(folder, child.ARRAYS, 4 * graph.MAX_PARAMETERS), flat
         )
-    from robust_interpretability.models.untrusted.model.build import build, fingerprint
+    from pellucid.models.untrusted.model.build import build, fingerprint
 
     with KERAS_LOCK:
         model = build(flat, arrays)

@@ -4,7 +4,7 @@
 may also hold look-alike letters and a gigabyte of text, so here only ASCII passes, and not much.
 """
 
-from robust_interpretability.models.errors import InputError
+from pellucid.models.errors import InputError
 
 MESSAGE_CHARACTERS = 380
 """The longest message."""

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robust_interpretability import attacks
-from robust_interpretability.attacks import ATTACKS, Attack, get, run
-from robust_interpretability.attacks.projections import l2_norm, project, steepest
-from robust_interpretability.models.errors import InputError
+from pellucid import attacks
+from pellucid.attacks import ATTACKS, Attack, get, run
+from pellucid.attacks.projections import l2_norm, project, steepest
+from pellucid.models.errors import InputError
 from tests.conftest import linear_model
 
 RNG = np.random.default_rng(7)
@@ -243,7 +243,7 @@ def test_what_can_train_and_what_draws_at_random():
 
 def test_names_of_attacks_need_no_keras():
     code = (
-        "import sys; from robust_interpretability import attacks;"
+        "import sys; from pellucid import attacks;"
         " assert attacks.can_train('pgd') and 'pgd' in attacks.TRAINING;"
         " assert 'keras' not in sys.modules"
     )
@@ -392,7 +392,7 @@ def name_of(attack: Attack) -> str:
 @pytest.mark.parametrize("attack", MINIMAL, ids=name_of)
 def test_attacks_for_the_smallest_change_keep_to_ball_and_box(attack, digits, digits_model):
     """The result is misclassified and within the radius, or the image itself."""
-    from robust_interpretability.models.functional import predict
+    from pellucid.models.functional import predict
 
     x, y = digits.x_test[:50], digits.y_test[:50]
     clean = x / np.float32(255)
@@ -439,7 +439,7 @@ def test_stronger_attacks_fool_more(digits, digits_model):
     x, y = digits.x_test, digits.y_test
 
     def errors(attack: Attack) -> int:
-        from robust_interpretability.models.functional import predict
+        from pellucid.models.functional import predict
 
         return int((predict(digits_model, run(attack, digits_model, x, y)).argmax(-1) != y).sum())
 

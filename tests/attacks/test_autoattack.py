@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from robust_interpretability.attacks import Attack, run
-from robust_interpretability.attacks.autoattack import ensemble as autoattack
-from robust_interpretability.attacks.autoattack.apgd import Apgd
-from robust_interpretability.attacks.autoattack.ensemble import (
+from pellucid.attacks import Attack, run
+from pellucid.attacks.autoattack import ensemble as autoattack
+from pellucid.attacks.autoattack.apgd import Apgd
+from pellucid.attacks.autoattack.ensemble import (
     MISCLASSIFIED,
     SURVIVED,
     OutcomeCache,
@@ -16,11 +16,11 @@ from robust_interpretability.attacks.autoattack.ensemble import (
     evaluate,
     predicted,
 )
-from robust_interpretability.attacks.autoattack.fab import Fab
-from robust_interpretability.attacks.autoattack.last_pass import LastPassApgd
-from robust_interpretability.attacks.autoattack.square import Square
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.functional import predict
+from pellucid.attacks.autoattack.fab import Fab
+from pellucid.attacks.autoattack.last_pass import LastPassApgd
+from pellucid.attacks.autoattack.square import Square
+from pellucid.models.errors import InputError
+from pellucid.models.functional import predict
 from tests.conftest import linear_model
 
 RADII = {"linf": 0.1, "l2": 0.5}

@@ -9,20 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
-from robust_interpretability.attacks import losses
-from robust_interpretability.attacks.autoattack import randomness, stepping
-from robust_interpretability.attacks.autoattack.apgd import (
+from pellucid.attacks import losses
+from pellucid.attacks.autoattack import randomness, stepping
+from pellucid.attacks.autoattack.apgd import (
     Apgd,
     checkpoints,
     target_classes,
 )
-from robust_interpretability.attacks.autoattack.fab import onto_hyperplane
-from robust_interpretability.attacks.autoattack.queue import run as run_queue
-from robust_interpretability.attacks.autoattack.square import bump, sides
-from robust_interpretability.attacks.starts import at_distance
-from robust_interpretability.models import backend
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.functional import logits_of, state
+from pellucid.attacks.autoattack.fab import onto_hyperplane
+from pellucid.attacks.autoattack.queue import run as run_queue
+from pellucid.attacks.autoattack.square import bump, sides
+from pellucid.attacks.starts import at_distance
+from pellucid.models import backend
+from pellucid.models.errors import InputError
+from pellucid.models.functional import logits_of, state
 
 numpy = keras.ops.convert_to_numpy
 

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from robust_interpretability.attacks import losses
-from robust_interpretability.models import backend
-from robust_interpretability.models.errors import InputError
+from pellucid.attacks import losses
+from pellucid.models import backend
+from pellucid.models.errors import InputError
 
 Z = np.array([[2.0, 1.0, -1.0], [0.0, 3.0, 1.0], [-2.0, -1.0, -4.0]], np.float32)
 Y = np.array([0, 2, 2])

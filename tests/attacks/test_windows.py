@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robust_interpretability.attacks.autoattack import randomness
-from robust_interpretability.attacks.autoattack.square import Square, bump
-from robust_interpretability.attacks.autoattack.windows import Windows
-from robust_interpretability.models import backend
+from pellucid.attacks.autoattack import randomness
+from pellucid.attacks.autoattack.square import Square, bump
+from pellucid.attacks.autoattack.windows import Windows
+from pellucid.models import backend
 
 numpy, tensor = keras.ops.convert_to_numpy, keras.ops.convert_to_tensor
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from robust_interpretability.benchmark.units.kind import Kind
-from robust_interpretability.benchmark.units.unit import Result, Unit
+from pellucid.benchmark.units.kind import Kind
+from pellucid.benchmark.units.unit import Result, Unit
 
 
 @dataclass(frozen=True)

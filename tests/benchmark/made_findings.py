@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from robust_interpretability.benchmark.findings.runs import FinishedRun, Sources, labels
-from robust_interpretability.benchmark.findings.standing import required
-from robust_interpretability.benchmark.units import configuration
-from robust_interpretability.benchmark.units.outcomes import Score
-from robust_interpretability.metrics import FILLS, MODES
+from pellucid.benchmark.findings.runs import FinishedRun, Sources, labels
+from pellucid.benchmark.findings.standing import required
+from pellucid.benchmark.units import configuration
+from pellucid.benchmark.units.outcomes import Score
+from pellucid.metrics import FILLS, MODES
 
 SURVIVES, DOES_NOT, UNCLEAR = "survives", "does not", "cannot be told"
 NORMS = ("l2", "linf")

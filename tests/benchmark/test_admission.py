@@ -7,14 +7,14 @@ import keras
 import numpy as np
 import pytest
 
-from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.benchmark.submission import admission, cost
-from robust_interpretability.benchmark.submission.admission import check_range, failures_in_one_line
-from robust_interpretability.benchmark.units import configuration, plan
-from robust_interpretability.benchmark.units.store import Store
-from robust_interpretability.benchmark.units.unit import SUBMISSION
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.untrusted import Refused
+from pellucid.benchmark.data import datasets
+from pellucid.benchmark.submission import admission, cost
+from pellucid.benchmark.submission.admission import check_range, failures_in_one_line
+from pellucid.benchmark.units import configuration, plan
+from pellucid.benchmark.units.store import Store
+from pellucid.benchmark.units.unit import SUBMISSION
+from pellucid.models.errors import InputError
+from pellucid.models.untrusted import Refused
 from tests.commands import TINY
 
 FILE = Path("mine.keras")

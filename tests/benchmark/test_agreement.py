@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import pytest
 
-from robust_interpretability import models
-from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.benchmark.execution import runner, simulation
-from robust_interpretability.benchmark.training import classifier, precision_check
-from robust_interpretability.benchmark.units import (
+from pellucid import models
+from pellucid.benchmark.data import datasets
+from pellucid.benchmark.execution import runner, simulation
+from pellucid.benchmark.training import classifier, precision_check
+from pellucid.benchmark.units import (
     agreement,
     configuration,
     plan,
@@ -16,12 +16,12 @@ from robust_interpretability.benchmark.units import (
     train,
     trial,
 )
-from robust_interpretability.benchmark.units.context import Context
-from robust_interpretability.benchmark.units.store import Store
-from robust_interpretability.benchmark.units.unit import Result
-from robust_interpretability.models import backend
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.precision import in_precision
+from pellucid.benchmark.units.context import Context
+from pellucid.benchmark.units.store import Store
+from pellucid.benchmark.units.unit import Result
+from pellucid.models import backend
+from pellucid.models.errors import InputError
+from pellucid.models.precision import in_precision
 from tests.commands import TINY
 
 COMPUTE = "training.compute=bfloat16"

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.benchmark.execution import runner
-from robust_interpretability.benchmark.units import calibration, configuration, plan, vae_gan
-from robust_interpretability.benchmark.units.context import Context
-from robust_interpretability.benchmark.units.store import Store
-from robust_interpretability.metrics import known_manifolds, latent_projection, manifold
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.vae_gan import VaeGan
+from pellucid.benchmark.data import datasets
+from pellucid.benchmark.execution import runner
+from pellucid.benchmark.units import calibration, configuration, plan, vae_gan
+from pellucid.benchmark.units.context import Context
+from pellucid.benchmark.units.store import Store
+from pellucid.metrics import known_manifolds, latent_projection, manifold
+from pellucid.models.errors import InputError
+from pellucid.models.vae_gan import VaeGan
 from tests.commands import TINY
 
 SETTINGS = ["calibration={images=40, longest=1.5, blurs=[0.0, 1.0], steps=30, prior_draws=1}"]
@@ -138,10 +138,10 @@ def test_plan_and_mistakes():
 
 def print_discs() -> None:
     """Fits a VAE-GAN and a PCA to discs, and prints their error and calibration on others."""
-    from robust_interpretability import models
-    from robust_interpretability.benchmark.training.vae_gan import fit_vae_gan
-    from robust_interpretability.models import backend
-    from robust_interpretability.models.batching import to_device
+    from pellucid import models
+    from pellucid.benchmark.training.vae_gan import fit_vae_gan
+    from pellucid.models import backend
+    from pellucid.models.batching import to_device
 
     backend.configure()
     discs = known_manifolds.Discs()

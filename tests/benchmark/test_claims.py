@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from robust_interpretability.benchmark.paper import (
+from pellucid.benchmark.paper import (
     claim,
     claims,
     manifold_claims,
@@ -17,17 +17,17 @@ from robust_interpretability.benchmark.paper import (
     runs,
     tables,
 )
-from robust_interpretability.benchmark.paper.claim import NO, NONE, NOT_RUN, UNCLEAR, YES
-from robust_interpretability.benchmark.paper.reference import REFERENCE
-from robust_interpretability.benchmark.paper.retraining_claims import (
+from pellucid.benchmark.paper.claim import NO, NONE, NOT_RUN, UNCLEAR, YES
+from pellucid.benchmark.paper.reference import REFERENCE
+from pellucid.benchmark.paper.retraining_claims import (
     CORRELATION_MARGIN,
     SHORT,
     correlations,
 )
-from robust_interpretability.benchmark.units import configuration
-from robust_interpretability.benchmark.units.plan import networks
-from robust_interpretability.metrics import comparisons, densities, statistics
-from robust_interpretability.models.errors import InputError
+from pellucid.benchmark.units import configuration
+from pellucid.benchmark.units.plan import networks
+from pellucid.metrics import comparisons, densities, statistics
+from pellucid.models.errors import InputError
 from tests.conftest import ROOT
 from tests.metrics.test_comparisons import at_most, samples
 

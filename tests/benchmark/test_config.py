@@ -7,10 +7,10 @@ import tomllib
 
 import pytest
 
-from robust_interpretability.attacks import Attack
-from robust_interpretability.benchmark.config import toml
-from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.benchmark.units import (
+from pellucid.attacks import Attack
+from pellucid.benchmark.config import toml
+from pellucid.benchmark.data import datasets
+from pellucid.benchmark.units import (
     configuration,
     manifold,
     plan,
@@ -18,7 +18,7 @@ from robust_interpretability.benchmark.units import (
     train,
     vae_gan,
 )
-from robust_interpretability.models.errors import InputError
+from pellucid.models.errors import InputError
 
 
 @pytest.mark.parametrize("name", toml.presets())
@@ -33,7 +33,7 @@ def test_presets_are_whole_and_survive_being_stored(name, tmp_path):
 def test_a_configuration_is_read_without_keras():
     """So that every mistake in one is answered at once."""
     program = (
-        "import sys; from robust_interpretability.benchmark.units import configuration;"
+        "import sys; from pellucid.benchmark.units import configuration;"
         " configuration.resolve('paper-cifar10', None, []);"
         " print({'keras', 'tensorflow', 'jax'} & set(sys.modules))"
     )

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras import layers
 
-from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.benchmark.robustness import contamination, flags
-from robust_interpretability.benchmark.robustness.counts import NEAR_HITS, Contamination
-from robust_interpretability.models.checks import as_floats
+from pellucid.benchmark.data import datasets
+from pellucid.benchmark.robustness import contamination, flags
+from pellucid.benchmark.robustness.counts import NEAR_HITS, Contamination
+from pellucid.models.checks import as_floats
 from tests.conftest import needs_tfds
 
 Images = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]

@@ -5,15 +5,15 @@ import re
 import numpy as np
 import pytest
 
-from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.benchmark.execution import runner
-from robust_interpretability.benchmark.results import controls, tables
-from robust_interpretability.benchmark.units import accuracy, configuration, plan, retrain
-from robust_interpretability.benchmark.units.kind import Finished
-from robust_interpretability.benchmark.units.orders import Order
-from robust_interpretability.benchmark.units.outcomes import Score
-from robust_interpretability.benchmark.units.store import Store
-from robust_interpretability.metrics import (
+from pellucid.benchmark.data import datasets
+from pellucid.benchmark.execution import runner
+from pellucid.benchmark.results import controls, tables
+from pellucid.benchmark.units import accuracy, configuration, plan, retrain
+from pellucid.benchmark.units.kind import Finished
+from pellucid.benchmark.units.orders import Order
+from pellucid.benchmark.units.outcomes import Score
+from pellucid.benchmark.units.store import Store
+from pellucid.metrics import (
     ATTRIBUTIONS,
     CONTROLS,
     FILLS,

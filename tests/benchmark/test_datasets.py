@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from robust_interpretability.benchmark.data import cache, datasets, tfds
-from robust_interpretability.benchmark.data.identity import same_images
-from robust_interpretability.models.errors import InputError
+from pellucid.benchmark.data import cache, datasets, tfds
+from pellucid.benchmark.data.identity import same_images
+from pellucid.models.errors import InputError
 from tests.conftest import needs_tfds
 
 REAL = [

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from robust_interpretability.benchmark import environment
+from pellucid.benchmark import environment
 from tests.conftest import ROOT
 
 UNKNOWN = {"commit": None, "uncommitted_changes": None}
@@ -44,7 +44,7 @@ def test_a_checkout_reports_its_commit_and_changes(tmp_path):
 def test_an_installed_copy_reports_no_commit(tmp_path, project):
     """In the virtual environment of another project, or of our checkout."""
     repository(tmp_path, project)
-    installed = tmp_path / ".venv" / "lib" / "site-packages" / "robust_interpretability"
+    installed = tmp_path / ".venv" / "lib" / "site-packages" / "pellucid"
     installed.mkdir(parents=True)
     assert environment.source(installed) == UNKNOWN
 

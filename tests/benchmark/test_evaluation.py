@@ -7,19 +7,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.benchmark.results import entries as evaluation
-from robust_interpretability.benchmark.results import recheck, tracks
-from robust_interpretability.benchmark.units import configuration
-from robust_interpretability.benchmark.units.manifold import Manifold
-from robust_interpretability.benchmark.units.plan import build, submission
-from robust_interpretability.benchmark.units.retrain import Retraining
-from robust_interpretability.benchmark.units.robustness import Robustness
-from robust_interpretability.benchmark.units.unit import SUBMISSION, Network
-from robust_interpretability.benchmark.units.vae_gan import VaeGanSection
-from robust_interpretability.leaderboard import entry as entries
-from robust_interpretability.leaderboard.card import Card, TrainingClaim
-from robust_interpretability.models.errors import InputError
+from pellucid.benchmark.data import datasets
+from pellucid.benchmark.results import entries as evaluation
+from pellucid.benchmark.results import recheck, tracks
+from pellucid.benchmark.units import configuration
+from pellucid.benchmark.units.manifold import Manifold
+from pellucid.benchmark.units.plan import build, submission
+from pellucid.benchmark.units.retrain import Retraining
+from pellucid.benchmark.units.robustness import Robustness
+from pellucid.benchmark.units.unit import SUBMISSION, Network
+from pellucid.benchmark.units.vae_gan import VaeGanSection
+from pellucid.leaderboard import entry as entries
+from pellucid.leaderboard.card import Card, TrainingClaim
+from pellucid.models.errors import InputError
 from tests.leaderboard.made import made
 
 FRACTIONS = [0.25, 0.75]

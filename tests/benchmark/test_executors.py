@@ -9,12 +9,12 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from robust_interpretability.benchmark.execution import runner
-from robust_interpretability.benchmark.execution.threads import Threads
-from robust_interpretability.benchmark.progress import Display, TimeLeft, duration
-from robust_interpretability.benchmark.units.plan import Plan
-from robust_interpretability.benchmark.units.store import Store
-from robust_interpretability.benchmark.units.unit import Result
+from pellucid.benchmark.execution import runner
+from pellucid.benchmark.execution.threads import Threads
+from pellucid.benchmark.progress import Display, TimeLeft, duration
+from pellucid.benchmark.units.plan import Plan
+from pellucid.benchmark.units.store import Store
+from pellucid.benchmark.units.unit import Result
 from tests.benchmark.made import RETRAIN, Values, unit
 
 A, B = unit("a"), unit("b")

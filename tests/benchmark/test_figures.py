@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from robust_interpretability.benchmark.results.figures import (
+from pellucid.benchmark.results.figures import (
     curves,
     images,
     manifold,
@@ -17,9 +17,9 @@ from robust_interpretability.benchmark.results.figures import (
     tilt,
     tradeoff,
 )
-from robust_interpretability.benchmark.units import configuration
-from robust_interpretability.benchmark.units.kind import Description
-from robust_interpretability.metrics import ATTRIBUTIONS, statistics
+from pellucid.benchmark.units import configuration
+from pellucid.benchmark.units.kind import Description
+from pellucid.metrics import ATTRIBUTIONS, statistics
 from tests.commands import TINY
 
 CONFIG = configuration.resolve(None, TINY, [])

@@ -10,17 +10,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from robust_interpretability.benchmark.cli import app
-from robust_interpretability.benchmark.config import toml
-from robust_interpretability.benchmark.config.versions import PROTOCOL_VERSION
-from robust_interpretability.benchmark.findings import report, runs, scale
-from robust_interpretability.benchmark.findings.headline import answer, explanation, headline
-from robust_interpretability.benchmark.findings.retraining import every
-from robust_interpretability.benchmark.findings.sentences import ALTERED, CLAIM
-from robust_interpretability.benchmark.findings.standing import standings
-from robust_interpretability.benchmark.results import names, sweeps
-from robust_interpretability.benchmark.units import configuration
-from robust_interpretability.models.errors import InputError
+from pellucid.benchmark.cli import app
+from pellucid.benchmark.config import toml
+from pellucid.benchmark.config.versions import PROTOCOL_VERSION
+from pellucid.benchmark.findings import report, runs, scale
+from pellucid.benchmark.findings.headline import answer, explanation, headline
+from pellucid.benchmark.findings.retraining import every
+from pellucid.benchmark.findings.sentences import ALTERED, CLAIM
+from pellucid.benchmark.findings.standing import standings
+from pellucid.benchmark.results import names, sweeps
+from pellucid.benchmark.units import configuration
+from pellucid.models.errors import InputError
 from tests.benchmark.made_findings import (
     DOES_NOT,
     SURVIVES,

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from robust_interpretability.benchmark.findings import figures, report
-from robust_interpretability.benchmark.results.figures import style
+from pellucid.benchmark.findings import figures, report
+from pellucid.benchmark.results.figures import style
 from tests.benchmark.made_findings import DOES_NOT, SURVIVES, always, sources, trust
 
 RAW = re.compile(r"linf|_|nan")

@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from robust_interpretability.benchmark.findings import power, trends
-from robust_interpretability.benchmark.findings.maps import alike
-from robust_interpretability.benchmark.findings.power import Error
-from robust_interpretability.benchmark.results import groups
-from robust_interpretability.benchmark.results.controls import slope
-from robust_interpretability.metrics import hierarchical, pairwise
+from pellucid.benchmark.findings import power, trends
+from pellucid.benchmark.findings.maps import alike
+from pellucid.benchmark.findings.power import Error
+from pellucid.benchmark.results import groups
+from pellucid.benchmark.results.controls import slope
+from pellucid.metrics import hierarchical, pairwise
 from tests.benchmark.made_findings import DOES_NOT, always, run, tables
 
 STRENGTH = np.linspace(0, 1, 7)

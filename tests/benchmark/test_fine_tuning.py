@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from robust_interpretability import models
-from robust_interpretability.benchmark.training.classifier import train
-from robust_interpretability.benchmark.training.fine_tuning import (
+from pellucid import models
+from pellucid.benchmark.training.classifier import train
+from pellucid.benchmark.training.fine_tuning import (
     fine_tune,
     order_seed,
     random_orders,
 )
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.functional import assign, predict, state
+from pellucid.models.errors import InputError
+from pellucid.models.functional import assign, predict, state
 from tests.ranks import random_ranks
 
 

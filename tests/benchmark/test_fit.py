@@ -2,10 +2,10 @@
 
 import pytest
 
-from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.benchmark.units import configuration, fit, plan, retrain, train
-from robust_interpretability.benchmark.units.context import Context
-from robust_interpretability.benchmark.units.store import Store
+from pellucid.benchmark.data import datasets
+from pellucid.benchmark.units import configuration, fit, plan, retrain, train
+from pellucid.benchmark.units.context import Context
+from pellucid.benchmark.units.store import Store
 from tests.commands import TINY
 
 SETTINGS = ["grid=[{norm='l2', epsilons=[0.3]}]", "training.epochs=12", "data.train_limit=600"]

@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.benchmark.execution import runner
-from robust_interpretability.benchmark.units import configuration, plan
-from robust_interpretability.benchmark.units.context import Context
-from robust_interpretability.benchmark.units.kinds import KINDS
-from robust_interpretability.benchmark.units.store import Store
-from robust_interpretability.benchmark.units.unit import Unit, to_json
+from pellucid.benchmark.data import datasets
+from pellucid.benchmark.execution import runner
+from pellucid.benchmark.units import configuration, plan
+from pellucid.benchmark.units.context import Context
+from pellucid.benchmark.units.kinds import KINDS
+from pellucid.benchmark.units.store import Store
+from pellucid.benchmark.units.unit import Unit, to_json
 from tests.commands import TINY
 
 GOLDEN = Path(__file__).with_name("golden_units.json")

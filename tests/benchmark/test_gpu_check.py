@@ -9,16 +9,16 @@ import subprocess
 import numpy as np
 import pytest
 
-from robust_interpretability.benchmark.accelerator import (
+from pellucid.benchmark.accelerator import (
     contact,
     correctness,
     proposal,
     speed,
     steps,
 )
-from robust_interpretability.benchmark.accelerator.record import DONE, Outcome, Record
-from robust_interpretability.benchmark.accelerator.scale import FULL, REDUCED, SCALES, case
-from robust_interpretability.models.errors import InputError
+from pellucid.benchmark.accelerator.record import DONE, Outcome, Record
+from pellucid.benchmark.accelerator.scale import FULL, REDUCED, SCALES, case
+from pellucid.models.errors import InputError
 from tests.commands import COMMAND
 from tests.conftest import ROOT
 from tests.test_jax import ENVIRONMENT, WITHOUT_TENSORFLOW

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter1d
 
-from robust_interpretability import models
-from robust_interpretability.benchmark.data import blocks, datasets, tetrominoes, tfds
-from robust_interpretability.benchmark.execution.runner import plan
-from robust_interpretability.benchmark.units import configuration
-from robust_interpretability.models.errors import InputError
+from pellucid import models
+from pellucid.benchmark.data import blocks, datasets, tetrominoes, tfds
+from pellucid.benchmark.execution.runner import plan
+from pellucid.benchmark.units import configuration
+from pellucid.models.errors import InputError
 from tests.commands import TINY
 from tests.conftest import needs_tfds
 

@@ -8,7 +8,7 @@ import pytest
 
 PROGRAM = """
     import time
-    from robust_interpretability.benchmark.submission import limits
+    from pellucid.benchmark.submission import limits
 
     limits.BASE, limits.EACH, limits.SHARE = limits.resident(), {each} << 20, 0
     told = lambda line: print("told:", line)

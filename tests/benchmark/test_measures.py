@@ -4,26 +4,26 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.benchmark.execution import runner
-from robust_interpretability.benchmark.results import agreement
-from robust_interpretability.benchmark.results.figures import agreement as figure
-from robust_interpretability.benchmark.units import (
+from pellucid.benchmark.data import datasets
+from pellucid.benchmark.execution import runner
+from pellucid.benchmark.results import agreement
+from pellucid.benchmark.results.figures import agreement as figure
+from pellucid.benchmark.units import (
     configuration,
     fine_tune,
     measures,
     plan,
     train,
 )
-from robust_interpretability.benchmark.units.context import Context
-from robust_interpretability.benchmark.units.kind import Finished
-from robust_interpretability.benchmark.units.store import Store
-from robust_interpretability.metrics import attributions, f_fidelity, ground_truth, ranking
-from robust_interpretability.metrics.alignment import alignment
-from robust_interpretability.metrics.gini import gini
-from robust_interpretability.metrics.total_variation import total_variation
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.functional import predict
+from pellucid.benchmark.units.context import Context
+from pellucid.benchmark.units.kind import Finished
+from pellucid.benchmark.units.store import Store
+from pellucid.metrics import attributions, f_fidelity, ground_truth, ranking
+from pellucid.metrics.alignment import alignment
+from pellucid.metrics.gini import gini
+from pellucid.metrics.total_variation import total_variation
+from pellucid.models.errors import InputError
+from pellucid.models.functional import predict
 from tests.commands import TINY
 
 SETTINGS = [
@@ -189,7 +189,7 @@ def test_f_fidelity_asks_the_fine_tuned_copy(true):
 
 
 def measures_seed() -> int:
-    from robust_interpretability.benchmark.units.context import derived_seed
+    from pellucid.benchmark.units.context import derived_seed
 
     return derived_seed("measures")
 

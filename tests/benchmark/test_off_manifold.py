@@ -6,24 +6,24 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.benchmark.execution import runner
-from robust_interpretability.benchmark.units import (
+from pellucid.benchmark.data import datasets
+from pellucid.benchmark.execution import runner
+from pellucid.benchmark.units import (
     calibration,
     configuration,
     manifold,
     off_manifold,
     plan,
 )
-from robust_interpretability.benchmark.units.context import Context
-from robust_interpretability.benchmark.units.kind import Finished
-from robust_interpretability.benchmark.units.store import Store
-from robust_interpretability.benchmark.units.unit import AttackSpec
-from robust_interpretability.metrics import hierarchical
-from robust_interpretability.metrics import off_manifold as metric
-from robust_interpretability.metrics.off_manifold import Changes
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.vae_gan import VaeGan
+from pellucid.benchmark.units.context import Context
+from pellucid.benchmark.units.kind import Finished
+from pellucid.benchmark.units.store import Store
+from pellucid.benchmark.units.unit import AttackSpec
+from pellucid.metrics import hierarchical
+from pellucid.metrics import off_manifold as metric
+from pellucid.metrics.off_manifold import Changes
+from pellucid.models.errors import InputError
+from pellucid.models.vae_gan import VaeGan
 from tests.commands import TINY
 
 SETTINGS = [

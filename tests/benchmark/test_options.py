@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import typer
 
-import robust_interpretability
-from robust_interpretability.benchmark.cli import app, options
+import pellucid
+from pellucid.benchmark.cli import app, options
 from tests.commands import here
 from tests.conftest import ROOT
 
@@ -52,8 +52,8 @@ def test_evaluate_says_what_does_not_fit(arguments, said):
 
 def test_the_version():
     stated = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    assert robust_interpretability.__version__ == stated
-    assert here("--version").stdout.startswith(f"robust-interpretability {stated}, protocol")
+    assert pellucid.__version__ == stated
+    assert here("--version").stdout.startswith(f"pellucid {stated}, protocol")
 
 
 def test_a_changed_preset_has_a_folder_of_its_own():

@@ -7,14 +7,14 @@ import keras
 import numpy as np
 import pytest
 
-from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.benchmark.training.prediction import predicted_classes
-from robust_interpretability.benchmark.units import configuration, orders, plan, train
-from robust_interpretability.benchmark.units.context import Context, derived_seed
-from robust_interpretability.benchmark.units.orders import OWN, Order
-from robust_interpretability.benchmark.units.store import Store
-from robust_interpretability.metrics import CONTROLS, attributions, controls, ranking, spectrum
-from robust_interpretability.models.functional import predict
+from pellucid.benchmark.data import datasets
+from pellucid.benchmark.training.prediction import predicted_classes
+from pellucid.benchmark.units import configuration, orders, plan, train
+from pellucid.benchmark.units.context import Context, derived_seed
+from pellucid.benchmark.units.orders import OWN, Order
+from pellucid.benchmark.units.store import Store
+from pellucid.metrics import CONTROLS, attributions, controls, ranking, spectrum
+from pellucid.models.functional import predict
 from tests.commands import TINY
 
 ALL = f"retraining.controls={list(CONTROLS)}"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.benchmark.units import configuration, pictures, plan, train
+from pellucid.benchmark.data import datasets
+from pellucid.benchmark.units import configuration, pictures, plan, train
 
 TINY = Path(__file__).parent / "tiny.toml"
 INFO = datasets.Info("digits", "1.0.0", 300, 100, (8, 8, 1), 10)

@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.benchmark.execution import estimate
-from robust_interpretability.benchmark.units import configuration, plan, retrain, train
+from pellucid.benchmark.data import datasets
+from pellucid.benchmark.execution import estimate
+from pellucid.benchmark.units import configuration, plan, retrain, train
 from tests.commands import TINY
 
 

@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from robust_interpretability.benchmark.progress import AttackDisplay
+from pellucid.benchmark.progress import AttackDisplay
 
 
 def test_an_attack_gets_at_most_the_images_that_resisted_those_before_it():

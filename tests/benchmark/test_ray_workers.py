@@ -14,13 +14,13 @@ import psutil
 import pytest
 from rich.console import Console
 
-from robust_interpretability.benchmark.config.sections import Model
-from robust_interpretability.benchmark.execution import runner
-from robust_interpretability.benchmark.execution.pool import Ended
-from robust_interpretability.benchmark.units import configuration, plan, train
-from robust_interpretability.benchmark.units.plan import Plan
-from robust_interpretability.models import backend
-from robust_interpretability.models.errors import InputError
+from pellucid.benchmark.config.sections import Model
+from pellucid.benchmark.execution import runner
+from pellucid.benchmark.execution.pool import Ended
+from pellucid.benchmark.units import configuration, plan, train
+from pellucid.benchmark.units.plan import Plan
+from pellucid.models import backend
+from pellucid.models.errors import InputError
 from tests.benchmark.made import unit
 from tests.commands import COMMAND, TINY, call
 from tests.conftest import ROOT
@@ -195,8 +195,8 @@ class Silent:
 
 
 def pool_of(folder: Path, digits, **options):
-    from robust_interpretability.benchmark import environment
-    from robust_interpretability.benchmark.execution.ray import RayPool
+    from pellucid.benchmark import environment
+    from pellucid.benchmark.execution.ray import RayPool
 
     (folder / "config.toml").touch()
     return RayPool(
@@ -247,8 +247,8 @@ def test_there_must_be_a_gpu_to_share(tmp_path, digits):
 
 def test_what_a_unit_raises_is_raised_here(tmp_path, digits):
     """Without Ray's wrapping, so that a user's mistake is one line there too."""
-    from robust_interpretability.benchmark import environment
-    from robust_interpretability.benchmark.execution.ray import RayPool
+    from pellucid.benchmark import environment
+    from pellucid.benchmark.execution.ray import RayPool
 
     tiny = plan.build(configuration.resolve(None, TINY, SMALLER), digits.info)
     good = next(tiny.of(train.KIND))
@@ -275,7 +275,7 @@ def test_what_a_unit_raises_is_raised_here(tmp_path, digits):
 
 def test_a_folder_that_a_worker_cannot_see(tmp_path, monkeypatch):
     """Found after it has set how many operations run at a time: as many as it has cores."""
-    from robust_interpretability.benchmark.execution.ray import Worker
+    from pellucid.benchmark.execution.ray import Worker
 
     told = []
     monkeypatch.setattr(backend, "configure", told.append)
@@ -290,8 +290,8 @@ def test_a_folder_that_a_worker_cannot_see(tmp_path, monkeypatch):
 
 def test_a_worker_that_reads_other_images(tmp_path, monkeypatch, digits):
     """Its machine's copy of the data set has the same name and sizes, but not the same images."""
-    from robust_interpretability.benchmark.data.identity import same_images
-    from robust_interpretability.benchmark.execution.ray import Worker
+    from pellucid.benchmark.data.identity import same_images
+    from pellucid.benchmark.execution.ray import Worker
 
     monkeypatch.setattr(backend, "configure", lambda _: None)
     (tmp_path / "config.toml").touch()
@@ -302,7 +302,7 @@ def test_a_worker_that_reads_other_images(tmp_path, monkeypatch, digits):
 
 
 def test_an_address_that_is_none():
-    from robust_interpretability.benchmark.execution.ray import _connect
+    from pellucid.benchmark.execution.ray import _connect
 
     with pytest.raises(InputError, match="No Ray cluster answers at 'nonsense'"):
         _connect("nonsense", None, "tensorflow")
@@ -372,7 +372,7 @@ def test_mistakes(tmp_path, options, message):
 
 
 def test_workers_must_have_the_same_libraries():
-    from robust_interpretability.benchmark.execution.ray import _same
+    from pellucid.benchmark.execution.ray import _same
 
     here = {
         "backend": "jax",

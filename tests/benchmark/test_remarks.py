@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from robust_interpretability.benchmark.results import caveats
-from robust_interpretability.benchmark.units import configuration
+from pellucid.benchmark.results import caveats
+from pellucid.benchmark.units import configuration
 from tests.commands import TINY
 
 N = 60

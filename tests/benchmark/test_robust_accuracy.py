@@ -12,17 +12,17 @@ import keras
 import numpy as np
 import pytest
 
-from robust_interpretability.attacks.autoattack import ensemble
-from robust_interpretability.benchmark.robustness import accuracy as robust_accuracy
-from robust_interpretability.benchmark.robustness.accuracy import evaluate
-from robust_interpretability.benchmark.robustness.counts import EnsembleAccuracy
-from robust_interpretability.benchmark.robustness.flags import Flag, autoattack_flags
-from robust_interpretability.benchmark.units.autoattack import outcomes_in
-from robust_interpretability.benchmark.units.store import Store
-from robust_interpretability.leaderboard.flags import MEANINGS
-from robust_interpretability.metrics import statistics
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.validation import revive
+from pellucid.attacks.autoattack import ensemble
+from pellucid.benchmark.robustness import accuracy as robust_accuracy
+from pellucid.benchmark.robustness.accuracy import evaluate
+from pellucid.benchmark.robustness.counts import EnsembleAccuracy
+from pellucid.benchmark.robustness.flags import Flag, autoattack_flags
+from pellucid.benchmark.units.autoattack import outcomes_in
+from pellucid.benchmark.units.store import Store
+from pellucid.leaderboard.flags import MEANINGS
+from pellucid.metrics import statistics
+from pellucid.models.errors import InputError
+from pellucid.models.validation import revive
 from tests.attacks.test_autoattack import SHORT, Shaken
 from tests.commands import COMMAND, here
 from tests.conftest import ROOT, linear_model
@@ -277,7 +277,7 @@ def test_the_killed_command_resumes_with_the_same_outcomes(file, tmp_path):
             ["--epsilon", "-1"],
             "The radius must be a number of at least 0, in pixel units. Received -1.0.",
         ),
-        (["--norm", "l0"], "Unknown norm 'l0'."),
+        (["--norm", "l0"], "'l0' is neither l2 nor linf"),
         (["--images", "5000"], "'digits' has 597 test images. Received --images 5000."),
         (
             ["--version", "standart"],
@@ -306,9 +306,9 @@ def test_a_radius_is_needed(file):
 SCRIPT = """
 import sys
 import keras, numpy as np
-from robust_interpretability.models import backend
+from pellucid.models import backend
 backend.configure()
-from robust_interpretability.attacks.autoattack import ensemble
+from pellucid.attacks.autoattack import ensemble
 from tests.attacks.test_autoattack import RADII, short
 with np.load(sys.argv[2]) as file:
     x, y = file["x"], file["y"]

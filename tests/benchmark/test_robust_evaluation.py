@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import pytest
 
-from robust_interpretability.benchmark.robustness import radii
-from robust_interpretability.benchmark.robustness.counts import AttackCount, RisingRadii
-from robust_interpretability.benchmark.robustness.flags import flags
-from robust_interpretability.benchmark.robustness.radii import evaluate
+from pellucid.benchmark.robustness import radii
+from pellucid.benchmark.robustness.counts import AttackCount, RisingRadii
+from pellucid.benchmark.robustness.flags import flags
+from pellucid.benchmark.robustness.radii import evaluate
 from tests.conftest import linear_model
 
 SHAPE = (2, 2, 1)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from robust_interpretability.attacks import pgd
-from robust_interpretability.benchmark.cli.app import entry_point
-from robust_interpretability.benchmark.execution import folder
-from robust_interpretability.models.errors import InputError
+from pellucid.attacks import pgd
+from pellucid.benchmark.cli.app import entry_point
+from pellucid.benchmark.execution import folder
+from pellucid.models.errors import InputError
 
 
 def test_killed_while_its_first_file_was_written(tmp_path):
@@ -60,7 +60,7 @@ def way(thread: int | None) -> list[str]:
     found, frame = [], sys._current_frames()[thread]
     while frame is not None:
         path, name = Path(frame.f_code.co_filename), frame.f_code.co_name
-        ours = "robust_interpretability" in path.parts and path.parts[-2] != "backend"
+        ours = "pellucid" in path.parts and path.parts[-2] != "backend"
         if ours and not name.startswith("<"):
             found.append(f"{path.stem}.{name}")
         frame = frame.f_back

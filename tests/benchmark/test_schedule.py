@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.benchmark.data.dataset import Info
-from robust_interpretability.benchmark.execution import simulation
-from robust_interpretability.benchmark.execution.schedule import Schedule, chains
-from robust_interpretability.benchmark.units import configuration, plan
-from robust_interpretability.benchmark.units.unit import Unit
+from pellucid.benchmark.data import datasets
+from pellucid.benchmark.data.dataset import Info
+from pellucid.benchmark.execution import simulation
+from pellucid.benchmark.execution.schedule import Schedule, chains
+from pellucid.benchmark.units import configuration, plan
+from pellucid.benchmark.units.unit import Unit
 from tests.benchmark.made import kind, unit
 from tests.commands import TINY
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from robust_interpretability.benchmark.execution import simulation
-from robust_interpretability.benchmark.units.plan import Plan
-from robust_interpretability.benchmark.units.unit import Unit
-from robust_interpretability.models.errors import InputError
+from pellucid.benchmark.execution import simulation
+from pellucid.benchmark.units.plan import Plan
+from pellucid.benchmark.units.unit import Unit
+from pellucid.models.errors import InputError
 from tests.benchmark.made import RETRAIN, kind, unit
 from tests.commands import TINY, call
 

@@ -8,10 +8,10 @@ import os
 import numpy as np
 import pytest
 
-from robust_interpretability.benchmark.units import store
-from robust_interpretability.benchmark.units.store import Store
-from robust_interpretability.benchmark.units.unit import Result
-from robust_interpretability.models.errors import InputError
+from pellucid.benchmark.units import store
+from pellucid.benchmark.units.store import Store
+from pellucid.benchmark.units.unit import Result
+from pellucid.models.errors import InputError
 from tests.benchmark.made import Spec, Values, unit
 
 UNIT = unit("l2-0.5-xent seed 0")

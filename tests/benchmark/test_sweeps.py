@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from robust_interpretability.benchmark.cli.app import app
-from robust_interpretability.benchmark.config import toml
-from robust_interpretability.benchmark.results import sweeps
-from robust_interpretability.benchmark.results.figures import style
-from robust_interpretability.benchmark.results.figures import sweep as figure
-from robust_interpretability.benchmark.units import configuration
-from robust_interpretability.models.errors import InputError
+from pellucid.benchmark.cli.app import app
+from pellucid.benchmark.config import toml
+from pellucid.benchmark.results import sweeps
+from pellucid.benchmark.results.figures import style
+from pellucid.benchmark.results.figures import sweep as figure
+from pellucid.benchmark.units import configuration
+from pellucid.models.errors import InputError
 from tests.commands import TINY
 
 EPOCHS = "swept.training.epochs"

@@ -4,12 +4,12 @@ import keras
 import numpy as np
 import pytest
 
-from robust_interpretability import models
-from robust_interpretability.benchmark.training.batched import WAYS, train_together
-from robust_interpretability.benchmark.training.classifier import train
-from robust_interpretability.benchmark.training.masks import Mask
-from robust_interpretability.models import backend
-from robust_interpretability.models.errors import InputError
+from pellucid import models
+from pellucid.benchmark.training.batched import WAYS, train_together
+from pellucid.benchmark.training.classifier import train
+from pellucid.benchmark.training.masks import Mask
+from pellucid.models import backend
+from pellucid.models.errors import InputError
 from tests.ranks import random_ranks
 
 SEEDS = (3, 4, 5)

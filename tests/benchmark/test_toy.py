@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.benchmark.data.embedded import draw_of, drawn
-from robust_interpretability.benchmark.execution import runner
-from robust_interpretability.benchmark.units import configuration, tilt, train
-from robust_interpretability.benchmark.units.store import Store
-from robust_interpretability.benchmark.units.unit import to_json
+from pellucid.benchmark.data import datasets
+from pellucid.benchmark.data.embedded import draw_of, drawn
+from pellucid.benchmark.execution import runner
+from pellucid.benchmark.units import configuration, tilt, train
+from pellucid.benchmark.units.store import Store
+from pellucid.benchmark.units.unit import to_json
 from tests.commands import call
 
 SMALLER = ("--set", "seeds=2", "--set", "training.epochs=5", "--set", "adversary.steps=10")

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from pydantic import BaseModel
 
-from robust_interpretability.benchmark.config import toml
-from robust_interpretability.benchmark.config.versions import PROTOCOL_VERSION
-from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.benchmark.results import tracks
-from robust_interpretability.benchmark.units import configuration
-from robust_interpretability.models.errors import InputError
+from pellucid.benchmark.config import toml
+from pellucid.benchmark.config.versions import PROTOCOL_VERSION
+from pellucid.benchmark.data import datasets
+from pellucid.benchmark.results import tracks
+from pellucid.benchmark.units import configuration
+from pellucid.models.errors import InputError
 from tests.conftest import ROOT, needs_tfds
 
 
@@ -131,14 +131,14 @@ def test_other_images_are_refused(digits):
 
 
 ONE_MORE_ATTRIBUTION = """
-from robust_interpretability import metrics
+from pellucid import metrics
 
 names = metrics.ATTRIBUTIONS
 more = {"another": None}
 metrics.ATTRIBUTIONS = names | more if isinstance(names, dict) else (*names, *more)
 
-from robust_interpretability.benchmark.results import tracks
-from robust_interpretability.benchmark.units import configuration
+from pellucid.benchmark.results import tracks
+from pellucid.benchmark.units import configuration
 
 change = 'retraining.attributions=["another"]'
 assert configuration.resolve("quick", None, [change]).retraining.attributions == ["another"]

@@ -4,16 +4,16 @@ import keras
 import numpy as np
 import pytest
 
-from robust_interpretability import models
-from robust_interpretability.attacks import Attack, run
-from robust_interpretability.benchmark.training.batches import batch_order
-from robust_interpretability.benchmark.training.classifier import TrainingVariant, train
-from robust_interpretability.benchmark.training.masks import Mask
-from robust_interpretability.benchmark.training.prediction import predicted_classes
-from robust_interpretability.models import backend
-from robust_interpretability.models.adam import Adam, adam_start, adam_step
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.functional import predict, program, state
+from pellucid import models
+from pellucid.attacks import Attack, run
+from pellucid.benchmark.training.batches import batch_order
+from pellucid.benchmark.training.classifier import TrainingVariant, train
+from pellucid.benchmark.training.masks import Mask
+from pellucid.benchmark.training.prediction import predicted_classes
+from pellucid.models import backend
+from pellucid.models.adam import Adam, adam_start, adam_step
+from pellucid.models.errors import InputError
+from pellucid.models.functional import predict, program, state
 from tests.fitting import fit
 from tests.ranks import random_ranks
 

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from robust_interpretability.benchmark.data import datasets, tetrominoes
-from robust_interpretability.benchmark.results import trust
-from robust_interpretability.benchmark.results.figures import trust as figure
-from robust_interpretability.benchmark.units import configuration, plan
-from robust_interpretability.benchmark.units.kind import Finished
-from robust_interpretability.benchmark.units.outcomes import Score
+from pellucid.benchmark.data import datasets, tetrominoes
+from pellucid.benchmark.results import trust
+from pellucid.benchmark.results.figures import trust as figure
+from pellucid.benchmark.units import configuration, plan
+from pellucid.benchmark.units.kind import Finished
+from pellucid.benchmark.units.outcomes import Score
 
 CELLS, NETWORKS, ATTRIBUTIONS = trust.OVER
 MAPS = ["gradient", "gradient_input", "integrated_gradients", "smoothgrad", "vargrad"]

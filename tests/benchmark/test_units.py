@@ -6,17 +6,17 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.benchmark.execution import runner, threads
-from robust_interpretability.benchmark.results import report
-from robust_interpretability.benchmark.training import ways
-from robust_interpretability.benchmark.units import configuration, plan, retrain, train
-from robust_interpretability.benchmark.units.context import Context
-from robust_interpretability.benchmark.units.orders import NO_CONTROL, RANDOM
-from robust_interpretability.benchmark.units.outcomes import MASKS
-from robust_interpretability.benchmark.units.store import Store
-from robust_interpretability.benchmark.units.unit import Unit, packed, unpacked
-from robust_interpretability.models import backend, functional
+from pellucid.benchmark.data import datasets
+from pellucid.benchmark.execution import runner, threads
+from pellucid.benchmark.results import report
+from pellucid.benchmark.training import ways
+from pellucid.benchmark.units import configuration, plan, retrain, train
+from pellucid.benchmark.units.context import Context
+from pellucid.benchmark.units.orders import NO_CONTROL, RANDOM
+from pellucid.benchmark.units.outcomes import MASKS
+from pellucid.benchmark.units.store import Store
+from pellucid.benchmark.units.unit import Unit, packed, unpacked
+from pellucid.models import backend, functional
 from tests.commands import TINY
 
 

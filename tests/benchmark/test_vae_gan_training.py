@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 from keras.layers import SpectralNormalization
 
-from robust_interpretability import models
-from robust_interpretability.benchmark.training import vae_gan as training
-from robust_interpretability.benchmark.training.batches import batch_order
-from robust_interpretability.benchmark.training.vae_gan import fit_vae_gan
-from robust_interpretability.benchmark.units import configuration, plan
-from robust_interpretability.benchmark.units import vae_gan as unit_of_vae_gan
-from robust_interpretability.benchmark.units.context import Context
-from robust_interpretability.benchmark.units.store import Store
-from robust_interpretability.metrics import manifold
-from robust_interpretability.models import backend
-from robust_interpretability.models.vae_gan import BoundedConv2D, published_discriminator
+from pellucid import models
+from pellucid.benchmark.training import vae_gan as training
+from pellucid.benchmark.training.batches import batch_order
+from pellucid.benchmark.training.vae_gan import fit_vae_gan
+from pellucid.benchmark.units import configuration, plan
+from pellucid.benchmark.units import vae_gan as unit_of_vae_gan
+from pellucid.benchmark.units.context import Context
+from pellucid.benchmark.units.store import Store
+from pellucid.metrics import manifold
+from pellucid.models import backend
+from pellucid.models.vae_gan import BoundedConv2D, published_discriminator
 
 
 def test_reconstructs_digits_and_is_seeded(digits):

@@ -1,8 +1,8 @@
 """The sentence with which a submission is answered."""
 
-from robust_interpretability.benchmark.submission.check import verdict
-from robust_interpretability.benchmark.submission.measure import Measurement
-from robust_interpretability.leaderboard.tradeoff import Standings
+from pellucid.benchmark.submission.check import verdict
+from pellucid.benchmark.submission.measure import Measurement
+from pellucid.leaderboard.tradeoff import Standings
 from tests.leaderboard.made import evidence, grid, made
 
 

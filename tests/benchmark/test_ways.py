@@ -6,11 +6,11 @@ import shutil
 
 import pytest
 
-from robust_interpretability.benchmark.training import ways
-from robust_interpretability.benchmark.training.batched import WAYS
-from robust_interpretability.benchmark.training.ways import ALONE, CANDIDATES, Case, Way
-from robust_interpretability.models import backend
-from robust_interpretability.models.sharing import share_environment
+from pellucid.benchmark.training import ways
+from pellucid.benchmark.training.batched import WAYS
+from pellucid.benchmark.training.ways import ALONE, CANDIDATES, Case, Way
+from pellucid.models import backend
+from pellucid.models.sharing import share_environment
 
 CASE = Case("digits_cnn", 0.5, (8, 8, 1), 10, 20, "float32")
 

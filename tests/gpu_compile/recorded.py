@@ -14,15 +14,15 @@ import jax
 import numpy as np
 from jax.experimental import topologies
 
-from robust_interpretability import models
-from robust_interpretability.attacks import Attack
-from robust_interpretability.attacks.autoattack import ensemble
-from robust_interpretability.benchmark.training.classifier import train
-from robust_interpretability.benchmark.training.masks import Mask
-from robust_interpretability.benchmark.training.vae_gan import fit_vae_gan
-from robust_interpretability.metrics import attributions
-from robust_interpretability.models import backend, functional
-from robust_interpretability.models.backend import jax as jax_backend
+from pellucid import models
+from pellucid.attacks import Attack
+from pellucid.attacks.autoattack import ensemble
+from pellucid.benchmark.training.classifier import train
+from pellucid.benchmark.training.masks import Mask
+from pellucid.benchmark.training.vae_gan import fit_vae_gan
+from pellucid.metrics import attributions
+from pellucid.models import backend, functional
+from pellucid.models.backend import jax as jax_backend
 from tests.attacks.test_autoattack import short
 from tests.gpu_compile import hlo
 from tests.ranks import random_ranks

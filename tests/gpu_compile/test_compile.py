@@ -10,10 +10,10 @@ import jax
 import numpy as np
 import pytest
 
-from robust_interpretability import models
-from robust_interpretability.benchmark.accelerator.floors import traffic
-from robust_interpretability.models import backend
-from robust_interpretability.models.precision import COMPUTE
+from pellucid import models
+from pellucid.benchmark.accelerator.floors import traffic
+from pellucid.models import backend
+from pellucid.models.precision import COMPUTE
 from tests.gpu_compile import recorded
 from tests.gpu_compile.recorded import IMAGES, SHAPES, VAE_GANS, Part, Recorded
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from robust_interpretability.models.untrusted import Refused
-from robust_interpretability.models.untrusted.model import configuration, graph, weights
+from pellucid.models.untrusted import Refused
+from pellucid.models.untrusted.model import configuration, graph, weights
 
 
 def damage(content: bytes, draw: np.random.Generator) -> bytes:

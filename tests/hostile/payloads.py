@@ -255,7 +255,7 @@ def list_outside(target, *_):
 
 
 def loop_in_a_library(*_):
-    from robust_interpretability.models.untrusted.sandbox.child import within
+    from pellucid.models.untrusted.sandbox.child import within
 
     with within(0.5):
         return len(re.match(r"(a*)*b", "a" * 40) or "")  # some thousand years, all of them in C

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from keras import layers
 
-from robust_interpretability.models import untrusted
-from robust_interpretability.models.untrusted import Limits, Refused
-from robust_interpretability.models.untrusted.model.build import fingerprint
-from robust_interpretability.models.untrusted.sandbox import child, trial
-from robust_interpretability.models.untrusted.sandbox.confinement import confined
+from pellucid.models import untrusted
+from pellucid.models.untrusted import Limits, Refused
+from pellucid.models.untrusted.model.build import fingerprint
+from pellucid.models.untrusted.sandbox import child, trial
+from pellucid.models.untrusted.sandbox.confinement import confined
 from tests.hostile import building, corpus_config, corpus_operations, corpus_weights
 from tests.hostile.building import (
     CLASSES,

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from keras import layers
 
-from robust_interpretability.models.untrusted import Refused
-from robust_interpretability.models.untrusted.layers.allowed import LAYERS
-from robust_interpretability.models.untrusted.model.build import build
-from robust_interpretability.models.untrusted.sandbox import child
+from pellucid.models.untrusted import Refused
+from pellucid.models.untrusted.layers.allowed import LAYERS
+from pellucid.models.untrusted.model.build import build
+from pellucid.models.untrusted.sandbox import child
 from tests.hostile.building import NAMES, check_line, pack
 from tests.hostile.stacks import MERGED, OPTIONS
 

@@ -16,10 +16,10 @@ import numpy as np
 import psutil
 import pytest
 
-import robust_interpretability
-from robust_interpretability.models.untrusted.refusal import Refused
-from robust_interpretability.models.untrusted.sandbox import child, confinement, results
-from robust_interpretability.models.untrusted.sandbox.confinement import Limits, confined
+import pellucid
+from pellucid.models.untrusted.refusal import Refused
+from pellucid.models.untrusted.sandbox import child, confinement, results
+from pellucid.models.untrusted.sandbox.confinement import Limits, confined
 from tests.hostile.building import CLASSES, SHAPE, members, nothing_left_running, pack
 
 SMALL = Limits(
@@ -268,7 +268,7 @@ print(done.log)
 def test_an_installed_copy_runs_beside_a_users_own_models(tmp_path):
     """Without symbolic links, in a folder with packages of our names, and a colon in its name."""
     site, user, folder = tmp_path / "site-packages", tmp_path / "my: own", tmp_path / "folder"
-    package = Path(robust_interpretability.__file__).parent
+    package = Path(pellucid.__file__).parent
     skip = shutil.ignore_patterns("__pycache__")
     (site / package.name).mkdir(parents=True)
     shutil.copy(package / "__init__.py", site / package.name)

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from robust_interpretability.models.untrusted import Refused
-from robust_interpretability.models.untrusted.sandbox import child
+from pellucid.models.untrusted import Refused
+from pellucid.models.untrusted.sandbox import child
 from tests.hostile import corpus_config, corpus_operations, corpus_weights
 from tests.hostile.building import CLASSES, SHAPE, check_line
 from tests.hostile.corpus import CASES

@@ -10,11 +10,11 @@ import os
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from robust_interpretability.models.untrusted import Refused
-from robust_interpretability.models.untrusted.format import archive, strict_json
-from robust_interpretability.models.untrusted.model import configuration, graph
-from robust_interpretability.models.untrusted.sandbox import child
-from robust_interpretability.models.untrusted.sandbox.confinement import Limits, confined
+from pellucid.models.untrusted import Refused
+from pellucid.models.untrusted.format import archive, strict_json
+from pellucid.models.untrusted.model import configuration, graph
+from pellucid.models.untrusted.sandbox import child
+from pellucid.models.untrusted.sandbox.confinement import Limits, confined
 from tests.hostile.building import CLASSES, SHAPE, check_line, members, pack
 
 EXAMPLES = int(os.environ.get("HYPOTHESIS_EXAMPLES", "150"))

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from robust_interpretability.models.untrusted.model.build import build, fingerprint
-from robust_interpretability.models.untrusted.refusal import Refused
-from robust_interpretability.models.untrusted.sandbox.child import examine
+from pellucid.models.untrusted.model.build import build, fingerprint
+from pellucid.models.untrusted.refusal import Refused
+from pellucid.models.untrusted.sandbox.child import examine
 
 SHAPE = (8, 8, 3)
 RNG = np.random.default_rng(0)

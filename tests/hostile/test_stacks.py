@@ -10,10 +10,10 @@ import keras
 import numpy as np
 import pytest
 
-from robust_interpretability.models.untrusted import Refused
-from robust_interpretability.models.untrusted.layers.allowed import LAYERS, MERGING
-from robust_interpretability.models.untrusted.model.build import build
-from robust_interpretability.models.untrusted.sandbox import child, trial
+from pellucid.models.untrusted import Refused
+from pellucid.models.untrusted.layers.allowed import LAYERS, MERGING
+from pellucid.models.untrusted.model.build import build
+from pellucid.models.untrusted.sandbox import child, trial
 from tests.hostile.building import check_line
 from tests.hostile.stacks import CLASSES, MERGED, OPTIONS, stack
 

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 from keras import layers
 
-from robust_interpretability.metrics import attributions
-from robust_interpretability.models.untrusted import admit
-from robust_interpretability.models.untrusted.layers.allowed import (
+from pellucid.metrics import attributions
+from pellucid.models.untrusted import admit
+from pellucid.models.untrusted.layers.allowed import (
     AUGMENTATIONS,
     HINTS,
     LAYERS,
     WRAPPED,
 )
-from robust_interpretability.models.untrusted.model.build import build
-from robust_interpretability.models.untrusted.refusal import Refused
-from robust_interpretability.models.untrusted.sandbox.child import examine
+from pellucid.models.untrusted.model.build import build
+from pellucid.models.untrusted.refusal import Refused
+from pellucid.models.untrusted.sandbox.child import examine
 from tests.hostile import elsewhere
 
 SHAPE = (32, 32, 3)

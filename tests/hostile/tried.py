@@ -2,7 +2,7 @@
 
 import os
 
-from robust_interpretability.models.untrusted.sandbox import child
+from pellucid.models.untrusted.sandbox import child
 
 
 def main(arguments, outputs):

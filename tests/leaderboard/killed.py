@@ -9,7 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-from robust_interpretability.leaderboard.board import Board
+from pellucid.leaderboard.board import Board
 from tests.leaderboard.made import grid, made
 
 CHANGES = ("replace", "rename", "unlink", "mkdir", "rmdir", "fsync")

@@ -7,10 +7,10 @@ import io
 import numpy as np
 from PIL import Image
 
-from robust_interpretability.leaderboard import entry as entries
-from robust_interpretability.leaderboard import outcomes
-from robust_interpretability.leaderboard.card import Card, TrainingClaim
-from robust_interpretability.leaderboard.entry import (
+from pellucid.leaderboard import entry as entries
+from pellucid.leaderboard import outcomes
+from pellucid.leaderboard.card import Card, TrainingClaim
+from pellucid.leaderboard.entry import (
     AfterAttack,
     Attacked,
     DataRecord,
@@ -25,7 +25,7 @@ from robust_interpretability.leaderboard.entry import (
     TrackRecord,
     place,
 )
-from robust_interpretability.leaderboard.outcomes import Outcomes
+from pellucid.leaderboard.outcomes import Outcomes
 
 HASH = "0" * 64
 

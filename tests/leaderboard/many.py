@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from robust_interpretability.leaderboard import entry as entries
-from robust_interpretability.leaderboard.card import Card, TrainingClaim
-from robust_interpretability.leaderboard.entry import Attacked, Entry, RetrainingCurve, Score
+from pellucid.leaderboard import entry as entries
+from pellucid.leaderboard.card import Card, TrainingClaim
+from pellucid.leaderboard.entry import Attacked, Entry, RetrainingCurve, Score
 from tests.leaderboard.made import grid, made, score, track
 
 HARM = "window.harmed = true"

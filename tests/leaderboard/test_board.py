@@ -15,13 +15,13 @@ import pandas as pd
 import pytest
 from cmarkgfm import github_flavored_markdown_to_html
 
-from robust_interpretability.leaderboard import entry as entries
-from robust_interpretability.leaderboard import render, table, tradeoff
-from robust_interpretability.leaderboard.board import LOCK, PENDING, Board, pages, rendered
-from robust_interpretability.leaderboard.eligibility import HARDLY_LEARNED, left_out
-from robust_interpretability.leaderboard.entry import ModelRecord
-from robust_interpretability.leaderboard.text import escaped as escape
-from robust_interpretability.models.errors import InputError
+from pellucid.leaderboard import entry as entries
+from pellucid.leaderboard import render, table, tradeoff
+from pellucid.leaderboard.board import LOCK, PENDING, Board, pages, rendered
+from pellucid.leaderboard.eligibility import HARDLY_LEARNED, left_out
+from pellucid.leaderboard.entry import ModelRecord
+from pellucid.leaderboard.text import escaped as escape
+from pellucid.models.errors import InputError
 from tests.conftest import ROOT
 from tests.leaderboard.made import grid, made, track
 from tests.leaderboard.many import unknown
@@ -261,7 +261,7 @@ def test_a_disk_without_room_for_a_folder_is_one_line(board, monkeypatch):
     def full(**_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("robust_interpretability.leaderboard.board.tempfile.mkdtemp", full)
+    monkeypatch.setattr("pellucid.leaderboard.board.tempfile.mkdtemp", full)
     with pytest.raises(InputError, match="the disk is full"):
         board.put([made("new", 0.9)])
     assert contents(board.root) == before

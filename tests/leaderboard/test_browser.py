@@ -8,12 +8,12 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
-from robust_interpretability.leaderboard import table as tables
-from robust_interpretability.leaderboard.board import pages
-from robust_interpretability.leaderboard.html import page as page_of
-from robust_interpretability.leaderboard.table import Table
-from robust_interpretability.leaderboard.tradeoff import Standings
-from robust_interpretability.leaderboard.words import finding
+from pellucid.leaderboard import table as tables
+from pellucid.leaderboard.board import pages
+from pellucid.leaderboard.html import page as page_of
+from pellucid.leaderboard.table import Table
+from pellucid.leaderboard.tradeoff import Standings
+from pellucid.leaderboard.words import finding
 from tests.leaderboard.many import HARM, board, grown, hostile, unknown
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")

@@ -3,13 +3,13 @@
 import jsonschema
 import pytest
 
-from robust_interpretability.benchmark.config.versions import PROTOCOL_VERSION
-from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.benchmark.results import tracks
-from robust_interpretability.benchmark.submission import check
-from robust_interpretability.benchmark.units.plan import networks
-from robust_interpretability.leaderboard import entry as entries
-from robust_interpretability.leaderboard.board import Board
+from pellucid.benchmark.config.versions import PROTOCOL_VERSION
+from pellucid.benchmark.data import datasets
+from pellucid.benchmark.results import tracks
+from pellucid.benchmark.submission import check
+from pellucid.benchmark.units.plan import networks
+from pellucid.leaderboard import entry as entries
+from pellucid.leaderboard.board import Board
 from tests.conftest import ROOT, needs_tfds
 
 BOARD = ROOT / "leaderboard"

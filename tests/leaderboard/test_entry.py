@@ -5,10 +5,10 @@ import os
 
 import pytest
 
-from robust_interpretability.leaderboard import card as cards
-from robust_interpretability.leaderboard import entry as entries
-from robust_interpretability.leaderboard.flags import MEANINGS
-from robust_interpretability.models.errors import InputError
+from pellucid.leaderboard import card as cards
+from pellucid.leaderboard import entry as entries
+from pellucid.leaderboard.flags import MEANINGS
+from pellucid.models.errors import InputError
 from tests.conftest import ROOT
 from tests.leaderboard.made import made
 from tests.leaderboard.many import unknown

@@ -1,7 +1,7 @@
 """The board's figures: scores that no code names, and figures of scores that are gone."""
 
-from robust_interpretability.benchmark.results.figures import board as figures
-from robust_interpretability.leaderboard.board import Board
+from pellucid.benchmark.results.figures import board as figures
+from pellucid.leaderboard.board import Board
 from tests.leaderboard.made import grid
 from tests.leaderboard.many import unknown
 

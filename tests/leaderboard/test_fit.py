@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from robust_interpretability.leaderboard.fit import Scatter, fit
-from robust_interpretability.metrics import comparisons
+from pellucid.leaderboard.fit import Scatter, fit
+from pellucid.metrics import comparisons
 
 X = np.array([0.40, 0.47, 0.52, 0.56, 0.60, 0.61])
 

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from robust_interpretability.leaderboard import entry as entries
-from robust_interpretability.leaderboard import outcomes
-from robust_interpretability.leaderboard.board import Board
-from robust_interpretability.leaderboard.outcomes import Bits, Numbers, Outcomes, Retrainings
-from robust_interpretability.models.errors import InputError
+from pellucid.leaderboard import entry as entries
+from pellucid.leaderboard import outcomes
+from pellucid.leaderboard.board import Board
+from pellucid.leaderboard.outcomes import Bits, Numbers, Outcomes, Retrainings
+from pellucid.models.errors import InputError
 from tests.leaderboard.made import made
 
 sides = st.integers(1, 20)

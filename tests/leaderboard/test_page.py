@@ -9,15 +9,15 @@ from html.parser import HTMLParser
 
 import pytest
 
-from robust_interpretability.leaderboard import table
-from robust_interpretability.leaderboard.entry import place
-from robust_interpretability.leaderboard.html import FOLDER, entry_page
-from robust_interpretability.leaderboard.html import page as page_of
-from robust_interpretability.leaderboard.html_entry import number
-from robust_interpretability.leaderboard.html_table import STATIC, shown_table
-from robust_interpretability.leaderboard.table import Table
-from robust_interpretability.leaderboard.tradeoff import Standings
-from robust_interpretability.leaderboard.words import finding
+from pellucid.leaderboard import table
+from pellucid.leaderboard.entry import place
+from pellucid.leaderboard.html import FOLDER, entry_page
+from pellucid.leaderboard.html import page as page_of
+from pellucid.leaderboard.html_entry import number
+from pellucid.leaderboard.html_table import STATIC, shown_table
+from pellucid.leaderboard.table import Table
+from pellucid.leaderboard.tradeoff import Standings
+from pellucid.leaderboard.words import finding
 from tests.leaderboard.made import evidence, grid, made, track
 from tests.leaderboard.many import HARM, board, hostile, large, unknown
 

@@ -5,9 +5,9 @@ import pytest
 from scipy import stats
 from scipy.optimize import brentq
 
-from robust_interpretability.leaderboard import entry as entries
-from robust_interpretability.leaderboard import outcomes, ranking
-from robust_interpretability.leaderboard.outcomes import Outcomes
+from pellucid.leaderboard import entry as entries
+from pellucid.leaderboard import outcomes, ranking
+from pellucid.leaderboard.outcomes import Outcomes
 from tests.leaderboard.made import made, score
 
 IMAGES = 500

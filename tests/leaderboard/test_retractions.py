@@ -2,9 +2,9 @@
 
 import pytest
 
-from robust_interpretability.leaderboard import retractions
-from robust_interpretability.leaderboard.board import Board
-from robust_interpretability.models.errors import InputError
+from pellucid.leaderboard import retractions
+from pellucid.leaderboard.board import Board
+from pellucid.models.errors import InputError
 from tests.commands import here
 from tests.leaderboard.made import grid, made, track
 

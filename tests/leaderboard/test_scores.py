@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 from cmarkgfm import github_flavored_markdown_to_html
 
-from robust_interpretability.leaderboard import entry as entries
-from robust_interpretability.leaderboard import render, scores, table
-from robust_interpretability.leaderboard.board import Board
-from robust_interpretability.leaderboard.entry import Entry, Score
-from robust_interpretability.leaderboard.tradeoff import Standings, compared
-from robust_interpretability.models.errors import InputError
+from pellucid.leaderboard import entry as entries
+from pellucid.leaderboard import render, scores, table
+from pellucid.leaderboard.board import Board
+from pellucid.leaderboard.entry import Entry, Score
+from pellucid.leaderboard.tradeoff import Standings, compared
+from pellucid.models.errors import InputError
 from tests.leaderboard.made import evidence, grid, made, score
 from tests.leaderboard.many import HARM, unknown
 

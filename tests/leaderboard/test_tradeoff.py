@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from robust_interpretability.leaderboard.ranking import Ranks
-from robust_interpretability.leaderboard.tradeoff import (
+from pellucid.leaderboard.ranking import Ranks
+from pellucid.leaderboard.tradeoff import (
     Standings,
     lead,
     ordered,

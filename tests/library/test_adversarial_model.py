@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-import robust_interpretability as ri
-from robust_interpretability.models.functional import State
+import pellucid
+from pellucid.models.functional import State
 from tests.conftest import ROOT, linear_model
 from tests.library import networks
 from tests.library.test_refusals import refusal
@@ -48,14 +48,16 @@ def stepped(x: np.ndarray, y: np.ndarray = Y, weight: np.ndarray | float = 1.0) 
     return WEIGHTS - RATE * x.T @ difference / len(x)
 
 
-def robust(model: keras.Model, norm: str = "linf", loss=SPARSE, **options) -> ri.AdversarialModel:
+def robust(
+    model: keras.Model, norm: str = "linf", loss=SPARSE, **options
+) -> pellucid.AdversarialModel:
     chosen = {"attack": "pgd", "norm": norm, "epsilon": RADII[norm], "steps": 3} | options
-    made = ri.AdversarialModel(model, **chosen)
+    made = pellucid.AdversarialModel(model, **chosen)
     made.compile(keras.optimizers.SGD(RATE), loss, metrics=["accuracy"])
     return made
 
 
-def one_step(model: ri.AdversarialModel, *data, **options) -> dict:
+def one_step(model: pellucid.AdversarialModel, *data, **options) -> dict:
     return model.fit(*data, batch_size=N, epochs=1, verbose=0, shuffle=False, **options).history
 
 
@@ -67,7 +69,7 @@ def kernel(model: keras.Model) -> np.ndarray:
 @pytest.mark.parametrize("norm", RADII)
 def test_a_step_is_exact_on_a_linear_network(norm, attack):
     model = linear()
-    made = ri.AdversarialModel(model, attack, norm=norm, epsilon=RADII[norm])
+    made = pellucid.AdversarialModel(model, attack, norm=norm, epsilon=RADII[norm])
     made.compile(keras.optimizers.SGD(RATE), SPARSE, metrics=["accuracy"])
     history = one_step(made, X, Y)
     x_adv = worst(norm)
@@ -154,9 +156,9 @@ def assert_same(first: list[np.ndarray], second: list[np.ndarray]) -> None:
 
 @pytest.mark.parametrize("scale", [1, 255])
 def test_radius_zero_is_plain_training_to_the_byte(scale):
-    made = ri.AdversarialModel(network(), "pgd", norm="l2", epsilon=0, steps=2, scale=scale)
+    made = pellucid.AdversarialModel(network(), "pgd", norm="l2", epsilon=0, steps=2, scale=scale)
     assert_same(trained(network(), scale * X), trained(made, scale * X))
-    away = ri.AdversarialModel(network(), "pgd", norm="l2", epsilon=0.2, steps=2, scale=scale)
+    away = pellucid.AdversarialModel(network(), "pgd", norm="l2", epsilon=0.2, steps=2, scale=scale)
     assert not np.array_equal(trained(network(), scale * X)[0], trained(away, scale * X)[0])
 
 
@@ -164,9 +166,11 @@ def test_full_batches_train_as_the_librarys_own_training():
     own, ours = (keras.models.clone_model(networks.sequential()) for _ in range(2))
     ours.set_weights(own.get_weights())
     x, y = networks.images(), networks.labels()
-    attack = ri.Attack("pgd", "linf", 0.1, steps=3)
-    ri.fit(own, x, y, epochs=5, attack=attack, batch_size=12, learning_rate=0.01, verbose=False)
-    made = ri.AdversarialModel(ours, attack)
+    attack = pellucid.Attack("pgd", "linf", 0.1, steps=3)
+    pellucid.fit(
+        own, x, y, epochs=5, attack=attack, batch_size=12, learning_rate=0.01, verbose=False
+    )
+    made = pellucid.AdversarialModel(ours, attack)
     made.compile(keras.optimizers.Adam(0.01), SPARSE)
     made.fit(x, y, epochs=5, batch_size=12, verbose=0)
     for a, b in zip(own.get_weights(), ours.get_weights(), strict=True):
@@ -192,7 +196,7 @@ class Batches(keras.utils.PyDataset):
 
 def test_arrays_data_sets_and_tf_data_train_alike():
     def run(*data, **options) -> list[np.ndarray]:
-        made = ri.AdversarialModel(network(), "pgd", norm="linf", epsilon=0.1, steps=2)
+        made = pellucid.AdversarialModel(network(), "pgd", norm="linf", epsilon=0.1, steps=2)
         return trained(made, *data, **options)
 
     expected = run(X, Y, batch_size=8, shuffle=False)
@@ -206,7 +210,7 @@ def test_arrays_data_sets_and_tf_data_train_alike():
 @pytest.mark.parametrize("options", [{"run_eagerly": True}, {"steps_per_execution": 2}])
 def test_ways_of_execution_take_the_same_step(options):
     model = linear()
-    made = ri.AdversarialModel(model, "pgd", norm="linf", epsilon=0.1, steps=3)
+    made = pellucid.AdversarialModel(model, "pgd", norm="linf", epsilon=0.1, steps=3)
     made.compile(keras.optimizers.SGD(RATE), SPARSE, **options)
     one_step(made, X, Y)
     np.testing.assert_allclose(kernel(model), stepped(worst("linf")), atol=2e-6)
@@ -215,7 +219,9 @@ def test_ways_of_execution_take_the_same_step(options):
 def test_what_is_drawn_follows_from_the_seed():
     def run(seed: int) -> list[np.ndarray]:
         options = {"norm": "linf", "epsilon": 0.1, "steps": 1, "random_start": True, "seed": seed}
-        return trained(ri.AdversarialModel(linear(), "pgd", step_size=0.0, **options), epochs=1)
+        return trained(
+            pellucid.AdversarialModel(linear(), "pgd", step_size=0.0, **options), epochs=1
+        )
 
     assert_same(run(1), run(1))
     assert not np.array_equal(run(1)[0], run(2)[0])
@@ -223,8 +229,8 @@ def test_what_is_drawn_follows_from_the_seed():
 
 def test_every_step_starts_from_another_point():
     """SGD at rate zero: the weights stay, the loss of the same batch tells where it started."""
-    attack = ri.Attack("pgd", "linf", 0.3, steps=1, step_size=0.0, random_start=True)
-    made = ri.AdversarialModel(linear(), attack)
+    attack = pellucid.Attack("pgd", "linf", 0.3, steps=1, step_size=0.0, random_start=True)
+    made = pellucid.AdversarialModel(linear(), attack)
     made.compile(keras.optimizers.SGD(0.0), SPARSE)
     made.fit(X, Y, batch_size=N, epochs=3, verbose=0, shuffle=False)
     assert len({round(loss, 5) for loss in made.history.history["loss"]}) == 3
@@ -237,7 +243,7 @@ def test_predictions_evaluation_and_attacks_are_those_of_the_model():
     np.testing.assert_array_equal(made.predict(X, verbose=0), model.predict(X, verbose=0))
     assert made.evaluate(X, Y, verbose=0) == model.evaluate(X, Y, verbose=0)
     options = {"norm": "l2", "epsilon": 0.2, "steps": 3}
-    of_both = (ri.attack("pgd", one, X, Y, **options) for one in (made, model))
+    of_both = (pellucid.attack("pgd", one, X, Y, **options) for one in (made, model))
     np.testing.assert_allclose(*of_both, atol=1e-6)
 
 
@@ -250,12 +256,12 @@ np.save(sys.argv[3], model.predict(x, verbose=0))
 assert type(model) is keras.Sequential, type(model)
 assert int(model.optimizer.iterations) == 3
 model.fit(x, np.zeros(len(x)), verbose=0)
-assert not [name for name in sys.modules if name.startswith("robust_interpretability")]
+assert not [name for name in sys.modules if name.startswith("pellucid")]
 """
 
 
 def test_the_file_is_of_the_plain_model(tmp_path):
-    made = ri.AdversarialModel(network(), "pgd", norm="linf", epsilon=0.1, steps=2)
+    made = pellucid.AdversarialModel(network(), "pgd", norm="linf", epsilon=0.1, steps=2)
     trained(made, epochs=1)
     made.save(tmp_path / "model.keras")
     np.save(tmp_path / "x.npy", X)
@@ -273,10 +279,10 @@ def test_the_file_is_of_the_plain_model(tmp_path):
 
 
 def test_weights_are_saved_and_loaded_with_the_optimizer(tmp_path):
-    made = ri.AdversarialModel(network(), "pgd", norm="linf", epsilon=0.1, steps=2)
+    made = pellucid.AdversarialModel(network(), "pgd", norm="linf", epsilon=0.1, steps=2)
     expected = trained(made)
     made.save_weights(tmp_path / "of.weights.h5")
-    again = ri.AdversarialModel(network(), "pgd", norm="linf", epsilon=0.1, steps=2)
+    again = pellucid.AdversarialModel(network(), "pgd", norm="linf", epsilon=0.1, steps=2)
     again.compile("adam", SPARSE)
     again.optimizer.build(again.trainable_variables)
     again.load_weights(tmp_path / "of.weights.h5")
@@ -297,7 +303,7 @@ def test_stock_callbacks_of_keras(tmp_path):
 
     def run(*more, folder="one") -> list[np.ndarray]:
         options = {"norm": "linf", "epsilon": 0.1, "steps": 2, "random_start": True}
-        made = ri.AdversarialModel(network(normalised=False), "pgd", **options)
+        made = pellucid.AdversarialModel(network(normalised=False), "pgd", **options)
         made.model.layers[-2].rate = 0.0  # what dropout draws is not restored
         stock = [
             callbacks.CSVLogger(tmp_path / f"{folder}.csv"),
@@ -345,7 +351,7 @@ def test_the_gradient_of_the_image_does_not_underflow_in_float16(norm, last):
 def test_training_in_mixed_float16_scales_the_loss():
     keras.config.set_dtype_policy("mixed_float16")
     try:
-        made = ri.AdversarialModel(network(), "pgd", norm="linf", epsilon=0.1, steps=2)
+        made = pellucid.AdversarialModel(network(), "pgd", norm="linf", epsilon=0.1, steps=2)
         values = trained(made, epochs=3)
     finally:
         keras.config.set_dtype_policy("float32")
@@ -358,11 +364,13 @@ def test_training_in_mixed_float16_scales_the_loss():
 
 def test_the_refusals_take_one_line():
     model = linear()
-    message = refusal(ri.AdversarialModel, "resnet", "pgd", norm="linf", epsilon=0.1)
+    message = refusal(pellucid.AdversarialModel, "resnet", "pgd", norm="linf", epsilon=0.1)
     assert "must be a Keras model" in message
-    assert "needs `norm` and `epsilon`" in refusal(ri.AdversarialModel, model)
-    assert "Did you mean 'pgd'" in refusal(ri.AdversarialModel, model, "pgdd", norm="l2", epsilon=1)
-    assert "above 0" in refusal(ri.AdversarialModel, model, norm="l2", epsilon=1, scale=0)
+    assert "needs `norm` and `epsilon`" in refusal(pellucid.AdversarialModel, model)
+    assert "Did you mean 'pgd'" in refusal(
+        pellucid.AdversarialModel, model, "pgdd", norm="l2", epsilon=1
+    )
+    assert "above 0" in refusal(pellucid.AdversarialModel, model, norm="l2", epsilon=1, scale=0)
     made = robust(linear())
     assert "pass scale=255" not in refusal(made.fit, X - 1, Y)
     assert "scale=255" in refusal(made.fit, 255 * X, Y)
@@ -377,7 +385,7 @@ def test_the_refusals_take_one_line():
 
 @pytest.mark.parametrize("y", [None, np.zeros((N, 2, 1))], ids=["none", "images"])
 def test_labels_that_are_none_or_of_another_shape_are_refused(y):
-    made = ri.AdversarialModel(linear(), "pgd", norm="linf", epsilon=0.1)
+    made = pellucid.AdversarialModel(linear(), "pgd", norm="linf", epsilon=0.1)
     made.compile("sgd", "mse")
     assert "Labels must be an array" in refusal(made.fit, X, y, verbose=0)
 
@@ -386,13 +394,13 @@ DISTRIBUTED = """
 import keras, numpy as np
 import jax
 from tests.library import test_adversarial_model as tests
-import robust_interpretability as ri
+import pellucid
 
 assert len(jax.devices()) == 2
 def run():  # a bias before a normalisation has no gradient but what is rounded
     network = tests.network(normalised=False)
-    made = ri.AdversarialModel(network, "pgd", norm="l2", epsilon=0.2, steps=2)
-    measured = ri.callbacks.RobustAccuracy(tests.X, tests.Y, "linf", 0.05)
+    made = pellucid.AdversarialModel(network, "pgd", norm="l2", epsilon=0.2, steps=2)
+    measured = pellucid.callbacks.RobustAccuracy(tests.X, tests.Y, "linf", 0.05)
     values = tests.trained(made, batch_size=8, shuffle=False, callbacks=[measured])
     return values, made.history.history["val_robust_accuracy"], made
 alone, accuracy, _ = run()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-import robust_interpretability as ri
+import pellucid
 from tests.conftest import ROOT, linear_model
 from tests.library import networks
 from tests.library.test_refusals import refusal
@@ -51,8 +51,8 @@ def exact(norm: str) -> float:
     return float((margin > RADII[norm] * dual).mean())
 
 
-def robust(norm: str = "linf", **options) -> ri.callbacks.RobustAccuracy:
-    return ri.callbacks.RobustAccuracy(X, Y, norm, RADII[norm], **options)
+def robust(norm: str = "linf", **options) -> pellucid.callbacks.RobustAccuracy:
+    return pellucid.callbacks.RobustAccuracy(X, Y, norm, RADII[norm], **options)
 
 
 @pytest.mark.parametrize("norm", RADII)
@@ -66,7 +66,7 @@ def test_robust_accuracy_has_its_closed_form(norm):
     [
         (lambda linear: keras.Sequential([linear, layers.Softmax()]), {"logits": False}),
         (lambda linear: keras.Sequential([layers.Rescaling(1 / 255), linear]), {"scale": 255}),
-        (lambda linear: ri.AdversarialModel(linear, norm="linf", epsilon=0.1, steps=1), {}),
+        (lambda linear: pellucid.AdversarialModel(linear, norm="linf", epsilon=0.1, steps=1), {}),
     ],
     ids=["probabilities", "bytes", "adversarial"],
 )
@@ -82,7 +82,7 @@ def gini(maps: np.ndarray) -> np.ndarray:
 
 
 def test_measures_of_the_gradient_have_their_closed_forms():
-    found = fitted(still(), [ri.callbacks.Interpretability(X)])
+    found = fitted(still(), [pellucid.callbacks.Interpretability(X)])
     difference = WEIGHTS[:, 1] - WEIGHTS[:, 0]
     length = np.linalg.norm(difference)
     alignment = np.abs((2 * X.reshape(N, -1) - 1) @ difference).mean() / (2 * length)
@@ -95,7 +95,7 @@ def test_measures_of_the_gradient_have_their_closed_forms():
 
 
 def test_measures_of_several_attributions_and_of_labels():
-    measured = ri.callbacks.Interpretability(
+    measured = pellucid.callbacks.Interpretability(
         X,
         Y,
         attributions=["gradient", "gradient_input"],
@@ -135,14 +135,14 @@ def network() -> keras.Model:
 
 def test_the_value_is_of_the_present_weights(tmp_path):
     """As of the file that was saved after the same epoch, which is measured on its own."""
-    attack = ri.Attack("pgd", "linf", 0.02, steps=4, random_start=True)
-    measured = ri.callbacks.RobustAccuracy(X, Y, attack=attack, seed=3)
+    attack = pellucid.Attack("pgd", "linf", 0.02, steps=4, random_start=True)
+    measured = pellucid.callbacks.RobustAccuracy(X, Y, attack=attack, seed=3)
     saved = keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras")
     logged = fitted(network(), [measured, saved], epochs=6, batch_size=10)[NAME]
     expected = []
     for epoch in range(1, 7):
         model = keras.models.load_model(tmp_path / f"{epoch}.keras")
-        x_adv = ri.attack(attack, model, X, Y, seed=3)
+        x_adv = pellucid.attack(attack, model, X, Y, seed=3)
         correct = [model.predict(x, verbose=0).argmax(1) == Y for x in (X, x_adv)]
         expected.append(np.logical_and(*correct).mean())
     assert logged == pytest.approx(expected)
@@ -153,7 +153,7 @@ def test_the_value_is_that_of_the_evaluation():
     model = network()
     measured = robust(steps=40, random_start=True, seed=5)
     logged = fitted(model, [measured], epochs=3, batch_size=10)[NAME]
-    found = ri.evaluate(model, X, Y, norm="linf", epsilon=0.04, seed=5, verbose=False)
+    found = pellucid.evaluate(model, X, Y, norm="linf", epsilon=0.04, seed=5, verbose=False)
     assert logged[-1] == found.pgd.accuracy
     assert 0 < logged[-1] < 1
 
@@ -255,7 +255,7 @@ class Zeros(keras.callbacks.Callback):
         self.model.set_weights([0 * w for w in self.model.get_weights()])
 
 
-class Mine(ri.callbacks.RobustAccuracy):
+class Mine(pellucid.callbacks.RobustAccuracy):
     """A user's subclass."""
 
     def set_model(self, model):
@@ -302,7 +302,7 @@ def test_training_is_the_same_to_the_byte_and_so_are_the_values():
     plain, history = run()
 
     def ours() -> tuple:
-        return robust(random_start=True), ri.callbacks.Interpretability(X, Y)
+        return robust(random_start=True), pellucid.callbacks.Interpretability(X, Y)
 
     values, first = run(*ours())
     again, second = run(*ours())
@@ -314,13 +314,13 @@ def test_training_is_the_same_to_the_byte_and_so_are_the_values():
 
 def test_a_model_that_diverges_has_no_value():
     model = still(rate=float("inf"))
-    history = fitted(model, [robust(), ri.callbacks.Interpretability(X)])
+    history = fitted(model, [robust(), pellucid.callbacks.Interpretability(X)])
     assert np.isnan(history[NAME]).all()
     assert np.isnan(history["val_gini_gradient"]).all()
 
 
 def test_the_refusals_take_one_line():
-    measured, maps = ri.callbacks.RobustAccuracy, ri.callbacks.Interpretability
+    measured, maps = pellucid.callbacks.RobustAccuracy, pellucid.callbacks.Interpretability
     assert "`every` must be" in refusal(measured, X, Y, "linf", 0.1, every=0)
     assert "needs `norm` and `epsilon`" in refusal(measured, X, Y)
     assert "Did you mean 'steps'" in refusal(measured, X, Y, "linf", 0.1, step=3)
@@ -331,16 +331,16 @@ def test_the_refusals_take_one_line():
     assert "at least one name" in refusal(maps, X, measures=[])
     softmax = still(keras.Sequential([linear_model(WEIGHTS, BIAS, SHAPE), layers.Softmax()]))
     assert "pass logits=False" in refusal(fitted, softmax, [robust()])
-    other = ri.callbacks.RobustAccuracy(X, Y + 1, "linf", 0.1)
+    other = pellucid.callbacks.RobustAccuracy(X, Y + 1, "linf", 0.1)
     assert "`y` must lie in [0, 1]" in refusal(fitted, still(), [other])
-    small = ri.callbacks.RobustAccuracy(X[:, :3], Y, "linf", 0.1)
+    small = pellucid.callbacks.RobustAccuracy(X[:, :3], Y, "linf", 0.1)
     assert "takes images of shape" in refusal(fitted, still(), [small])
 
 
 def test_another_scale_is_warned_of():
     model = still(networks.of_bytes())
     x, y = networks.images(), networks.labels()
-    measured = ri.callbacks.RobustAccuracy(x, y, "linf", 0.01)
+    measured = pellucid.callbacks.RobustAccuracy(x, y, "linf", 0.01)
     with pytest.warns(UserWarning, match="pass scale=255"):
         model.fit(255 * x, y, verbose=0, callbacks=[measured])
 

@@ -8,18 +8,18 @@ import sys
 
 import pytest
 
-import robust_interpretability as ri
+import pellucid
 from tests.conftest import ROOT
 
-FUNCTIONS = [name for name in ri.__all__ if inspect.isfunction(getattr(ri, name))]
+FUNCTIONS = [name for name in pellucid.__all__ if inspect.isfunction(getattr(pellucid, name))]
 CLASSES = ["AdversarialModel", "callbacks.Interpretability", "callbacks.RobustAccuracy"]
 
 
 @pytest.mark.parametrize("name", [*FUNCTIONS, *CLASSES])
 def test_the_example_of_a_public_function_or_class_runs(name):
     finder = doctest.DocTestFinder(recurse=False)
-    (example,) = finder.find(operator.attrgetter(name)(ri), name, globs={})
-    assert example.examples, f"ri.{name} has no example"
+    (example,) = finder.find(operator.attrgetter(name)(pellucid), name, globs={})
+    assert example.examples, f"pellucid.{name} has no example"
     result = doctest.DocTestRunner(verbose=False).run(example)
     assert result.attempted
     assert not result.failed
@@ -30,20 +30,20 @@ def test_public_functions_are_those_of_the_documents():
         FUNCTIONS
     )
     assert {"load_data", "list_datasets", "list_attacks", "list_attributions"} < set(FUNCTIONS)
-    assert set(ri.__all__) <= set(dir(ri))
+    assert set(pellucid.__all__) <= set(dir(pellucid))
     with pytest.raises(AttributeError, match="no attribute 'evaluates'"):
-        _ = ri.evaluates
+        _ = pellucid.evaluates
 
 
 def test_importing_it_imports_nothing_heavy():
     program = """
 import sys, time
 start = time.perf_counter()
-import robust_interpretability
+import pellucid
 taken = time.perf_counter() - start
 heavy = {"keras", "tensorflow", "jax", "numpy", "pandas", "scipy"} & set(sys.modules)
 assert not heavy, heavy
 assert taken < 0.3, taken
 """
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
-    assert (ROOT / "robust_interpretability" / "py.typed").exists()
+    assert (ROOT / "pellucid" / "py.typed").exists()

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from keras import layers
 
-import robust_interpretability as ri
-from robust_interpretability.benchmark.library.retraining import fresh_copies
-from robust_interpretability.metrics import statistics
+import pellucid
+from pellucid.benchmark.library.retraining import fresh_copies
+from pellucid.metrics import statistics
 from tests.library import networks
 
 X, Y = networks.images(), networks.labels()
-SMALL = ri.RetrainingBudget(fractions=(0.2, 0.5), repeats=2, epochs=4, learning_rate=0.02)
+SMALL = pellucid.RetrainingBudget(fractions=(0.2, 0.5), repeats=2, epochs=4, learning_rate=0.02)
 
 
 @pytest.fixture(scope="module")
@@ -26,13 +26,13 @@ def one_pixel():
     return model, (x[:400], y[:400]), (x[400:], y[400:])
 
 
-def score(result: ri.Interpretability, name: str):
+def score(result: pellucid.Interpretability, name: str):
     return result.score(name)
 
 
 def test_controls_have_their_closed_form(one_pixel):
     model, _, (x, y) = one_pixel
-    result = ri.interpretability(model, x, y, attributions=["gradient"])
+    result = pellucid.interpretability(model, x, y, attributions=["gradient"])
     assert score(result, "accuracy").value == 1
     assert score(result, "zero_gradient").value == 0
     tied = score(result, "tied_gradient")
@@ -45,7 +45,7 @@ def test_controls_have_their_closed_form(one_pixel):
 def test_images_without_a_gradient_are_counted():
     model = networks.sequential()
     model.layers[-1].set_weights([networks.WEIGHTS * 0, networks.BIAS])
-    result = ri.interpretability(model, X, np.full(12, 2))
+    result = pellucid.interpretability(model, X, np.full(12, 2))
     zero = score(result, "zero_gradient_input")
     expected = statistics.proportion(12, 12)
     assert (zero.value, zero.low, zero.high) == expected[:3]
@@ -55,8 +55,10 @@ def test_images_without_a_gradient_are_counted():
 def test_the_only_pixel_that_matters_scores_high(one_pixel):
     """KAR keeps it, ROAR takes it away: between random order and all or nothing."""
     model, (x_train, y_train), (x, y) = one_pixel
-    budget = ri.RetrainingBudget(fractions=(0.1, 0.5), repeats=2, epochs=40, learning_rate=0.05)
-    result = ri.interpretability(
+    budget = pellucid.RetrainingBudget(
+        fractions=(0.1, 0.5), repeats=2, epochs=40, learning_rate=0.05
+    )
+    result = pellucid.interpretability(
         model,
         x,
         y,
@@ -81,7 +83,7 @@ def test_the_only_pixel_that_matters_scores_high(one_pixel):
 
 def test_retraining_says_what_it_did(capsys):
     options = {"x_train": X, "y_train": Y, "retrain": SMALL, "attributions": ["gradient"]}
-    result = ri.interpretability(networks.sequential(), X, Y, **options)
+    result = pellucid.interpretability(networks.sequential(), X, Y, **options)
     assert "18/18" in capsys.readouterr().err
     assert len(result.retrained) == 18
     modes = {(one.mode, one.order) for one in result.retrained}
@@ -93,15 +95,15 @@ def test_retraining_says_what_it_did(capsys):
     assert "ROAR: mean accuracy by share of pixels removed" in text
     assert "random order (control)" in text
     assert "larger budget" in text
-    assert ri.Interpretability.from_json(result.to_json()) == result
-    again = ri.interpretability(networks.sequential(), X, Y, **options, verbose=False)
+    assert pellucid.Interpretability.from_json(result.to_json()) == result
+    again = pellucid.interpretability(networks.sequential(), X, Y, **options, verbose=False)
     assert again == result
     assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("make", [networks.softmax, networks.bytes_to_probabilities])
 def test_networks_are_retrained_as_the_model_is_stated(make):
-    result = ri.interpretability(
+    result = pellucid.interpretability(
         make(),
         X,
         Y,
@@ -153,8 +155,8 @@ def adapted() -> keras.Model:
 @pytest.mark.parametrize("make", [networks.Subclassed, networks.Raw, frozen, adapted])
 def test_what_cannot_be_copied_needs_build(make):
     options = {"x_train": X, "y_train": Y, "retrain": SMALL, "verbose": False}
-    with pytest.raises(ri.InputError, match="Pass build=, a function from a seed"):
-        ri.interpretability(make(), X, Y, **options)
+    with pytest.raises(pellucid.InputError, match="Pass build=, a function from a seed"):
+        pellucid.interpretability(make(), X, Y, **options)
 
 
 def test_networks_of_build():
@@ -165,12 +167,12 @@ def test_networks_of_build():
         return model
 
     options = {"x_train": X, "y_train": Y, "retrain": SMALL, "verbose": False}
-    result = ri.interpretability(networks.Subclassed(), X, Y, build=build, **options)
+    result = pellucid.interpretability(networks.Subclassed(), X, Y, build=build, **options)
     assert len(result.retrained) == 2 * (1 + 4 * 3)
     same = networks.Subclassed()
     for wrong in (lambda seed: networks.Subclassed(), lambda seed: same):
-        with pytest.raises(ri.InputError, match="other initial weights for another seed"):
-            ri.interpretability(networks.Subclassed(), X, Y, build=wrong, **options)
+        with pytest.raises(pellucid.InputError, match="other initial weights for another seed"):
+            pellucid.interpretability(networks.Subclassed(), X, Y, build=wrong, **options)
 
 
 @pytest.mark.parametrize(
@@ -183,8 +185,8 @@ def test_networks_of_build():
     ],
 )
 def test_training_images_that_do_not_fit(options, message):
-    with pytest.raises(ri.InputError, match=message):
-        ri.interpretability(networks.sequential(), X, Y, **options)
+    with pytest.raises(pellucid.InputError, match=message):
+        pellucid.interpretability(networks.sequential(), X, Y, **options)
 
 
 @pytest.mark.parametrize(
@@ -197,11 +199,11 @@ def test_training_images_that_do_not_fit(options, message):
     ],
 )
 def test_budgets_out_of_range(options, message):
-    with pytest.raises(ri.InputError, match=message):
-        ri.RetrainingBudget(**options)
+    with pytest.raises(pellucid.InputError, match=message):
+        pellucid.RetrainingBudget(**options)
 
 
 def test_a_score_that_does_not_exist():
-    result = ri.interpretability(networks.sequential(), X, Y)
-    with pytest.raises(ri.InputError, match="Did you mean 'zero_gradient'"):
+    result = pellucid.interpretability(networks.sequential(), X, Y)
+    with pytest.raises(pellucid.InputError, match="Did you mean 'zero_gradient'"):
         result.score("zero_gradients")

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import pytest
 
-import robust_interpretability as ri
-from robust_interpretability.models import backend
+import pellucid
+from pellucid.models import backend
 from tests.conftest import ROOT
 from tests.library import networks
 from tests.library.networks import PLAIN, STATED, half
@@ -31,13 +31,13 @@ def closed_form(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize(("make", "options"), ANY, ids=lambda v: getattr(v, "__name__", ""))
 def test_gradient_has_its_closed_form(make, options):
-    found = ri.input_gradient(make(), X, Y, **options)
+    found = pellucid.input_gradient(make(), X, Y, **options)
     np.testing.assert_allclose(found, closed_form(X, Y), atol=1e-5)
 
 
 @pytest.mark.parametrize(("make", "options"), ANY, ids=lambda v: getattr(v, "__name__", ""))
 def test_attribution_has_its_closed_form(make, options):
-    found = ri.attribute("gradient_input", make(), X, **options)
+    found = pellucid.attribute("gradient_input", make(), X, **options)
     expected = np.abs((2 * X - 1) * closed_form(X, Y) / 2).sum(-1)
     assert found.shape == (12, 6, 4)
     np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -45,14 +45,14 @@ def test_attribution_has_its_closed_form(make, options):
 
 @pytest.mark.parametrize(("make", "options"), ANY, ids=lambda v: getattr(v, "__name__", ""))
 def test_fgsm_takes_the_sign_of_the_closed_form(make, options):
-    found = ri.attack("fgsm", make(), X, Y, norm="linf", epsilon=0.05, **options)
+    found = pellucid.attack("fgsm", make(), X, Y, norm="linf", epsilon=0.05, **options)
     expected = np.clip(X + 0.05 * np.sign(closed_form(X, Y)), 0, 1)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_half_precision_gives_float32_results_near_the_closed_form():
-    found = ri.input_gradient(half(), X, Y)
+    found = pellucid.input_gradient(half(), X, Y)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, closed_form(X, Y), atol=5e-3)
 
@@ -69,7 +69,7 @@ def test_evaluation_counts_the_same_images(make, options):
     width = np.abs(networks.WEIGHTS[:, None] - networks.WEIGHTS[:, :, None]).sum(0)  # (c, c)
     # the box only shortens the change: what this bound calls robust is
     bound = (own[:, None] - z - epsilon * width[Y])[np.eye(3)[Y] == 0].reshape(12, 2).min(1) > 0
-    result = ri.evaluate(make(), X, Y, norm="linf", epsilon=epsilon, verbose=False, **options)
+    result = pellucid.evaluate(make(), X, Y, norm="linf", epsilon=epsilon, verbose=False, **options)
     assert result.clean.correct == 12
     assert bound.sum() <= result.worst_case.correct <= result.autoattack.correct < 12
     assert {flag.name for flag in result.flags} <= {"accuracy_does_not_fall"}
@@ -81,7 +81,7 @@ def test_evaluation_of_two_classes():
     )
     x = np.random.default_rng(0).uniform(size=(8, 4, 4, 3))
     y = np.asarray(model(x)).argmax(-1)
-    result = ri.evaluate(model, x, y, norm="l2", epsilon=10, verbose=False)
+    result = pellucid.evaluate(model, x, y, norm="l2", epsilon=10, verbose=False)
     assert (result.clean.correct, result.autoattack.correct) == (8, 0)
 
 
@@ -92,8 +92,8 @@ def test_evaluation_of_two_classes():
 def test_training_changes_the_callers_weights(make):
     model = make()
     scale = 255 if make is networks.of_bytes else 1
-    before = ri.input_gradient(model, X, Y, scale=scale)
-    history = ri.fit(
+    before = pellucid.input_gradient(model, X, Y, scale=scale)
+    history = pellucid.fit(
         model,
         X,
         (Y + 1) % 3,
@@ -108,28 +108,28 @@ def test_training_changes_the_callers_weights(make):
     )
     assert history.attack == "fgsm, Linf, epsilon 0.01"
     assert history.epochs[-1].loss < history.epochs[0].loss
-    assert not np.allclose(ri.input_gradient(model, X, Y, scale=scale), before)
+    assert not np.allclose(pellucid.input_gradient(model, X, Y, scale=scale), before)
 
 
 def test_training_moves_the_statistics_of_batch_normalisation():
     model = networks.with_dropout()
     before = model.layers[0].moving_mean.numpy().copy()
-    ri.fit(model, X, Y, epochs=1, batch_size=4, verbose=False)
+    pellucid.fit(model, X, Y, epochs=1, batch_size=4, verbose=False)
     assert not np.allclose(model.layers[0].moving_mean.numpy(), before)
 
 
 def test_weights_that_change_change_the_results_of_a_wrapped_model():
     model = networks.Subclassed()
-    before = ri.input_gradient(model, X, Y)
+    before = pellucid.input_gradient(model, X, Y)
     model.dense.set_weights([2 * networks.WEIGHTS, networks.BIAS])
-    assert not np.allclose(ri.input_gradient(model, X, Y), before)
+    assert not np.allclose(pellucid.input_gradient(model, X, Y), before)
 
 
 def test_a_layer_that_is_added_changes_the_results_of_a_wrapped_model():
     model = networks.of_bytes()
-    before = ri.input_gradient(model, X, Y, scale=255)
+    before = pellucid.input_gradient(model, X, Y, scale=255)
     model.add(keras.layers.Rescaling(0.5))
-    assert not np.allclose(ri.input_gradient(model, X, Y, scale=255), before)
+    assert not np.allclose(pellucid.input_gradient(model, X, Y, scale=255), before)
 
 
 @pytest.mark.parametrize(("make", "options"), [(networks.Subclassed, {}), *STATED.items()])
@@ -138,12 +138,12 @@ def test_a_wrapped_model_is_compiled_once(make, options, monkeypatch):
     jit = backend.jit
     monkeypatch.setattr(backend, "jit", lambda *args, **kw: made.append(1) or jit(*args, **kw))
     for _ in range(3):
-        ri.input_gradient(model, X, Y, loss=networks.first_logit, **options)
+        pellucid.input_gradient(model, X, Y, loss=networks.first_logit, **options)
     assert len(made) <= 1
 
 
 def test_images_of_a_column_or_a_list_or_another_float():
-    expected = ri.input_gradient(networks.sequential(), X, Y)
+    expected = pellucid.input_gradient(networks.sequential(), X, Y)
     model = networks.sequential()
     columns = Y[:, None]
     for x, y in (
@@ -151,13 +151,13 @@ def test_images_of_a_column_or_a_list_or_another_float():
         (X.astype(np.float64), columns),
         (keras.ops.convert_to_tensor(X), np.eye(3)[Y]),
     ):
-        np.testing.assert_allclose(ri.input_gradient(model, x, y), expected, atol=1e-6)
+        np.testing.assert_allclose(pellucid.input_gradient(model, x, y), expected, atol=1e-6)
 
 
 def test_uint8_images_are_pixels_in_the_unit_interval():
     x = np.round(255 * X).astype(np.uint8)
     np.testing.assert_allclose(
-        ri.input_gradient(networks.sequential(), x, Y), closed_form(x / 255, Y), atol=1e-5
+        pellucid.input_gradient(networks.sequential(), x, Y), closed_form(x / 255, Y), atol=1e-5
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-import robust_interpretability as ri
+import pellucid
 from tests.library import networks
 
 X, Y = networks.images(), networks.labels()
@@ -40,7 +40,7 @@ def two_inputs() -> keras.Model:
 
 
 def refusal(call, *arguments, **options) -> str:
-    with pytest.raises(ri.InputError) as caught:
+    with pytest.raises(pellucid.InputError) as caught:
         call(*arguments, **options)
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -71,7 +71,7 @@ def refusal(call, *arguments, **options) -> str:
     ],
 )
 def test_models(model, options, message):
-    assert re.search(message, refusal(ri.input_gradient, model(), X, Y, **options))
+    assert re.search(message, refusal(pellucid.input_gradient, model(), X, Y, **options))
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_models(model, options, message):
     ],
 )
 def test_images(x, message):
-    line = refusal(ri.input_gradient, networks.sequential(), x, Y)
+    line = refusal(pellucid.input_gradient, networks.sequential(), x, Y)
     assert re.search(message, line)
 
 
@@ -102,7 +102,7 @@ def test_a_tensorflow_data_set():
     import tensorflow as tf
 
     batches = tf.data.Dataset.from_tensor_slices(X).batch(4)
-    line = refusal(ri.attribute, "gradient", networks.sequential(), batches)
+    line = refusal(pellucid.attribute, "gradient", networks.sequential(), batches)
     assert "BatchDataset: collect its batches" in line
 
 
@@ -118,22 +118,22 @@ def test_a_tensorflow_data_set():
     ],
 )
 def test_labels(y, message):
-    line = refusal(ri.input_gradient, networks.sequential(), X, y)
+    line = refusal(pellucid.input_gradient, networks.sequential(), X, y)
     assert re.search(message, line)
 
 
 def test_attributions_and_evaluations_need_images_with_channels():
     model = model_of(layers.Flatten(), layers.Dense(3), shape=(6, 4))
     flat = X[..., 0]
-    assert "(n, h, w, c)" in refusal(ri.attribute, "gradient", model, flat)
-    assert "(n, h, w, c)" in refusal(ri.evaluate, model, flat, Y, norm="l2", epsilon=1)
-    assert "(n, h, w, c)" in refusal(ri.interpretability, model, flat, Y)
-    assert ri.attack("fgsm", model, flat, Y, norm="l2", epsilon=1).shape == flat.shape
+    assert "(n, h, w, c)" in refusal(pellucid.attribute, "gradient", model, flat)
+    assert "(n, h, w, c)" in refusal(pellucid.evaluate, model, flat, Y, norm="l2", epsilon=1)
+    assert "(n, h, w, c)" in refusal(pellucid.interpretability, model, flat, Y)
+    assert pellucid.attack("fgsm", model, flat, Y, norm="l2", epsilon=1).shape == flat.shape
 
 
 def test_attacks_and_their_options():
     def line(*names, **options):
-        return refusal(ri.attack, *names, networks.sequential(), X, Y, **options)
+        return refusal(pellucid.attack, *names, networks.sequential(), X, Y, **options)
 
     ball = {"norm": "l2", "epsilon": 0.1}
     assert "Did you mean 'pgd'?" in line("pdg", **ball)
@@ -141,32 +141,32 @@ def test_attacks_and_their_options():
     assert "Did you mean 'steps'?" in line("pgd", **ball, step=3)
     assert "Unknown fgsm option 'steps'" in line("fgsm", **ball, steps=3)
     assert "Did you mean 'linf'?" in line("pgd", norm="inf", epsilon=0.1)
-    chosen = ri.Attack("fgsm", "l2", 0.1)
+    chosen = pellucid.Attack("fgsm", "l2", 0.1)
     assert "pass it alone" in line(chosen, epsilon=0.1)
     model = networks.sequential()
-    assert "need `attack`" in refusal(ri.fit, model, X, Y, epochs=1, epsilon=0.1)
+    assert "need `attack`" in refusal(pellucid.fit, model, X, Y, epochs=1, epsilon=0.1)
     np.testing.assert_array_equal(
-        ri.attack(chosen, model, X, Y), ri.attack("fgsm", model, X, Y, **ball)
+        pellucid.attack(chosen, model, X, Y), pellucid.attack("fgsm", model, X, Y, **ball)
     )
 
 
 def test_losses_and_names():
     model = networks.sequential()
-    assert "Unknown attack loss" in refusal(ri.input_gradient, model, X, Y, loss="nll")
-    mean = refusal(ri.input_gradient, model, X, Y, loss=lambda logits, y: logits)
+    assert "Unknown attack loss" in refusal(pellucid.input_gradient, model, X, Y, loss="nll")
+    mean = refusal(pellucid.input_gradient, model, X, Y, loss=lambda logits, y: logits)
     assert "one value per image" in mean
-    assert "Did you mean 'gradient'?" in refusal(ri.attribute, "gradients", model, X)
+    assert "Did you mean 'gradient'?" in refusal(pellucid.attribute, "gradients", model, X)
     names = ["gradients"]
-    assert "Did you mean" in refusal(ri.interpretability, model, X, Y, attributions=names)
+    assert "Did you mean" in refusal(pellucid.interpretability, model, X, Y, attributions=names)
     for norm, version, epsilon in (("l1", "plus", 1), ("l2", "best", 1), ("l2", "plus", -1)):
         options = {"norm": norm, "version": version, "epsilon": epsilon}
-        refusal(ri.evaluate, model, X, Y, **options)
+        refusal(pellucid.evaluate, model, X, Y, **options)
 
 
 def test_weights_that_are_not_float32_are_not_trained():
     flatten = layers.Flatten(dtype="float16")
     model = model_of(flatten, layers.Dense(3, dtype="float16"))
-    assert "dtype policy float32 or mixed_bfloat16" in refusal(ri.fit, model, X, Y, epochs=1)
+    assert "dtype policy float32 or mixed_bfloat16" in refusal(pellucid.fit, model, X, Y, epochs=1)
 
 
 def biased(make, factor: float, bias: float) -> keras.Model:
@@ -180,7 +180,7 @@ def test_a_scale_that_costs_accuracy_is_told():
     of_bytes = biased(networks.sequential, 1 / 255, 1.0)
     y = np.asarray(of_bytes(255 * X)).argmax(-1)
     with pytest.warns(UserWarning, match="If it takes those, pass scale=255"):
-        ri.attack("fgsm", of_bytes, X, y, norm="l2", epsilon=0.1)
+        pellucid.attack("fgsm", of_bytes, X, y, norm="l2", epsilon=0.1)
     of_unit = biased(networks.sequential, 0.01, 1.0)
     with pytest.warns(UserWarning, match="If it takes those, leave out scale=255"):
-        ri.input_gradient(of_unit, X, np.zeros(12, int), scale=255)
+        pellucid.input_gradient(of_unit, X, np.zeros(12, int), scale=255)

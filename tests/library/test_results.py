@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-import robust_interpretability as ri
-from robust_interpretability.benchmark.library.result import Result, Table
+import pellucid
+from pellucid.benchmark.library.result import Result, Table
 from tests.library import networks
 
 X, Y = networks.images(), networks.labels()
@@ -57,13 +57,13 @@ def test_json_comes_back_and_frames_hold_full_numbers():
     assert json.loads(HOSTILE.to_json())["value"] == 0.123456
     assert HOSTILE.to_frame().loc[0, "value"] == 0.123456
     for text in ("{}", "not JSON", json.dumps({"what": 1, "value": "x", "low": None})):
-        with pytest.raises(ri.InputError, match="not a Made as JSON"):
+        with pytest.raises(pellucid.InputError, match="not a Made as JSON"):
             Made.from_json(text)
 
 
 @pytest.fixture(scope="module")
 def evaluation():
-    return ri.evaluate(
+    return pellucid.evaluate(
         networks.sequential(), X, Y, norm="linf", epsilon=0.05, verbose=False, version="rand"
     )
 
@@ -82,7 +82,7 @@ def test_an_evaluation_has_a_row_for_each_attack(evaluation):
         evaluation.pgd.correct, evaluation.autoattack.correct
     )
     assert "robust accuracy, Linf 0.05, seed 0" in str(evaluation)
-    assert ri.Evaluation.from_json(evaluation.to_json()) == evaluation
+    assert pellucid.Evaluation.from_json(evaluation.to_json()) == evaluation
     with pytest.raises(dataclasses.FrozenInstanceError):
         evaluation.seed = 1
 
@@ -92,18 +92,18 @@ def test_flags_are_printed_with_what_they_mean():
     model = networks.sequential()
     model.layers[-1].set_weights([networks.WEIGHTS * 0, networks.BIAS])
     y = np.full(12, 2)
-    result = ri.evaluate(model, X, y, norm="l2", epsilon=0.1, verbose=False)
+    result = pellucid.evaluate(model, X, y, norm="l2", epsilon=0.1, verbose=False)
     assert "zero_gradients" in {flag.name for flag in result.flags}
     assert "warning: zero gradients: gradient attacks" in str(result)
     assert result.autoattack.accuracy == 1
-    assert ri.Evaluation.from_json(result.to_json()) == result
+    assert pellucid.Evaluation.from_json(result.to_json()) == result
 
 
 def test_a_history_has_a_row_for_each_epoch(capsys):
-    history = ri.fit(networks.sequential(), X, Y, epochs=2, batch_size=4)
+    history = pellucid.fit(networks.sequential(), X, Y, epochs=2, batch_size=4)
     assert history.to_frame().columns.tolist() == ["epoch", "loss", "accuracy"]
     assert "standard training, seed 0" in str(history)
-    assert ri.History.from_json(history.to_json()) == history
+    assert pellucid.History.from_json(history.to_json()) == history
     captured = capsys.readouterr()
     assert captured.out == ""
     assert [line[:10] for line in captured.err.splitlines()] == ["epoch 1/2:", "epoch 2/2:"]
@@ -116,9 +116,9 @@ def test_data_sets_are_listed_and_loaded(tmp_path, capsys):
     nested = tmp_path / "smallnorb" / "pairs" / "1.0.0"
     nested.mkdir(parents=True)
     (nested / "dataset_info.json").write_text("{}")
-    names = ri.list_datasets(tmp_path)
+    names = pellucid.list_datasets(tmp_path)
     assert {"digits", "gaussians", "mnist", "smallnorb/pairs"} <= set(names)
     assert len(names) == len(set(names))
-    data = ri.load_data("digits", train_limit=7, test_limit=3, verbose=True)
+    data = pellucid.load_data("digits", train_limit=7, test_limit=3, verbose=True)
     assert (len(data.x_train), len(data.x_test)) == (7, 3)
     assert "scikit-learn" in capsys.readouterr().err

@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-FOLDERS = ("attacks", "benchmark", "leaderboard", "metrics", "models", "robust_interpretability")
+FOLDERS = ("attacks", "benchmark", "leaderboard", "metrics", "models", "pellucid")
 FILES = ("pyproject.toml", "README.md", "LICENSE")
 COMMANDS = ("run", "plan", "plots", "paper", "submit", "evaluate", "reference", "leaderboard")
 BUILD = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
@@ -21,14 +21,15 @@ USE = """
 import numpy as np
 import attacks, metrics, models                     # the folder's own
 assert attacks.MINE and metrics.MINE and models.MINE
-import robust_interpretability as ri
+import pellucid
 import keras
 model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)])
-digits = ri.load_data("digits")
+digits = pellucid.load_data("digits")
 x, y = digits.x_test[:5], digits.y_test[:5]
-x_adv = ri.attack("pgd", model, x, y, norm="l2", epsilon=0.5, steps=2)
-assert x_adv.shape == x.shape and "site-packages" in ri.__file__
-print("used", sorted(name for name in dir(ri) if name in ri.__all__) == sorted(ri.__all__))
+x_adv = pellucid.attack("pgd", model, x, y, norm="l2", epsilon=0.5, steps=2)
+assert x_adv.shape == x.shape and "site-packages" in pellucid.__file__
+names = pellucid.__all__
+print("used", sorted(name for name in dir(pellucid) if name in names) == sorted(names))
 """
 
 
@@ -86,16 +87,14 @@ def folder(tmp_path_factory):
 
 def test_site_packages_hold_one_name(built):
     site, added = built
-    assert {name for name in added if not name.endswith(".dist-info")} == {
-        "robust_interpretability"
-    }
+    assert {name for name in added if not name.endswith(".dist-info")} == {"pellucid"}
     assert len(added) == 2
-    links = [path for path in (site / "robust_interpretability").rglob("*") if path.is_symlink()]
+    links = [path for path in (site / "pellucid").rglob("*") if path.is_symlink()]
     assert links == []
 
 
 def test_the_wheel_holds_the_code_and_what_it_reads(built):
-    package = built[0] / "robust_interpretability"
+    package = built[0] / "pellucid"
     wanted = {
         path.relative_to(ROOT)
         for top in ("attacks", "benchmark", "leaderboard", "metrics", "models")
@@ -129,13 +128,13 @@ def test_it_is_used_where_other_packages_have_our_folders_names(built, folder):
 
 
 def test_the_console_script_has_every_command(built, folder):
-    script = built[0].parents[2] / "bin" / "robust-interpretability"
+    script = built[0].parents[2] / "bin" / "pellucid"
     text = call(script, "--help", cwd=folder)
     assert [command for command in (*COMMANDS, "doctor") if command not in text] == []
 
 
 def test_the_console_script_plans_and_looks_around(built, folder):
-    script = built[0].parents[2] / "bin" / "robust-interpretability"
+    script = built[0].parents[2] / "bin" / "pellucid"
     assert "train" in call(script, "plan", "--preset", "quick", "--no-probe", cwd=folder)
     assert "Keras" in call(script, "doctor", cwd=folder)
     assert not (folder / "runs").exists()

@@ -11,10 +11,10 @@ import keras
 import numpy as np
 import pytest
 
-import robust_interpretability as ri
-from robust_interpretability.benchmark.library.zoo import index, models, publish
-from robust_interpretability.benchmark.units.unit import STANDARD, Network
-from robust_interpretability.leaderboard.board import Board
+import pellucid
+from pellucid.benchmark.library.zoo import index, models, publish
+from pellucid.benchmark.units.unit import STANDARD, Network
+from pellucid.leaderboard.board import Board
 from tests.conftest import ROOT
 
 NAMES = sorted(index.networks())
@@ -23,7 +23,7 @@ NAMES = sorted(index.networks())
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("digits/")])
 def test_a_network_classifies_as_the_board_states(name, digits):
     """To the image: the grid of digits has one seed, whose file this is."""
-    model = ri.load_model(name)
+    model = pellucid.load_model(name)
     logits = model.predict(digits.x_test / np.float32(255), verbose=0)
     hits = int((logits.argmax(axis=1) == digits.y_test).sum())
     stated = index.networks()[name].scores["test_accuracy"]
@@ -51,14 +51,14 @@ def test_the_files_are_small():
 
 
 def test_the_list_has_every_network_with_its_scores():
-    table = ri.list_models()
+    table = pellucid.list_models()
     assert sorted(table.index) == NAMES
     assert list(table.columns[:2]) == ["test_accuracy", "robust_accuracy"]
     assert table.loc["digits/standard", "parameters"] == 13_706
 
 
 def test_a_network_is_a_model_of_stock_layers(tmp_path):
-    model = ri.load_model("digits/standard")
+    model = pellucid.load_model("digits/standard")
     model.save(tmp_path / "copy.keras")
     copy = keras.saving.load_model(tmp_path / "copy.keras")
     x = np.random.default_rng(0).random((3, 8, 8, 1)).astype(np.float32)
@@ -78,14 +78,14 @@ def test_what_is_not_there(name, said, monkeypatch):
         raise ImportError("huggingface_hub\nis missing")
 
     monkeypatch.setattr(keras.saving, "load_model", refuse)
-    with pytest.raises(ri.InputError, match=said) as refused:
-        ri.load_model(name)
+    with pytest.raises(pellucid.InputError, match=said) as refused:
+        pellucid.load_model(name)
     assert "\n" not in str(refused.value)
 
 
 def test_an_address_of_hugging_face_is_kerass(monkeypatch):
     monkeypatch.setattr(keras.saving, "load_model", lambda address: ("loaded", address))
-    assert ri.load_model("hf://owner/name") == ("loaded", "hf://owner/name")
+    assert pellucid.load_model("hf://owner/name") == ("loaded", "hf://owner/name")
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -113,22 +113,22 @@ def elsewhere(tmp_path, monkeypatch) -> Path:
 
 
 def test_what_the_package_does_not_hold_is_fetched(elsewhere, monkeypatch):
-    first = ri.load_model("digits/l2-0.6")
+    first = pellucid.load_model("digits/l2-0.6")
     x = np.random.default_rng(0).random((3, 8, 8, 1)).astype(np.float32)
     monkeypatch.undo()
-    np.testing.assert_array_equal(first(x), ri.load_model("digits/l2-0.6")(x))
+    np.testing.assert_array_equal(first(x), pellucid.load_model("digits/l2-0.6")(x))
 
 
 def test_another_file_is_refused(elsewhere):
     shutil.copyfile(elsewhere / "digits" / "l2-1.keras", elsewhere / "digits" / "l2-0.3.keras")
-    with pytest.raises(ri.InputError, match=r"l2-0\.3\.keras cannot be fetched from http"):
-        ri.load_model("digits/l2-0.3")
+    with pytest.raises(pellucid.InputError, match=r"l2-0\.3\.keras cannot be fetched from http"):
+        pellucid.load_model("digits/l2-0.3")
 
 
 def test_without_an_address_it_is_said_what_to_set(elsewhere, monkeypatch):
     monkeypatch.delenv(models.BASE)
-    with pytest.raises(ri.InputError, match=f"Set {models.BASE} to the address"):
-        ri.load_model("digits/l2-0.3")
+    with pytest.raises(pellucid.InputError, match=f"Set {models.BASE} to the address"):
+        pellucid.load_model("digits/l2-0.3")
 
 
 def test_a_changed_file_of_the_package_is_refused(elsewhere):
@@ -136,8 +136,8 @@ def test_a_changed_file_of_the_package_is_refused(elsewhere):
     content = bytearray((elsewhere / "digits" / "l2-0.3.keras").read_bytes())
     content[1000] ^= 1
     (index.FOLDER / "digits" / "l2-0.3.keras").write_bytes(content)
-    with pytest.raises(ri.InputError, match="not the one that the list of models states"):
-        ri.load_model("digits/l2-0.3")
+    with pytest.raises(pellucid.InputError, match="not the one that the list of models states"):
+        pellucid.load_model("digits/l2-0.3")
 
 
 def test_names_of_the_grid():

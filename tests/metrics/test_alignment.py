@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from keras import ops
 
-from robust_interpretability import models
-from robust_interpretability.attacks.boundary import margin_towards
-from robust_interpretability.metrics.alignment import aligned, alignment
-from robust_interpretability.models import backend
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.functional import predict
+from pellucid import models
+from pellucid.attacks.boundary import margin_towards
+from pellucid.metrics.alignment import aligned, alignment
+from pellucid.models import backend
+from pellucid.models.errors import InputError
+from pellucid.models.functional import predict
 from tests.conftest import linear_model
 
 SHAPE = (3, 4, 2)

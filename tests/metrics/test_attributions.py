@@ -6,13 +6,13 @@ import sys
 import numpy as np
 import pytest
 
-from robust_interpretability.metrics import (
+from pellucid.metrics import (
     ATTRIBUTIONS,
     attributions,
     integrated_gradients,
     smoothgrad,
 )
-from robust_interpretability.models.errors import InputError
+from pellucid.models.errors import InputError
 from tests.conftest import ROOT, linear_model
 
 RNG = np.random.default_rng(3)
@@ -81,7 +81,7 @@ def test_channel_means_change_only_the_gradients_that_take_them(digits, digits_m
 
 
 def test_records_are_read_without_keras():
-    program = "import sys, robust_interpretability.metrics; assert 'keras' not in sys.modules"
+    program = "import sys, pellucid.metrics; assert 'keras' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from robust_interpretability.metrics import calibration
-from robust_interpretability.metrics.known_manifolds import Discs, Subspace
-from robust_interpretability.models.errors import InputError
+from pellucid.metrics import calibration
+from pellucid.metrics.known_manifolds import Discs, Subspace
+from pellucid.models.errors import InputError
 
 SEEDS = pytest.mark.parametrize("seed", range(3))
 SHAPE = (4, 5, 2)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from robust_interpretability.metrics import comparisons, statistics
-from robust_interpretability.models.errors import InputError
+from pellucid.metrics import comparisons, statistics
+from pellucid.models.errors import InputError
 
 NAN = float("nan")
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from robust_interpretability.metrics import CONTROLS, controls
-from robust_interpretability.models.errors import InputError
+from pellucid.metrics import CONTROLS, controls
+from pellucid.models.errors import InputError
 
 
 @pytest.mark.parametrize("size", [(8, 8), (28, 20)])

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from robust_interpretability.metrics import corruptions
-from robust_interpretability.metrics.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from robust_interpretability.models.errors import InputError
+from pellucid.metrics import corruptions
+from pellucid.metrics.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from pellucid.models.errors import InputError
 
 HALF = 0.5 / 255
 """What rounding to a byte changes a pixel by, at most."""

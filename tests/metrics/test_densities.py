@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from robust_interpretability.metrics import densities, statistics
-from robust_interpretability.models.errors import InputError
+from pellucid.metrics import densities, statistics
+from pellucid.models.errors import InputError
 
 
 def test_peak_is_where_the_exact_density_is_highest():

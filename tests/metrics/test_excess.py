@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from robust_interpretability.metrics import excess
-from robust_interpretability.metrics.off_manifold import tangent_fraction
+from pellucid.metrics import excess
+from pellucid.metrics.off_manifold import tangent_fraction
 from tests.metrics.test_spectrum import SHAPE, norms, pink, smooth_plane
 
 SEEDS = pytest.mark.parametrize("seed", range(3))

@@ -4,12 +4,12 @@ import keras
 import numpy as np
 import pytest
 
-from robust_interpretability import models
-from robust_interpretability.attacks.autoattack import randomness
-from robust_interpretability.metrics import attributions, f_fidelity
-from robust_interpretability.metrics.f_fidelity import FRACTIONS, MASKS
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.functional import predict, program, state
+from pellucid import models
+from pellucid.attacks.autoattack import randomness
+from pellucid.metrics import attributions, f_fidelity
+from pellucid.metrics.f_fidelity import FRACTIONS, MASKS
+from pellucid.models.errors import InputError
+from pellucid.models.functional import predict, program, state
 from tests.conftest import linear_model
 from tests.ranks import random_ranks, ranks
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from robust_interpretability.metrics.gini import gini
-from robust_interpretability.models.errors import InputError
+from pellucid.metrics.gini import gini
+from pellucid.models.errors import InputError
 
 
 def by_pairs(values: np.ndarray) -> float:

@@ -9,8 +9,8 @@ import pytest
 from scipy import sparse
 from scipy.optimize import linear_sum_assignment, linprog
 
-from robust_interpretability.metrics.ground_truth import earth_mover, mass_share, precision
-from robust_interpretability.models.errors import InputError
+from pellucid.metrics.ground_truth import earth_mover, mass_share, precision
+from pellucid.models.errors import InputError
 from tests.conftest import ROOT
 
 SCORES = (mass_share, precision, earth_mover)
@@ -219,7 +219,7 @@ def test_images_too_large_to_compare():
 def test_the_solver_imports_no_framework():
     """POT imports every framework that is installed unless told not to."""
     code = (
-        "import sys; from robust_interpretability.metrics import ground_truth as g;"
+        "import sys; from pellucid.metrics import ground_truth as g;"
         "import numpy as np; g.earth_mover(np.eye(2)[None], np.eye(2)[None, ::-1] > 0);"
         "print(sorted({'jax', 'keras', 'tensorflow', 'torch'} & set(sys.modules)))"
     )

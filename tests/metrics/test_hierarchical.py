@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from robust_interpretability.metrics import hierarchical
-from robust_interpretability.models.errors import InputError
+from pellucid.metrics import hierarchical
+from pellucid.models.errors import InputError
 
 SEEDS, REPEATS = (1, 2, 3, 4, 5), (2, 3, 5)
 FRACTIONS, IMAGES = 5, 100

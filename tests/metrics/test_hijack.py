@@ -4,13 +4,13 @@ import keras
 import numpy as np
 import pytest
 
-from robust_interpretability import models
-from robust_interpretability.attacks import Attack, run
-from robust_interpretability.metrics import attributions, f_fidelity
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.functional import predict
-from robust_interpretability.models.hijack import hijacked, margins
-from robust_interpretability.models.untrusted.layers.allowed import LAYERS
+from pellucid import models
+from pellucid.attacks import Attack, run
+from pellucid.metrics import attributions, f_fidelity
+from pellucid.models.errors import InputError
+from pellucid.models.functional import predict
+from pellucid.models.hijack import hijacked, margins
+from pellucid.models.untrusted.layers.allowed import LAYERS
 from tests.conftest import linear_model
 from tests.fitting import fit
 from tests.ranks import ranks

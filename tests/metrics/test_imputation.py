@@ -9,9 +9,9 @@ import scipy.sparse.linalg
 from scipy import ndimage, stats
 from threadpoolctl import threadpool_limits
 
-from robust_interpretability.metrics import imputation
-from robust_interpretability.metrics.imputation import ERROR, WORST, impute
-from robust_interpretability.models.errors import InputError
+from pellucid.metrics import imputation
+from pellucid.metrics.imputation import ERROR, WORST, impute
+from pellucid.models.errors import InputError
 
 KERNEL = np.array([[1, 2, 1], [2, 0, 2], [1, 2, 1]]) / 12
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from keras import ops
 
-from robust_interpretability.attacks.autoattack import randomness
-from robust_interpretability.metrics.infidelity import changes, infidelity, unexplained
-from robust_interpretability.models import backend
-from robust_interpretability.models.errors import InputError
+from pellucid.attacks.autoattack import randomness
+from pellucid.metrics.infidelity import changes, infidelity, unexplained
+from pellucid.models import backend
+from pellucid.models.errors import InputError
 from tests.conftest import linear_model
 
 RNG = np.random.default_rng(9)

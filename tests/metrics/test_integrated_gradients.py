@@ -5,10 +5,10 @@ import pytest
 from keras import ops
 from numpy.polynomial import Chebyshev
 
-from robust_interpretability.metrics import attributions
-from robust_interpretability.metrics.integrated_gradients import STEPS, path_integral
-from robust_interpretability.models import backend
-from robust_interpretability.models.errors import InputError
+from pellucid.metrics import attributions
+from pellucid.metrics.integrated_gradients import STEPS, path_integral
+from pellucid.models import backend
+from pellucid.models.errors import InputError
 from tests.conftest import linear_model
 
 SHAPE, PIXELS, HIDDEN = (2, 3, 2), 12, 8

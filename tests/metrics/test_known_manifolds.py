@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from robust_interpretability.metrics.known_manifolds import (
+from pellucid.metrics.known_manifolds import (
     CALIBRATED,
     LONGEST,
     Discs,
     calibration,
     pca,
 )
-from robust_interpretability.models.errors import InputError
+from pellucid.models.errors import InputError
 
 SEEDS = pytest.mark.parametrize("seed", range(3))
 DISCS = Discs()
@@ -47,7 +47,7 @@ def test_pca_is_the_least_squares_fit_of_the_leading_directions(seed, kind):
 
 def test_pca_leaves_what_the_smallest_variances_hold(monkeypatch):
     """The mean squared distance of its own images is four times the sum of the other variances."""
-    monkeypatch.setattr("robust_interpretability.metrics.known_manifolds.CHUNK", 7)
+    monkeypatch.setattr("pellucid.metrics.known_manifolds.CHUNK", 7)
     x = np.random.default_rng(0).uniform(0, 1, (50, 2, 3, 2))
     values = np.linalg.svd((x - x.mean(axis=0)).reshape(50, -1), compute_uv=False)
     for dimensions in (1, 7, 12):
@@ -164,7 +164,7 @@ def test_no_refinement_moves_away(seed):
 def test_images_do_not_depend_on_their_batch(monkeypatch):
     x = DISCS.away(DISCS.parameters(9, 0), np.full(9, 1.0))
     together = DISCS.distance(x)
-    monkeypatch.setattr("robust_interpretability.metrics.known_manifolds.CHUNK", 2)
+    monkeypatch.setattr("pellucid.metrics.known_manifolds.CHUNK", 2)
     np.testing.assert_allclose(DISCS.distance(x), together, rtol=1e-12)
 
 

@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import pytest
 
-from robust_interpretability import models
-from robust_interpretability.metrics import latent_projection, manifold
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.functional import predict
-from robust_interpretability.models.vae_gan import VaeGan
+from pellucid import models
+from pellucid.metrics import latent_projection, manifold
+from pellucid.models.errors import InputError
+from pellucid.models.functional import predict
+from pellucid.models.vae_gan import VaeGan
 
 BASIS, _ = np.linalg.qr(np.random.default_rng(2).normal(size=(12, 12)))
 SHAPE = (2, 3, 2)

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from robust_interpretability.metrics import densities, manifold
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.vae_gan import VaeGan
+from pellucid.metrics import densities, manifold
+from pellucid.models.errors import InputError
+from pellucid.models.vae_gan import VaeGan
 
 RNG = np.random.default_rng(2)
 BASIS, _ = np.linalg.qr(RNG.normal(size=(12, 12)))

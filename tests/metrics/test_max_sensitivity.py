@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from keras import ops
 
-from robust_interpretability.attacks.autoattack import randomness
-from robust_interpretability.metrics import ATTRIBUTIONS, Attribution
-from robust_interpretability.metrics.max_sensitivity import largest_change, max_sensitivity
-from robust_interpretability.models import backend
-from robust_interpretability.models.errors import InputError
+from pellucid.attacks.autoattack import randomness
+from pellucid.metrics import ATTRIBUTIONS, Attribution
+from pellucid.metrics.max_sensitivity import largest_change, max_sensitivity
+from pellucid.models import backend
+from pellucid.models.errors import InputError
 from tests.conftest import linear_model
 
 RNG = np.random.default_rng(5)
@@ -52,7 +52,7 @@ def other_class(x: np.ndarray, label: np.ndarray | None = None) -> np.ndarray:
 
 def with_record(monkeypatch, name: str, function, **options) -> str:
     """An attribution that exists for one test."""
-    module = types.ModuleType(f"robust_interpretability.metrics.{name}")
+    module = types.ModuleType(f"pellucid.metrics.{name}")
     setattr(module, name, function)
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setitem(ATTRIBUTIONS, name, Attribution(name, name, name, module=name, **options))
@@ -102,7 +102,7 @@ def test_linear_network_by_hand_with_its_label_fixed(radius):
 
 
 def test_an_attribution_without_a_label_follows_the_prediction(monkeypatch):
-    from robust_interpretability.metrics.attributions import gradient
+    from pellucid.metrics.attributions import gradient
 
     def unlabelled(logits, x):
         return gradient(logits, x)

@@ -4,10 +4,10 @@ import keras
 import numpy as np
 import pytest
 
-from robust_interpretability.metrics import off_manifold, statistics
-from robust_interpretability.metrics.off_manifold import Changes
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.vae_gan import VaeGan
+from pellucid.metrics import off_manifold, statistics
+from pellucid.metrics.off_manifold import Changes
+from pellucid.models.errors import InputError
+from pellucid.models.vae_gan import VaeGan
 from tests.conftest import linear_model
 
 RNG = np.random.default_rng(2)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from robust_interpretability.metrics import comparisons, pairwise
-from robust_interpretability.models.errors import InputError
+from pellucid.metrics import comparisons, pairwise
+from pellucid.models.errors import InputError
 
 
 @st.composite

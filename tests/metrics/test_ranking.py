@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from robust_interpretability.metrics import ranking
-from robust_interpretability.models.errors import InputError
+from pellucid.metrics import ranking
+from pellucid.models.errors import InputError
 from tests.ranks import random_ranks, ranks
 
 

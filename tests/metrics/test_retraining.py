@@ -4,13 +4,13 @@ import keras
 import numpy as np
 import pytest
 
-from robust_interpretability.benchmark.training.classifier import train
-from robust_interpretability.benchmark.training.masks import Mask
-from robust_interpretability.benchmark.training.prediction import predicted_classes
-from robust_interpretability.metrics import MODES, controls, retraining
-from robust_interpretability.metrics.masking import masked, pixel_count, removed
-from robust_interpretability.metrics.retraining import Curve, score, score_weights
-from robust_interpretability.models.errors import InputError
+from pellucid.benchmark.training.classifier import train
+from pellucid.benchmark.training.masks import Mask
+from pellucid.benchmark.training.prediction import predicted_classes
+from pellucid.metrics import MODES, controls, retraining
+from pellucid.metrics.masking import masked, pixel_count, removed
+from pellucid.metrics.retraining import Curve, score, score_weights
+from pellucid.models.errors import InputError
 from tests.ranks import random_ranks, ranks
 
 FRACTIONS = (0.1, 0.3, 0.5, 0.7, 0.9)
@@ -165,7 +165,7 @@ def order(which: str, n: int, seed: int) -> np.ndarray:
 
 def retrained(data, mode: str, fractions, train_ranks, test_ranks, repeats: int) -> np.ndarray:
     """Outcomes of networks retrained on masked images, `(1, repeats, fractions, images)`."""
-    from robust_interpretability import models
+    from pellucid import models
 
     x, y, x_test, y_test = data
     fill = x.mean(axis=(0, 1, 2)).astype(np.float32) / 255

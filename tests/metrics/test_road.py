@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from robust_interpretability.metrics.road import ORDERS, road, road_score
-from robust_interpretability.models.errors import InputError
+from pellucid.metrics.road import ORDERS, road, road_score
+from pellucid.models.errors import InputError
 from tests.conftest import linear_model
 from tests.metrics.test_imputation import exact
 from tests.ranks import random_ranks, ranks

@@ -7,9 +7,9 @@ import pytest
 from keras import ops
 from scipy import stats
 
-from robust_interpretability.metrics import attributions
-from robust_interpretability.metrics.smoothgrad import moments, noise, smoothgrad_squared
-from robust_interpretability.models import backend
+from pellucid.metrics import attributions
+from pellucid.metrics.smoothgrad import moments, noise, smoothgrad_squared
+from pellucid.models import backend
 from tests.conftest import linear_model
 
 SHAPE, PIXELS, CLASSES = (2, 3, 2), 12, 3

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import ndimage, optimize, special
 
-from robust_interpretability.metrics import spectrum
-from robust_interpretability.metrics.known_manifolds import Subspace
-from robust_interpretability.models.errors import InputError
+from pellucid.metrics import spectrum
+from pellucid.metrics.known_manifolds import Subspace
+from pellucid.models.errors import InputError
 
 SHAPE = (8, 9, 2)
 SEEDS = pytest.mark.parametrize("seed", range(3))

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from robust_interpretability.metrics import statistics
-from robust_interpretability.models.errors import InputError
+from pellucid.metrics import statistics
+from pellucid.models.errors import InputError
 
 
 def test_proportion_is_wilsons():

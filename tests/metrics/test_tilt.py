@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from robust_interpretability.attacks.attack import Attack, run
-from robust_interpretability.metrics.tilt import mean_change, tilt
-from robust_interpretability.models.errors import InputError
+from pellucid.attacks.attack import Attack, run
+from pellucid.metrics.tilt import mean_change, tilt
+from pellucid.models.errors import InputError
 from tests.conftest import linear_model
 
 

@@ -5,9 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from robust_interpretability.metrics.gini import gini
-from robust_interpretability.metrics.total_variation import total_variation
-from robust_interpretability.models.errors import InputError
+from pellucid.metrics.gini import gini
+from pellucid.metrics.total_variation import total_variation
+from pellucid.models.errors import InputError
 
 
 def by_pairs(values: np.ndarray) -> float:

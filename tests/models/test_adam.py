@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from robust_interpretability.models.adam import adam_start, adam_step
+from pellucid.models.adam import adam_start, adam_step
 
 
 @pytest.mark.parametrize("shape", [(6,), (2, 3, 1)])

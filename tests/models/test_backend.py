@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from robust_interpretability.models import backend
-from robust_interpretability.models.errors import InputError
+from pellucid.models import backend
+from pellucid.models.errors import InputError
 from tests.conftest import ROOT
 
 FILES = [Path(backend.__file__).parent / f"{name}.py" for name in backend.BACKENDS]
@@ -136,9 +136,9 @@ def python(code: str, **environment: str) -> str:
 MISTAKE = """
 import sys
 sys.modules[{hidden!r}] = None
-from robust_interpretability.models.errors import InputError
+from pellucid.models.errors import InputError
 try:
-    from robust_interpretability.models import backend
+    from pellucid.models import backend
 except InputError as error:
     print(error)
 """
@@ -170,8 +170,8 @@ def settings():
         if hasattr(tf.config.experimental, "is_op_determinism_enabled") else None,
         os.environ.get("XLA_FLAGS"))
 before = settings()
-from robust_interpretability.models import backend
-from robust_interpretability.models import functional
+from pellucid.models import backend
+from pellucid.models import functional
 print(before == settings())
 backend.configure()
 print(before != settings())
@@ -184,7 +184,7 @@ def test_an_import_leaves_tensorflow_as_it_is():
 
 ENVIRONMENT = """
 import os
-from robust_interpretability.models import backend
+from pellucid.models import backend
 print(os.environ["TF_CPP_MIN_LOG_LEVEL"], os.environ.get("XLA_FLAGS"))
 """
 
@@ -208,7 +208,7 @@ def test_what_is_set_before_the_backend_is_imported(environment, printed):
 @pytest.mark.parametrize("seed", range(4))
 def test_largest_is_a_stable_sort_without_one(seed):
     """Ties are many. The gradient goes to the first of equal values, as with a sort's places."""
-    from robust_interpretability.models.backend.selection import largest_by_masks
+    from pellucid.models.backend.selection import largest_by_masks
 
     rng = np.random.default_rng(seed)
     x = rng.integers(-3, 3, (50, 7)).astype(np.float32) * np.float32(0.1)
@@ -228,7 +228,7 @@ def test_largest_is_a_stable_sort_without_one(seed):
 
 def test_largest_of_infinite_values():
     """Where all that is left is minus infinity, it is the value: no taken one comes again."""
-    from robust_interpretability.models.backend.selection import largest_by_masks
+    from pellucid.models.backend.selection import largest_by_masks
 
     x = backend.to_device(np.float32([[5, -np.inf, 2, -np.inf], [-np.inf] * 4]))
     expected = np.float32([[5, 2, -np.inf, -np.inf], [-np.inf] * 4])

@@ -5,11 +5,11 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import pytest
 
-from robust_interpretability import models
-from robust_interpretability.attacks import Attack, run
-from robust_interpretability.metrics import attributions
-from robust_interpretability.models import backend, batching
-from robust_interpretability.models.functional import predict
+from pellucid import models
+from pellucid.attacks import Attack, run
+from pellucid.metrics import attributions
+from pellucid.models import backend, batching
+from pellucid.models.functional import predict
 
 
 def network():

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from robust_interpretability.models.checks import as_floats, check_classifier
-from robust_interpretability.models.errors import InputError
+from pellucid.models.checks import as_floats, check_classifier
+from pellucid.models.errors import InputError
 
 
 def build(*layers) -> keras.Model:

@@ -9,10 +9,10 @@ import keras
 import numpy as np
 import pytest
 
-from robust_interpretability import models
-from robust_interpretability.models.checks import check_classifier
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.functional import predict
+from pellucid import models
+from pellucid.models.checks import check_classifier
+from pellucid.models.errors import InputError
+from pellucid.models.functional import predict
 
 # name, image shape, classes, number of weights worked out from the protocol's table
 PARAMETERS = [

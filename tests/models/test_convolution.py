@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from robust_interpretability import models
-from robust_interpretability.models import backend, convolution
-from robust_interpretability.models.functional import logits_of, state
+from pellucid import models
+from pellucid.models import backend, convolution
+from pellucid.models.functional import logits_of, state
 
 
 @pytest.mark.parametrize("name", ["mlp", "digits_cnn", "strided_cnn", "mnist_cnn", "cifar_cnn"])

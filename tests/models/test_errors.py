@@ -2,9 +2,9 @@
 
 import pytest
 
-from robust_interpretability import models
-from robust_interpretability.models.errors import InputError, printable, unknown
-from robust_interpretability.models.validation import shown
+from pellucid import models
+from pellucid.models.errors import InputError, printable, unknown
+from pellucid.models.validation import shown
 
 
 def test_unknown_names_get_the_close_match():

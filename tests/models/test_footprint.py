@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from keras import layers
 
-from robust_interpretability import models
-from robust_interpretability.attacks.autoattack import queue
-from robust_interpretability.attacks.autoattack.ensemble import ensemble, evaluate
-from robust_interpretability.models import batching, footprint
-from robust_interpretability.models.functional import predict
+from pellucid import models
+from pellucid.attacks.autoattack import queue
+from pellucid.attacks.autoattack.ensemble import ensemble, evaluate
+from pellucid.models import batching, footprint
+from pellucid.models.functional import predict
 
 
 def wide(channels: int = 7) -> keras.Model:

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers, ops
 
-from robust_interpretability import models
-from robust_interpretability.attacks import Attack, run
-from robust_interpretability.metrics import attributions
-from robust_interpretability.models import functional
-from robust_interpretability.models.functional import predict, program, state, structure
+from pellucid import models
+from pellucid.attacks import Attack, run
+from pellucid.metrics import attributions
+from pellucid.models import functional
+from pellucid.models.functional import predict, program, state, structure
 
 SHAPE = (6, 6, 2)
 

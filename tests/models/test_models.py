@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from robust_interpretability import models
+from pellucid import models
 from tests.conftest import ROOT
 
 
@@ -40,7 +40,7 @@ def test_too_late_to_choose_it_records_no_choice(monkeypatch):
 
 COMMANDS = """
 import importlib, pkgutil, sys
-import robust_interpretability.benchmark as benchmark
+import pellucid.benchmark as benchmark
 for package in ("cli", "execution", "submission", "results", "paper"):
     module = importlib.import_module(f"{benchmark.__name__}.{package}")
     for found in pkgutil.walk_packages(module.__path__, f"{module.__name__}."):

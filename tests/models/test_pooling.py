@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers, ops
 
-from robust_interpretability.models import backend, pooling
-from robust_interpretability.models.functional import State, logits_of, state
+from pellucid.models import backend, pooling
+from pellucid.models.functional import State, logits_of, state
 
 PAIRS = st.tuples(st.integers(1, 3), st.integers(1, 3))
 

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.validation import revive
+from pellucid.models.errors import InputError
+from pellucid.models.validation import revive
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,10 +4,10 @@ import keras
 import numpy as np
 import pytest
 
-from robust_interpretability import models
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.functional import predict
-from robust_interpretability.models.vae_gan import BoundedConv2D, published_discriminator
+from pellucid import models
+from pellucid.models.errors import InputError
+from pellucid.models.functional import predict
+from pellucid.models.vae_gan import BoundedConv2D, published_discriminator
 
 VAE_GANS = [
     ("digits_vae_gan", (8, 8, 1), 10),

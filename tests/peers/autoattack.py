@@ -25,8 +25,8 @@ def trained(data: Any, attack: Any) -> Any:
 
     Strong adversaries leave some runs at chance: which ones, rounding decides.
     """
-    from robust_interpretability import models
-    from robust_interpretability.benchmark.training.prediction import predicted_classes
+    from pellucid import models
+    from pellucid.benchmark.training.prediction import predicted_classes
     from tests.fitting import fit
 
     for seed in range(5):
@@ -39,15 +39,15 @@ def trained(data: Any, attack: Any) -> Any:
 
 def ours(path: Path, x: np.ndarray, y: np.ndarray, norm: str, epsilon: float) -> dict[str, Any]:
     """This project's `standard`, with a batch for each of two cores."""
-    from robust_interpretability import models
+    from pellucid import models
 
     models.choose_kernels("strided_cnn")
-    from robust_interpretability.models import backend
+    from pellucid.models import backend
 
     backend.configure()
     import keras
 
-    from robust_interpretability.attacks.autoattack import ensemble
+    from pellucid.attacks.autoattack import ensemble
 
     model = keras.saving.load_model(path, compile=False)
     start = time.process_time()
@@ -130,8 +130,8 @@ def theirs(
 
 def alone(model: Any, x: np.ndarray, y: np.ndarray, norm: str, epsilon: float) -> dict[str, float]:
     """Accuracy under PGD-40 (cross-entropy) and under each attack of `standard` by itself."""
-    from robust_interpretability.attacks import Attack, run
-    from robust_interpretability.attacks.autoattack import ensemble
+    from pellucid.attacks import Attack, run
+    from pellucid.attacks.autoattack import ensemble
 
     pgd = Attack("pgd", norm, epsilon, steps=40, step_size=2.5 * epsilon / 40)
     found = {"pgd-40": float((ensemble.predicted(model, run(pgd, model, x, y)) == y).mean())}

@@ -6,14 +6,14 @@
 import keras
 import numpy as np
 
-from robust_interpretability.attacks.autoattack.ensemble import (
+from pellucid.attacks.autoattack.ensemble import (
     JUDGEMENTS,
     MISCLASSIFIED,
     SURVIVED,
     evaluate,
 )
-from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.models import backend
+from pellucid.benchmark.data import datasets
+from pellucid.models import backend
 from tests.fitting import fit
 
 IMAGES = 200

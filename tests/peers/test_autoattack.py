@@ -9,9 +9,9 @@ import keras
 import numpy as np
 import pytest
 
-from robust_interpretability.attacks.attack import Attack
-from robust_interpretability.benchmark import environment
-from robust_interpretability.benchmark.data import datasets
+from pellucid.attacks.attack import Attack
+from pellucid.benchmark import environment
+from pellucid.benchmark.data import datasets
 from tests.conftest import needs_tfds
 from tests.peers.autoattack import NAMES, alone, measured, table, trained
 

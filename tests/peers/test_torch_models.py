@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from robust_interpretability import models
-from robust_interpretability.models.functional import predict
+from pellucid import models
+from pellucid.models.functional import predict
 
 NETWORKS = [
     ("digits_cnn", (8, 8, 1)),

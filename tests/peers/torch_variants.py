@@ -9,8 +9,8 @@ import time
 import numpy as np
 import torch
 
-from robust_interpretability import models
-from robust_interpretability.benchmark.data import datasets
+from pellucid import models
+from pellucid.benchmark.data import datasets
 from tests.peers.attacks import pytorch
 from tests.peers.torch_models import VARIANTS, has_compiler
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from robust_interpretability.benchmark.data import datasets
+from pellucid.benchmark.data import datasets
 
 BATCH = 100
 FRACTIONS = (0.1, 0.3, 0.5, 0.7, 0.9)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from robust_interpretability.benchmark import environment
+from pellucid.benchmark import environment
 from tests.performance.table import write_table
 
 ROWS: dict[str, dict] = {}

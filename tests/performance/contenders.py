@@ -146,10 +146,10 @@ def prepared(who: str, what: str, network: str, folder: Path, share: Share) -> A
     """A contender's work: a function that does it once and returns its figures, as `seconds`."""
     os.environ.pop(ONEDNN, None)  # the tests' own choice; TensorFlow is not imported yet
     if who == "ours":
-        from robust_interpretability import models
+        from pellucid import models
 
         models.choose_kernels(network.partition("-")[0])
-        from robust_interpretability.models import backend
+        from pellucid.models import backend
 
         backend.configure(1 if what in ONE_TURN else None)
         from tests.performance import ours

@@ -3,8 +3,8 @@
 import statistics
 import time
 
-from robust_interpretability import models
-from robust_interpretability.benchmark.accelerator.floors import (
+from pellucid import models
+from pellucid.benchmark.accelerator.floors import (
     TURNS,
     bounds,
     copy_rate,
@@ -12,9 +12,9 @@ from robust_interpretability.benchmark.accelerator.floors import (
     product_rate,
     traffic,
 )
-from robust_interpretability.benchmark.training.classifier import train
-from robust_interpretability.models import backend
-from robust_interpretability.models.batching import to_device
+from pellucid.benchmark.training.classifier import train
+from pellucid.models import backend
+from pellucid.models.batching import to_device
 from tests.performance.cases import BATCH, CASES, load
 
 SIDE = {True: 8192, False: 1024}

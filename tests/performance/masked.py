@@ -5,10 +5,10 @@ import time
 
 import numpy as np
 
-from robust_interpretability import models
-from robust_interpretability.benchmark.training.classifier import train
-from robust_interpretability.benchmark.training.masks import Mask
-from robust_interpretability.models.batching import to_device
+from pellucid import models
+from pellucid.benchmark.training.classifier import train
+from pellucid.benchmark.training.masks import Mask
+from pellucid.models.batching import to_device
 from tests.performance.cases import BATCH, data_of, shape_of
 from tests.ranks import random_ranks
 

@@ -7,19 +7,19 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from robust_interpretability import models
-from robust_interpretability.attacks.attack import Attack
-from robust_interpretability.attacks.attack import run as run_attack
-from robust_interpretability.attacks.autoattack import queue, randomness
-from robust_interpretability.attacks.autoattack.apgd import Apgd
-from robust_interpretability.benchmark.execution.threads import default_workers
-from robust_interpretability.benchmark.training.classifier import train
-from robust_interpretability.benchmark.training.masks import Mask
-from robust_interpretability.benchmark.training.prediction import predicted_classes
-from robust_interpretability.benchmark.training.vae_gan import fit_vae_gan
-from robust_interpretability.metrics import attributions, ranking
-from robust_interpretability.models.batching import to_device
-from robust_interpretability.models.functional import predict
+from pellucid import models
+from pellucid.attacks.attack import Attack
+from pellucid.attacks.attack import run as run_attack
+from pellucid.attacks.autoattack import queue, randomness
+from pellucid.attacks.autoattack.apgd import Apgd
+from pellucid.benchmark.execution.threads import default_workers
+from pellucid.benchmark.training.classifier import train
+from pellucid.benchmark.training.masks import Mask
+from pellucid.benchmark.training.prediction import predicted_classes
+from pellucid.benchmark.training.vae_gan import fit_vae_gan
+from pellucid.metrics import attributions, ranking
+from pellucid.models.batching import to_device
+from pellucid.models.functional import predict
 from tests.performance import floor as floors
 from tests.performance import masked, steps_of_attacks
 from tests.performance.cases import BATCH, CASES, EPSILON, FRACTIONS, STEP_SIZE, STEPS, load, many

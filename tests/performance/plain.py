@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from robust_interpretability import models
+from pellucid import models
 from tests.peers.attacks import PEERS, torch_apgd
 from tests.performance.cases import BATCH, CASES, EPSILON, FRACTIONS, STEP_SIZE, STEPS, load, many
 from tests.performance.clock import clock

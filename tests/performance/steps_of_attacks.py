@@ -14,16 +14,16 @@ import keras
 import numpy as np
 from keras import ops
 
-from robust_interpretability import models
-from robust_interpretability.attacks import losses
-from robust_interpretability.attacks.autoattack import queue, randomness
-from robust_interpretability.attacks.autoattack.apgd import Apgd
-from robust_interpretability.attacks.autoattack.fab import Fab
-from robust_interpretability.attacks.autoattack.square import HALVINGS, Square
-from robust_interpretability.attacks.autoattack.stepping import IterativeAttack
-from robust_interpretability.models import backend
-from robust_interpretability.models.batching import to_device
-from robust_interpretability.models.functional import (
+from pellucid import models
+from pellucid.attacks import losses
+from pellucid.attacks.autoattack import queue, randomness
+from pellucid.attacks.autoattack.apgd import Apgd
+from pellucid.attacks.autoattack.fab import Fab
+from pellucid.attacks.autoattack.square import HALVINGS, Square
+from pellucid.attacks.autoattack.stepping import IterativeAttack
+from pellucid.models import backend
+from pellucid.models.batching import to_device
+from pellucid.models.functional import (
     State,
     logits_of,
     pixels,

@@ -8,9 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-from robust_interpretability.attacks.attack import Attack
-from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.benchmark.execution.threads import default_workers
+from pellucid.attacks.attack import Attack
+from pellucid.benchmark.data import datasets
+from pellucid.benchmark.execution.threads import default_workers
 from tests.conftest import ROOT, needs_tfds
 from tests.peers.autoattack import measured, trained
 from tests.performance.contenders import Contender, fastest
@@ -92,16 +92,16 @@ def test_apgd(benchmark, figure, folder, norm):
 
 PROGRAM = """
 import resource, sys
-from robust_interpretability import models
+from pellucid import models
 models.choose_kernels("strided_cnn")
-from robust_interpretability.models import backend
+from pellucid.models import backend
 backend.configure()
 import numpy as np
-from robust_interpretability.attacks.autoattack import ensemble as autoattack
-from robust_interpretability.attacks.autoattack.apgd import Apgd
-from robust_interpretability.attacks.autoattack.square import Square
-from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.benchmark.robustness import accuracy as robust_accuracy
+from pellucid.attacks.autoattack import ensemble as autoattack
+from pellucid.attacks.autoattack.apgd import Apgd
+from pellucid.attacks.autoattack.square import Square
+from pellucid.benchmark.data import datasets
+from pellucid.benchmark.robustness import accuracy as robust_accuracy
 autoattack.ensemble = lambda *_: {"apgd-ce": Apgd("linf", steps=5), "square": Square("linf", 20)}
 n = int(sys.argv[1])
 data = datasets.load("mnist", test_limit=10_000)

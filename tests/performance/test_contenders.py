@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from robust_interpretability import models
+from pellucid import models
 from tests.performance import ours, plain
 from tests.performance.cases import CASES, Case
 from tests.performance.contenders import Share, merged

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 from playwright.sync_api import sync_playwright
 
-from robust_interpretability.benchmark import environment
-from robust_interpretability.benchmark.execution import runner
-from robust_interpretability.benchmark.units import configuration, orders, plan, retrain
-from robust_interpretability.leaderboard import entry as entries
-from robust_interpretability.leaderboard.board import Board, pages, rendered
+from pellucid.benchmark import environment
+from pellucid.benchmark.execution import runner
+from pellucid.benchmark.units import configuration, orders, plan, retrain
+from pellucid.leaderboard import entry as entries
+from pellucid.leaderboard.board import Board, pages, rendered
 from tests.conftest import ROOT, needs_tfds
 from tests.leaderboard.made import evidence, made
 from tests.leaderboard.many import grown
@@ -30,15 +30,15 @@ SIZES = (1, 2, 4, 8)
 PROGRAM = """
 import os, resource, sys, time
 os.environ.pop("TF_ENABLE_ONEDNN_OPTS", None)
-from robust_interpretability import models
+from pellucid import models
 models.choose_kernels("strided_cnn")
-from robust_interpretability.models import backend
+from pellucid.models import backend
 backend.configure()
 import numpy as np
-from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.benchmark.training.classifier import train
-from robust_interpretability.benchmark.training.masks import Mask
-from robust_interpretability.models.batching import to_device
+from pellucid.benchmark.data import datasets
+from pellucid.benchmark.training.classifier import train
+from pellucid.benchmark.training.masks import Mask
+from pellucid.models.batching import to_device
 from tests.ranks import random_ranks
 what, size = sys.argv[1], int(sys.argv[2])
 images = 1000 * (size if what == "images" else 4)
@@ -112,7 +112,7 @@ def test_two_ray_workers_against_one(benchmark, figure, tmp_path):
 
     Three turns; the medians, and the median, the least and the greatest of the ratios.
     """
-    from robust_interpretability.benchmark.execution.ray import RayPool
+    from pellucid.benchmark.execution.ray import RayPool
 
     resolved = configuration.resolve("quick", None, list(RETRAININGS))
     whole = runner.plan(resolved, None)

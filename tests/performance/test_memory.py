@@ -9,17 +9,17 @@ from tests.conftest import ROOT, needs_tfds
 
 PROGRAM = """
 import resource, sys
-from robust_interpretability.models import backend
+from pellucid.models import backend
 backend.configure()
 import keras
-from robust_interpretability import models
+from pellucid import models
 import numpy as np
-from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.benchmark.training.classifier import train
-from robust_interpretability.benchmark.training.masks import Mask
-from robust_interpretability.benchmark.training.prediction import predicted_classes
-from robust_interpretability.metrics import attributions, ranking
-from robust_interpretability.models.batching import to_device
+from pellucid.benchmark.data import datasets
+from pellucid.benchmark.training.classifier import train
+from pellucid.benchmark.training.masks import Mask
+from pellucid.benchmark.training.prediction import predicted_classes
+from pellucid.metrics import attributions, ranking
+from pellucid.models.batching import to_device
 
 data = datasets.load(sys.argv[2])
 model = models.get("strided_cnn")(data.info.shape, data.info.num_classes, seed=0)

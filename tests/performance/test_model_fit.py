@@ -1,4 +1,4 @@
-"""Adversarial training by `ri.AdversarialModel` against `ri.fit`, in one process, in turns."""
+"""`pellucid.AdversarialModel` against `pellucid.fit`, in turns in one process."""
 
 import statistics
 import time
@@ -6,14 +6,14 @@ import time
 import keras
 import pytest
 
-import robust_interpretability as ri
-from robust_interpretability import models
-from robust_interpretability.benchmark.data import datasets
+import pellucid
+from pellucid import models
+from pellucid.benchmark.data import datasets
 from tests.conftest import needs_tfds
 
 ROUNDS = 5
 IMAGES, BATCH = 2000, 100
-ATTACK = ri.Attack("pgd", "linf", 0.1, steps=10)
+ATTACK = pellucid.Attack("pgd", "linf", 0.1, steps=10)
 
 
 def seconds(call) -> float:
@@ -29,7 +29,7 @@ def test_model_fit(benchmark, figure, network):
     data = datasets.load("mnist", train_limit=IMAGES, test_limit=10)
     keras.utils.set_random_seed(0)
     ours, own = (models.get(network)(data.info.shape, 10, seed=0) for _ in range(2))
-    made = ri.AdversarialModel(ours, ATTACK)
+    made = pellucid.AdversarialModel(ours, ATTACK)
     made.compile(
         keras.optimizers.Adam(1e-3),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -40,7 +40,7 @@ def test_model_fit(benchmark, figure, network):
 
     def turn() -> None:
         library = seconds(
-            lambda: ri.fit(
+            lambda: pellucid.fit(
                 own, x, data.y_train, epochs=1, batch_size=BATCH, attack=ATTACK, verbose=False
             )
         )
@@ -55,7 +55,7 @@ def test_model_fit(benchmark, figure, network):
     taken.clear()
     benchmark.pedantic(turn, rounds=ROUNDS, iterations=1)
     figure("model.fit", statistics.median(fit for fit, _ in taken), "s")
-    figure("ri.fit", statistics.median(library for _, library in taken), "s")
+    figure("pellucid.fit", statistics.median(library for _, library in taken), "s")
     ratios = [fit / library for fit, library in taken]
     figure("ratio", statistics.median(ratios))
     figure("least", min(ratios))

@@ -7,9 +7,9 @@ import keras
 import numpy as np
 import pytest
 
-from robust_interpretability import models
-from robust_interpretability.benchmark.data import datasets
-from robust_interpretability.benchmark.execution.threads import default_workers
+from pellucid import models
+from pellucid.benchmark.data import datasets
+from pellucid.benchmark.execution.threads import default_workers
 from tests.conftest import needs_tfds
 from tests.fitting import fit
 from tests.performance.cases import CASES

@@ -7,8 +7,8 @@ import time
 import keras
 import pytest
 
-from robust_interpretability import models
-from robust_interpretability.benchmark.training.classifier import train
+from pellucid import models
+from pellucid.benchmark.training.classifier import train
 from tests.commands import COMMAND
 from tests.conftest import ROOT
 
@@ -56,7 +56,7 @@ def test_retrainings_side_by_side(benchmark, figure, digits, workers):
     """Images per second of several masked retrainings in threads, as the executor runs them."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from robust_interpretability.benchmark.training.masks import Mask
+    from pellucid.benchmark.training.masks import Mask
     from tests.ranks import random_ranks
 
     ranks = random_ranks(digits.x_train.shape[:3], seed=0)

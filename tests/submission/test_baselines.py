@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from robust_interpretability.benchmark.submission import baselines
-from robust_interpretability.models import backend
+from pellucid.benchmark.submission import baselines
+from pellucid.models import backend
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -6,8 +6,8 @@ import shlex
 import pytest
 import typer.main
 
-from robust_interpretability.benchmark.cli.app import app
-from robust_interpretability.benchmark.submission import request
+from pellucid.benchmark.cli.app import app
+from pellucid.benchmark.submission import request
 from tests.conftest import ROOT
 
 COMMANDS = typer.main.get_command(app).commands

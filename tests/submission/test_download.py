@@ -13,8 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from robust_interpretability.benchmark.submission import download
-from robust_interpretability.models.errors import InputError
+from pellucid.benchmark.submission import download
+from pellucid.models.errors import InputError
 
 CONTENT = bytes(range(256)) * 1000
 HASH = hashlib.sha256(CONTENT).hexdigest()

@@ -5,12 +5,12 @@ import re
 import pytest
 from cmarkgfm import github_flavored_markdown_to_html
 
-from robust_interpretability.benchmark.submission import agreement, comment
-from robust_interpretability.benchmark.submission.measure import Measurement
-from robust_interpretability.benchmark.submission.source import Source
-from robust_interpretability.leaderboard.card import Card
-from robust_interpretability.leaderboard.tradeoff import Standings
-from robust_interpretability.models.errors import InputError
+from pellucid.benchmark.submission import agreement, comment
+from pellucid.benchmark.submission.measure import Measurement
+from pellucid.benchmark.submission.source import Source
+from pellucid.leaderboard.card import Card
+from pellucid.leaderboard.tradeoff import Standings
+from pellucid.models.errors import InputError
 from tests.leaderboard.made import evidence, grid, made
 
 ENTRY = made("new", 0.95, 0.2)

@@ -5,8 +5,8 @@ import tomli_w
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robust_interpretability.benchmark.submission import request
-from robust_interpretability.models.errors import InputError
+from pellucid.benchmark.submission import request
+from pellucid.models.errors import InputError
 from tests.submission.made import CARD, SUBMISSION
 
 HASH = "0" * 64

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from robust_interpretability.benchmark.submission import source
-from robust_interpretability.models.errors import InputError
+from pellucid.benchmark.submission import source
+from pellucid.models.errors import InputError
 from tests.submission.made import CARD, FILES, SUBMISSION, Repository, submission
 
 

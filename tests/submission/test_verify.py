@@ -7,12 +7,12 @@ import json
 import pytest
 from rich.console import Console
 
-from robust_interpretability.benchmark.results import tracks
-from robust_interpretability.benchmark.results.entries import Evidenced
-from robust_interpretability.benchmark.submission import measure, verify
-from robust_interpretability.benchmark.submission.limits import Resources
-from robust_interpretability.leaderboard.board import Board
-from robust_interpretability.models.errors import InputError
+from pellucid.benchmark.results import tracks
+from pellucid.benchmark.results.entries import Evidenced
+from pellucid.benchmark.submission import measure, verify
+from pellucid.benchmark.submission.limits import Resources
+from pellucid.leaderboard.board import Board
+from pellucid.models.errors import InputError
 from tests.leaderboard.made import evidence, grid, made, track
 from tests.submission.made import SUBMISSION, Repository, submission
 

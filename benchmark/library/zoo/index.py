@@ -7,10 +7,10 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError
 
-from robust_interpretability.leaderboard.card import Record
-from robust_interpretability.leaderboard.entry import Count, Key, Number, Sha256, Text
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.validation import one_line
+from pellucid.leaderboard.card import Record
+from pellucid.leaderboard.entry import Count, Key, Number, Sha256, Text
+from pellucid.models.errors import InputError
+from pellucid.models.validation import one_line
 
 FOLDER = Path(__file__).parent
 FILE = "index.json"

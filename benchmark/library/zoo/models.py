@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from robust_interpretability.benchmark.library.zoo import index
-from robust_interpretability.models.errors import InputError, unknown
-from robust_interpretability.models.files import cache_folder
+from pellucid.benchmark.library.zoo import index
+from pellucid.models.errors import InputError, unknown
+from pellucid.models.files import cache_folder
 
 if TYPE_CHECKING:
     import keras
 
-BASE = "ROBUST_INTERPRETABILITY_MODELS"
+BASE = "PELLUCID_MODELS"
 """The environment's variable with the address of files that the package does not hold."""
 
 
@@ -28,8 +28,8 @@ def list_models() -> pd.DataFrame:
         A table with one row per network, by its name: test accuracy, accuracy under AutoAttack,
         the other scores by name (means over base-model seeds), architecture and parameters.
 
-    >>> import robust_interpretability as ri
-    >>> robust = ri.list_models()["robust_accuracy"]
+    >>> import pellucid
+    >>> robust = pellucid.list_models()["robust_accuracy"]
     >>> bool(robust["digits/l2-0.6"] > robust["digits/standard"])
     True
     """
@@ -58,9 +58,9 @@ def load_model(name: str) -> "keras.Model":
     Raises:
         InputError: There is no network of that name; its file cannot be had; it is another one.
 
-    >>> import robust_interpretability as ri
-    >>> digits = ri.load_data("digits")
-    >>> model = ri.load_model("digits/l2-0.6")
+    >>> import pellucid
+    >>> digits = pellucid.load_data("digits")
+    >>> model = pellucid.load_model("digits/l2-0.6")
     >>> predicted = model.predict(digits.x_test / 255, verbose=0).argmax(1)
     >>> float((predicted == digits.y_test).mean()) > 0.9
     True
@@ -74,9 +74,9 @@ def load_model(name: str) -> "keras.Model":
     content = _file(network).read_bytes()
     if hashlib.sha256(content).hexdigest() != network.sha256:
         raise InputError(f"The file of {name} is not the one that the list of models states.")
-    from robust_interpretability.models import KERAS_LOCK
-    from robust_interpretability.models.untrusted.model.build import build
-    from robust_interpretability.models.untrusted.sandbox.child import examine
+    from pellucid.models import KERAS_LOCK
+    from pellucid.models.untrusted.model.build import build
+    from pellucid.models.untrusted.sandbox.child import examine
 
     _, graph, arrays = examine(content, tuple(network.shape), network.classes)
     with KERAS_LOCK:

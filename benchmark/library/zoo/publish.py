@@ -4,19 +4,19 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from robust_interpretability.benchmark.config.versions import PROTOCOL_VERSION
-from robust_interpretability.benchmark.execution import runner
-from robust_interpretability.benchmark.library.zoo import index
-from robust_interpretability.benchmark.library.zoo.index import Index, Network
-from robust_interpretability.benchmark.results import entries, tracks
-from robust_interpretability.benchmark.units import plan, train
-from robust_interpretability.benchmark.units.store import Store
-from robust_interpretability.benchmark.units.unit import Network as GridNetwork
-from robust_interpretability.leaderboard.board import Board
-from robust_interpretability.leaderboard.entry import Entry
-from robust_interpretability.leaderboard.scores import interpretability
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.files import write, writing
+from pellucid.benchmark.config.versions import PROTOCOL_VERSION
+from pellucid.benchmark.execution import runner
+from pellucid.benchmark.library.zoo import index
+from pellucid.benchmark.library.zoo.index import Index, Network
+from pellucid.benchmark.results import entries, tracks
+from pellucid.benchmark.units import plan, train
+from pellucid.benchmark.units.store import Store
+from pellucid.benchmark.units.unit import Network as GridNetwork
+from pellucid.leaderboard.board import Board
+from pellucid.leaderboard.entry import Entry
+from pellucid.leaderboard.scores import interpretability
+from pellucid.models.errors import InputError
+from pellucid.models.files import write, writing
 
 ACCURACIES = ("test_accuracy", "robust_accuracy")
 

@@ -7,9 +7,9 @@ import pandas as pd
 from scipy.cluster import hierarchy
 from scipy.spatial import distance
 
-from robust_interpretability.benchmark.config.sections import Config
-from robust_interpretability.benchmark.results import names
-from robust_interpretability.benchmark.results.figures import style
+from pellucid.benchmark.config.sections import Config
+from pellucid.benchmark.results import names
+from pellucid.benchmark.results.figures import style
 
 DARK = 0.6
 """The correlation beyond which a number is printed in white."""

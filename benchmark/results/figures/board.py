@@ -6,20 +6,20 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
-from robust_interpretability.benchmark.results.figures import style
-from robust_interpretability.leaderboard import text
-from robust_interpretability.leaderboard.board import Board
-from robust_interpretability.leaderboard.entry import Entry, Score
-from robust_interpretability.leaderboard.scores import (
+from pellucid.benchmark.results.figures import style
+from pellucid.leaderboard import text
+from pellucid.leaderboard.board import Board
+from pellucid.leaderboard.entry import Entry, Score
+from pellucid.leaderboard.scores import (
     ACCURACY,
     HIGHER,
     direction,
     interpretability,
     title,
 )
-from robust_interpretability.leaderboard.text import printable
-from robust_interpretability.leaderboard.tradeoff import Standings, tables
-from robust_interpretability.models.errors import InputError
+from pellucid.leaderboard.text import printable
+from pellucid.leaderboard.tradeoff import Standings, tables
+from pellucid.models.errors import InputError
 
 MAX_NAME = 30
 """Characters of a submission's name that a figure shows."""

@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from robust_interpretability.attacks import NORMS
-from robust_interpretability.benchmark.config.sections import Config
-from robust_interpretability.benchmark.results.figures import style
-from robust_interpretability.benchmark.units.orders import NO_CONTROL, OWN
-from robust_interpretability.benchmark.units.outcomes import MASKS, MEAN, Score
-from robust_interpretability.benchmark.units.retrain import Retraining
-from robust_interpretability.metrics import ATTRIBUTIONS, CONTROLS, FILLS, MODES
+from pellucid.attacks import NORMS
+from pellucid.benchmark.config.sections import Config
+from pellucid.benchmark.results.figures import style
+from pellucid.benchmark.units.orders import NO_CONTROL, OWN
+from pellucid.benchmark.units.outcomes import MASKS, MEAN, Score
+from pellucid.benchmark.units.retrain import Retraining
+from pellucid.metrics import ATTRIBUTIONS, CONTROLS, FILLS, MODES
 
 Line = tuple[str, pd.DataFrame, style.Look]
 """Name, rows of the table of scores, colour and marker."""

@@ -8,18 +8,18 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.typing import LineStyleType as Dash
 
-from robust_interpretability.attacks import NORMS
-from robust_interpretability.benchmark.config.sections import Config
-from robust_interpretability.benchmark.results.figures import style
-from robust_interpretability.benchmark.units.outcomes import MEAN, NOBODY
-from robust_interpretability.benchmark.units.retrain import (
+from pellucid.attacks import NORMS
+from pellucid.benchmark.config.sections import Config
+from pellucid.benchmark.results.figures import style
+from pellucid.benchmark.units.outcomes import MEAN, NOBODY
+from pellucid.benchmark.units.retrain import (
     curve,
     of_own_maps,
     of_random_order,
     untouched_accuracy,
 )
-from robust_interpretability.metrics import ATTRIBUTIONS, CONTROLS, MODES, retraining
-from robust_interpretability.models.types import Array
+from pellucid.metrics import ATTRIBUTIONS, CONTROLS, MODES, retraining
+from pellucid.models.types import Array
 
 MOST_NAMED = 8
 """Curves of a panel up to which the legend names all.

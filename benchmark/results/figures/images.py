@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
-from robust_interpretability.benchmark.config.sections import Config
-from robust_interpretability.benchmark.results.entries import CLIP
-from robust_interpretability.benchmark.results.figures import style
-from robust_interpretability.benchmark.units.manifold import Manifold
-from robust_interpretability.benchmark.units.vae_gan import VaeGanSection
-from robust_interpretability.models.types import Array
+from pellucid.benchmark.config.sections import Config
+from pellucid.benchmark.results.entries import CLIP
+from pellucid.benchmark.results.figures import style
+from pellucid.benchmark.units.manifold import Manifold
+from pellucid.benchmark.units.vae_gan import VaeGanSection
+from pellucid.models.types import Array
 
 Pictures = dict[str, dict[str, Array]]
 """The arrays of each network's `pictures` unit, by the network's label."""

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from robust_interpretability.attacks import LOSSES, NORMS
-from robust_interpretability.benchmark.config.sections import Config
-from robust_interpretability.benchmark.results.figures import style
-from robust_interpretability.benchmark.units.calibration import ENCODER, OPTIMISED, PCA
-from robust_interpretability.benchmark.units.manifold import Manifold
-from robust_interpretability.metrics import densities
-from robust_interpretability.models.types import Array
+from pellucid.attacks import LOSSES, NORMS
+from pellucid.benchmark.config.sections import Config
+from pellucid.benchmark.results.figures import style
+from pellucid.benchmark.units.calibration import ENCODER, OPTIMISED, PCA
+from pellucid.benchmark.units.manifold import Manifold
+from pellucid.metrics import densities
+from pellucid.models.types import Array
 
 LARGEST_SHOWN = 99.5
 """Percentile of the distances at which a panel ends."""

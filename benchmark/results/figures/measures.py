@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from robust_interpretability.benchmark.config.sections import Config
-from robust_interpretability.benchmark.results.figures import style
-from robust_interpretability.benchmark.units.kind import Description
+from pellucid.benchmark.config.sections import Config
+from pellucid.benchmark.results.figures import style
+from pellucid.benchmark.units.kind import Description
 
 ACCURACY = "test_accuracy"
 

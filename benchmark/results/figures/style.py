@@ -10,12 +10,12 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from robust_interpretability.attacks import NORM_SYMBOLS, NORMS
-from robust_interpretability.benchmark.config.sections import Config
-from robust_interpretability.benchmark.units.retrain import Retraining
-from robust_interpretability.metrics import ATTRIBUTIONS
-from robust_interpretability.models.files import write
-from robust_interpretability.models.types import Array
+from pellucid.attacks import NORM_SYMBOLS, NORMS
+from pellucid.benchmark.config.sections import Config
+from pellucid.benchmark.units.retrain import Retraining
+from pellucid.metrics import ATTRIBUTIONS
+from pellucid.models.files import write
+from pellucid.models.types import Array
 
 # Okabe and Ito's palette
 BLACK = "#000000"
@@ -65,7 +65,7 @@ _RC: mpl.RcParams | dict = {
     "grid.linewidth": 0.6,
     "legend.frameon": False,
     "figure.constrained_layout.use": True,
-    "svg.hashsalt": "robust-interpretability-benchmark",
+    "svg.hashsalt": "pellucid",
     "savefig.dpi": 160,
 }
 

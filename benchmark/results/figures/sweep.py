@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from robust_interpretability.benchmark.config.sections import Config
-from robust_interpretability.benchmark.results.figures import style
-from robust_interpretability.benchmark.results.tables import SWEPT
-from robust_interpretability.benchmark.units.kinds import describe
-from robust_interpretability.benchmark.units.outcomes import Score
-from robust_interpretability.benchmark.units.retrain import Retraining
-from robust_interpretability.metrics import SHUFFLES
+from pellucid.benchmark.config.sections import Config
+from pellucid.benchmark.results.figures import style
+from pellucid.benchmark.results.tables import SWEPT
+from pellucid.benchmark.units.kinds import describe
+from pellucid.benchmark.units.outcomes import Score
+from pellucid.benchmark.units.retrain import Retraining
+from pellucid.metrics import SHUFFLES
 
 ACCURACIES = {"train_accuracy": "train accuracy", "test_accuracy": "test accuracy"}
 

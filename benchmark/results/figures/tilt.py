@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from robust_interpretability.benchmark.config.sections import Config
-from robust_interpretability.benchmark.results.figures import style
-from robust_interpretability.benchmark.units.tilt import Tilt
-from robust_interpretability.models.types import Array
+from pellucid.benchmark.config.sections import Config
+from pellucid.benchmark.results.figures import style
+from pellucid.benchmark.units.tilt import Tilt
+from pellucid.models.types import Array
 
 TiltArrays = dict[str, Array]
 """The arrays of a network's `tilt` unit."""

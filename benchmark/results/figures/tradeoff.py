@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from robust_interpretability.benchmark.config.sections import Config
-from robust_interpretability.benchmark.results.figures import style
-from robust_interpretability.metrics import ATTRIBUTIONS, MODES
+from pellucid.benchmark.config.sections import Config
+from pellucid.benchmark.results.figures import style
+from pellucid.metrics import ATTRIBUTIONS, MODES
 
 ACCURACY = "test_accuracy"
 AGAINST = {

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from robust_interpretability.benchmark.results.figures import style
-from robust_interpretability.benchmark.results.trust import CONTROLS, OVER, UNINFORMED
-from robust_interpretability.benchmark.units.measures import TITLES as MEASURES
-from robust_interpretability.benchmark.units.measures import TRUTHS
-from robust_interpretability.benchmark.units.outcomes import SPECIFIC
-from robust_interpretability.benchmark.units.outcomes import TITLES as RETRAINED
+from pellucid.benchmark.results.figures import style
+from pellucid.benchmark.results.trust import CONTROLS, OVER, UNINFORMED
+from pellucid.benchmark.units.measures import TITLES as MEASURES
+from pellucid.benchmark.units.measures import TRUTHS
+from pellucid.benchmark.units.outcomes import SPECIFIC
+from pellucid.benchmark.units.outcomes import TITLES as RETRAINED
 
 LOOKS: dict[str, style.Look] = dict(
     zip(

@@ -11,7 +11,7 @@ import stat
 import struct
 import zlib
 
-from robust_interpretability.models.untrusted.refusal import Refused, shown
+from pellucid.models.untrusted.refusal import Refused, shown
 
 MEBIBYTE = 1 << 20
 MAX_FILE_BYTES = 640 * MEBIBYTE

@@ -17,8 +17,8 @@ import h5py
 import numpy as np
 from h5py import h5d, h5f, h5g, h5o, h5s, h5t
 
-from robust_interpretability.models.types import Array
-from robust_interpretability.models.untrusted.refusal import Refused, shown
+from pellucid.models.types import Array
+from pellucid.models.untrusted.refusal import Refused, shown
 
 MEMBER = "model.weights.h5"
 MAX_OBJECTS = 20_000

@@ -6,8 +6,8 @@ import re
 import stat
 from pathlib import Path
 
-from robust_interpretability.models.untrusted.format.archive import MAX_FILE_BYTES
-from robust_interpretability.models.untrusted.refusal import Refused, shown
+from pellucid.models.untrusted.format.archive import MAX_FILE_BYTES
+from pellucid.models.untrusted.refusal import Refused, shown
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|(hf|kaggle|gs|s3):")
 _BLOCK_BYTES = 1 << 20

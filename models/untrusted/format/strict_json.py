@@ -9,8 +9,8 @@ import math
 import re
 from collections import Counter
 
-from robust_interpretability.models.types import Json
-from robust_interpretability.models.untrusted.refusal import Refused, shown
+from pellucid.models.types import Json
+from pellucid.models.untrusted.refusal import Refused, shown
 
 MAX_JSON_DEPTH = 64
 """Brackets within brackets; four nested models, with their layers' initialisers, need about 40."""

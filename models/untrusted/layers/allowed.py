@@ -12,15 +12,15 @@ through an argument.
 
 from typing import NamedTuple
 
-from robust_interpretability.models.untrusted.layers.objects import (
+from pellucid.models.untrusted.layers.objects import (
     constraint,
     float32,
     initializer,
     regularizer,
     seed,
 )
-from robust_interpretability.models.untrusted.layers.operations import PREFIX
-from robust_interpretability.models.untrusted.layers.rules import (
+from pellucid.models.untrusted.layers.operations import PREFIX
+from pellucid.models.untrusted.layers.rules import (
     Rule,
     activation,
     choice,

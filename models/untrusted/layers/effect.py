@@ -6,7 +6,7 @@ Shapes leave out the batch axis; the last axis is the channels.
 import math
 from typing import NamedTuple, TypeAlias
 
-from robust_interpretability.models.untrusted.layers.rules import Unfit
+from pellucid.models.untrusted.layers.rules import Unfit
 
 MAX_DIMENSION = 1 << 24
 """The largest size of an axis."""

@@ -7,16 +7,16 @@ Keras builds the model afterwards, its shapes must be the same.
 
 from collections.abc import Callable
 
-from robust_interpretability.models.types import Json
-from robust_interpretability.models.untrusted.layers import (
+from pellucid.models.types import Json
+from pellucid.models.untrusted.layers import (
     merging,
     normalization,
     operations,
     rearrangement,
     windows,
 )
-from robust_interpretability.models.untrusted.layers.effect import Effect, Shape, effect
-from robust_interpretability.models.untrusted.layers.rules import Unfit
+from pellucid.models.untrusted.layers.effect import Effect, Shape, effect
+from pellucid.models.untrusted.layers.rules import Unfit
 
 
 def _same(a: Json, shape: Shape) -> Effect:

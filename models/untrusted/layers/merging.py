@@ -5,15 +5,15 @@ In each function `a` holds the layer's clean arguments and `shapes` leave out th
 
 import math
 
-from robust_interpretability.models.types import Json
-from robust_interpretability.models.untrusted.layers.effect import (
+from pellucid.models.types import Json
+from pellucid.models.untrusted.layers.effect import (
     Effect,
     Shape,
     Variable,
     axis_index,
     effect,
 )
-from robust_interpretability.models.untrusted.layers.rules import Unfit
+from pellucid.models.untrusted.layers.rules import Unfit
 
 
 def _common_shape(shapes: list[Shape]) -> Shape:

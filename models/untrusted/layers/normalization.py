@@ -5,8 +5,8 @@ In each function `a` holds the layer's clean arguments and `shape` leaves out th
 
 import math
 
-from robust_interpretability.models.types import Json
-from robust_interpretability.models.untrusted.layers.effect import (
+from pellucid.models.types import Json
+from pellucid.models.untrusted.layers.effect import (
     Effect,
     Shape,
     Variable,
@@ -16,7 +16,7 @@ from robust_interpretability.models.untrusted.layers.effect import (
     image_shape,
     numbered,
 )
-from robust_interpretability.models.untrusted.layers.rules import Unfit
+from pellucid.models.untrusted.layers.rules import Unfit
 
 
 def rescaling(a: Json, shape: Shape) -> Effect:

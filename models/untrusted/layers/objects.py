@@ -5,8 +5,8 @@ Clean, an object is its class name and its arguments.
 
 from typing import TypeAlias
 
-from robust_interpretability.models.types import Json
-from robust_interpretability.models.untrusted.layers.rules import (
+from pellucid.models.types import Json
+from pellucid.models.untrusted.layers.rules import (
     Rule,
     Unfit,
     choice,

@@ -9,15 +9,15 @@ In each function `a` holds the operation's clean arguments; shapes leave out the
 
 import math
 
-from robust_interpretability.models.types import Json
-from robust_interpretability.models.untrusted.layers.effect import (
+from pellucid.models.types import Json
+from pellucid.models.untrusted.layers.effect import (
     Effect,
     Shape,
     axis_index,
     axis_indices,
     effect,
 )
-from robust_interpretability.models.untrusted.layers.rules import Unfit
+from pellucid.models.untrusted.layers.rules import Unfit
 
 PREFIX = "ops."
 """What the names of operations begin with in a graph, where layers have their class names."""

@@ -6,14 +6,14 @@ In each function `a` holds the layer's clean arguments and `shape` leaves out th
 import math
 from collections.abc import Callable
 
-from robust_interpretability.models.types import Json
-from robust_interpretability.models.untrusted.layers.effect import (
+from pellucid.models.types import Json
+from pellucid.models.untrusted.layers.effect import (
     Effect,
     Shape,
     effect,
     image_shape,
 )
-from robust_interpretability.models.untrusted.layers.rules import Unfit
+from pellucid.models.untrusted.layers.rules import Unfit
 
 
 def flatten(a: Json, shape: Shape) -> Effect:

@@ -5,15 +5,15 @@ In each function `a` holds the layer's clean arguments and `shape` leaves out th
 
 import math
 
-from robust_interpretability.models.types import Json
-from robust_interpretability.models.untrusted.layers.effect import (
+from pellucid.models.types import Json
+from pellucid.models.untrusted.layers.effect import (
     Effect,
     Shape,
     effect,
     image_shape,
     numbered,
 )
-from robust_interpretability.models.untrusted.layers.rules import Unfit
+from pellucid.models.untrusted.layers.rules import Unfit
 
 
 def _windows(size: int, window: int, stride: int, dilation: int, padding: str) -> int:

@@ -14,12 +14,12 @@ from typing import TypeAlias
 import keras
 import numpy as np
 
-from robust_interpretability.models.types import Array
-from robust_interpretability.models.untrusted.layers.allowed import MERGING
-from robust_interpretability.models.untrusted.layers.operations import PREFIX, Index, parts
-from robust_interpretability.models.untrusted.model.graph import Call, Graph, GraphLayer
-from robust_interpretability.models.untrusted.model.nested import refuse, snake
-from robust_interpretability.models.untrusted.refusal import Refused, one_line
+from pellucid.models.types import Array
+from pellucid.models.untrusted.layers.allowed import MERGING
+from pellucid.models.untrusted.layers.operations import PREFIX, Index, parts
+from pellucid.models.untrusted.model.graph import Call, Graph, GraphLayer
+from pellucid.models.untrusted.model.nested import refuse, snake
+from pellucid.models.untrusted.refusal import Refused, one_line
 
 
 def _get_item(x: keras.KerasTensor, key: list[Index]) -> keras.KerasTensor:

@@ -1,14 +1,14 @@
 """The calls of a layer in a functional model's configuration: their inputs and options."""
 
-from robust_interpretability.models.types import Json
-from robust_interpretability.models.untrusted.layers.allowed import AUGMENTATIONS
-from robust_interpretability.models.untrusted.model.nested import (
+from pellucid.models.types import Json
+from pellucid.models.untrusted.layers.allowed import AUGMENTATIONS
+from pellucid.models.untrusted.model.nested import (
     MAX_CALLS,
     LayerCall,
     Output,
     refuse,
 )
-from robust_interpretability.models.untrusted.refusal import shown
+from pellucid.models.untrusted.refusal import shown
 
 _ATTENTION = "MultiHeadAttention"
 _ATTENTION_INPUTS = ("query", "value", "key")

@@ -4,11 +4,11 @@ The walk never asks Keras for anything. `compile_config` (loss, optimizer, metri
 and goes no further.
 """
 
-from robust_interpretability.models.types import Json
-from robust_interpretability.models.untrusted.format import strict_json
-from robust_interpretability.models.untrusted.layers.allowed import AUGMENTATIONS, MODELS, WRAPPED
-from robust_interpretability.models.untrusted.model.calls import calls, single
-from robust_interpretability.models.untrusted.model.nested import (
+from pellucid.models.types import Json
+from pellucid.models.untrusted.format import strict_json
+from pellucid.models.untrusted.layers.allowed import AUGMENTATIONS, MODELS, WRAPPED
+from pellucid.models.untrusted.model.calls import calls, single
+from pellucid.models.untrusted.model.nested import (
     MEMBER,
     LayerCall,
     NestedLayer,
@@ -19,14 +19,14 @@ from robust_interpretability.models.untrusted.model.nested import (
     snake,
     where,
 )
-from robust_interpretability.models.untrusted.model.operations import as_layers, is_operation
-from robust_interpretability.models.untrusted.model.serialized import (
+from pellucid.models.untrusted.model.operations import as_layers, is_operation
+from pellucid.models.untrusted.model.serialized import (
     check_arguments,
     clean_arguments,
     identity,
     input_shape,
 )
-from robust_interpretability.models.untrusted.refusal import shown
+from pellucid.models.untrusted.refusal import shown
 
 MAX_LAYERS = 1000
 """Layers in all; ResNet-152 has about 520, DenseNet-201 about 710."""

@@ -6,9 +6,9 @@ Division by a number becomes multiplication by its inverse, which may differ in 
 from collections.abc import Callable
 from typing import NamedTuple
 
-from robust_interpretability.models.types import Json
-from robust_interpretability.models.untrusted.layers.operations import Index
-from robust_interpretability.models.untrusted.layers.rules import (
+from pellucid.models.types import Json
+from pellucid.models.untrusted.layers.operations import Index
+from pellucid.models.untrusted.layers.rules import (
     MAX_NUMBER,
     Unfit,
     integer,
@@ -16,8 +16,8 @@ from robust_interpretability.models.untrusted.layers.rules import (
     optional,
     pair,
 )
-from robust_interpretability.models.untrusted.model.nested import LayerCall, NestedLayer, Output
-from robust_interpretability.models.untrusted.model.serialized import clean_arguments
+from pellucid.models.untrusted.model.nested import LayerCall, NestedLayer, Output
+from pellucid.models.untrusted.model.serialized import clean_arguments
 
 Constant = float | list[float]
 Given = Output | list[Output] | Constant | list[Index]

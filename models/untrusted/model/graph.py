@@ -8,12 +8,12 @@ import json
 import math
 from typing import NamedTuple
 
-from robust_interpretability.models.types import Json
-from robust_interpretability.models.untrusted.layers.effect import Effect, Shape, Variable
-from robust_interpretability.models.untrusted.layers.infer import infer
-from robust_interpretability.models.untrusted.layers.rules import Unfit
-from robust_interpretability.models.untrusted.model.configuration import MAX_TOTAL_CALLS
-from robust_interpretability.models.untrusted.model.nested import (
+from pellucid.models.types import Json
+from pellucid.models.untrusted.layers.effect import Effect, Shape, Variable
+from pellucid.models.untrusted.layers.infer import infer
+from pellucid.models.untrusted.layers.rules import Unfit
+from pellucid.models.untrusted.model.configuration import MAX_TOTAL_CALLS
+from pellucid.models.untrusted.model.nested import (
     NestedLayer,
     NestedModel,
     Output,

@@ -3,9 +3,9 @@
 import re
 from typing import NamedTuple, TypeAlias
 
-from robust_interpretability.models.types import Json
-from robust_interpretability.models.untrusted.layers.allowed import MODELS
-from robust_interpretability.models.untrusted.refusal import Refused, shown
+from pellucid.models.types import Json
+from pellucid.models.untrusted.layers.allowed import MODELS
+from pellucid.models.untrusted.refusal import Refused, shown
 
 MEMBER = "config.json"
 MAX_CALLS = 64

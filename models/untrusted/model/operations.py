@@ -5,24 +5,24 @@ with the arguments of its call, and becomes the layers that compute the same (`f
 models that compute the same have the same graph, however they were written.
 """
 
-from robust_interpretability.models.types import Json
-from robust_interpretability.models.untrusted.layers.operations import ELLIPSIS, PREFIX, Index
-from robust_interpretability.models.untrusted.layers.rules import (
+from pellucid.models.types import Json
+from pellucid.models.untrusted.layers.operations import ELLIPSIS, PREFIX, Index
+from pellucid.models.untrusted.layers.rules import (
     Unfit,
     integer,
     numbers,
     optional,
 )
-from robust_interpretability.models.untrusted.model.calls import NOT_KERAS, passed, tensor
-from robust_interpretability.models.untrusted.model.functions import (
+from pellucid.models.untrusted.model.calls import NOT_KERAS, passed, tensor
+from pellucid.models.untrusted.model.functions import (
     HINTS,
     OPERATIONS,
     Constant,
     Given,
     Node,
 )
-from robust_interpretability.models.untrusted.model.nested import MAX_CALLS, NestedLayer, refuse
-from robust_interpretability.models.untrusted.refusal import Refused, shown
+from pellucid.models.untrusted.model.nested import MAX_CALLS, NestedLayer, refuse
+from pellucid.models.untrusted.refusal import Refused, shown
 
 MODULES = ("keras.src.ops.numpy", "keras.src.ops.nn", "keras.src.ops.core", "keras.src.ops.math")
 """Where Keras 3 defines these functions: the module of a node that is not a layer."""

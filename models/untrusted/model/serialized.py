@@ -3,8 +3,8 @@
 A class is a key of the lists in `allowed` or it is refused; no name of the file is ever imported.
 """
 
-from robust_interpretability.models.types import Json
-from robust_interpretability.models.untrusted.layers.allowed import (
+from pellucid.models.types import Json
+from pellucid.models.untrusted.layers.allowed import (
     AUGMENTATIONS,
     FUNCTIONS,
     HINTS,
@@ -14,10 +14,10 @@ from robust_interpretability.models.untrusted.layers.allowed import (
     REQUIRED,
     WRAPPED,
 )
-from robust_interpretability.models.untrusted.layers.objects import float32
-from robust_interpretability.models.untrusted.layers.rules import Unfit
-from robust_interpretability.models.untrusted.model.nested import refuse, where
-from robust_interpretability.models.untrusted.refusal import shown
+from pellucid.models.untrusted.layers.objects import float32
+from pellucid.models.untrusted.layers.rules import Unfit
+from pellucid.models.untrusted.model.nested import refuse, where
+from pellucid.models.untrusted.refusal import shown
 
 KNOWN = {"InputLayer", *LAYERS, *MODELS, *AUGMENTATIONS, *WRAPPED}
 """Classes that a file may hold."""

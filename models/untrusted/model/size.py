@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from robust_interpretability.models.untrusted.model import configuration, graph
+from pellucid.models.untrusted.model import configuration, graph
 
 
 class Size(NamedTuple):

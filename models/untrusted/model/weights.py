@@ -4,12 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from robust_interpretability.models.types import Array
-from robust_interpretability.models.untrusted.format import hdf5
-from robust_interpretability.models.untrusted.format.hdf5 import Dataset, refuse
-from robust_interpretability.models.untrusted.layers.effect import Variable
-from robust_interpretability.models.untrusted.model.graph import Graph
-from robust_interpretability.models.untrusted.refusal import shown
+from pellucid.models.types import Array
+from pellucid.models.untrusted.format import hdf5
+from pellucid.models.untrusted.format.hdf5 import Dataset, refuse
+from pellucid.models.untrusted.layers.effect import Variable
+from pellucid.models.untrusted.model.graph import Graph
+from pellucid.models.untrusted.refusal import shown
 
 _IGNORED = ("optimizer/",)
 _IGNORED_ENDS = ("seed_generator/vars/0", "seed_generator/seed_generator_state")

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from robust_interpretability.models.types import Array
-from robust_interpretability.models.untrusted.format import archive, strict_json
-from robust_interpretability.models.untrusted.model import configuration, graph, weights
-from robust_interpretability.models.untrusted.refusal import Refused
-from robust_interpretability.models.untrusted.sandbox.results import EXAMINATION, OUTCOME
+from pellucid.models.types import Array
+from pellucid.models.untrusted.format import archive, strict_json
+from pellucid.models.untrusted.model import configuration, graph, weights
+from pellucid.models.untrusted.refusal import Refused
+from pellucid.models.untrusted.sandbox.results import EXAMINATION, OUTCOME
 
 if TYPE_CHECKING:
     import keras
@@ -117,9 +117,9 @@ def main(arguments: tuple[list[int], int], outputs: dict[str, int]) -> None:
             config, flat, arrays = examine(Path(SUBMITTED).read_bytes(), tuple(shape), num_classes)
 
         _hide_modules()
-        from robust_interpretability.models import backend
-        from robust_interpretability.models.untrusted.model.build import build
-        from robust_interpretability.models.untrusted.sandbox.trial import measure
+        from pellucid.models import backend
+        from pellucid.models.untrusted.model.build import build
+        from pellucid.models.untrusted.sandbox.trial import measure
 
         backend.configure()
         measured = _try(measure, build(flat, arrays), num_classes)

@@ -26,10 +26,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import robust_interpretability
-from robust_interpretability.models.untrusted.refusal import Refused
+import pellucid
+from pellucid.models.untrusted.refusal import Refused
 
-_ROOT = str(Path(robust_interpretability.__file__).absolute().parent.parent)
+_ROOT = str(Path(pellucid.__file__).absolute().parent.parent)
 _CAGE = Path(__file__).resolve().parent / "cage.py"
 _INHERITED = ("LD_LIBRARY_PATH", "SYSTEMROOT", "TF_ENABLE_ONEDNN_OPTS")
 """Variables that the confined process gets: a model is tried with the kernels that measure it."""
@@ -166,7 +166,7 @@ def _report(descriptor: int, deadline: float) -> list[str]:
 
 def _readable(folder: Path, module: str) -> list[str]:
     """What the confined process may read: the interpreter, libraries, our package, its folder."""
-    package = Path(robust_interpretability.__file__).parent
+    package = Path(pellucid.__file__).parent
     found = importlib.util.find_spec(module.partition(".")[0])
     own = [package, *(path.resolve() for path in package.iterdir() if path.is_dir())]
     own += map(Path, (found.submodule_search_locations if found else None) or ())

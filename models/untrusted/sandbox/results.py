@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from robust_interpretability.models.types import Array, Json
-from robust_interpretability.models.untrusted.model.graph import Graph
-from robust_interpretability.models.untrusted.refusal import Refused, shown
-from robust_interpretability.models.untrusted.sandbox.confinement import Completed, Limits
+from pellucid.models.types import Array, Json
+from pellucid.models.untrusted.model.graph import Graph
+from pellucid.models.untrusted.refusal import Refused, shown
+from pellucid.models.untrusted.sandbox.confinement import Completed, Limits
 
 OUTCOME = "outcome.json"
 """Output of the confined process: why it refuses the file, or what it measured."""

@@ -7,13 +7,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from robust_interpretability.models import backend
-from robust_interpretability.models.batching import to_device
-from robust_interpretability.models.checks import check_classifier
-from robust_interpretability.models.errors import InputError
-from robust_interpretability.models.functional import State, logits_of, program, state
-from robust_interpretability.models.types import Array, Tensor
-from robust_interpretability.models.untrusted.refusal import Refused
+from pellucid.models import backend
+from pellucid.models.batching import to_device
+from pellucid.models.checks import check_classifier
+from pellucid.models.errors import InputError
+from pellucid.models.functional import State, logits_of, program, state
+from pellucid.models.types import Array, Tensor
+from pellucid.models.untrusted.refusal import Refused
 
 MAX_IMAGES = 32
 """Images in the batch; more are not looked at."""

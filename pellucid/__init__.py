@@ -2,8 +2,8 @@
 
 The functions below measure a Keras classifier. They are imported when they are first used:
 
-    import robust_interpretability as ri
-    result = ri.evaluate(model, x, y, norm="linf", epsilon=8 / 255)
+    import pellucid
+    result = pellucid.evaluate(model, x, y, norm="linf", epsilon=8 / 255)
 
 Images are `(n, h, w, c)`, uint8 or floats in [0, 1]; labels are integers `(n,)`. A classifier maps
 pixels in [0, 1] to logits; `logits=False` and `scale=255` say that it does otherwise. What does not
@@ -15,26 +15,26 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from robust_interpretability.benchmark.config.versions import __version__
-    from robust_interpretability.attacks.attack import Attack
-    from robust_interpretability.benchmark.library import callbacks
-    from robust_interpretability.benchmark.library.adversarial_model import AdversarialModel
-    from robust_interpretability.benchmark.library.attacking import attack, list_attacks
-    from robust_interpretability.benchmark.library.attributing import (
+    from pellucid.benchmark.config.versions import __version__
+    from pellucid.attacks.attack import Attack
+    from pellucid.benchmark.library import callbacks
+    from pellucid.benchmark.library.adversarial_model import AdversarialModel
+    from pellucid.benchmark.library.attacking import attack, list_attacks
+    from pellucid.benchmark.library.attributing import (
         attribute,
         input_gradient,
         list_attributions,
     )
-    from robust_interpretability.benchmark.library.data import list_datasets, load_data
-    from robust_interpretability.benchmark.library.evaluation import Evaluation, evaluate
-    from robust_interpretability.benchmark.library.interpreting import (
+    from pellucid.benchmark.library.data import list_datasets, load_data
+    from pellucid.benchmark.library.evaluation import Evaluation, evaluate
+    from pellucid.benchmark.library.interpreting import (
         Interpretability,
         interpretability,
     )
-    from robust_interpretability.benchmark.library.retraining import RetrainingBudget
-    from robust_interpretability.benchmark.library.training import History, fit
-    from robust_interpretability.benchmark.library.zoo.models import list_models, load_model
-    from robust_interpretability.models.errors import InputError
+    from pellucid.benchmark.library.retraining import RetrainingBudget
+    from pellucid.benchmark.library.training import History, fit
+    from pellucid.benchmark.library.zoo.models import list_models, load_model
+    from pellucid.models.errors import InputError
 
 __all__ = [
     "AdversarialModel",
