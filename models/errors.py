@@ -21,6 +21,12 @@ def printable(text: str, length: int | None = None) -> str:
     return text if length is None or len(text) <= length else f"{text[:length]}..."
 
 
+def closest(name: object, choices: Iterable[str]) -> str:
+    """` Did you mean 'that'?` for the choice that resembles a name; empty where none does."""
+    close = difflib.get_close_matches(str(name), sorted(choices), n=1, cutoff=0.5)
+    return f" Did you mean '{close[0]}'?" if close else ""
+
+
 def unknown(kind: str, name: object, choices: Iterable[str]) -> InputError:
     """Builds the error for a name that is not among `choices`, with the closest match.
 
@@ -33,7 +39,5 @@ def unknown(kind: str, name: object, choices: Iterable[str]) -> InputError:
         The error, to be raised by the caller.
     """
     known = sorted(choices)
-    close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
-    hint = f" Did you mean '{close[0]}'?" if close else ""
     listing = f" Known: {', '.join(known)}." if len(known) <= 20 else ""
-    return InputError(f"Unknown {kind} '{name}'.{hint}{listing}")
+    return InputError(f"Unknown {kind} '{name}'.{closest(name, known)}{listing}")

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from pellucid.benchmark.cli import checking, maintaining, reporting, running, submitting
+from pellucid.benchmark.cli import checking, maintaining, noise, reporting, running, submitting
 from pellucid.benchmark.cli.messages import INTERRUPTED, mistake, note
 
 COMMANDS = {
@@ -76,7 +76,7 @@ def entry_point(arguments: list[str] | None = None) -> int:
 
     from pellucid.models.errors import InputError
 
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault(noise.LEVEL, noise.QUIET)
     try:
         code = app(arguments, standalone_mode=False)
     except InputError as error:
@@ -94,4 +94,5 @@ def entry_point(arguments: list[str] | None = None) -> int:
 
 def main() -> None:
     """The console script `pellucid`."""
+    noise.keep_off_the_terminal()
     sys.exit(entry_point())
