@@ -8,6 +8,24 @@ class InputError(ValueError):
     """A mistake in the input. The command line prints it on one line and exits with status 2."""
 
 
+class UnwritableError(InputError):
+    """A folder that results are to be stored in cannot be written, or the disk is full."""
+
+
+class UnitsFailedError(Exception):
+    """Some units of a run failed; what did not need them is stored.
+
+    The command line prints the lines and exits with status 1.
+
+    Args:
+        lines: One for each unit, and what to do.
+    """
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines
+
+
 def printable(text: str, length: int | None = None) -> str:
     """Text that is safe on a terminal: every character that is not printable as an escape.
 

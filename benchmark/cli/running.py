@@ -49,7 +49,7 @@ def run(
     When it was stopped, the same command resumes where it was.
     """
     from pellucid.benchmark.units import configuration
-    from pellucid.models.errors import InputError
+    from pellucid.models.errors import InputError, UnitsFailedError
     from pellucid.models.startup import check_backend
 
     if executor != "ray" and (address or cores > 1 or share > 1):
@@ -62,16 +62,22 @@ def run(
     from pellucid.benchmark.execution import runner
     from pellucid.benchmark.results import sweeps
 
+    failed: list[str] = []
     for variant in variants:
-        runner.run(
-            variant.config,
-            folder / variant.name,
-            data_dir=data_dir,
-            fresh=fresh,
-            workers=workers,
-            console=Console(),
-            cluster=runner.Cluster(address, cores, share) if executor == "ray" else None,
-        )
+        try:
+            runner.run(
+                variant.config,
+                folder / variant.name,
+                data_dir=data_dir,
+                fresh=fresh,
+                workers=workers,
+                console=Console(),
+                cluster=runner.Cluster(address, cores, share) if executor == "ray" else None,
+            )
+        except UnitsFailedError as error:
+            failed += error.lines
+    if failed:
+        raise UnitsFailedError(failed)
     if variants[0].swept:
         sweeps.record(folder, {variant.name: variant.swept for variant in variants})
         for path in sweeps.write_joined(folder):
