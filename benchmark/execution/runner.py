@@ -30,6 +30,7 @@ from pellucid.benchmark.units import configuration, retrain
 from pellucid.benchmark.units.plan import Plan, build
 from pellucid.benchmark.units.store import Store
 from pellucid.benchmark.units.unit import Unit
+from pellucid.models import compiling
 from pellucid.models.errors import InputError, UnwritableError
 from pellucid.models.files import write
 from pellucid.models.types import Json
@@ -232,6 +233,7 @@ def progress(
         for unit in work.units:  # what was computed here before gives the estimate its pace
             if unit.key in done and unit.cost:
                 display.estimate.add(unit, store.stored(unit).seconds)
+        display.estimate.renew(list(display.left.values()))
         yield done, display
 
 
@@ -320,10 +322,13 @@ def perform(units: list[Unit], context: "Context", store: Store, here: Json) -> 
 
     start = time.perf_counter()
     kind = units[0].kind
-    if len(units) > 1 and kind.together:
-        results = kind.together([unit.spec for unit in units], context)
-    else:
-        results = [kind.work(unit.spec, context) for unit in units]
+    try:
+        if len(units) > 1 and kind.together:
+            results = kind.together([unit.spec for unit in units], context)
+        else:
+            results = [kind.work(unit.spec, context) for unit in units]
+    finally:
+        compiling.ended()
     seconds = (time.perf_counter() - start) / len(units)
     if kind.together:  # the ways differ in rounding
         here = here | {"way": context.way.name if len(units) > 1 else ALONE.name}

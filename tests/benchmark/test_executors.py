@@ -11,12 +11,12 @@ from rich.console import Console
 
 from pellucid.benchmark.execution import runner
 from pellucid.benchmark.execution.threads import Threads
-from pellucid.benchmark.progress import Display, TimeLeft, duration
+from pellucid.benchmark.progress import Display, duration
 from pellucid.benchmark.units.plan import Plan
 from pellucid.benchmark.units.store import Store
 from pellucid.benchmark.units.unit import Result
 from pellucid.models.errors import UnwritableError
-from tests.benchmark.made import RETRAIN, Values, unit
+from tests.benchmark.made import Values, unit
 
 A, B = unit("a"), unit("b")
 C = unit("c", A, B)
@@ -145,17 +145,6 @@ def test_results_that_cannot_be_stored_end_the_run_at_once(tmp_path):
     with pytest.raises(UnwritableError, match="full"):
         runner.execute(plan, set(), pool, observer, failed=observer.failed)
     assert observer.begun == ["a"]
-
-
-def test_estimate_is_by_kind_and_says_what_it_does_not_know():
-    estimate = TimeLeft(workers=2)
-    assert estimate.text([A]) == "estimating the time"
-    estimate.add(unit("x", cost=10), 20.0)
-    ahead = [unit("y", cost=30), unit("z", of=RETRAIN, cost=5)]
-    assert estimate.left(ahead) == (35.0, False)  # 2 s for each of 35 units of cost, two at a time
-    assert estimate.text(ahead) == "roughly 35 s left"
-    estimate.add(unit("w", of=RETRAIN, cost=1), 4.0)
-    assert estimate.text(ahead) == "about 40 s left"
 
 
 def test_durations():
