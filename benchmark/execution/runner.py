@@ -139,7 +139,10 @@ def _prepared(work: Plan, out: Path, *, data_dir: str | None, fresh: bool, say: 
         folder.clear(out)
     stored = out / "config.toml"
     if stored.exists() and configuration.load(stored) != config:
-        say(f"{out} holds a run of another configuration; what both need is reused")
+        say(
+            f"{out} holds a run of another configuration; what both need is reused, and its tables"
+            " and figures are replaced. --out chooses another folder"
+        )
     data = datasets.load(**limited(config, data_dir), notice=say)
     same_images(out, data, say)
     write(stored, configuration.dumps(config))
