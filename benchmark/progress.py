@@ -210,6 +210,11 @@ class Display(_Display):
         self.left.pop(unit.key, None)
         self._show(force=not self.left)
 
+    def given_up(self, units: list[Unit]) -> None:
+        """These units are not computed: the first failed, the others need it."""
+        for unit in units:
+            self.left.pop(unit.key, None)
+
     def lost(self, unit: Unit, worker: str) -> None:
         """The worker that computed a unit is gone."""
         self.print(f"lost: {worker}; '{unit.kind.name} {unit.label}' is done again")
