@@ -1,12 +1,16 @@
 """Options and arguments that several commands take."""
 
+import hashlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 BOARD = Path("leaderboard")
+LONGEST = 60
+"""Characters of a folder's name that say what was changed."""
 
 
 def radius(text: str) -> float:
@@ -36,6 +40,15 @@ def stated(context: typer.Context, *names: str) -> list[str]:
         for name, source in sources.items()
         if source and source.name != "DEFAULT"
     ]
+
+
+def run_folder(out: Path | None, name: str, assignments: Sequence[str] = ()) -> Path:
+    """A run's folder: that of its preset where nothing was changed, else one of its own."""
+    changes = re.sub(r"[^A-Za-z0-9.=-]+", "-", "+".join(assignments)).strip("-")
+    if len(changes) > LONGEST:
+        digest = hashlib.sha256("+".join(assignments).encode()).hexdigest()
+        changes = f"{changes[:LONGEST]}-{digest[:8]}"
+    return out or Path("runs") / (f"{name}+{changes}" if changes else name)
 
 
 Preset = Annotated[

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import keras
 import numpy as np
@@ -30,6 +30,9 @@ from pellucid.metrics import (
 from pellucid.metrics.statistics import Estimate
 from pellucid.models.errors import InputError, unknown
 from pellucid.models.types import Array
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 ENOUGH = 0.9
 """Share of the model's accuracy that networks retrained on untouched images should reach."""
@@ -103,19 +106,34 @@ class Interpretability(Result):
             " retrain=pellucid.RetrainingBudget(epochs=50)"
         ]
 
+    def plot(self) -> "Figure":
+        """The scores with 95 percent intervals; with retraining, the curves of ROAR and KAR too.
+
+        A curve is the mean accuracy of the retrained networks by the share of pixels removed or
+        kept, with its 95 percent interval over repeats, beside the random order and the accuracy of
+        networks retrained on untouched images.
+
+        Returns:
+            A `matplotlib.figure.Figure`, as `Result.plot`.
+        """
+        from pellucid.benchmark.library import plots
+
+        return plots.interpretability(self)
+
     def _curves(self, mode: str) -> Table:
         rows: list[Row] = []
         orders = dict.fromkeys(v.order for v in self.retrained if v.mode == mode)
         for order in orders:
             curve = retraining.curve(self.retrained, mode, order)
             means = zip(curve.fractions, np.mean(curve.accuracy, axis=0), strict=True)
-            title = _title(order)
+            title = order_title(order)
             rows.append({"order": title} | {f"{share:g}": float(mean) for share, mean in means})
         what = MODES[mode].top_pixels
         return Table(f"{MODES[mode].title}: mean accuracy by share of pixels {what}", rows)
 
 
-def _title(order: str) -> str:
+def order_title(order: str) -> str:
+    """What readers see of an order of the pixels: the attribution's title, or the control's."""
     return "random order (control)" if order == RANDOM else ATTRIBUTIONS[order].title
 
 
@@ -269,5 +287,5 @@ def _retraining_scores(
         for order in (RANDOM, *names):
             estimate = retraining.score(values, mode, order)
             better: Better = "" if order == RANDOM else "higher"
-            title = f"{MODES[mode].title}, {_title(order)}"
+            title = f"{MODES[mode].title}, {order_title(order)}"
             yield scored(f"{mode}_{order}", title, estimate, better)

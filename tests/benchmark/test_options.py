@@ -7,7 +7,7 @@ import pytest
 import typer
 
 import pellucid
-from pellucid.benchmark.cli import app, options
+from pellucid.benchmark.cli import messages, options
 from tests.commands import here
 from tests.conftest import ROOT
 
@@ -45,7 +45,7 @@ def test_a_norm_is_known_however_it_is_written(text, norm):
 )
 def test_evaluate_says_what_does_not_fit(arguments, said):
     done = here("evaluate", "model.keras", *arguments)
-    assert done.returncode == app.MISTAKE
+    assert done.returncode == messages.MISTAKE
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
 
@@ -57,11 +57,11 @@ def test_the_version():
 
 
 def test_a_changed_preset_has_a_folder_of_its_own():
-    assert app._folder(None, "quick") == Path("runs/quick")
-    assert app._folder(None, "quick", ["seeds=1"]) == Path("runs/quick+seeds=1")
+    assert options.run_folder(None, "quick") == Path("runs/quick")
+    assert options.run_folder(None, "quick", ["seeds=1"]) == Path("runs/quick+seeds=1")
     long = [f"grid.{i}.epsilons=[0.1, 0.2, 0.3]" for i in range(9)]
-    names = {app._folder(None, "quick", long[:n]).name for n in range(1, 10)}
+    names = {options.run_folder(None, "quick", long[:n]).name for n in range(1, 10)}
     assert len(names) == 9
     assert max(map(len, names)) < 100
     assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789+.=-") for name in names)
-    assert app._folder(Path("mine"), "quick", long) == Path("mine")
+    assert options.run_folder(Path("mine"), "quick", long) == Path("mine")

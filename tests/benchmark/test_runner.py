@@ -91,10 +91,10 @@ def test_from_the_command_to_the_formula(tmp_path, monkeypatch):
     assert entry_point(["run", "--config", str(config), "--out", str(tmp_path / "run")]) == 2
 
     caller_way, worker_way = ways[:2]
-    start, end = caller_way.index("app.run"), worker_way.index("pgd.pgd")
+    start, end = caller_way.index("running.run"), worker_way.index("pgd.pgd")
     calls = [name for name in caller_way[start:] if name != "threads.wait"] + worker_way[: end + 1]
     assert calls == [
-        "app.run",
+        "running.run",
         "runner.run",
         "runner.execute",
         "runner.perform",
