@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -33,6 +34,15 @@ class Info:
     source: str = ""
     folder: str | None = None
     truth: bool = False
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, as TensorFlow Datasets keeps them; where it has none, numbers."""
+        files = sorted(Path(self.folder).glob("*.labels.txt")) if self.folder else []
+        names = tuple(files[0].read_text(encoding="utf-8").splitlines()) if files else ()
+        if len(files) == 1 and len(names) == self.num_classes:
+            return names
+        return tuple(str(number) for number in range(self.num_classes))
 
 
 @dataclass(frozen=True)
