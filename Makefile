@@ -1,5 +1,6 @@
 # make benchmark   install what is needed and run the main job (the quick preset)
 # make test        install what is needed and run the tests
+# make docs        install what is needed and build the documentation: build/docs/index.html
 # make test-peers  install what is needed, other libraries included, and compare AutoAttack with theirs
 # make test-gpu-compile   install a compiler for GPUs too, and count what it makes of our programs
 # make bench       install what is needed, other libraries included, and measure
@@ -11,13 +12,18 @@ BIN := $(VENV)/bin
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo -n)
 export PYTHONUTF8 = 1
 
-.PHONY: benchmark test test-peers test-gpu-compile chromium bench check lock clean
+.PHONY: benchmark test docs test-peers test-gpu-compile chromium bench check lock clean
 
 benchmark: $(VENV)/.installed
 	$(BIN)/python run_benchmark.py
 
 test: $(VENV)/.installed-dev chromium
 	$(BIN)/python -m pytest
+
+# Notebooks whose code did not change keep their outputs; DOCS_EXECUTE=0 leaves outputs out.
+docs: $(VENV)/.installed-dev
+	$(BIN)/python -m sphinx -W --keep-going -d build/doctrees -c docs/site docs build/docs
+	$(BIN)/python docs/site/links.py build/docs
 
 # Other libraries go through pip: some of them only without what they ask for.
 bench: $(VENV)/.installed-peers  # ratios, growth, memory; an hour on two cores, and nothing else should run meanwhile
@@ -89,4 +95,4 @@ lock:  # needs uv; exact versions for every platform, no addresses
 		--no-emit-find-links --quiet -o requirements-cuda.txt
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .benchmarks .hypothesis
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .benchmarks .hypothesis

@@ -28,7 +28,7 @@ def mi_fgsm(
     decay: float = 1.0,
     key: Tensor | None = None,
 ) -> Tensor:
-    """g_{t+1} = decay * g_t + grad / mean |grad|; x_{t+1} = clip(x + P(x_t + a u - x), 0, 1).
+    """g_{t+1} = decay * g_t + grad / mean(abs(grad)), x_{t+1} = clip(x + P(x_t + a u - x), 0, 1).
 
     u is the steepest direction of g_{t+1} in the norm, a the step size, P the ball's projection.
 

@@ -26,6 +26,7 @@ from pellucid.leaderboard.entry import Entry
 from pellucid.leaderboard.html import entry_page, page
 from pellucid.leaderboard.html_table import PAGES, page_of
 from pellucid.leaderboard.outcomes import Outcomes
+from pellucid.leaderboard.retractions import Retraction
 from pellucid.leaderboard.tradeoff import Standings
 from pellucid.models.errors import InputError
 from pellucid.models.files import WRITING, write, writing
@@ -57,6 +58,7 @@ def rendered(
     board: list[Entry],
     outcomes: Mapping[str, Outcomes] | None = None,
     links: dict[str, str] | None = None,
+    retracted: list[Retraction] | None = None,
 ) -> Contents:
     """The files that are rendered from all entries, by path in the board's folder.
 
@@ -64,6 +66,7 @@ def rendered(
         board: All entries.
         outcomes: By the entry's `place`, the outcomes of those that state any.
         links: Of the page's head; see `links`.
+        retracted: Submissions that were removed, which the page lists.
 
     Raises:
         InputError: Entries contradict each other; see `scores.direction` and `render.frame`.
@@ -74,7 +77,7 @@ def rendered(
         render.markdown(tables).encode(),
         render.csv(frame).encode(),
         render.parquet(frame),
-        page(tables, links).encode(),
+        page(tables, links, retracted).encode(),
         (json.dumps(entries.schema(), indent=1, sort_keys=True) + "\n").encode(),
     )
     return dict(zip(RENDERED, contents, strict=True))
@@ -248,7 +251,8 @@ class Board:
         with self._locked():
             old = {} if only else {self._place(e): e for e in entries.read(self.root / ENTRIES)}
             replaced: set[str] = set()
-            retracted = self._brought_back(new, replace)
+            known = retractions.read(self.root)
+            retracted = self._left_retracted(known, new, replace)
             for entry in new:
                 self._check_replaced(old.get(self._place(entry)), entry)
                 replaced |= self._same_model(old, entry, replace)
@@ -265,7 +269,10 @@ class Board:
                 [everything[name] for name in sorted(everything)],
                 standing | brought,
                 links.read(self.root),
+                retracted,
             )
+            if retracted != known:
+                files[retractions.FILE] = retractions.dumps(retracted)
             behind = {
                 evidence.path(e): evidence.dumps(brought[entries.place(e)])
                 for e in new
@@ -285,7 +292,7 @@ class Board:
             leaving = there if only or again else {n for n in there if belong.fullmatch(n)}
             gone = sorted(name for name in leaving - kept if _ENTRY.fullmatch(name))
             written = {name: entries.dumps(e).encode() for name, e in added.items()}
-            self._commit(self._changed(written | behind | shown | files | retracted), gone)
+            self._commit(self._changed(written | behind | shown | files), gone)
         return [self.root / name for name in files]
 
     def _outcomes(self, of: Iterable[Entry]) -> dict[str, Outcomes]:
@@ -365,7 +372,7 @@ class Board:
                 )
             left = [e for e in board if e is not entry]
             known = [*retractions.read(self.root), retractions.of(entry, reason)]
-            written = rendered(left, self._outcomes(left), links.read(self.root))
+            written = rendered(left, self._outcomes(left), links.read(self.root), known)
             written[retractions.FILE] = retractions.dumps(known)
             gone = [self._place(entry), evidence.path(entry), page_of(entry)]
             self._commit(
@@ -387,23 +394,23 @@ class Board:
             )
         return found[0]
 
-    def _brought_back(self, new: list[Entry], replace: bool) -> Contents:
-        """The file of retractions without those of new submissions, where there are any.
+    @staticmethod
+    def _left_retracted(
+        known: list[Retraction], new: list[Entry], replace: bool
+    ) -> list[Retraction]:
+        """The known retractions without those of new submissions.
 
         Raises:
-            InputError: There are some, and they may not be replaced.
+            InputError: A new submission was retracted, and may not replace that.
         """
-        known = retractions.read(self.root)
         submitted = [entry for entry in new if entry.role == "submission"]
         back = [one for entry in submitted for one in retractions.standing(entry, known)]
-        if not back:
-            return {}
-        if not replace:
+        if back and not replace:
             raise InputError(
                 f"This model was retracted as {back[0].place}: '{back[0].because}'. The board's"
                 " maintainer can put it back: submit it with --replace."
             )
-        return {retractions.FILE: retractions.dumps([one for one in known if one not in back])}
+        return [one for one in known if one not in back]
 
     def _check_replaced(self, old: Entry | None, new: Entry) -> None:
         """Refuses another model under the same id."""
@@ -448,8 +455,12 @@ class Board:
     def _differences(self) -> list[str]:
         try:
             board = self.entries()
-            retractions.read(self.root)
-            contents = rendered(board, self._outcomes(board), links.read(self.root))
+            contents = rendered(
+                board,
+                self._outcomes(board),
+                links.read(self.root),
+                retractions.read(self.root),
+            )
             contents |= pages(board)
         except InputError as error:
             return [str(error)]

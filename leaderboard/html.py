@@ -22,6 +22,7 @@ from pellucid.leaderboard import charts
 from pellucid.leaderboard.entry import Entry
 from pellucid.leaderboard.html_entry import shown_entry
 from pellucid.leaderboard.html_table import blank, shown_table
+from pellucid.leaderboard.retractions import Retraction
 from pellucid.leaderboard.table import Table
 
 FOLDER = Path(__file__).parent / "templates"
@@ -79,14 +80,29 @@ def _json(value: object) -> Markup:
     return Markup(text.replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026"))
 
 
-def page(tables: list[Table], links: dict[str, str] | None = None) -> str:
+def page(
+    tables: list[Table],
+    links: dict[str, str] | None = None,
+    retracted: list[Retraction] | None = None,
+) -> str:
     """The board's page: what each track found, and a table for each group of comparable entries.
 
     Args:
         tables: The tables.
         links: Addresses at the head of the page, by their text; see `links`.
+        retracted: Submissions that were removed, to be listed with the reasons.
     """
-    ids: set[str] = {"top", "found", "reading", "main", "data", "theme", "row", "earlier"}
+    ids: set[str] = {
+        "top",
+        "found",
+        "reading",
+        "main",
+        "data",
+        "theme",
+        "row",
+        "earlier",
+        "retracted",
+    }
     newest: dict[str, int] = {}
     for table in tables:
         name, version = table.track.name, table.track.protocol_version
@@ -101,6 +117,7 @@ def page(tables: list[Table], links: dict[str, str] | None = None) -> str:
         .render(
             tables=shown,
             links=links or {},
+            retracted=retracted or [],
             blank=blank(),
             data=_json([table.data for table in shown]),
             scripts=[Markup(text) for text in _scripts()],

@@ -322,6 +322,15 @@ def _score_row(entry: Entry, name: str) -> ScoreRow:
     return ScoreRow(printable(scores.title([entry], name), MAX_TITLE), cell(score), better or "")
 
 
+def _fact(value: float | bool | str) -> str:
+    """One value of a flag's evidence; four digits of a fraction say enough."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return printable(text.spelled(str(value)), 200)
+
+
 def shown_entry(entry: Entry) -> ShownEntry:
     """The values of `entry.html.jinja`."""
     card = entry.card
@@ -342,7 +351,7 @@ def shown_entry(entry: Entry) -> ShownEntry:
         flags=[
             RaisedFlag(
                 MEANINGS[flag.name],
-                [(scores.words(k), printable(str(v), 200)) for k, v in flag.evidence.items()],
+                [(scores.words(k), _fact(v)) for k, v in flag.evidence.items()],
                 printable(entry.ruled_out.get(flag.name, "")),
             )
             for flag in entry.flags

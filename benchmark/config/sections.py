@@ -89,7 +89,13 @@ S = TypeVar("S", bound=Section)
 
 
 class Data(Section):
-    """The data set; a limit uses only the first images of a split."""
+    """The data set.
+
+    Attributes:
+        name: `"digits"`, `"gaussians"` or another name that `load_data` takes.
+        train_limit: Use only the first so many training images; by default all.
+        test_limit: The same of test images.
+    """
 
     name: str
     train_limit: Count | None = None
@@ -97,7 +103,12 @@ class Data(Section):
 
 
 class Model(Section):
-    """The classifier, for base models and retraining alike."""
+    """The classifier, for base models and retraining alike.
+
+    Attributes:
+        name: The architecture, as `"digits_cnn"`.
+        width: By what its numbers of channels and units are multiplied.
+    """
 
     name: str
     width: Positive = 1.0
@@ -109,11 +120,15 @@ class Training(Section):
     """Adam's budget, and the type in which activations and products are computed.
 
     Weights and sums stay float32. With tf32 or bfloat16, a few networks are first trained in both
-    types, and the run continues only where their accuracies agree. Without `reshuffle` the order
-    of the images is drawn once, for all epochs.
+    types, and the run continues only where their accuracies agree.
 
     Attributes:
         epochs: Passes over the training images; with `until` the most that are made.
+        batch_size: Images per step.
+        learning_rate: Adam's.
+        compute: The type of activations and products.
+        reshuffle: Whether the images are in another order in every epoch, which they are unless it
+            is false.
         until: Base models are trained for as many epochs as the standard network takes to classify
             this share of its training images correctly.
     """
@@ -197,6 +212,13 @@ class Adversary(PublishedAttack):
     """The training adversary; the grid gives its radius, norm and loss. Lengths in pixel units.
 
     `fgsm_rs`, one gradient from a random start, is fast adversarial training.
+
+    Attributes:
+        name: An attack that networks can be trained against.
+        steps: Its gradient steps.
+        step_size_l2: Length of a step in L2.
+        step_size_linf: Length of a step in Linf.
+        random_start: Whether it starts at a random point of the ball.
     """
 
     name: str = "pgd"
@@ -217,6 +239,9 @@ class Grid(Section):
     """A family of adversarially trained networks; the standard network is always added.
 
     Attributes:
+        norm: `"l2"` or `"linf"`.
+        epsilons: Radii in pixel units, a network each.
+        losses: The adversary's losses, networks for each: `"xent"`, `"cw"`.
         measures: What is measured on these networks, besides what is measured on all.
     """
 
@@ -283,7 +308,19 @@ class Config(Section):
     The same configuration and seeds give the same results on the same machine.
 
     Attributes:
-        compat: `"2019"`: as in the published code of arXiv 1903.11626 (`COMPAT`).
+        version: Of the format of configurations: 1.
+        name: Of the run, and of its folder.
+        scale: What tables and board say of its scale.
+        description: What the run is, in a line.
+        seeds: Base models of each kind, from seeds 0, 1, ...
+        data: The data set.
+        model: The classifier.
+        training: How classifiers are trained.
+        adversary: What they are trained against.
+        grid: Which networks are trained.
+        pictures: Test images whose maps are drawn.
+        compat: `"2019"`: as in the published code of arXiv 1903.11626; the protocol has the fields
+            that it stands for.
     """
 
     later: ClassVar[dict[str, object]] = {"compat": None}

@@ -38,10 +38,11 @@ class Info:
     @property
     def class_names(self) -> tuple[str, ...]:
         """Names of the classes, as TensorFlow Datasets keeps them; where it has none, numbers."""
-        files = sorted(Path(self.folder).glob("*.labels.txt")) if self.folder else []
-        names = tuple(files[0].read_text(encoding="utf-8").splitlines()) if files else ()
-        if len(files) == 1 and len(names) == self.num_classes:
-            return names
+        files = Path(self.folder).glob("*.labels.txt") if self.folder else ()
+        named = [tuple(file.read_text(encoding="utf-8").splitlines()) for file in files]
+        fitting = [names for names in named if len(names) == self.num_classes]
+        if len(fitting) == 1:
+            return fitting[0]
         return tuple(str(number) for number in range(self.num_classes))
 
 

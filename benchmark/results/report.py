@@ -10,6 +10,7 @@ import pandas as pd
 from pellucid.benchmark.config.sections import Config
 from pellucid.benchmark.data.dataset import Dataset
 from pellucid.benchmark.results import entries, tracks
+from pellucid.benchmark.results.caveats import ADVICE
 from pellucid.benchmark.results.files import (
     MANIFOLD_MODEL,
     PLANE,
@@ -118,7 +119,8 @@ def draw(
 
     Args:
         out: The run's folder.
-        notice: Told what a reader of the figures must know (`caveats`).
+        notice: Told what a reader of the figures must know, whether it matters, and what to do
+            (`caveats`).
         folder: Where the figures go; `figures` in the run's folder where not given.
 
     Returns:
@@ -140,7 +142,7 @@ def draw(
         about = f"{first['network']}: " if first["network"] else ""
         if len(part) > 1:
             more = f" (and {len(part) - 1} more of this kind in results/remarks.csv)"
-        notice(f"note: {kind}: {about}{first['text']}{more}")
+        notice(f"note: {kind}: {about}{first['text']}{more}. {ADVICE[kind]}")
     return drawn
 
 

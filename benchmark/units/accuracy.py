@@ -51,7 +51,18 @@ TITLES = {
 
 
 class Evaluation(PublishedAttack):
-    """The paper's attack, a column of its own; noise of the same norm is its control."""
+    """The paper's attack, a column of its own; noise of the same norm is its control.
+
+    Attributes:
+        name: The attack.
+        norm: `"l2"` or `"linf"`.
+        epsilon: Radius in pixel units.
+        loss: `"xent"` or `"cw"`.
+        steps: Gradient steps of a run.
+        step_size: Length of a step in pixel units.
+        random_start: Whether it starts at a random point of the ball.
+        restarts: Number of runs.
+    """
 
     key: ClassVar[str] = "evaluation"
 

@@ -23,7 +23,14 @@ PASSES = 2000
 
 
 class AutoAttack(Section):
-    """AutoAttack on the first test images: the board's robust accuracy. Radius in pixel units."""
+    """AutoAttack on the first test images: the board's robust accuracy.
+
+    Attributes:
+        version: AutoAttack's version; `"rand"` is for models that draw at random.
+        norm: `"l2"` or `"linf"`.
+        epsilon: Radius in pixel units.
+        images: How many of the first test images are attacked; by default all.
+    """
 
     key: ClassVar[str] = "autoattack"
 

@@ -37,7 +37,16 @@ DISTANCES = ("clean_distance", "adversarial_distance", "noise_distance")
 
 
 class Manifold(PublishedAttack):
-    """The L2 attack whose examples are measured against the manifold. Lengths in pixel units."""
+    """The L2 attack whose examples are measured against the manifold. Lengths in pixel units.
+
+    Attributes:
+        epsilon: Radius.
+        steps: Gradient steps.
+        step_size: Length of a step.
+        losses: The attack's losses: `"xent"`, `"cw"`.
+        sample_posterior: Whether a draw of the posterior is decoded, as in the published code, in
+            place of its mean.
+    """
 
     key: ClassVar[str] = "manifold"
 

@@ -29,7 +29,11 @@ class Robustness(Section):
     the same norm, and examples made on the standard network (transfer). Radii in pixel units.
 
     Attributes:
-        images: The first test images are attacked, by default all.
+        steps: Gradient steps of PGD.
+        losses: PGD's losses: `"xent"`, `"cw"`.
+        l2: Radii in L2, increasing.
+        linf: Radii in Linf, increasing.
+        images: How many of the first test images are attacked; by default all.
     """
 
     key: ClassVar[str] = "robustness"

@@ -42,6 +42,10 @@ class Tilt(PublishedAttack):
     """The L2 attack on one class of two-dimensional data. Lengths in pixel units.
 
     Attributes:
+        epsilon: Radius.
+        steps: Gradient steps.
+        step_size: Length of a step.
+        loss: The attack's loss: `"xent"` or `"cw"`.
         attacked_class: Its label. The paper attacks label 0, which its figure calls class 1.
     """
 

@@ -35,6 +35,16 @@ class VaeGanSection(Section):
     """The manifold model and its training.
 
     Attributes:
+        name: The architecture, as `"digits_vae_gan"`.
+        width: By what its numbers of channels are multiplied.
+        latent: Dimensions of its latent space.
+        epochs: Passes over the training images.
+        batch_size: Images per step.
+        learning_rate: Adam's.
+        beta_1: Adam's.
+        beta_2: Adam's.
+        reconstruction_weight: lambda in the decoder's loss.
+        discriminator_steps: Discriminator updates for each update of encoder and decoder.
         reshuffle: As for classifiers.
         discriminator: `"2019"`: spectral norms as in the published code. `cifar_vae_gan` alone has
             any, so that the others stay as they are.

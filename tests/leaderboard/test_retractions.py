@@ -42,8 +42,21 @@ def test_a_retracted_entry_is_gone_and_recorded(board):
 def test_the_board_is_what_it_was_before_the_entry(board, tmp_path):
     Board(tmp_path / "other").put(grid())
     board.retract("digits/mine", "Wrong weights.")
-    for name in ("LEADERBOARD.md", "index.html", "leaderboard.csv"):
+    for name in ("LEADERBOARD.md", "leaderboard.csv"):
         assert (board.root / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
+
+
+def test_the_page_lists_retractions_until_the_model_is_back(board):
+    assert 'id="retracted"' not in (board.root / "index.html").read_text()
+    board.retract("digits/mine", "Weights of <another> model.")
+    page = (board.root / "index.html").read_text()
+    listed = page[page.index('id="retracted"') :]
+    assert "Model mine" in listed
+    assert "Weights of &lt;another&gt; model." in listed
+    board.put([made("other", 0.94, 0.1)])
+    assert "Model mine" in (board.root / "index.html").read_text()
+    board.put([ENTRY], replace=True)
+    assert 'id="retracted"' not in (board.root / "index.html").read_text()
 
 
 def test_a_retracted_model_comes_back_only_by_replacing(board):

@@ -26,8 +26,9 @@ def list_models() -> pd.DataFrame:
     without an adversary (`standard`) and against adversaries of rising strength.
 
     Returns:
-        A table with one row per network, by its name: test accuracy, accuracy under AutoAttack,
-        the other scores by name (means over base-model seeds), architecture and parameters.
+        A table with one row per network, under its name. It has test accuracy, accuracy under
+        AutoAttack, the other scores by name (means over base-model seeds), architecture and
+        parameters.
 
     >>> import pellucid
     >>> robust = pellucid.list_models()["robust_accuracy"]

@@ -85,8 +85,8 @@ def _caption(config: Config, attacked: int) -> str:
     return (
         f"{names.data(config.data.name)}, {config.scale} scale, {config.model.name}; L2 attack of"
         f" radius {2 * radius:g} on class {attacked} (axes and radii in paper units, [-1, 1]);"
-        " arrows from the class mean to the attacked mean; dashed: line through the class means; drawn: seed"
-        f" 0; angles: mean of {config.seeds} seeds with 95 % interval"
+        " arrows from the class mean to the attacked mean; dashed: line through the class means;"
+        f" drawn: seed 0; angles: mean of {config.seeds} seeds with 95 % interval"
     )
 
 
