@@ -161,7 +161,8 @@ def tradeoff(
     drawn = [
         (norm, attribution, look)
         for (norm, attribution), look in style.looks().items()
-        if f"{mode}_{attribution}" in wide and (wide["norm"] == norm).any()
+        if f"{mode}_{attribution}" in wide
+        and ((wide["norm"] == norm) & (wide["loss"] == loss)).any()
     ]
     fits = [_fit(correlations, f"{mode}_{a}", against, norm, loss) for norm, a, _ in drawn]
     caption = style.retraining_caption(config, len(wide)) + "; bars: 95 % intervals"
