@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -33,6 +34,16 @@ class Info:
     source: str = ""
     folder: str | None = None
     truth: bool = False
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, as TensorFlow Datasets keeps them; where it has none, numbers."""
+        files = Path(self.folder).glob("*.labels.txt") if self.folder else ()
+        named = [tuple(file.read_text(encoding="utf-8").splitlines()) for file in files]
+        fitting = [names for names in named if len(names) == self.num_classes]
+        if len(fitting) == 1:
+            return fitting[0]
+        return tuple(str(number) for number in range(self.num_classes))
 
 
 @dataclass(frozen=True)

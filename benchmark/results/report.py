@@ -17,7 +17,7 @@ from pellucid.benchmark.results.files import (
     Pictures,
     read_results,
 )
-from pellucid.benchmark.results.tables import Tables
+from pellucid.benchmark.results.tables import Tables, class_names
 from pellucid.benchmark.units import configuration
 from pellucid.benchmark.units.kind import Finished
 from pellucid.benchmark.units.kinds import describe
@@ -106,9 +106,10 @@ def _drawings(
     if manifold_model:
         yield images.projections(folder, config, manifold_model)
     if pictures:
-        yield images.loss_gradients(folder, config, pictures)
+        names = class_names(tables["dataset"])
+        yield images.loss_gradients(folder, config, pictures, names)
         if "adversarial" in pictures["standard"]:
-            yield images.adversarial_examples(folder, config, pictures)
+            yield images.adversarial_examples(folder, config, pictures, names)
 
 
 def draw(

@@ -14,6 +14,8 @@ from pellucid.metrics import statistics
 
 Tables = dict[str, pd.DataFrame]
 
+CLASS_SEPARATOR = "; "
+"""Between the names of classes in the table of the data set."""
 SWEPT = "swept."
 """What columns of swept values begin with."""
 CORRELATED = ("strength", "test_accuracy")
@@ -73,7 +75,10 @@ def correlations(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def dataset(plan: Plan) -> pd.DataFrame:
-    """Columns: measure, value: numbers of classes and images, and where the images come from."""
+    """Columns: measure, value: numbers of classes and images, and where the images come from.
+
+    The names of the classes too, where they are not numbers.
+    """
     info = plan.info
     facts = {
         "classes": str(info.num_classes),
@@ -82,7 +87,17 @@ def dataset(plan: Plan) -> pd.DataFrame:
         "source": info.source,
         "folder": info.folder or "",
     }
+    if any(not name.isdigit() for name in info.class_names):
+        facts["class_names"] = CLASS_SEPARATOR.join(info.class_names)
     return pd.DataFrame({"measure": list(facts), "value": list(facts.values())})
+
+
+def class_names(table: pd.DataFrame) -> list[str]:
+    """Names of the classes from the table of the data set; `class 3` where they have none."""
+    facts = table.set_index("measure")["value"]
+    if "class_names" in facts:
+        return str(facts["class_names"]).split(CLASS_SEPARATOR)
+    return [f"class {number}" for number in range(int(facts["classes"]))]
 
 
 def build(plan: Plan, store: Store) -> Finished:

@@ -352,7 +352,7 @@ def test_of_several_labels_the_one_for_supervised_learning_is_taken(fake):
     assert datasets.describe("fake").num_classes == 3
 
 
-def build(folder, seed: int, config: str | None = None) -> Path:
+def build(folder, seed: int, config: str | None = None, names: list[str] | None = None) -> Path:
     """Prepares a real TFDS set of 30 and 12 random images, and returns its folder."""
     import tensorflow as tf
     import tensorflow_datasets
@@ -363,13 +363,14 @@ def build(folder, seed: int, config: str | None = None) -> Path:
         x = rng.integers(0, 256, (n, 4, 4, 1), dtype=np.uint8)
         return tf.data.Dataset.from_tensor_slices({"image": x, "label": np.arange(n) % 3})
 
+    classes = {"names": names} if names else {"num_classes": 3}
     prepared = folder / "tiny" / (config or "") / "1.0.0"
     shutil.rmtree(prepared, ignore_errors=True)
     tensorflow_datasets.dataset_builders.store_as_tfds_dataset(
         "tiny",
         version="1.0.0",
         features=kinds.FeaturesDict(
-            {"image": kinds.Image(shape=(4, 4, 1)), "label": kinds.ClassLabel(num_classes=3)}
+            {"image": kinds.Image(shape=(4, 4, 1)), "label": kinds.ClassLabel(**classes)}
         ),
         split_datasets={"train": split(30), "test": split(12)},
         data_dir=folder,
@@ -387,6 +388,21 @@ def images(folder, name="tiny", heard=lambda _: None) -> list[int]:
 def empty_cache(monkeypatch, tmp_path):
     monkeypatch.setattr(cache, "cache_folder", lambda: tmp_path / "cache")
     return tmp_path / "cache"
+
+
+def test_classes_have_the_names_that_tfds_keeps(empty_cache, tmp_path):
+    """With and without TensorFlow they are read from the prepared folder; else they are numbers."""
+    build(tmp_path / "named", 0, names=["T-shirt/top", "Trouser", "Pullover"])
+    build(tmp_path / "numbered", 0)
+    named = datasets.load("tiny", data_dir=str(tmp_path / "named"))
+    assert named.info.class_names == ("T-shirt/top", "Trouser", "Pullover")
+    numbered = datasets.load("tiny", data_dir=str(tmp_path / "numbered"))
+    assert numbered.info.class_names == ("0", "1", "2")
+    assert datasets.describe("digits").class_names == tuple("0123456789")
+    (tmp_path / "named" / "tiny" / "1.0.0" / "coarse.labels.txt").write_text("top\nbottom\n")
+    assert named.info.class_names == ("T-shirt/top", "Trouser", "Pullover"), "as in CIFAR-100"
+    (tmp_path / "named").rename(tmp_path / "gone")
+    assert named.info.class_names == ("0", "1", "2")
 
 
 def test_one_name_and_version_in_two_folders_are_two_sets(empty_cache, tmp_path):
