@@ -106,7 +106,7 @@ def _drawings(
     if manifold_model:
         yield images.projections(folder, config, manifold_model)
     if pictures:
-        names = class_names(tables["dataset"])
+        names = class_names(tables["dataset"], config.data.name)
         yield images.loss_gradients(folder, config, pictures, names)
         if "adversarial" in pictures["standard"]:
             yield images.adversarial_examples(folder, config, pictures, names)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from pellucid.benchmark.data.dataset import PUBLISHED
 from pellucid.benchmark.results import agreement, caveats, controls, groups, trust
 from pellucid.benchmark.units.kind import Finished, Measured
 from pellucid.benchmark.units.kinds import KINDS
@@ -92,11 +93,18 @@ def dataset(plan: Plan) -> pd.DataFrame:
     return pd.DataFrame({"measure": list(facts), "value": list(facts.values())})
 
 
-def class_names(table: pd.DataFrame) -> list[str]:
-    """Names of the classes from the table of the data set; `class 3` where they have none."""
+def class_names(table: pd.DataFrame, name: str) -> list[str]:
+    """Names of the classes; `class 3` where none are known.
+
+    Args:
+        table: The table of the data set.
+        name: The data set's name.
+    """
     facts = table.set_index("measure")["value"]
     if "class_names" in facts:
         return str(facts["class_names"]).split(CLASS_SEPARATOR)
+    if name in PUBLISHED:
+        return list(PUBLISHED[name])  # results from before the table had names
     return [f"class {number}" for number in range(int(facts["classes"]))]
 
 

@@ -401,6 +401,8 @@ def test_classes_have_the_names_that_tfds_keeps(empty_cache, tmp_path):
     assert datasets.describe("digits").class_names == tuple("0123456789")
     (tmp_path / "named" / "tiny" / "1.0.0" / "coarse.labels.txt").write_text("top\nbottom\n")
     assert named.info.class_names == ("T-shirt/top", "Trouser", "Pullover"), "as in CIFAR-100"
+    cifar10 = datasets.Info("cifar10", "3.0.2", 9, 9, (32, 32, 3), 10, folder=str(tmp_path))
+    assert (cifar10.class_names[0], cifar10.class_names[9]) == ("airplane", "truck")
     (tmp_path / "named").rename(tmp_path / "gone")
     assert named.info.class_names == ("0", "1", "2")
 

@@ -518,10 +518,11 @@ def test_names_of_classes_go_from_the_data_set_to_the_figures(tmp_path):
     facts = ("made", "1.0.0", 9, 9, (6, 6, 1), 5)
     named, numbered = (Info(*facts, folder=folder) for folder in (str(tmp_path), None))
     table = result_tables.dataset(SimpleNamespace(info=named))
-    assert result_tables.class_names(table) == CLASSES
+    assert result_tables.class_names(table, "made") == CLASSES
     table = result_tables.dataset(SimpleNamespace(info=numbered))
     assert "class_names" not in set(table["measure"])
-    assert result_tables.class_names(table) == [f"class {k}" for k in range(5)]
+    assert result_tables.class_names(table, "made") == [f"class {k}" for k in range(5)]
+    assert result_tables.class_names(table, "cifar10")[3] == "cat", "results without names"
 
 
 def test_gradient_maps_have_a_colour_bar_and_say_where_they_are_zero(tmp_path, drawn):
