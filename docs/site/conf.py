@@ -67,7 +67,7 @@ napoleon_use_ivar = True
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:obj", ".*"),  # most names in backticks are arguments
-    ("py:.*", r"(keras|np|numpy|pd|pandas|collections|pathlib|typing)\..*"),
+    ("py:.*", r"(keras|matplotlib|np|numpy|pd|pandas|collections|pathlib|typing)\..*|Figure"),
 ]
 
 # Appearance
