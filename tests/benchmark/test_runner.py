@@ -3,6 +3,8 @@
 import shutil
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -128,26 +130,33 @@ def test_from_the_command_to_the_formula(tmp_path, monkeypatch):
     ]
 
 
+@contextmanager
+def failing(which: Callable[[train.Spec], bool]) -> Iterator[None]:
+    """Training fails for the networks of which `which` is true."""
+    work = train.KIND.work
+
+    def fails(spec: train.Spec, context: object) -> object:
+        if which(spec):
+            raise ZeroDivisionError("no such luck")
+        return work(spec, context)
+
+    object.__setattr__(train.KIND, "work", fails)
+    try:
+        yield
+    finally:
+        object.__setattr__(train.KIND, "work", work)
+
+
 def test_a_unit_that_fails_leaves_the_others_and_the_same_command_tries_again(tmp_path):
     """The adversary's network cannot be trained; what does not need it is computed and stored."""
     (tmp_path / "one.toml").write_text(ONE)
     command = ["run", "--config", tmp_path / "one.toml", "--out", tmp_path / "run"]
-    work = train.KIND.work
-
-    def failing(spec, context):
-        if spec.attack is not None:
-            raise ZeroDivisionError("no such luck")
-        return work(spec, context)
-
-    object.__setattr__(train.KIND, "work", failing)
-    try:
+    with failing(lambda spec: spec.attack is not None):
         done = here(*command)
-    finally:
-        object.__setattr__(train.KIND, "work", work)
     assert done.returncode == 1
     (file,) = (tmp_path / "run" / "failed").iterdir()
     assert "Traceback" in file.read_text()
-    assert "in failing" in file.read_text()
+    assert "in fails" in file.read_text()
     failure, summary = done.stderr.splitlines()
     assert failure.startswith("failed: train l2-0.5-xent")
     assert failure.endswith(f"(ZeroDivisionError: no such luck), see {file}")
@@ -166,3 +175,19 @@ def test_a_unit_that_fails_leaves_the_others_and_the_same_command_tries_again(tm
     assert before == units - 1 - left_out, "all that did not need it was stored"
     assert before > 0
     assert not (tmp_path / "run" / "failed").exists()
+
+
+def test_the_other_runs_of_a_sweep_go_on(tmp_path):
+    (tmp_path / "one.toml").write_text(ONE)
+    command = ["run", "--config", tmp_path / "one.toml", "--out", tmp_path / "sweep"]
+    changes = ("grid=[]", 'sweep={"training.epochs"=[1, 2]}')
+    with failing(lambda spec: spec.training.epochs == 1):
+        done = here(*command, *(word for change in changes for word in ("--set", change)))
+    assert done.returncode == 1
+    (file,) = tmp_path.glob("sweep/*/failed/*.txt")
+    failure, summary = done.stderr.splitlines()
+    assert failure.endswith(f", see {file}")
+    assert summary.startswith("1 of ")
+    finished = [path.parent.name for path in tmp_path.glob("sweep/*/results")]
+    assert len(finished) == 1
+    assert finished != [file.parents[1].name]
