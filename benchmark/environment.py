@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from pellucid.benchmark.config.versions import PROTOCOL_VERSION
 from pellucid.benchmark.data import cache, tfds
+from pellucid.models.errors import InputError
 from pellucid.models.files import cache_folder
 from pellucid.models.types import Json
 
@@ -37,7 +38,10 @@ PACKAGES = (
 """Packages whose versions are recorded."""
 
 SHOWN_DATASETS = ("mnist", "fashion_mnist", "cifar10")
-"""Data sets that `doctor` looks for."""
+"""Data sets that `doctor` misses where they are not prepared."""
+
+BACKEND = "Keras"
+"""The row of `doctor` without which nothing can be run."""
 
 OLDEST_PYTHON = (3, 11)
 LEAST_FREE = 2**30
@@ -114,11 +118,39 @@ def collect() -> Json:
     }
 
 
-def _dataset(name: str, folder: Path) -> Check:
-    versions = sorted(p.parent.name for p in (folder / name).glob("*/dataset_info.json"))
-    if not versions:
-        return Check(name, f"not prepared in {folder}; downloaded when needed", fine=False)
-    return Check(name, f"{', '.join(versions)} in {folder}", fine=True)
+def _dataset(name: str, data_dir: str | None) -> Check:
+    """A set whose prepared files are there: what it holds, or why it does not fit."""
+    try:
+        info = tfds.describe(name, data_dir, download=False)
+    except InputError as error:
+        return Check(name, str(error).removeprefix(f"Data set '{name}' "), fine=False)
+    sizes = f"{info.train_size:,} and {info.test_size:,} images"
+    shape = "x".join(map(str, info.shape))
+    state = f"{info.version}, {sizes} of {shape}, {info.num_classes} classes, in {info.folder}"
+    return Check(name, state, fine=True)
+
+
+def _datasets(data_dir: str | None) -> list[Check]:
+    """The sets in the TFDS folder, the user's own among them, and those of the presets."""
+    folder, there = tfds.tfds_folder(data_dir), tfds.prepared(data_dir)
+    missing = [name for name in SHOWN_DATASETS if name not in there]
+    return [_dataset(name, data_dir) for name in there] + [
+        Check(name, f"not prepared in {folder}; downloaded when needed", fine=False)
+        for name in missing
+    ]
+
+
+def _backend() -> list[Check]:
+    """Keras, its backend and the devices; one row where the backend cannot be used."""
+    keras = _version("keras")
+    try:
+        here = collect()
+    except InputError as error:
+        return [Check(BACKEND, f"{keras}. {error}", fine=False)]
+    return [
+        Check(BACKEND, f"{keras}, backend {here['backend']}", fine=True),
+        Check("devices", ", ".join(here["devices"]), fine=True),
+    ]
 
 
 def _disk(out: Path) -> Check:
@@ -134,17 +166,14 @@ def doctor(data_dir: str | None, out: Path) -> list[Check]:
         data_dir: The TFDS folder, as `tfds.tfds_folder`.
         out: A run's folder, which need not exist.
     """
-    here = collect()
-    folder = tfds.tfds_folder(data_dir)
-    python = f"{here['python']} at {sys.executable}"
+    python = f"{platform.python_version()} at {sys.executable}"
     decoded = ", ".join(copy.place.name for copy in cache.copies()) or "empty"
     return [
         Check("Python", python, sys.version_info >= OLDEST_PYTHON),
-        Check("Keras", f"{here['packages'].get('keras')}, backend {here['backend']}", fine=True),
-        Check("devices", ", ".join(here["devices"]), fine=True),
-        Check("processors", str(here["processors"]), fine=True),
+        *_backend(),
+        Check("processors", str(os.cpu_count()), fine=True),
         Check("digits, gaussians", "embedded", fine=True),
-        *(_dataset(name, folder) for name in SHOWN_DATASETS),
+        *_datasets(data_dir),
         Check("decoded cache", f"{decoded} in {cache_folder()}", fine=True),
         _disk(out),
     ]

@@ -11,12 +11,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from pellucid.benchmark.units.plan import Plan
 from pellucid.benchmark.units.unit import Unit
+from pellucid.models import compiling
 from pellucid.models.errors import printable
 
 BETWEEN_UPDATES = 0.2
 """Seconds between two updates of a live bar."""
 BETWEEN_LINES = 10.0
 """Seconds between two plain lines."""
+OVERRUN = 0.25
+"""Of the seconds of a unit that takes longer than estimated: what it may take beyond them."""
+WORTH_A_LINE = 1.0
+"""Seconds that programs are compiled before a plain line says so."""
 
 
 def duration(seconds: float) -> str:
@@ -38,48 +43,97 @@ def sayer(console: Console) -> Callable[[str], None]:
     )
 
 
+def countdown(seconds: float) -> str:
+    """As `duration`, to the second, so that it is seen to fall: `3 h 31 min 20 s`."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    parts = ((days, "d"), (hour, "h"), (minute, "min"), (second, "s"))
+    first = next((i for i, (value, _) in enumerate(parts) if value), len(parts) - 1)
+    return " ".join(f"{value} {unit}" for value, unit in parts[first:])
+
+
 class TimeLeft:
     """The time left, from the seconds that finished units took per unit of cost, kind by kind.
 
+    It is worked out anew when a unit ends, and counts down in between.
+
     Args:
         workers: Units at a time.
+        clock: Tells the time in seconds.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.workers = workers
+        self.clock = clock
         self.cost: dict[str, float] = defaultdict(float)
         self.seconds: dict[str, float] = defaultdict(float)
+        self.running: dict[str, float] = {}
+        self.began = self.at = clock()
+        self.estimate: tuple[float, bool] | None = None
+
+    def started(self, unit: Unit) -> None:
+        """A unit's computation begins."""
+        self.running[unit.key] = self.clock()
 
     def add(self, unit: Unit, seconds: float) -> None:
         """Records the seconds that a unit took."""
         self.cost[unit.kind.name] += unit.cost
         self.seconds[unit.kind.name] += seconds
+        self.ended(unit)
+
+    def ended(self, unit: Unit) -> None:
+        """A unit's computation has ended, one way or another."""
+        self.running.pop(unit.key, None)
 
     def left(self, units: list[Unit]) -> tuple[float, bool] | None:
         """Seconds for these units, and whether units of every kind among them have been timed.
 
         A kind that has not been timed is assumed to take as long per unit of cost as all that have.
-        None before the first unit has been timed.
+        The workers share the work, but no number of them shortens a chain of units that need each
+        other. None before the first unit has been timed.
+
+        Args:
+            units: All that are not done, each after those of them that it needs.
         """
         if not self.cost:
             return None
         pace = sum(self.seconds.values()) / max(sum(self.cost.values()), 1e-9)
-        total, known = 0.0, True
-        for unit in units:
+        total, longest, known, now = 0.0, 0.0, True, self.clock()
+        behind: dict[str, float] = {}
+        for unit in reversed(units):
             kind = unit.kind.name
-            if kind in self.cost:
-                total += unit.cost * self.seconds[kind] / max(self.cost[kind], 1e-9)
-            else:
-                total, known = total + unit.cost * pace, False
-        return total / self.workers, known
+            known = known and kind in self.cost
+            each = self.seconds[kind] / max(self.cost[kind], 1e-9) if kind in self.cost else pace
+            seconds = unit.cost * each
+            if unit.key in self.running:
+                took = now - self.running[unit.key]
+                seconds = max(seconds - took, OVERRUN * took)
+            total += seconds
+            chain = seconds + behind.get(unit.key, 0.0)
+            longest = max(longest, chain)
+            for need in unit.needs:
+                behind[need] = max(behind.get(need, 0.0), chain)
+        return max(total / self.workers, longest), known
 
-    def text(self, units: list[Unit]) -> str:
-        """The estimate in words; `roughly` while a kind of unit among them has not been timed."""
-        estimate = self.left(units)
-        if estimate is None:
-            return "estimating the time"
-        seconds, known = estimate
-        return f"{'about' if known else 'roughly'} {duration(seconds)} left"
+    def renew(self, units: list[Unit]) -> None:
+        """Works the estimate out anew; `units` as for `left`."""
+        self.estimate, self.at = self.left(units), self.clock()
+
+    def text(self) -> str:
+        """The estimate in words, less the time since it was worked out.
+
+        It is `roughly` while a kind of unit that is left has not been timed.
+        """
+        now = self.clock()
+        if self.estimate is None:
+            so_far = now - self.began
+            return "estimating the time" + (f", {countdown(so_far)} so far" if so_far >= 1 else "")
+        seconds, known = self.estimate
+        left = seconds - (now - self.at)
+        if left <= -1:
+            return f"{countdown(-left)} longer than estimated"
+        return f"{'about' if known else 'roughly'} {countdown(max(left, 0.0))} left"
 
 
 class _Display:
@@ -100,11 +154,12 @@ class _Display:
         if self.console.is_terminal:
             self.bar = Progress(
                 TextColumn("{task.description}"),
-                BarColumn(),
+                BarColumn(bar_width=None),
                 MofNCompleteColumn(),
                 TextColumn(self.note),
                 console=self.console,
                 transient=True,
+                expand=True,
             )
             self.bar.start()
         return self
@@ -141,7 +196,16 @@ class AttackDisplay(_Display):
         self.done: dict[str, int] = defaultdict(int)
         self.successes: dict[str, int] = defaultdict(int)
         self.tasks: dict[str, TaskID] = {}
+        self.compiling: TaskID | None = None
         self.last_shown = time.monotonic()
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        if self.bar:
+            self.compiling = self.bar.add_task("compiling the attacks", total=None, successes=0)
+        else:
+            self.print("compiling the attacks")
+        return self
 
     def update(self, attack: str, done: int, successes: int) -> None:
         """An attack has finished with `done` more images; for `successes` of them it succeeded."""
@@ -150,6 +214,9 @@ class AttackDisplay(_Display):
         before = itertools.takewhile(lambda name: name != attack, self.successes)
         most = self.images - sum(self.successes[name] for name in before)
         if self.bar:
+            if self.compiling is not None:
+                self.bar.remove_task(self.compiling)
+                self.compiling = None
             if attack not in self.tasks:
                 self.tasks[attack] = self.bar.add_task(attack, total=most, successes=0)
             self.bar.update(
@@ -189,6 +256,8 @@ class Display(_Display):
         self.total = len(plan.units)
         self.estimate = TimeLeft(workers)
         self.stage = "starting"
+        self.compiling_since: float | None = None
+        self.said_compiling = False
         self.task: TaskID | None = None
 
     def __enter__(self) -> Self:
@@ -200,6 +269,7 @@ class Display(_Display):
 
     def started(self, unit: Unit) -> None:
         """The computation of a unit begins."""
+        self.estimate.started(unit)
         if unit.kind.stage != self.stage:
             self.stage = unit.kind.stage
             self._show(force=True)
@@ -208,22 +278,47 @@ class Display(_Display):
         """A unit's result is stored."""
         self.estimate.add(unit, seconds)
         self.left.pop(unit.key, None)
+        self._renew()
         self._show(force=not self.left)
+
+    def given_up(self, units: list[Unit]) -> None:
+        """These units are not computed: the first failed, the others need it."""
+        for unit in units:
+            self.estimate.ended(unit)
+            self.left.pop(unit.key, None)
+        self._renew()
 
     def lost(self, unit: Unit, worker: str) -> None:
         """The worker that computed a unit is gone."""
+        self.estimate.ended(unit)
         self.print(f"lost: {worker}; '{unit.kind.name} {unit.label}' is done again")
 
     def waiting(self) -> None:
         """Time passes."""
         self._show()
 
+    def _renew(self) -> None:
+        self.estimate.renew(list(self.left.values()))
+
+    def _compiling(self) -> bool:
+        """Whether programs are compiled; plain lines say so where it takes a while."""
+        now = time.monotonic()
+        if not compiling.anywhere():
+            self.compiling_since, self.said_compiling = None, False
+            return False
+        self.compiling_since = self.compiling_since or now
+        return self.bar is not None or now - self.compiling_since >= WORTH_A_LINE
+
     def _show(self, force: bool = False) -> None:
-        if not self.due(0 if force else BETWEEN_UPDATES if self.bar else self.every):
+        compiles = self._compiling()
+        news = compiles and not self.said_compiling and self.bar is None
+        if not self.due(0 if force or news else BETWEEN_UPDATES if self.bar else self.every):
             return
+        self.said_compiling = compiles
         done = self.total - len(self.left)
-        left = self.estimate.text(list(self.left.values()))
+        stage = f"{self.stage}, compiling" if compiles else self.stage
+        left = self.estimate.text() if self.left else "all done"
         if self.bar and self.task is not None:
-            self.bar.update(self.task, completed=done, description=self.stage, left=left)
+            self.bar.update(self.task, completed=done, description=stage, left=left)
         else:
-            self.print(f"[{done}/{self.total}] {self.stage}, {left if self.left else 'all done'}")
+            self.print(f"[{done}/{self.total}] {stage}, {left}")

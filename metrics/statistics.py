@@ -76,8 +76,8 @@ def _fisher(r: float, standard_error: float) -> tuple[float, float]:
     return float(np.tanh(np.arctanh(r) - half)), float(np.tanh(np.arctanh(r) + half))
 
 
-def _spearman_interval(rho: float, n: int) -> tuple[float, float]:
-    """Bonett and Wright's interval.
+def spearman_interval(rho: float, n: int) -> tuple[float, float]:
+    """Bonett and Wright's interval of a rank correlation of n pairs, four at least.
 
     For a perfect order it has no width; it is then taken as if half a swap of neighbours were
     missing.
@@ -116,7 +116,7 @@ def correlation(x: Array, y: Array) -> Correlation:
     pearson, spearman = float(line.rvalue), float(stats.spearmanr(x, y).statistic)
     ends = [(nan, nan), (nan, nan)]
     if n > 3:
-        ends = [_fisher(pearson, 1 / np.sqrt(n - 3)), _spearman_interval(spearman, n)]
+        ends = [_fisher(pearson, 1 / np.sqrt(n - 3)), spearman_interval(spearman, n)]
     return Correlation(
         n, pearson, *ends[0], spearman, *ends[1], float(line.slope), float(line.intercept)
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import platformdirs
 
-from pellucid.models.errors import InputError
+from pellucid.models.errors import UnwritableError
 
 WRITING = ".writing-"
 """Prefix of a file that is being written; one that a killed process leaves may be deleted."""
@@ -25,13 +25,13 @@ def writing(path: Path) -> Iterator[None]:
     """Turns an operating system's error into one line.
 
     Raises:
-        InputError: Writing within the context fails; `path` is named.
+        UnwritableError: Writing within the context fails; `path` is named.
     """
     try:
         yield
     except OSError as error:
         why = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror
-        raise InputError(
+        raise UnwritableError(
             f"{path} cannot be written: {why}. Results stored before remain."
         ) from error
 
@@ -52,7 +52,7 @@ def write(path: Path, content: bytes | str) -> None:
     """Writes a file atomically: under another name, flushed to disk, then renamed.
 
     Raises:
-        InputError: The folder cannot be written, or the disk is full.
+        UnwritableError: The folder cannot be written, or the disk is full.
     """
     data = content.encode() if isinstance(content, str) else content
     with writing(path):

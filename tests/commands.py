@@ -30,3 +30,12 @@ def here(*arguments: object) -> subprocess.CompletedProcess:
     with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as error:
         code = entry_point([str(argument) for argument in arguments])
     return subprocess.CompletedProcess(arguments, code, out.getvalue(), error.getvalue())
+
+
+def check_mistake(done: subprocess.CompletedProcess, message: str) -> None:
+    """One line on stderr, and exit code 2."""
+    assert done.returncode == 2
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("error: ")
+    assert message in lines[0]

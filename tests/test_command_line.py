@@ -115,6 +115,7 @@ def test_a_run_leaves_what_it_should(finished):
         "manifold_excess_xent",
         "manifold_excess_cw",
         "manifold_projections",
+        "manifold_samples",
     }
     stems |= {"loss_gradients", "adversarial_examples"}
     assert figures == {f"{stem}.{kind}" for stem in stems for kind in ("png", "svg")}

@@ -23,6 +23,7 @@ FILES = (
     "tests/benchmark/test_together.py",
     "tests/benchmark/test_units.py",
     "tests/benchmark/test_agreement.py",
+    "tests/benchmark/test_progress.py",
     "tests/benchmark/test_ways.py",
     "tests/models/test_adam.py",
     "tests/models/test_backend.py",

@@ -12,7 +12,7 @@ import sys
 import pandas as pd
 import pytest
 
-from tests.commands import TINY, call, here, run
+from tests.commands import TINY, call, check_mistake, here, run
 from tests.conftest import ROOT
 
 MISTAKES = [
@@ -34,14 +34,6 @@ SLOW_MISTAKES = [
     ),
     (["--set", "data.name=gaussians"], "ROAR and KAR need images of shape (h, w, c)."),
 ]
-
-
-def check_mistake(done: subprocess.CompletedProcess, message: str) -> None:
-    assert done.returncode == 2
-    lines = done.stderr.splitlines()
-    assert len(lines) == 1, done.stderr
-    assert lines[0].startswith("error: ")
-    assert message in lines[0]
 
 
 @pytest.mark.parametrize(("arguments", "message"), MISTAKES)

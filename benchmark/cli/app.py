@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from pellucid.benchmark.cli import checking, maintaining, reporting, running, submitting
-from pellucid.benchmark.cli.messages import INTERRUPTED, mistake, note
+from pellucid.benchmark.cli import checking, maintaining, noise, reporting, running, submitting
+from pellucid.benchmark.cli.messages import FAILED, INTERRUPTED, mistake, note
 
 COMMANDS = {
     "Run the benchmark": (running.run, running.plan),
@@ -69,18 +69,23 @@ def default(
 def entry_point(arguments: list[str] | None = None) -> int:
     """Runs the command line; returns its exit code.
 
-    A user's mistake is one line on stderr and exit code 2. After Ctrl-C the process ends at once:
-    units under way have nothing to save, since a result is stored completely or not at all.
+    A user's mistake is one line on stderr and exit code 2; units that failed are a line each and
+    exit code 1. After Ctrl-C the process ends at once: units under way have nothing to save, since
+    a result is stored completely or not at all.
     """
     from typer.exceptions import TyperException
 
-    from pellucid.models.errors import InputError
+    from pellucid.models.errors import InputError, UnitsFailedError
 
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault(noise.LEVEL, noise.QUIET)
     try:
         code = app(arguments, standalone_mode=False)
     except InputError as error:
         return mistake(str(error))
+    except UnitsFailedError as error:
+        for line in error.lines:
+            note(line)
+        return FAILED
     except TyperException as error:
         message = error.format_message() if hasattr(error, "format_message") else str(error)
         return mistake(message)
@@ -94,4 +99,5 @@ def entry_point(arguments: list[str] | None = None) -> int:
 
 def main() -> None:
     """The console script `pellucid`."""
+    noise.keep_off_the_terminal()
     sys.exit(entry_point())

@@ -5,15 +5,24 @@ from typing import Annotated
 
 import typer
 
+from pellucid.benchmark.cli.messages import MISTAKE
 from pellucid.benchmark.cli.options import DataDir, Out, run_folder
 
 
 def doctor(out: Out = None, data_dir: DataDir = None) -> None:
-    """Show versions, backend, devices, data sets with their folders, and free disk space."""
-    from pellucid.benchmark import environment
+    """Show versions, backend, devices, data sets with their folders, and free disk space.
 
-    for what, state, fine in environment.doctor(data_dir, run_folder(out, "quick")):
-        print(f"{'ok' if fine else '--':3} {what:18} {state}")
+    The exit status is 2 where there is no backend to run on.
+    """
+    from pellucid.benchmark import environment
+    from pellucid.models.errors import printable
+
+    checks = environment.doctor(data_dir, run_folder(out, "quick"))
+    width = max(len(check.what) for check in checks)
+    for what, state, fine in checks:
+        print(f"{'ok' if fine else '--':3} {what:{width}} {printable(state)}")
+    if not all(check.fine for check in checks if check.what == environment.BACKEND):
+        raise typer.Exit(MISTAKE)
 
 
 def gpu_check(
@@ -36,7 +45,9 @@ def gpu_check(
     It needs no data set. When it was stopped, the same command resumes where it was.
     """
     from pellucid import models
+    from pellucid.models.startup import check_backend
 
+    check_backend()
     models.choose_kernels("cifar_cnn")
     from pellucid.benchmark.accelerator import contact
 

@@ -12,10 +12,12 @@ from pellucid.benchmark.cli.options import (
     TrackName,
     WeakerConfinement,
     Workers,
+    refuse,
 )
 
 
 def leaderboard(
+    context: typer.Context,
     out: Annotated[
         Path | None,
         typer.Option(help="A run's folder, whose board is used in place of --board."),
@@ -29,8 +31,11 @@ def leaderboard(
     ] = False,
 ) -> None:
     """Render the board again from its entries: Markdown, CSV, Parquet, the page, the schema."""
-    from pellucid.leaderboard.board import Board
     from pellucid.models.errors import InputError
+
+    if out is not None:
+        refuse(context, "board", because="not with --out, which names a run's own board")
+    from pellucid.leaderboard.board import Board
 
     folder = board if out is None else out / "leaderboard"
     if not (folder / "entries").is_dir():
@@ -49,6 +54,9 @@ def reference(
     track: TrackName, board: BoardFolder = BOARD, data_dir: DataDir = None, workers: Workers = None
 ) -> None:
     """Train and measure a track's reference networks, and put them on the board."""
+    from pellucid.models.startup import check_backend
+
+    check_backend()
     from rich.console import Console
 
     from pellucid.benchmark.submission import measure
@@ -67,6 +75,9 @@ def baselines(
 
     They are made of the track's networks, which `reference` trains, and put on the board.
     """
+    from pellucid.models.startup import check_backend
+
+    check_backend()
     from rich.console import Console
 
     from pellucid.benchmark.submission import baselines as made

@@ -2,6 +2,8 @@
 
 import sys
 
+FAILED = 1
+"""Exit code of a run some of whose units failed."""
 MISTAKE = 2
 """Exit code of a user's mistake."""
 INTERRUPTED = 130

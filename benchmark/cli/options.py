@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -32,6 +33,34 @@ def norm(text: str) -> str:
     return plain
 
 
+def in_pixel_units(epsilon: float, norm: str) -> float:
+    """A radius; one that was meant in 0..255 is asked about where somebody can answer.
+
+    Raises:
+        InputError: Nobody can, or it was not meant so.
+    """
+    from pellucid.models.errors import InputError
+
+    if norm != "linf" or epsilon <= 1:
+        return epsilon
+    about = f"--epsilon {epsilon:g}: radii are in pixel units, where an image lies in [0, 1]."
+    if epsilon > 255:
+        raise InputError(f"{about} At 1 every image is reached.")
+    meant = f"{epsilon:g}/255"
+    there = sys.stdin.isatty() and sys.stderr.isatty()
+    if there and typer.confirm(f"{about} Measure at {meant}?", default=True, err=True):
+        return epsilon / 255
+    raise InputError(f"{about} Did you mean --epsilon {meant}?")
+
+
+def refuse(context: typer.Context, *names: str, because: str) -> None:
+    """Raises `InputError` where one of the options was stated."""
+    from pellucid.models.errors import InputError
+
+    if unused := stated(context, *names):
+        raise InputError(f"{', '.join(unused)}: {because}.")
+
+
 def stated(context: typer.Context, *names: str) -> list[str]:
     """Those of the options that were stated, as they are written."""
     sources = {name: context.get_parameter_source(name) for name in names}
@@ -42,13 +71,18 @@ def stated(context: typer.Context, *names: str) -> list[str]:
     ]
 
 
-def run_folder(out: Path | None, name: str, assignments: Sequence[str] = ()) -> Path:
+def run_folder(out: Path | None, name: str, changes: Sequence[str] = ()) -> Path:
     """A run's folder: that of its preset where nothing was changed, else one of its own."""
-    changes = re.sub(r"[^A-Za-z0-9.=-]+", "-", "+".join(assignments)).strip("-")
-    if len(changes) > LONGEST:
-        digest = hashlib.sha256("+".join(assignments).encode()).hexdigest()
-        changes = f"{changes[:LONGEST]}-{digest[:8]}"
-    return out or Path("runs") / (f"{name}+{changes}" if changes else name)
+    changed = re.sub(r"[^A-Za-z0-9.=-]+", "-", "+".join(changes)).strip("-")
+    if len(changed) > LONGEST:
+        digest = hashlib.sha256("+".join(changes).encode()).hexdigest()
+        changed = f"{changed[:LONGEST]}-{digest[:8]}"
+    return out or Path("runs") / (f"{name}+{changed}" if changed else name)
+
+
+def changes(preset: str | None, config: Path | None, assignments: Sequence[str]) -> list[str]:
+    """In what a run differs from its preset: a file beside `--preset`, and assignments."""
+    return [*([config.stem] if preset and config else []), *assignments]
 
 
 Preset = Annotated[
@@ -70,7 +104,10 @@ Assignments = Annotated[
         help="A change to the configuration, as training.epochs=10; may be repeated.",
     ),
 ]
-Out = Annotated[Path | None, typer.Option(help="The run's folder; by default runs/PRESET.")]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="The run's folder; by default runs/PRESET or, changed, runs/PRESET+CHANGES."),
+]
 RunFolder = Annotated[Path, typer.Option("--out", help="The folder of a finished run.")]
 BoardFolder = Annotated[Path, typer.Option("--board", help="The board's folder.")]
 ModelFile = Annotated[

@@ -6,10 +6,11 @@ from typing import Annotated
 import typer
 
 from pellucid.benchmark.cli.messages import note
-from pellucid.benchmark.cli.options import BOARD, BoardFolder, RunFolder
+from pellucid.benchmark.cli.options import BOARD, BoardFolder, RunFolder, refuse
 
 
 def plots(
+    context: typer.Context,
     out: RunFolder = Path("runs/quick"),
     leaderboard: Annotated[
         bool,
@@ -22,10 +23,12 @@ def plots(
 ) -> None:
     """Draw every figure again from stored results. Nothing is trained."""
     if leaderboard:
+        refuse(context, "out", because="not with --leaderboard, which draws a board")
         from pellucid.benchmark.results.figures import board as board_figures
 
         drawn = board_figures.draw(board)
     else:
+        refuse(context, "board", because="only with --leaderboard")
         from pellucid.benchmark.results import report, sweeps
 
         folders = [out / name for name in sweeps.runs(out)] if sweeps.is_sweep(out) else [out]

@@ -12,6 +12,8 @@ from pellucid.benchmark.cli.options import (
     Out,
     Preset,
     Workers,
+    changes,
+    refuse,
     run_folder,
 )
 
@@ -46,27 +48,36 @@ def run(
 
     When it was stopped, the same command resumes where it was.
     """
+    from pellucid.benchmark.units import configuration
+    from pellucid.models.errors import InputError, UnitsFailedError
+    from pellucid.models.startup import check_backend
+
+    if executor != "ray" and (address or cores > 1 or share > 1):
+        raise InputError("--address, --cores and --share need --executor ray.")
+    variants = configuration.variants(preset, config, assignments)
+    folder = run_folder(out, variants[0].config.name, changes(preset, config, assignments))
+    check_backend()
     from rich.console import Console
 
     from pellucid.benchmark.execution import runner
     from pellucid.benchmark.results import sweeps
-    from pellucid.benchmark.units import configuration
-    from pellucid.models.errors import InputError
 
-    variants = configuration.variants(preset, config, assignments)
-    if executor != "ray" and (address or cores > 1 or share > 1):
-        raise InputError("--address, --cores and --share need --executor ray.")
-    folder = run_folder(out, variants[0].config.name, assignments)
+    failed: list[str] = []
     for variant in variants:
-        runner.run(
-            variant.config,
-            folder / variant.name,
-            data_dir=data_dir,
-            fresh=fresh,
-            workers=workers,
-            console=Console(),
-            cluster=runner.Cluster(address, cores, share) if executor == "ray" else None,
-        )
+        try:
+            runner.run(
+                variant.config,
+                folder / variant.name,
+                data_dir=data_dir,
+                fresh=fresh,
+                workers=workers,
+                console=Console(),
+                cluster=runner.Cluster(address, cores, share) if executor == "ray" else None,
+            )
+        except UnitsFailedError as error:
+            failed += error.lines
+    if failed:
+        raise UnitsFailedError(failed)
     if variants[0].swept:
         sweeps.record(folder, {variant.name: variant.swept for variant in variants})
         for path in sweeps.write_joined(folder):
@@ -74,6 +85,7 @@ def run(
 
 
 def plan(
+    context: typer.Context,
     preset: Preset = None,
     config: ConfigFile = None,
     out: Out = None,
@@ -91,14 +103,20 @@ def plan(
     ] = None,
 ) -> None:
     """List every unit of work, which are done, and the time that the others will take."""
+    from pellucid.benchmark.units import configuration
+    from pellucid.models.startup import check_backend
+
+    if probe:
+        check_backend()
+    else:
+        refuse(context, "workers", because="not with --no-probe, which times nothing")
+    variants = configuration.variants(preset, config, assignments)
+    folder = run_folder(out, variants[0].config.name, changes(preset, config, assignments))
     from pellucid import models
     from pellucid.benchmark.cli import plan_table
     from pellucid.benchmark.execution import runner
-    from pellucid.benchmark.units import configuration
     from pellucid.benchmark.units.store import Store
 
-    variants = configuration.variants(preset, config, assignments)
-    folder = run_folder(out, variants[0].config.name, assignments)
     models.choose_kernels(variants[0].config.model.name)
     for variant in variants:
         if variant.name:

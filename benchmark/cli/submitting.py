@@ -13,13 +13,33 @@ from pellucid.benchmark.cli.options import (
     ModelFile,
     WeakerConfinement,
     Workers,
+    in_pixel_units,
     radius,
+    refuse,
     stated,
 )
 from pellucid.benchmark.cli.options import norm as norm_of
 
+OF_DATA = ("attack", "version", "norm", "epsilon", "images", "seed", "out")
+"""Options of `evaluate` that go with `--data` alone."""
+OF_TRACK = ("card", "board")
+"""Options of `evaluate` that go with `--track` alone."""
+SUBMISSION = (
+    "model",
+    "track",
+    "check_only",
+    "replace",
+    "board",
+    "data_dir",
+    "workers",
+    "max_hours",
+    "weaker_confinement",
+)
+"""Options of `submit` that say nothing of a card."""
+
 
 def submit(
+    context: typer.Context,
     model: Annotated[
         Path | None, typer.Argument(metavar="MODEL.keras", help="A trained Keras classifier.")
     ] = None,
@@ -53,9 +73,10 @@ def submit(
     """
     from pellucid.leaderboard import card as cards
     from pellucid.models.errors import InputError
+    from pellucid.models.startup import check_backend
 
     if new_card:
-        if model or track or check_only:
+        if stated(context, *SUBMISSION):
             raise InputError("--new-card goes with --card FILE.toml alone.")
         path = card or Path("card.toml")
         cards.write_new(path)
@@ -67,7 +88,10 @@ def submit(
         raise InputError(
             f"submit needs {', '.join(missing)}. `submit --new-card` writes a card to fill in."
         )
+    if check_only:
+        refuse(context, "board", "replace", because="not with --check-only, which adds nothing")
     read = cards.read(card) if card else None  # before anything slow is imported
+    check_backend()
     from rich.console import Console
 
     from pellucid.benchmark.submission import limits, measure
@@ -140,18 +164,24 @@ def evaluate(
 
     When it was stopped, the same command resumes where it was.
     """
+    from pellucid.models.errors import InputError
+    from pellucid.models.startup import check_backend
+
+    if (track is None) == (data is None):
+        raise InputError("evaluate takes either --track (every score) or --data (robust accuracy).")
+    if data is None:
+        refuse(context, *OF_DATA, because="not with --track")
+    else:
+        refuse(context, *OF_TRACK, because="not with --data")
+        if epsilon is None:
+            raise InputError("--data needs --epsilon, the radius in pixel units ([0, 1]).")
+        epsilon = in_pixel_units(epsilon, norm)
+    check_backend()
     from rich.console import Console
 
     from pellucid.benchmark.cli import result_tables
     from pellucid.benchmark.submission import limits
-    from pellucid.models.errors import InputError
 
-    if (track is None) == (data is None):
-        raise InputError("evaluate takes either --track (every score) or --data (robust accuracy).")
-    of_data = ("attack", "version", "norm", "epsilon", "images", "seed", "out")
-    other = ("card", "board") if data else of_data
-    if unused := stated(context, *other):
-        raise InputError(f"{', '.join(unused)}: not with {'--data' if data else '--track'}.")
     resources = limits.Resources(data_dir, workers, max_hours, weaker_confinement)
     if track is not None:
         from pellucid.benchmark.submission import measure
@@ -160,16 +190,9 @@ def evaluate(
             model, track, card, board=board, resources=resources, console=Console()
         )
         result_tables.print_scores(measurement)
-    if data is not None:
+    if data is not None and epsilon is not None:
         from pellucid.benchmark.submission import robust_accuracy
 
-        if epsilon is None:
-            raise InputError("--data needs --epsilon, the radius in pixel units ([0, 1]).")
-        if norm == "linf" and epsilon > 1:
-            raise InputError(
-                f"--epsilon {epsilon:g}: radii are in pixel units, where the box is [0, 1]. Did you"
-                f" mean --epsilon {epsilon:g}/255?"
-            )
         assessment = robust_accuracy.assess(
             model,
             data_name=data,

@@ -2,10 +2,27 @@
 
 import hashlib
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
 from pellucid.models.types import Array
+
+PUBLISHED = {
+    "cifar10": (
+        "airplane",
+        "automobile",
+        "bird",
+        "cat",
+        "deer",
+        "dog",
+        "frog",
+        "horse",
+        "ship",
+        "truck",
+    ),
+}
+"""Names of classes, in order, that TFDS keeps only where it prepared the set from its source."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +50,18 @@ class Info:
     source: str = ""
     folder: str | None = None
     truth: bool = False
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, as TensorFlow Datasets keeps them; numbers where unknown."""
+        files = Path(self.folder).glob("*.labels.txt") if self.folder else ()
+        named = [tuple(file.read_text(encoding="utf-8").splitlines()) for file in files]
+        fitting = [names for names in named if len(names) == self.num_classes]
+        if len(fitting) == 1:
+            return fitting[0]
+        if len(PUBLISHED.get(self.name, ())) == self.num_classes:
+            return PUBLISHED[self.name]
+        return tuple(str(number) for number in range(self.num_classes))
 
 
 @dataclass(frozen=True)

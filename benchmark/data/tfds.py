@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from pellucid.benchmark.data import blocks, cache, tetrominoes
 from pellucid.benchmark.data.dataset import Dataset, Info
 from pellucid.benchmark.data.embedded import EMBEDDED
@@ -29,10 +31,19 @@ def tfds_folder(data_dir: str | None = None) -> Path:
     return Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
 
 
-def describe(name: str, data_dir: str | None) -> Info:
-    """What is known of a set without decoding an image. Raises `InputError` as `load`."""
+def describe(name: str, data_dir: str | None, *, download: bool = True) -> Info:
+    """What is known of a set without decoding an image.
+
+    Args:
+        name: The set.
+        data_dir: The TFDS folder.
+        download: Whether a set that is not prepared is downloaded.
+
+    Raises:
+        InputError: As `load`.
+    """
     if has_tensorflow():
-        return _inspect(_builder(name, data_dir)).info
+        return _inspect(_builder(name, data_dir, download=download)).info
     return _decoded(name, data_dir).info
 
 
@@ -60,13 +71,20 @@ def load(name: str, data_dir: str | None, notice: Notice) -> Dataset:
     return cache.load(prepared.info, cache.fingerprint(prepared.folder), batches, notice)
 
 
+def prepared(data_dir: str | None) -> list[str]:
+    """The names of the sets whose prepared files lie in the TFDS folder, as `load` takes them."""
+    folder = tfds_folder(data_dir)
+    found = [*folder.glob("*/*/dataset_info.json"), *folder.glob("*/*/*/dataset_info.json")]
+    return sorted({"/".join(path.relative_to(folder).parts[:-2]) for path in found})
+
+
 def has_tensorflow() -> bool:
     """Whether TensorFlow, which decodes TFDS sets, is installed."""
     return importlib.util.find_spec("tensorflow") is not None
 
 
-def _builder(name: str, data_dir: str | None) -> "DatasetBuilder":
-    """The TFDS builder, its data prepared (downloaded if need be)."""
+def _builder(name: str, data_dir: str | None, *, download: bool = True) -> "DatasetBuilder":
+    """The TFDS builder, its data prepared (downloaded if need be and allowed)."""
     # else TensorFlow asks the network whether it runs at Google
     os.environ.setdefault("NO_GCE_CHECK", "true")
     import tensorflow_datasets as tfds
@@ -83,6 +101,8 @@ def _builder(name: str, data_dir: str | None) -> "DatasetBuilder":
             f"Data set '{name}' cannot be opened in {folder} ({_first_line(error)})."
         ) from error
     if not builder.data_path.exists():
+        if not download:
+            raise InputError(f"Data set '{name}' is not prepared in {builder.data_path}.")
         try:
             _check_network(builder.url_infos)
             builder.download_and_prepare()
@@ -138,30 +158,24 @@ def _inspect(builder: "DatasetBuilder") -> _Prepared:
     """Checks that a set is an image classification.
 
     Raises:
-        InputError: It has another number of images or labels, images of several sizes, or no
-            splits to train and test on.
+        InputError: It has no image or no class label, or several; images of several sizes, or not
+            of bytes; or no splits to train and test on.
     """
-    import tensorflow_datasets as tfds
-
-    features, splits = builder.info.features, builder.info.splits
-    name = builder.info.name
-    images = [k for k, f in features.items() if isinstance(f, tfds.features.Image)]
-    labels = [k for k, f in features.items() if isinstance(f, tfds.features.ClassLabel)]
-    if len(images) != 1 or len(labels) != 1:
-        raise InputError(
-            f"Data set '{name}' must have one image and one class label. Its features:"
-            f" {', '.join(features)}."
-        )
-    shape = features[images[0]].shape
-    if None in shape:
-        raise InputError(f"Data set '{name}' must have images of one size. Its shape is {shape}.")
+    name, splits = builder.info.name, builder.info.splits
     test = "test" if "test" in splits else "validation"
-    for split in ("train", test):
-        if split not in splits:
-            raise InputError(
-                f"Data set '{name}' must have splits 'train' and 'test'. It has"
-                f" {', '.join(splits)}."
-            )
+    image, label, wrong = _image_and_label(builder)
+    features = builder.info.features
+    if image and None in (shape := features[image].shape):
+        wrong.append(f"{image} has the shape {shape}; images of one size are needed")
+    elif image and (kind := np.dtype(features[image].np_dtype)) != np.uint8:
+        wrong.append(f"{image} is of {kind}; uint8 is needed")
+    if label and features[label].num_classes is None:
+        wrong.append(f"{label} does not say how many classes there are")
+    if missing := [split for split in ("train", test) if split not in splits]:
+        needed = f"it has no split '{missing[0].replace('validation', 'test')}'"
+        wrong.append(f"{needed}, only {', '.join(splits) or 'none'}")
+    if wrong:
+        raise InputError(f"Data set '{name}' does not fit: {'; '.join(wrong)}.")
     config = builder.info.config_name
     full, version = f"{name}/{config}" if config else name, str(builder.info.version)
     folder = Path(os.fspath(builder.data_path)).resolve()
@@ -170,12 +184,48 @@ def _inspect(builder: "DatasetBuilder") -> _Prepared:
         version,
         splits["train"].num_examples,
         splits[test].num_examples,
-        tuple(shape),
-        features[labels[0]].num_classes,
+        tuple(features[image].shape),
+        features[label].num_classes,
         source=f"tensorflow_datasets {full}/{version}",
         folder=str(folder),
     )
-    return _Prepared(builder, folder, info, test, images[0], labels[0])
+    return _Prepared(builder, folder, info, test, image, label)
+
+
+def _image_and_label(builder: "DatasetBuilder") -> tuple[str, str, list[str]]:
+    """The names of a set's image and class label, empty where there is none, and what is wrong.
+
+    Of several, those are taken that the set names for supervised learning.
+    """
+    from tensorflow_datasets import features as kinds
+
+    features, wrong, chosen = builder.info.features, [], []
+    supervised = builder.info.supervised_keys or ()
+    if not isinstance(features, kinds.FeaturesDict):
+        return "", "", [f"its examples are {_kind(features)}; a FeaturesDict is needed"]
+    for kind, like in ((kinds.Image, "image"), (kinds.ClassLabel, "label")):
+        names = [name for name, feature in features.items() if isinstance(feature, kind)]
+        names = [name for name in names if name in supervised] or names
+        if len(names) > 1:
+            wrong.append(f"{', '.join(names)} are {kind.__name__}; one is needed")
+        elif not names:
+            clear = (kinds.Image, kinds.ClassLabel)
+            others = [name for name, feature in features.items() if not isinstance(feature, clear)]
+            others = others or list(features)
+            close = [name for name in others if like in name] or others
+            listed = ", ".join(f"{name} is {_kind(features[name])}" for name in close)
+            wrong.append(f"{listed}; {kind.__name__} is needed")
+        chosen.append(names[0] if len(names) == 1 else "")
+    return chosen[0], chosen[1], wrong
+
+
+def _kind(feature: object) -> str:
+    """What a feature is, as `Text` or `Tensor of int64`."""
+    from tensorflow_datasets import features as kinds
+
+    name = type(feature).__name__
+    plain = type(feature) in (kinds.Tensor, kinds.Scalar)
+    return f"{name} of {np.dtype(feature.np_dtype)}" if plain else name  # type: ignore[attr-defined]
 
 
 def _batches(prepared: _Prepared, split: str, notice: Notice) -> cache.Batches:

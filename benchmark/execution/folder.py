@@ -7,6 +7,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from pellucid.benchmark.execution.failures import FOLDER as FAILED
 from pellucid.models.errors import InputError
 from pellucid.models.files import WRITING
 
@@ -16,6 +17,7 @@ WRITTEN = (
     "results",
     "figures",
     "leaderboard",
+    FAILED,
     "data.json",
     "environment.json",
     "config.toml",

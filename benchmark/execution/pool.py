@@ -25,6 +25,9 @@ class Observer(Protocol):
     def lost(self, unit: Unit, worker: str) -> None:
         """A unit's worker is lost; the unit is computed again."""
 
+    def given_up(self, units: list[Unit]) -> None:
+        """These units are not computed: the first failed, the others need it."""
+
     def waiting(self) -> None:
         """Called several times a second."""
 

@@ -325,7 +325,10 @@ class RayPool:
         try:
             seconds = self.ray.get(reference)
         except self.ray.exceptions.RayTaskError as error:
-            return [Ended(unit, None, _cause(error)) for unit in units]
+            cause = _cause(error)
+            if cause is not error:
+                cause.add_note(str(error))  # the worker's traceback
+            return [Ended(unit, None, cause) for unit in units]
         except self.ray.exceptions.RayError:  # the process, its machine or the way to it is gone
             self._replace(member)
             for others in member.running.values():

@@ -17,6 +17,7 @@ from pellucid.benchmark.data import datasets
 from pellucid.benchmark.data.dataset import Dataset
 from pellucid.benchmark.data.identity import same_images
 from pellucid.benchmark.execution import folder
+from pellucid.benchmark.execution.failures import Failures
 from pellucid.benchmark.execution.pool import (
     LOSSES,
     Observer,
@@ -29,7 +30,8 @@ from pellucid.benchmark.units import configuration, retrain
 from pellucid.benchmark.units.plan import Plan, build
 from pellucid.benchmark.units.store import Store
 from pellucid.benchmark.units.unit import Unit
-from pellucid.models.errors import InputError
+from pellucid.models import compiling
+from pellucid.models.errors import InputError, UnwritableError
 from pellucid.models.files import write
 from pellucid.models.types import Json
 
@@ -96,11 +98,13 @@ def run(
     Raises:
         InputError: The folder is in use, cannot be written or is full; the data cannot be had, or
             is not what the folder's results were made from; Ray cannot be reached.
+        UnitsFailedError: Units failed; those that do not need them are computed and stored.
     """
     say, start = sayer(console), time.perf_counter()
     models.choose_kernels(config.model.name)
     work = plan(config, data_dir)
     with folder.locked(out):
+        from pellucid.benchmark import environment
         from pellucid.benchmark.results import files, report
 
         data = _prepared(work, out, data_dir=data_dir, fresh=fresh, say=say)
@@ -111,7 +115,9 @@ def run(
         else:
             pool = _on_ray(work, out, data_dir, workers, cluster, say)
         with progress(work, store, pool, console, name=config.name) as (done, observer):
-            execute(work, done, pool, observer)
+            failures = Failures(out, environment.collect(), say)
+            left_out = execute(work, done, pool, observer, failed=failures.add)
+        failures.check(len(work.units), left_out)
 
         say("writing results, leaderboard and figures")
         report.write_leaderboard(files.write_results(work, store), data)
@@ -133,7 +139,10 @@ def _prepared(work: Plan, out: Path, *, data_dir: str | None, fresh: bool, say: 
         folder.clear(out)
     stored = out / "config.toml"
     if stored.exists() and configuration.load(stored) != config:
-        say(f"{out} holds a run of another configuration; what both need is reused")
+        say(
+            f"{out} holds a run of another configuration; what both need is reused, and its tables"
+            " and figures are replaced. --out chooses another folder"
+        )
     data = datasets.load(**limited(config, data_dir), notice=say)
     same_images(out, data, say)
     write(stored, configuration.dumps(config))
@@ -227,10 +236,18 @@ def progress(
         for unit in work.units:  # what was computed here before gives the estimate its pace
             if unit.key in done and unit.cost:
                 display.estimate.add(unit, store.stored(unit).seconds)
+        display.estimate.renew(list(display.left.values()))
         yield done, display
 
 
-def execute(work: Plan, done: set[str], pool: Pool, observer: Observer) -> None:
+def execute(
+    work: Plan,
+    done: set[str],
+    pool: Pool,
+    observer: Observer,
+    *,
+    failed: Callable[[Unit, BaseException], None] | None = None,
+) -> int:
     """Has all units computed that are not in `done`, each after what it needs.
 
     Args:
@@ -238,15 +255,32 @@ def execute(work: Plan, done: set[str], pool: Pool, observer: Observer) -> None:
         done: Keys of the units whose results are stored.
         pool: The workers; entered and left here.
         observer: Told of units as they begin and end, from this thread.
+        failed: Told of a unit that failed, and what it raised; what does not need that unit is
+            computed. Without it, the first failure ends the work.
+
+    Returns:
+        How many units were not computed since they need one that failed.
 
     Raises:
-        Exception: What the first failing unit raised. Units under way end first, and their results
-            are stored.
-        InputError: A unit's worker was lost for the third time.
+        Exception: Without `failed`, what the first failing unit raised. Units under way end first,
+            and their results are stored.
+        UnwritableError: Results cannot be stored.
     """
     schedule = Schedule(work.units, done)
     failure: BaseException | None = None
     losses: Counter[str] = Counter()
+    left_out = 0
+
+    def give_up(unit: Unit, error: BaseException) -> None:
+        nonlocal failure, left_out
+        if failed is None or isinstance(error, UnwritableError):
+            failure = failure or error
+            return
+        failed(unit, error)
+        dropped = schedule.fail(unit)
+        left_out += len(dropped)
+        observer.given_up([unit, *dropped])
+
     with pool, interruptible() as check_interrupt:
         while pool.busy or (len(schedule) and failure is None):
             check_interrupt()
@@ -261,21 +295,24 @@ def execute(work: Plan, done: set[str], pool: Pool, observer: Observer) -> None:
                     schedule.finish(unit)
                     observer.finished(unit, seconds)
                 elif error is not None:
-                    failure = failure or error
+                    give_up(unit, error)
                 else:
                     observer.lost(unit, str(worker))
                     schedule.forget(worker)
-                    schedule.give_back(unit)
                     losses[unit.key] += 1
                     if losses[unit.key] == LOSSES:
-                        failure = failure or InputError(
+                        lost = (
                             f"'{unit.kind.name} {unit.label}' lost its worker {LOSSES} times, the"
                             f" last time {worker}. It may need more memory than a worker has. What"
                             " is done is stored."
                         )
+                        give_up(unit, InputError(lost))
+                    else:
+                        schedule.give_back(unit)
             observer.waiting()
     if failure is not None:
         raise failure
+    return left_out
 
 
 def perform(units: list[Unit], context: "Context", store: Store, here: Json) -> list[float]:
@@ -288,10 +325,13 @@ def perform(units: list[Unit], context: "Context", store: Store, here: Json) -> 
 
     start = time.perf_counter()
     kind = units[0].kind
-    if len(units) > 1 and kind.together:
-        results = kind.together([unit.spec for unit in units], context)
-    else:
-        results = [kind.work(unit.spec, context) for unit in units]
+    try:
+        if len(units) > 1 and kind.together:
+            results = kind.together([unit.spec for unit in units], context)
+        else:
+            results = [kind.work(unit.spec, context) for unit in units]
+    finally:
+        compiling.ended()
     seconds = (time.perf_counter() - start) / len(units)
     if kind.together:  # the ways differ in rounding
         here = here | {"way": context.way.name if len(units) > 1 else ALONE.name}

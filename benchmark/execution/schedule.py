@@ -127,6 +127,15 @@ class Schedule:
             if not self._missing[dependent.key]:
                 self._add(dependent)
 
+    def fail(self, unit: Unit) -> list[Unit]:
+        """A unit cannot be done: what needs it is not handed out either, and is returned."""
+        self._left.remove(unit.key)
+        dropped: list[Unit] = []
+        for dependent in self._dependents.get(unit.key, ()):
+            if dependent.key in self._left:
+                dropped += [dependent, *self.fail(dependent)]
+        return dropped
+
     def give_back(self, unit: Unit) -> None:
         """A unit that was taken has not been done: it comes first among its equals."""
         self._add(unit, first=True)

@@ -7,9 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pellucid.attacks import NORMS
@@ -20,16 +18,13 @@ from pellucid.benchmark.findings.standing import losses, standings
 from pellucid.benchmark.results import names
 from pellucid.benchmark.results.controls import DOES_NOT, HALF, SURVIVES, UNCLEAR
 from pellucid.benchmark.results.figures import style, trust
-from pellucid.benchmark.results.figures.controls import DASHES, LOOKS
+from pellucid.benchmark.results.figures.controls import DASHES, LOOKS, looks, own_map
 from pellucid.benchmark.units.orders import NO_CONTROL, OWN
 from pellucid.benchmark.units.outcomes import IMPUTED, MEAN, SPECIFIC, Score
 from pellucid.metrics import ATTRIBUTIONS, CONTROLS, FILLS, MODES, SHUFFLES
-from pellucid.models.types import Array
 
 APART = 0.17
 """Of a row's height, how far a fill's mark lies from the middle."""
-NEXT = 0.018
-"""How far lines stand apart over one strength."""
 STRENGTH = "attack strength (radius / largest radius)"
 
 
@@ -73,18 +68,11 @@ def _caption(runs: Sequence[FinishedRun]) -> str:
     return "; ".join(f"{', '.join(shown)}: {facts}" for facts, shown in about.items())
 
 
-def _legend(made: Figure, axes: Array, columns: int) -> None:
-    """One legend for all panels, each name once."""
-    found: dict[str, Artist] = {}
-    for axis in axes.flat:
-        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
-            found.setdefault(label, handle)
-    made.legend(list(found.values()), list(found), loc="outside upper center", ncols=columns)
-
-
-def _mark(axis: Axes, place: float, row: pd.Series, column: str, fill: str, look: str) -> None:
+def _mark(
+    axis: Axes, place: float, row: pd.Series, column: str, fill: str, look: style.Look
+) -> None:
     """A rise with its interval; hollow where pixels were imputed."""
-    colour, marker = LOOKS[look]
+    colour, marker = look
     value, low, high = (float(row[f"{column}{end}"]) for end in ("", "_low", "_high"))
     axis.errorbar(
         value,
@@ -104,11 +92,12 @@ def _forest(axis: Axes, series: Series, scores: dict[str, str], controls: Sequen
         rows = series.rows[series.rows["score"] == score]
         if rows.empty:
             continue
-        _mark(axis, 0, rows.iloc[0], "rise", fill, OWN)
+        of_controls = looks(str(rows["norm"].iloc[0]))
+        _mark(axis, 0, rows.iloc[0], "rise", fill, of_controls[OWN])
         for place, control in enumerate(controls, start=1):
             part = rows[rows["control"] == control]
             if len(part):
-                _mark(axis, place, part.iloc[0], "control_rise", fill, control)
+                _mark(axis, place, part.iloc[0], "control_rise", fill, of_controls[control])
         half = HALF * float(rows["rise"].iloc[0])
         if rows["rise_low"].iloc[0] > 0:
             dashes = ":" if fill == IMPUTED else "--"
@@ -142,16 +131,14 @@ def rises(folder: Path, runs: Sequence[FinishedRun], mode: str, attribution: str
     rows = -(-len(found) // columns)
     height = 0.21 * (len(controls) + 1) + 0.45
     caption = _caption(runs) + "; bars: 95 % intervals"
-    with style.figure(rows, columns, 7.6, height * rows + 1.3, caption=caption, sharey=True) as (
-        made,
-        axes,
-    ):
+    size = (rows, columns, 7.6 if columns == 1 else 10, height * rows + 1.3)
+    with style.figure(*size, caption=caption, sharey=True) as (made, axes):
         for axis, series in zip(axes.flat, found, strict=False):
             _forest(axis, series, scores, controls)
-        for axis in list(axes.flat)[len(found) :]:
-            axis.set_visible(False)
+        style.hide(axes, len(found))
         titles = [f"own map: {MODES[mode].title}", *(CONTROLS[name].title for name in controls)]
-        axes[0, 0].set_yticks(range(len(titles)), titles)
+        for line in axes:
+            style.name_rows(line, titles)
         axes[0, 0].set_ylim(len(titles) - 0.5, -0.5)
         for axis in axes[-1]:
             axis.set_xlabel("rise from strength 0 to strength 1")
@@ -211,7 +198,7 @@ def _specific(axis: Axes, scores: pd.DataFrame, chosen: dict[str, str]) -> None:
         if (rows["norm"] == norm).any():
             look = (style.NORM_COLOURS[norm], style.NORM_MARKERS[norm])
             label = f"{style.NORM_NAMES[norm]}, {names.FILL_TITLES[fill]}"
-            shift = NEXT * (place - 1.5)
+            shift = style.dodged(place, len(NORMS) * len(FILLS), 1)
             _line(axis, rows, look, label, hollow=fill == IMPUTED, shift=shift)
 
 
@@ -237,12 +224,11 @@ def specific(folder: Path, runs: Sequence[FinishedRun], attribution: str) -> lis
             axis.sharey(axes[i, 0])
             _specific(axis, having[j].table("scores"), {f: chosen[measures[i], f] for f in FILLS})
             axis.set_title(having[j].label if i == 0 else "", loc="left", weight="bold")
-            axis.label_outer()
         for axis, mode in zip(axes[:, 0], MODES.values(), strict=True):
             axis.set_ylabel(f"specific {mode.title}")
         for axis in axes[-1]:
             axis.set_xlabel(STRENGTH if len(having) < 3 else "attack strength")
-        _legend(made, axes, 4)
+        style.legend(made, axes, 4)
         return style.save(made, folder, "findings_specific")
 
 
@@ -273,16 +259,17 @@ def against_strength(folder: Path, run: FinishedRun, mode: str, attribution: str
                 if len(level):
                     value = float(level["value"].iloc[0])
                     axis.axhline(value, color=style.GREY, ls=dash, lw=1, label=CONTROLS[name].title)
-            for control, look in LOOKS.items():
+            for number, (control, look) in enumerate(looks(norm).items()):
                 rows = members[members["score"] == str(Score(mode, attribution, control, fill))]
                 if len(rows):
                     first = control == OWN
-                    title = "own map" if first else CONTROLS[control].title
-                    _line(axis, rows, look, title, width=2.2 if first else 1.0)
+                    title = own_map(norm) if first else CONTROLS[control].title
+                    shift = style.dodged(number, 1 + len(LOOKS), 1)
+                    _line(axis, rows, look, title, width=2.2 if first else 1.0, shift=shift)
             axis.set_title(names.series(run.label, norm), loc="left")
             axis.set_xlabel(STRENGTH)
         axes[0, 0].set_ylabel(f"{MODES[mode].title} ({ATTRIBUTIONS[attribution].title})")
-        _legend(made, axes, 4)
+        style.legend(made, axes, 4)
         return style.save(made, folder, f"findings_{mode}_strength")
 
 
@@ -305,7 +292,7 @@ def drawings(folder: Path, sources: Sources) -> Iterator[tuple[list[Path], str]]
             rises(folder, runs, mode.name, attribution),
             (
                 f"The rise of {mode.title} ({title}) with attack strength beside the rise of every"
-                " control; a control right of the line explains more than half"
+                " control; a control whose interval lies right of the line rises by more than half"
             ),
         )
     yield (

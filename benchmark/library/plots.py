@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from pellucid.benchmark.library.training import History
 
 BARS = "bars: 95 % intervals"
-APART = 0.012
-"""Between the points of two lines at one place, in widths of the axis."""
 NETWORK = re.compile(r"(?:.*/)?(?:standard|(l2|linf)-(\d+(?:\.\d+)?)(?:-.*)?)")
 """A name of `load_models` or `load_model`, with norm and radius."""
 
@@ -176,7 +174,7 @@ def _curves(axis: Axes, result: "Interpretability", mode: str) -> None:
         )
         colour, marker = _order_look(order)
         axis.errorbar(
-            curve.fractions + APART * (number - (len(orders) - 1) / 2),
+            curve.fractions + style.dodged(number, len(orders), 1),
             values,
             ends,
             color=colour,
@@ -224,7 +222,7 @@ def robustness(result: "RobustnessCurve") -> Figure:
             zip(names, titles, looks, strict=True)
         ):
             points = [point for point in result.points if point.model == name]
-            shift = 0.5 * APART * widest * (number - (len(names) - 1) / 2)
+            shift = style.dodged(number, len(names), widest)
             axis.errorbar(
                 [point.epsilon + shift for point in points],
                 [point.accuracy for point in points],

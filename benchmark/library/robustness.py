@@ -136,7 +136,7 @@ def robustness_curve(
         **options: The attack's options, as `steps=10`, checked against its signature.
 
     Returns:
-        Accuracies with 95 percent intervals, with `.to_frame()`, `.to_json()` and `.plot()`.
+        Accuracies with 95 percent intervals, which print as a table and can be plotted.
 
     Raises:
         InputError: Not models by name, no radius, one that is not a number of at least 0, an

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from pellucid.attacks import LOSSES
 from pellucid.benchmark.paper import claims, runs, tables
 from pellucid.benchmark.paper.manifold_claims import PEAK_MARGIN
 from pellucid.benchmark.paper.reference import (
@@ -20,6 +21,7 @@ from pellucid.benchmark.paper.retraining_claims import (
     SCORE_MARGIN,
 )
 from pellucid.benchmark.paper.runs import Run
+from pellucid.benchmark.results import names
 from pellucid.benchmark.results import report as run_report
 from pellucid.models.files import write
 
@@ -82,34 +84,28 @@ EXPLANATIONS = {
     ),
 }
 
-FIGURES = {
+_FIGURES = {
     "boundary_tilting": "Section 2.2: tilt of the boundary",
     "loss_gradients": "Section 2.1: gradients of the log-likelihood",
-    "adversarial_examples": "Section 2.1: adversarial examples of every network",
-    "manifold_xent": "Section 2.1: distance to the manifold, attack loss xent",
-    "manifold_cw": "Section 2.1: distance to the manifold, attack loss cw",
-    "roar_xent_strength": "Section 3.3: ROAR against attack strength, xent",
-    "roar_cw_strength": "Section 3.3: ROAR against attack strength, cw",
-    "roar_xent_accuracy": "Section 3.3: ROAR against test accuracy, xent",
-    "roar_cw_accuracy": "Section 3.3: ROAR against test accuracy, cw",
-    "kar_xent_strength": "Section 3.3: KAR against attack strength, xent",
-    "kar_cw_strength": "Section 3.3: KAR against attack strength, cw",
-    "kar_xent_accuracy": "Section 3.3: KAR against test accuracy, xent",
-    "kar_cw_accuracy": "Section 3.3: KAR against test accuracy, cw",
-    "manifold_excess_xent": (
-        "Ours: distances of all images beside noise of the same norm, attack loss xent"
-    ),
-    "manifold_excess_cw": (
-        "Ours: distances of all images beside noise of the same norm, attack loss cw"
-    ),
-    "manifold_nulls_xent": "Ours: distances beside nulls by three manifold models, xent",
-    "manifold_nulls_cw": "Ours: distances beside nulls by three manifold models, cw",
-    "curves_roar_xent": "Ours: ROAR curves, xent",
-    "curves_roar_cw": "Ours: ROAR curves, cw",
-    "curves_kar_xent": "Ours: KAR curves, xent",
-    "curves_kar_cw": "Ours: KAR curves, cw",
-    "manifold_projections": "Ours: reconstructions and samples of the manifold model",
+    "adversarial_examples": "Section 2.1: adversarial examples",
+    "manifold_{}": "Section 2.1: distance to the manifold, {}",
+    "roar_{}_strength": "Section 3.3: ROAR against attack strength, {}",
+    "roar_{}_accuracy": "Section 3.3: ROAR against test accuracy, {}",
+    "kar_{}_strength": "Section 3.3: KAR against attack strength, {}",
+    "kar_{}_accuracy": "Section 3.3: KAR against test accuracy, {}",
+    "manifold_excess_{}": "Ours: distances of all images beside noise of the same norm, {}",
+    "manifold_nulls_{}": "Ours: distances beside nulls by three manifold models, {}",
+    "curves_roar_{}": "Ours: ROAR curves, {}",
+    "curves_kar_{}": "Ours: KAR curves, {}",
+    "manifold_projections": "Ours: reconstructions by the manifold model",
+    "manifold_samples": "Ours: samples of the manifold model's prior",
 }
+FIGURES = {
+    stem.format(loss): title.format(names.loss(loss))
+    for stem, title in _FIGURES.items()
+    for loss in (LOSSES if "{}" in stem else ("",))
+}
+"""Titles of the figures that the report shows, in order; `{}` is the loss of the attack."""
 
 COPIED = (
     "accuracy",
@@ -148,10 +144,10 @@ def _caveats(described: list[Run]) -> Iterator[str]:
 def _figures(described: list[Run], drawn: dict[str, list[Path]], target: Path) -> Iterator[str]:
     for run in described:
         yield f"### {run.config.name}\n"
-        names = {path.stem: path for path in drawn[run.config.name] if path.suffix == ".png"}
+        files = {path.stem: path for path in drawn[run.config.name] if path.suffix == ".png"}
         for stem, title in FIGURES.items():
-            if stem in names:
-                where = names[stem].relative_to(target.parent).as_posix()
+            if stem in files:
+                where = files[stem].relative_to(target.parent).as_posix()
                 vector = where.removesuffix(".png") + ".svg"
                 yield (
                     f"**{title}** ([vector]({vector}))\n\n![{title}, {run.config.name}]({where})\n"

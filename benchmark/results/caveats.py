@@ -19,6 +19,35 @@ FITTED = 0.98
 REACHED = 0.99
 """An attack has reached its radius where the change is at least this share of it."""
 
+ADVICE = {
+    "at chance": (
+        "This matters: no other score of such a network means anything. Train it longer"
+        " (training.epochs), or against a smaller radius."
+    ),
+    "not fitted": (
+        "This matters for ROAR and KAR: raise training.epochs until the training images are"
+        " fitted, and compare."
+    ),
+    "radius not reached": (
+        "This hardly matters where the mean change is within a few percent of the radius: noise is"
+        " as long as the change itself. Elsewhere the attack is weaker than stated: raise its steps"
+        " or step_size."
+    ),
+    "few examples": (
+        "This hardly matters: one curve of a figure is missing, and the manifold excess is taken"
+        " over all images. A larger data.test_limit would draw it."
+    ),
+    "manifold model": (
+        "This matters for distances from the manifold, which are no better than its model: train"
+        " that longer (vae_gan.epochs), or give it more components (vae_gan.latent)."
+    ),
+    "no direction": (
+        "This matters for the tilt alone, which has no value there: raise tilt.epsilon or"
+        " tilt.steps."
+    ),
+}
+"""For each kind of caveat: whether it matters, and what to do."""
+
 Tables = dict[str, pd.DataFrame]
 
 

@@ -26,6 +26,12 @@ DATA = {
     "gaussians": "Gaussians",
 }
 
+LOSS_TITLES = {
+    "xent": "cross-entropy",
+    "cw": "loss of Carlini and Wagner",
+}
+"""The losses of attacks, by name."""
+
 OTHERS = {
     "train_accuracy": "train accuracy",
     "test_accuracy": "test accuracy",
@@ -54,6 +60,11 @@ def data(name: str) -> str:
     return DATA.get(name, name.replace("_", " "))
 
 
+def loss(name: str) -> str:
+    """The loss of an attack, as `cross-entropy`."""
+    return LOSS_TITLES.get(name, name)
+
+
 def series(label: str, norm: str, loss: str = "") -> str:
     """A series: the run's label, the norm, and the training loss where a run has several."""
     return " ".join(filter(None, [label, NORM_SYMBOLS.get(norm, norm), loss]))
@@ -80,13 +91,18 @@ def _fallback(name: str) -> str:
     return name.replace("_", " ").replace("-", ", ")
 
 
-def score(name: str) -> str:
-    """A score's name, as `ROAR (Gradient, imputed)`."""
+def score(name: str, otherwise: str = "") -> str:
+    """A score's name, as `ROAR (Gradient, imputed)`.
+
+    Args:
+        name: The score.
+        otherwise: Its title where this module does not know it; by default its name in words.
+    """
     if found := EXCESS.fullmatch(name):
-        loss, manifold, null = found.groups()
-        about = f"{loss}, by {MANIFOLDS[manifold or ENCODER]}"
+        of, manifold, null = found.groups()
+        about = f"{loss(of)}, by {MANIFOLDS[manifold or ENCODER]}"
         return f"manifold excess over {NULLS[null]} ({about})"
-    return _titles()[0].get(name, _fallback(name))
+    return _titles()[0].get(name, otherwise or _fallback(name))
 
 
 def bare(name: str) -> str:

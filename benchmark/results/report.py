@@ -10,13 +10,14 @@ import pandas as pd
 from pellucid.benchmark.config.sections import Config
 from pellucid.benchmark.data.dataset import Dataset
 from pellucid.benchmark.results import entries, tracks
+from pellucid.benchmark.results.caveats import ADVICE
 from pellucid.benchmark.results.files import (
     MANIFOLD_MODEL,
     PLANE,
     Pictures,
     read_results,
 )
-from pellucid.benchmark.results.tables import Tables
+from pellucid.benchmark.results.tables import Tables, class_names
 from pellucid.benchmark.units import configuration
 from pellucid.benchmark.units.kind import Finished
 from pellucid.benchmark.units.kinds import describe
@@ -105,9 +106,10 @@ def _drawings(
     if manifold_model:
         yield images.projections(folder, config, manifold_model)
     if pictures:
-        yield images.loss_gradients(folder, config, pictures)
+        names = class_names(tables["dataset"], config.data.name)
+        yield images.loss_gradients(folder, config, pictures, names)
         if "adversarial" in pictures["standard"]:
-            yield images.adversarial_examples(folder, config, pictures)
+            yield images.adversarial_examples(folder, config, pictures, names)
 
 
 def draw(
@@ -117,7 +119,8 @@ def draw(
 
     Args:
         out: The run's folder.
-        notice: Told what a reader of the figures must know (`caveats`).
+        notice: Told what a reader of the figures must know, whether it matters, and what to do
+            (`caveats`).
         folder: Where the figures go; `figures` in the run's folder where not given.
 
     Returns:
@@ -139,7 +142,7 @@ def draw(
         about = f"{first['network']}: " if first["network"] else ""
         if len(part) > 1:
             more = f" (and {len(part) - 1} more of this kind in results/remarks.csv)"
-        notice(f"note: {kind}: {about}{first['text']}{more}")
+        notice(f"note: {kind}: {about}{first['text']}{more}. {ADVICE[kind]}")
     return drawn
 
 

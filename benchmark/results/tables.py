@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from pellucid.benchmark.data.dataset import PUBLISHED
 from pellucid.benchmark.results import agreement, caveats, controls, groups, trust
 from pellucid.benchmark.units.kind import Finished, Measured
 from pellucid.benchmark.units.kinds import KINDS
@@ -14,6 +15,8 @@ from pellucid.metrics import statistics
 
 Tables = dict[str, pd.DataFrame]
 
+CLASS_SEPARATOR = "; "
+"""Between the names of classes in the table of the data set."""
 SWEPT = "swept."
 """What columns of swept values begin with."""
 CORRELATED = ("strength", "test_accuracy")
@@ -73,7 +76,10 @@ def correlations(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def dataset(plan: Plan) -> pd.DataFrame:
-    """Columns: measure, value: numbers of classes and images, and where the images come from."""
+    """Columns: measure, value: numbers of classes and images, and where the images come from.
+
+    The names of the classes too, where they are not numbers.
+    """
     info = plan.info
     facts = {
         "classes": str(info.num_classes),
@@ -82,7 +88,24 @@ def dataset(plan: Plan) -> pd.DataFrame:
         "source": info.source,
         "folder": info.folder or "",
     }
+    if any(not name.isdigit() for name in info.class_names):
+        facts["class_names"] = CLASS_SEPARATOR.join(info.class_names)
     return pd.DataFrame({"measure": list(facts), "value": list(facts.values())})
+
+
+def class_names(table: pd.DataFrame, name: str) -> list[str]:
+    """Names of the classes; `class 3` where none are known.
+
+    Args:
+        table: The table of the data set.
+        name: The data set's name.
+    """
+    facts = table.set_index("measure")["value"]
+    if "class_names" in facts:
+        return str(facts["class_names"]).split(CLASS_SEPARATOR)
+    if name in PUBLISHED:
+        return list(PUBLISHED[name])  # results from before the table had names
+    return [f"class {number}" for number in range(int(facts["classes"]))]
 
 
 def build(plan: Plan, store: Store) -> Finished:

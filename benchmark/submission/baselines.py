@@ -94,9 +94,9 @@ def measured(
     Raises:
         InputError: The grid has not been trained here; or as `measure.measure` and `Board.put`.
     """
+    track = tracks.get(track_name)
     import keras
 
-    track = tracks.get(track_name)
     made = []
     with tempfile.TemporaryDirectory(prefix="baselines-") as folder:
         for card, model in _models(track, resources, console):

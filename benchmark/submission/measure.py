@@ -156,10 +156,10 @@ def check(path: Path, track_name: str, *, resources: Resources, console: Console
 
     Arguments and errors as for `measure`.
     """
-    from pellucid.benchmark.submission import cost
-
     track, say = tracks.get(track_name), sayer(console)
     data, _ = _prepared(path, track, resources, console)
+    from pellucid.benchmark.submission import cost  # which imports Keras
+
     with resources.watched(path.name), failures_in_one_line(path):
         admitted = admission.admit(path, data, say, weaker=resources.weaker)
         work = plan.submission(track.config, data.info, admitted.sha256)

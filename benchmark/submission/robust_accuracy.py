@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from pellucid import models
 from pellucid.attacks import check_norm
 from pellucid.benchmark.data import datasets
 from pellucid.benchmark.progress import AttackDisplay, duration, sayer
@@ -60,6 +62,25 @@ def _write_arrays(path: Path, **arrays: Array) -> None:
     write(path, buffer.getvalue())
 
 
+def _check_radius(norm: str, epsilon: float, info: datasets.Info) -> None:
+    """Refuses a radius within which every image of the box lies.
+
+    Raises:
+        InputError: It is such a radius, or is not a number of at least 0.
+    """
+    if not (np.isfinite(epsilon) and epsilon >= 0):
+        raise InputError(
+            f"The radius must be a number of at least 0, in pixel units. Received {epsilon}."
+        )
+    box = 1.0 if norm == "linf" else math.sqrt(math.prod(info.shape))
+    if epsilon > box:
+        raise InputError(
+            f"Within {norm} {epsilon:g} lies every image of {'x'.join(map(str, info.shape))}, since"
+            f" pixels are in [0, 1]: {box:.4g} is their largest distance. Did you mean --epsilon"
+            f" {epsilon:g}/255?"
+        )
+
+
 def assess(
     path: Path,
     *,
@@ -95,21 +116,22 @@ def assess(
             cannot be written; as `robustness.accuracy.evaluate`.
     """
     from pellucid.attacks.autoattack import check_version
+    from pellucid.models import untrusted
 
     check_norm(norm)
     check_version(version)
-    if not (np.isfinite(epsilon) and epsilon >= 0):
-        raise InputError(
-            f"The radius must be a number of at least 0, in pixel units. Received {epsilon}."
-        )
     say, start = sayer(console), time.perf_counter()
-    admission.prepare(path, "digits_cnn" if data_name == "digits" else "")
+    untrusted.check_path(path)
+    classifier = "digits_cnn" if data_name == "digits" else ""
+    models.choose_kernels(classifier)
     info = datasets.describe(data_name, data_dir=resources.data_dir)
+    _check_radius(norm, epsilon, info)
     images = images or min(IMAGES, info.test_size)
     if images > info.test_size:
         raise InputError(
             f"'{data_name}' has {info.test_size:,} test images. Received --images {images}."
         )
+    admission.prepare(path, classifier)
     data = datasets.load(
         data_name, data_dir=resources.data_dir, notice=say, train_limit=1, test_limit=images
     )

@@ -11,14 +11,15 @@ single-threaded code, about twelve times slower. On an accelerator both backends
 
 import math
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pellucid.models.errors import InputError, unknown
+from pellucid.models.errors import InputError
+from pellucid.models.startup import BACKENDS, check_backend
 from pellucid.models.types import Tensor
 
-BACKENDS = ("tensorflow", "jax")
 _DETERMINISTIC = "--xla_gpu_deterministic_ops"
 
 
@@ -33,19 +34,21 @@ def import_keras() -> str:
         The backend's name.
 
     Raises:
-        InputError: The backend is unknown, or is not installed.
+        InputError: The backend is unknown, is not installed, or cannot be imported.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    chosen = os.environ.get("KERAS_BACKEND", BACKENDS[0])
+    keras_is_there = "keras" in sys.modules  # with whatever it was imported with
+    name = "" if keras_is_there else check_backend()
     try:
         import keras
     except (ImportError, ValueError) as error:
-        if chosen not in BACKENDS:
-            raise unknown("backend (KERAS_BACKEND)", chosen, BACKENDS) from error
-        raise InputError(f"The backend '{chosen}' cannot be imported: {error}.") from error
+        raise InputError(f"The backend '{name}' cannot be imported: {error}.") from error
     name = keras.backend.backend()
     if name not in BACKENDS:
-        raise unknown("backend (KERAS_BACKEND)", name, BACKENDS)
+        raise InputError(
+            f"Keras runs on '{name}'. Set KERAS_BACKEND to {' or '.join(BACKENDS)} before it is"
+            " imported."
+        )
     flags = os.environ.get("XLA_FLAGS", "")
     if name == "jax" and _DETERMINISTIC not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} {_DETERMINISTIC}=true".strip()

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import keras
 
 from pellucid.models.backend.selection import QUOTIENTS, largest_by_masks
+from pellucid.models.compiling import ended, traced
 from pellucid.models.files import cache_folder
 from pellucid.models.types import Array, Tensor
 
@@ -49,6 +50,12 @@ __all__ = [
 ]
 
 State = TypeVar("State")
+
+_COMPILED = "/jax/core/compile/backend_compile_duration"
+"""What JAX tells its listeners when XLA has compiled a program."""
+jax.monitoring.register_event_duration_secs_listener(
+    lambda event, *_, **__: ended() if event == _COMPILED else None
+)
 
 WHOLE_RUNS = True
 """Whether a training run is one program: each call costs XLA a start."""
@@ -120,14 +127,14 @@ def jit(
         exact: Whether float32 keeps all its bits in convolutions and products, on a GPU too.
     """
     if not exact:
-        return jax.jit(function)
+        return jax.jit(traced(function, whole=False))
 
     @functools.wraps(function)  # whose name the stored program has
     def exactly(*arguments: object) -> object:
         with jax.default_matmul_precision("highest"):
             return function(*arguments)
 
-    return jax.jit(exactly)
+    return jax.jit(traced(exactly, whole=False))
 
 
 def loops_and_gradients(function: Callable, x: Array) -> dict[str, int]:

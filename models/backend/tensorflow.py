@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from pellucid.models.backend.selection import QUOTIENTS, largest_by_masks
 from pellucid.models.backend.subpixel import strided_convolution
+from pellucid.models.compiling import ended, traced
 from pellucid.models.errors import InputError
 from pellucid.models.types import Array, Tensor
 
@@ -141,8 +142,18 @@ def jit(
         exact: Not used: `configure` switches tf32 off for the process.
     """
     if has_accelerator():
-        return tf.function(function, autograph=False, jit_compile=True)
-    program = tf.function(function, autograph=False, reduce_retracing=any_length)
+        compiled = tf.function(traced(function, whole=False), autograph=False, jit_compile=True)
+
+        def until_it_returns(*args: object) -> object:  # the first call compiles
+            try:
+                return compiled(*args)
+            finally:
+                ended()
+
+        return until_it_returns
+    program = tf.function(
+        traced(function, whole=True), autograph=False, reduce_retracing=any_length
+    )
     if rows_from is None:
         return program
     made: set[tuple] = set()

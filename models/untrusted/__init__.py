@@ -30,8 +30,14 @@ if TYPE_CHECKING:
     import keras
 
 
-_SOFTMAX = "its last softmax is left out: logits are measured"
-_MIXED = "it was saved with mixed precision and is measured in float32"
+_SOFTMAX = (
+    "its last softmax is left out: logits are measured. Its predictions are the same; nothing is to"
+    " be done"
+)
+_MIXED = (
+    "it was saved with mixed precision and is measured in float32. Its outputs may differ by"
+    " rounding; nothing is to be done"
+)
 
 
 class Admitted(NamedTuple):

@@ -12,6 +12,7 @@ import pytest
 from pellucid.benchmark.data import cache, datasets, tfds
 from pellucid.benchmark.data.identity import same_images
 from pellucid.models.errors import InputError
+from tests.commands import here
 from tests.conftest import needs_tfds
 
 REAL = [
@@ -150,7 +151,7 @@ class FakeBuilder:
             num_examples = 30
 
         class Info:
-            name, version, config_name = "fake", "1.2.3", config
+            name, version, config_name, supervised_keys = "fake", "1.2.3", config, None
 
         self.info = Info()
         self.info.features, self.info.splits = features, {s: Split() for s in splits}
@@ -198,8 +199,8 @@ def test_any_other_tfds_set_is_downloaded_prepared_and_decoded(fake):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"splits": ("train",)}, "must have splits 'train' and 'test'"),
-        ({"shape": (None, None, 3)}, "must have images of one size"),
+        ({"splits": ("train",)}, "it has no split 'test', only train"),
+        ({"shape": (None, None, 3)}, "images of one size are needed"),
         ({"fails": True}, "could not be downloaded .*no space left on device"),
     ],
 )
@@ -246,7 +247,112 @@ def test_configurations_of_a_set_do_not_share_a_cache(fake):
     assert datasets.load("fake/large").x_train.shape == (30, 8, 8, 1)
 
 
-def build(folder, seed: int, config: str | None = None) -> Path:
+def prepare(folder: Path, name: str, features: dict, splits: tuple = ("train", "test")) -> None:
+    """Prepares a real TFDS set of four examples a split, with features of these kinds."""
+    import tensorflow as tf
+    import tensorflow_datasets
+
+    values = {"Image": np.zeros((4, 4, 4, 1)), "Text": ["a"] * 4}
+
+    def examples() -> tf.data.Dataset:
+        columns = {
+            key: np.array(values.get(type(kind).__name__, np.arange(4) % 2)).astype(
+                "S" if type(kind).__name__ == "Text" else kind.np_dtype
+            )
+            for key, kind in features.items()
+        }
+        return tf.data.Dataset.from_tensor_slices(columns)
+
+    tensorflow_datasets.dataset_builders.store_as_tfds_dataset(
+        name,
+        version="1.0.0",
+        features=tensorflow_datasets.features.FeaturesDict(features),
+        split_datasets={split: examples() for split in splits},
+        data_dir=folder,
+    )
+
+
+@pytest.fixture(scope="module")
+def own_sets(tmp_path_factory) -> tuple[Path, dict[str, str]]:
+    """A user's own sets, and why each does not fit; empty where it does."""
+    from tensorflow_datasets import features as kinds
+
+    folder = tmp_path_factory.mktemp("own")
+    image, label = kinds.Image(shape=(4, 4, 1)), kinds.ClassLabel(num_classes=2)
+    expected = {}
+
+    def add(name: str, why: str, features: dict, **options: tuple) -> None:
+        prepare(folder, name, features, **options)
+        expected[name] = why and f"does not fit: {why}."
+
+    add("fits", "", {"image": image, "label": label})
+    text = {"image": image, "label": kinds.Text()}
+    add("captions", "label is Text; ClassLabel is needed", text)
+    ages = {"image": image, "age": kinds.Scalar(np.int64)}
+    add("ages", "age is Scalar of int64; ClassLabel is needed", ages)
+    reviews = {"text": kinds.Text(), "label": label}
+    add("reviews", "text is Text; Image is needed", reviews)
+    two = {"image": image, "fine": label, "coarse": label}
+    add("two", "coarse, fine are ClassLabel; one is needed", two)
+    deep = {"image": kinds.Image(shape=(4, 4, 1), dtype=np.uint16), "label": label}
+    add("deep", "image is of uint16; uint8 is needed", deep)
+    sized = {"image": kinds.Image(shape=(None, None, 1)), "label": label}
+    why = "image has the shape (None, None, 1); images of one size are needed"
+    add("sized", why, sized)
+    one = {"image": image, "label": label}
+    add("one_split", "it has no split 'test', only train", one, splits=("train",))
+    return folder, expected
+
+
+def test_a_set_that_does_not_fit_says_which_feature_is_wrong_and_what_is_needed(own_sets):
+    folder, expected = own_sets
+    for name, why in expected.items():
+        if why:
+            with pytest.raises(InputError) as error:
+                datasets.describe(name, data_dir=str(folder))
+            assert str(error.value) == f"Data set '{name}' {why}"
+        else:
+            assert datasets.describe(name, data_dir=str(folder)).shape == (4, 4, 1)
+
+
+def test_doctor_lists_the_users_own_sets_and_whether_each_fits(own_sets):
+    folder, expected = own_sets
+    done = here("doctor", "--data-dir", folder)
+    assert done.returncode == 0
+    rows = {line[4:].split()[0]: line for line in done.stdout.splitlines()}
+    for name, why in expected.items():
+        assert rows[name].startswith("--" if why else "ok"), name
+        assert why in rows[name]
+    where = (folder / "fits" / "1.0.0").resolve()
+    assert rows["fits"].endswith(f"1.0.0, 4 and 4 images of 4x4x1, 2 classes, in {where}")
+    assert rows["mnist"].endswith(f"not prepared in {folder}; downloaded when needed")
+
+
+def test_doctor_downloads_nothing(own_sets, tmp_path):
+    """A set of TFDS that is there in another version than TFDS has now."""
+    (tmp_path / "mnist" / "0.0.1").mkdir(parents=True)
+    (tmp_path / "mnist" / "0.0.1" / "dataset_info.json").write_text("{}")
+    done = here("doctor", "--data-dir", tmp_path)
+    (row,) = (line for line in done.stdout.splitlines() if line.startswith("--  mnist "))
+    assert "is not prepared in" in row
+    assert [path.name for path in tmp_path.iterdir()] == ["mnist"]
+
+
+def test_of_several_labels_the_one_for_supervised_learning_is_taken(fake):
+    """As in CIFAR-100, which has coarse labels too."""
+    from tensorflow_datasets import features as kinds
+
+    builder = fake()
+    builder.info.features = kinds.FeaturesDict(
+        dict(builder.info.features) | {"coarse": kinds.ClassLabel(num_classes=2)}
+    )
+    with pytest.raises(InputError, match="label, coarse are ClassLabel; one is needed"):
+        datasets.describe("fake")
+    builder.info.supervised_keys = ("image", "label")
+    assert datasets.describe("fake").num_classes == 3
+
+
+def build(folder, seed: int, config: str | None = None, names: list[str] | None = None) -> Path:
     """Prepares a real TFDS set of 30 and 12 random images, and returns its folder."""
     import tensorflow as tf
     import tensorflow_datasets
@@ -257,13 +363,14 @@ def build(folder, seed: int, config: str | None = None) -> Path:
         x = rng.integers(0, 256, (n, 4, 4, 1), dtype=np.uint8)
         return tf.data.Dataset.from_tensor_slices({"image": x, "label": np.arange(n) % 3})
 
+    classes = {"names": names} if names else {"num_classes": 3}
     prepared = folder / "tiny" / (config or "") / "1.0.0"
     shutil.rmtree(prepared, ignore_errors=True)
     tensorflow_datasets.dataset_builders.store_as_tfds_dataset(
         "tiny",
         version="1.0.0",
         features=kinds.FeaturesDict(
-            {"image": kinds.Image(shape=(4, 4, 1)), "label": kinds.ClassLabel(num_classes=3)}
+            {"image": kinds.Image(shape=(4, 4, 1)), "label": kinds.ClassLabel(**classes)}
         ),
         split_datasets={"train": split(30), "test": split(12)},
         data_dir=folder,
@@ -281,6 +388,23 @@ def images(folder, name="tiny", heard=lambda _: None) -> list[int]:
 def empty_cache(monkeypatch, tmp_path):
     monkeypatch.setattr(cache, "cache_folder", lambda: tmp_path / "cache")
     return tmp_path / "cache"
+
+
+def test_classes_have_the_names_that_tfds_keeps(empty_cache, tmp_path):
+    """With and without TensorFlow they are read from the prepared folder; else they are numbers."""
+    build(tmp_path / "named", 0, names=["T-shirt/top", "Trouser", "Pullover"])
+    build(tmp_path / "numbered", 0)
+    named = datasets.load("tiny", data_dir=str(tmp_path / "named"))
+    assert named.info.class_names == ("T-shirt/top", "Trouser", "Pullover")
+    numbered = datasets.load("tiny", data_dir=str(tmp_path / "numbered"))
+    assert numbered.info.class_names == ("0", "1", "2")
+    assert datasets.describe("digits").class_names == tuple("0123456789")
+    (tmp_path / "named" / "tiny" / "1.0.0" / "coarse.labels.txt").write_text("top\nbottom\n")
+    assert named.info.class_names == ("T-shirt/top", "Trouser", "Pullover"), "as in CIFAR-100"
+    cifar10 = datasets.Info("cifar10", "3.0.2", 9, 9, (32, 32, 3), 10, folder=str(tmp_path))
+    assert (cifar10.class_names[0], cifar10.class_names[9]) == ("airplane", "truck")
+    (tmp_path / "named").rename(tmp_path / "gone")
+    assert named.info.class_names == ("0", "1", "2")
 
 
 def test_one_name_and_version_in_two_folders_are_two_sets(empty_cache, tmp_path):

@@ -11,11 +11,12 @@ from rich.console import Console
 
 from pellucid.benchmark.execution import runner
 from pellucid.benchmark.execution.threads import Threads
-from pellucid.benchmark.progress import Display, TimeLeft, duration
+from pellucid.benchmark.progress import Display, duration
 from pellucid.benchmark.units.plan import Plan
 from pellucid.benchmark.units.store import Store
 from pellucid.benchmark.units.unit import Result
-from tests.benchmark.made import RETRAIN, Values, unit
+from pellucid.models.errors import UnwritableError
+from tests.benchmark.made import Values, unit
 
 A, B = unit("a"), unit("b")
 C = unit("c", A, B)
@@ -102,15 +103,48 @@ def test_failure_keeps_what_is_done(tmp_path):
     assert [u.label for u in UNITS if store.done(u)] == ["a", "b"]
 
 
-def test_estimate_is_by_kind_and_says_what_it_does_not_know():
-    estimate = TimeLeft(workers=2)
-    assert estimate.text([A]) == "estimating the time"
-    estimate.add(unit("x", cost=10), 20.0)
-    ahead = [unit("y", cost=30), unit("z", of=RETRAIN, cost=5)]
-    assert estimate.left(ahead) == (35.0, False)  # 2 s for each of 35 units of cost, two at a time
-    assert estimate.text(ahead) == "roughly 35 s left"
-    estimate.add(unit("w", of=RETRAIN, cost=1), 4.0)
-    assert estimate.text(ahead) == "about 40 s left"
+class Patient(Silent):
+    """Told of failures, after which the rest is computed."""
+
+    def __init__(self):
+        super().__init__()
+        self.failures, self.left = [], []
+
+    def failed(self, unit, error):
+        self.failures.append((unit.label, type(error)))
+
+    def given_up(self, units):
+        self.left.append([unit.label for unit in units])
+
+
+def fails_at(label, error):
+    def work(unit, _):
+        if unit.label == label:
+            raise error
+        return Result(Values())
+
+    return work
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_does_not_need_a_failed_unit_is_computed(tmp_path, workers):
+    observer, store = Patient(), Store(tmp_path)
+    pool = threads(store, fails_at("a", ZeroDivisionError()), workers)
+    plan = Plan(None, None, (), UNITS)
+    left_out = runner.execute(plan, set(), pool, observer, failed=observer.failed)
+    assert left_out == 2
+    assert observer.failures == [("a", ZeroDivisionError)]
+    assert observer.left == [["a", "c", "d"]]
+    assert [u.label for u in UNITS if store.done(u)] == ["b"]
+
+
+def test_results_that_cannot_be_stored_end_the_run_at_once(tmp_path):
+    """The disk is full: every other unit would be computed in vain."""
+    observer, plan = Patient(), Plan(None, None, (), UNITS)
+    pool = threads(Store(tmp_path), fails_at("a", UnwritableError("full")), 1)
+    with pytest.raises(UnwritableError, match="full"):
+        runner.execute(plan, set(), pool, observer, failed=observer.failed)
+    assert observer.begun == ["a"]
 
 
 def test_durations():

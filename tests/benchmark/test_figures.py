@@ -1,6 +1,7 @@
 """Figures of tiny results: drawn with the same bytes each time, and stating what they omit."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import matplotlib as mpl
 import numpy as np
@@ -8,7 +9,10 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
+from pellucid.benchmark.data.dataset import Info
+from pellucid.benchmark.results import tables as result_tables
 from pellucid.benchmark.results.figures import (
+    agreement,
     curves,
     images,
     manifold,
@@ -24,6 +28,7 @@ from tests.commands import TINY
 
 CONFIG = configuration.resolve(None, TINY, [])
 RNG = np.random.default_rng(0)
+CLASSES = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"]
 
 
 def network(norm: str, epsilon: float) -> dict:
@@ -166,13 +171,13 @@ def test_a_new_attribution_gets_a_look_of_its_own(tmp_path, tables, monkeypatch)
     wider = tables | {"scores": pd.concat([tables["scores"], rows], ignore_index=True)}
     labels = legend(monkeypatch)
     tradeoff.tradeoff(tmp_path, CONFIG, wider, "roar", "xent", "test_accuracy")
-    assert [label.split("  ")[0] for label in labels] == [
-        "L2 GX",
-        "L∞ GX",
-        "L2 G",
-        "L∞ G",
-        "L2 S",
-        "L∞ S",
+    assert [label for label in labels if not label.startswith("standard")] == [
+        "L2, Gradient x Input",
+        "L∞, Gradient x Input",
+        "L2, Gradient",
+        "L∞, Gradient",
+        "L2, Saliency",
+        "L∞, Saliency",
     ]
 
 
@@ -246,12 +251,12 @@ def test_excess_over_nulls_where_a_run_has_it(tmp_path, tables, monkeypatch):
     ]
     assert [p.read_bytes() for p in drawn[0]] == [p.read_bytes() for p in drawn[1]]
     assert labels[4:10] == [
-        "L2, over white noise",
-        "L∞, over white noise",
-        "L2, over own change, random phases",
-        "L∞, over own change, random phases",
-        "L2, over another image's change",
-        "L∞, over another image's change",
+        "trained against L2: over white noise",
+        "trained against L∞: over white noise",
+        "trained against L2: over own change, random phases",
+        "trained against L∞: over own change, random phases",
+        "trained against L2: over another image's change",
+        "trained against L∞: over another image's change",
     ]
     standard = {"scores": wider["scores"].query("norm == 'none'")}
     assert len(manifold.manifold_excess(tmp_path, CONFIG, standard, "xent")) == 2
@@ -269,12 +274,11 @@ def test_pictures(tmp_path, channels):
         "adversarial_predicted": np.array([3, 4]),
     }
     found = {n["network"]: one for n in NETWORKS}
-    twice(tmp_path / "a", lambda f: images.loss_gradients(f, CONFIG, found))
-    twice(tmp_path / "b", lambda f: images.adversarial_examples(f, CONFIG, found))
+    twice(tmp_path / "a", lambda f: images.loss_gradients(f, CONFIG, found, CLASSES))
+    twice(tmp_path / "b", lambda f: images.adversarial_examples(f, CONFIG, found, CLASSES))
     arrays = {
         "images": one["images"],
         "projections": one["adversarial"],
-        "samples": one["adversarial"],
     }
     twice(tmp_path / "c", lambda f: images.projections(f, CONFIG, arrays))
 
@@ -332,7 +336,7 @@ def test_a_long_grid_names_only_some_of_its_curves(tmp_path, tables, monkeypatch
     many = [one.assign(epsilon=e, network=f"l2-{e:g}-xent") for e in np.arange(1, 21) / 20]
     rows = pd.concat([tables["retraining"].query("norm != 'l2'"), *many], ignore_index=True)
     curves.curves(tmp_path, CONFIG, tables | {"retraining": rows}, "roar", "xent")
-    assert labels == ["random", "standard", "L2 0.05", "L2 0.5", "L2 1"]
+    assert labels == ["random order", "standard", "L2 0.05", "L2 0.5", "L2 1"]
 
 
 def test_boundary_tilting(tmp_path):
@@ -362,3 +366,221 @@ def test_boundary_tilting(tmp_path):
         tmp_path,
         lambda f: tilt.boundary_tilting(f, toy, {"scores": scores}, dict.fromkeys(labels, arrays)),
     )
+
+
+@pytest.fixture
+def drawn(monkeypatch) -> dict:
+    """What would have been saved, by name."""
+    kept = {}
+
+    def save(made, folder, name):
+        made.canvas.draw()
+        kept[name] = made
+        return [folder / f"{name}.png"]
+
+    monkeypatch.setattr(style, "save", save)
+    return kept
+
+
+def texts(made) -> list[str]:
+    """Everything that is written in a figure."""
+    return [text.get_text() for text in made.findobj(mpl.text.Text) if text.get_visible()]
+
+
+def correlated(tables: dict, n: int, low: float) -> dict:
+    """The tables with correlations that rest on n networks."""
+    table = tables["correlations"].assign(n=n, pearson_low=low, pearson_high=0.9)
+    return tables | {"correlations": table}
+
+
+@pytest.mark.parametrize(("n", "low", "said"), [(4, 0.2, 0), (5, -0.2, 4)])
+def test_a_correlation_needs_five_networks_and_a_line_an_interval(
+    n, low, said, tmp_path, tables, drawn
+):
+    draw = lambda t: tradeoff.tradeoff(tmp_path, CONFIG, t, "roar", "xent", "test_accuracy")  # noqa: E731
+    draw(correlated(tables, n, low))
+    made = drawn["roar_xent_accuracy"]
+    labels = [text.get_text() for text in made.legends[0].get_texts()]
+    assert sum("r = " in label for label in labels) == said
+    lines = [line for line in made.axes[0].lines if line.get_linestyle() == "-"]
+    assert len(lines) == 1, "the line at zero alone"
+    assert ("fewer than 5 networks" in made.get_supxlabel().replace("\n", " ")) == (not said)
+    if said:
+        assert any(f"r = +0.98 [{low:+.2f}, +0.90], ρ = +1.00 [" in label for label in labels)
+
+
+def test_a_line_is_fitted_where_the_interval_allows_it(tmp_path, tables, drawn):
+    tradeoff.tradeoff(tmp_path, CONFIG, correlated(tables, 5, 0.2), "roar", "xent", "test_accuracy")
+    axis = drawn["roar_xent_accuracy"].axes[0]
+    colours = {line.get_color() for line in axis.lines if line.get_linestyle() == "-"}
+    assert {style.BLUE, style.VERMILION, style.SKY, style.ORANGE} <= colours
+
+
+def test_no_point_lies_on_another(tmp_path, tables, drawn):
+    """ROAR and KAR of all attributions are equal here, and so are accuracies within a network."""
+    tradeoff.tradeoff(tmp_path, CONFIG, tables, "roar", "xent", "strength")
+    measures.measure(tmp_path, CONFIG, tables, "test_accuracy", Description("accuracy", "higher"))
+    manifold.manifold_excess(tmp_path, CONFIG, tables, "xent")
+    for name, made in drawn.items():
+        for axis in made.axes:
+            marks = [tuple(p) for c in axis.containers for p in c.lines[0].get_xydata().round(6)]
+            assert marks
+            assert len(set(marks)) == len(marks), name
+
+
+def test_every_panel_has_numbers_on_its_axes(tmp_path, tables, drawn):
+    curves.curves(tmp_path, CONFIG, tables, "roar", "xent")
+    measures.measure(tmp_path, CONFIG, tables, "test_accuracy", Description("accuracy", "higher"))
+    manifold.manifold_distances(tmp_path, CONFIG, tables["manifold"], "xent")
+    assert len(drawn) == 3
+    for name, made in drawn.items():
+        for axis in made.axes:
+            for of in (axis.xaxis, axis.yaxis):
+                shown = [t for t in of.get_ticklabels() if t.get_visible() and t.get_text()]
+                assert len(shown) > 2, name
+
+
+def test_terms_are_spelled_out(tmp_path, tables, drawn):
+    for against in tradeoff.AGAINST:
+        tradeoff.tradeoff(tmp_path, CONFIG, tables, "roar", "xent", against)
+    curves.curves(tmp_path, CONFIG, tables, "roar", "xent")
+    manifold.manifold_distances(tmp_path, CONFIG, tables["manifold"], "xent")
+    manifold.manifold_excess(tmp_path, CONFIG, tables, "xent")
+    for name, made in drawn.items():
+        words = " ".join(texts(made)).replace(",", " ").split()
+        assert not {"xent", "cw", "G", "GX", "linf", "l2"} & set(words), name
+        assert "cross-entropy" in " ".join(words), name
+
+
+def test_standard_networks_are_black_and_norms_have_their_colours(tmp_path, tables, drawn):
+    curves.curves(tmp_path, CONFIG, tables, "roar", "xent")
+    manifold.manifold_distances(tmp_path, CONFIG, tables["manifold"], "xent")
+    for made in drawn.values():
+        for axis, norm in zip(made.axes, ("l2", "linf") * 2, strict=False):
+            lines = {line.get_label().split(" (")[0]: line.get_color() for line in axis.lines}
+            assert lines["standard"] == style.BLACK
+            trained = [c for label, c in lines.items() if label.startswith(("L2", "L∞"))]
+            assert trained
+            for colour in trained:
+                red, _, blue = mpl.colors.to_rgb(colour)
+                assert (blue > red) == (norm == "l2")
+
+
+def made_pictures(images: int, networks: list[str]) -> dict:
+    one = {
+        "images": RNG.random((images, 6, 6, 1)),
+        "maps": RNG.normal(size=(images, 6, 6)),
+        "labels": np.arange(images) % 5,
+        "predicted": np.arange(images) % 5,
+        "adversarial": RNG.random((images, 6, 6, 1)),
+        "adversarial_predicted": (np.arange(images) + 1) % 5,
+    }
+    return {name: dict(one) for name in networks}
+
+
+def panels(made) -> list:
+    return [axis for axis in made.axes if axis.images]
+
+
+MANY = [
+    "standard",
+    *(f"{n}-{e / 10:g}-{of}" for n in ("l2", "linf") for e in range(1, 9) for of in ("xent", "cw")),
+]
+
+
+def test_pictures_have_eight_panels_at_most_and_names_of_classes(tmp_path, drawn):
+    found = made_pictures(10, MANY)
+    images.loss_gradients(tmp_path, CONFIG, found, CLASSES)
+    images.adversarial_examples(tmp_path, CONFIG, found, CLASSES)
+    arrays = {
+        "images": RNG.random((10, 6, 6, 1)),
+        "projections": RNG.random((10, 6, 6, 1)),
+        "samples": RNG.random((10, 6, 6, 1)),
+    }
+    images.projections(tmp_path, CONFIG, arrays)
+    assert set(drawn) == {
+        "loss_gradients",
+        "adversarial_examples",
+        "manifold_projections",
+        "manifold_samples",
+    }
+    for name, made in drawn.items():
+        assert len(panels(made)) == 8, name
+    below = [axis.get_xlabel() for axis in panels(drawn["adversarial_examples"])]
+    assert below == ["T-shirt/top", *["as Trouser"] * 3, "Trouser", *["as Pullover"] * 3]
+    heads = [axis.get_title() for axis in panels(drawn["loss_gradients"])[:4]]
+    of = "trained against\n{} 0.8, cross-entropy"
+    assert heads == ["image", "standard", of.format("L2"), of.format("L∞")]
+
+
+def test_names_of_classes_go_from_the_data_set_to_the_figures(tmp_path):
+    (tmp_path / "label.labels.txt").write_text("\n".join(CLASSES) + "\n")
+    facts = ("made", "1.0.0", 9, 9, (6, 6, 1), 5)
+    named, numbered = (Info(*facts, folder=folder) for folder in (str(tmp_path), None))
+    table = result_tables.dataset(SimpleNamespace(info=named))
+    assert result_tables.class_names(table, "made") == CLASSES
+    table = result_tables.dataset(SimpleNamespace(info=numbered))
+    assert "class_names" not in set(table["measure"])
+    assert result_tables.class_names(table, "made") == [f"class {k}" for k in range(5)]
+    assert result_tables.class_names(table, "cifar10")[3] == "cat", "results without names"
+
+
+def test_gradient_maps_have_a_colour_bar_and_say_where_they_are_zero(tmp_path, drawn):
+    found = made_pictures(2, ["standard", "l2-1-xent"])
+    found["l2-1-xent"]["maps"] = np.zeros((2, 6, 6))
+    images.loss_gradients(tmp_path, CONFIG, found, CLASSES)
+    made = drawn["loss_gradients"]
+    zero = [" ".join(t.get_text().split()) for axis in panels(made) for t in axis.texts]
+    assert zero == ["gradient is zero"] * 2
+    assert [axis.get_ylabel() for axis in made.axes if not axis.images] == [
+        "share of the largest value shown"
+    ]
+    assert panels(made)[2].get_title() == "trained against\nL2 1", "one loss is not named"
+
+
+def test_a_toy_of_many_networks_has_eight_panels(tmp_path, drawn):
+    toy = configuration.resolve("paper-toy", None, [])
+    labels = ["standard", *(f"l2-{e}-xent" for e in range(1, 12))]
+    rows = {"norm": "l2", "epsilon": 1.0, "score": "tilt", "value": 1.0, "low": 0.0, "high": 2.0}
+    scores = pd.DataFrame({"network": label} | rows for label in labels)
+    x = RNG.random((50, 2)) / 4
+    arrays = {
+        "x": x,
+        "x_adv": x + 0.4,
+        "others": x + 0.6,
+        "class_means": np.array([[0.7, 0.7], [0.1, 0.1]]),
+        "regions": np.tri(9, dtype=np.uint8),
+    }
+    tilt.boundary_tilting(tmp_path, toy, {"scores": scores}, dict.fromkeys(labels, arrays))
+    axes = drawn["boundary_tilting"].axes
+    assert len([axis for axis in axes if axis.get_visible()]) == 8
+
+
+def agreements(networks: int, rho: float) -> pd.DataFrame:
+    names = ("roar_gradient", "kar_gradient", "test_accuracy")
+    pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+    rows = [{"score": a, "other": b, "networks": networks, "spearman": rho} for a, b in pairs]
+    rows[-1]["spearman"] = float("nan")
+    return pd.DataFrame(rows)
+
+
+def test_agreement_has_a_colour_where_the_interval_allows_it(tmp_path, drawn):
+    """Of seven networks a correlation of .6 may be none, one of .95 is not."""
+    assert agreement.rank_agreement(tmp_path, CONFIG, agreements(4, 1.0)) == []
+    assert drawn == {}
+    for rho, coloured in ((0.6, 0), (0.95, 4)):
+        agreement.rank_agreement(tmp_path, CONFIG, agreements(7, rho))
+        axis, bar = drawn["rank_agreement"].axes
+        values = axis.images[0].get_array()
+        assert (values[~np.eye(3, dtype=bool)] != 0).sum() == coloured
+        assert len(axis.texts) == 7, "two cells are empty: a score that does not vary"
+        assert bar.get_ylabel() == "Spearman's correlation"
+        assert "excludes 0" in drawn["rank_agreement"].get_supxlabel().replace("\n", " ")
+
+
+def test_series_side_by_side_stay_near_their_place():
+    for count in (1, 2, 7, 40):
+        shifts = [style.dodged(number, count, 2.0) for number in range(count)]
+        assert len(set(shifts)) == count
+        assert sum(shifts) == pytest.approx(0)
+        assert shifts[-1] - shifts[0] <= 2.0 * style.WIDEST

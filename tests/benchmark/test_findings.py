@@ -201,7 +201,7 @@ def test_images_that_are_not_published_are_not_called_all():
 
 def test_an_excess_is_named_with_its_loss_and_model():
     assert names.score("manifold_xent_excess_over_noise") == (
-        "manifold excess over white noise (xent, by the VAE-GAN's encoder)"
+        "manifold excess over white noise (cross-entropy, by the VAE-GAN's encoder)"
     )
     found = {
         names.score(f"manifold_{loss}{model}_excess_over_{null}")

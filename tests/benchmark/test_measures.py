@@ -246,7 +246,7 @@ def test_agreement_by_hand(tmp_path):
     names = {name for pair in found.index for name in pair}
     assert names == {"test_accuracy", "roar_gradient", "gini_gradient", "alignment"}
     config = configuration.resolve(None, TINY, [])
-    drawn = figure.rank_agreement(tmp_path, config, found.reset_index().assign(networks=4))
+    drawn = figure.rank_agreement(tmp_path, config, found.reset_index().assign(networks=5))
     assert {path.suffix for path in drawn} == {".png", ".svg"}
 
 

@@ -7,8 +7,8 @@ import pytest
 import typer
 
 import pellucid
-from pellucid.benchmark.cli import messages, options
-from tests.commands import here
+from pellucid.benchmark.cli import options
+from tests.commands import check_mistake, here
 from tests.conftest import ROOT
 
 
@@ -44,10 +44,23 @@ def test_a_norm_is_known_however_it_is_written(text, norm):
     ],
 )
 def test_evaluate_says_what_does_not_fit(arguments, said):
-    done = here("evaluate", "model.keras", *arguments)
-    assert done.returncode == messages.MISTAKE
-    assert said in done.stderr
-    assert done.stderr.count("\n") == 1
+    check_mistake(here("evaluate", "model.keras", *arguments), said)
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("submit m.keras --track digits --check-only --board b", "--board: not with --check-only"),
+        ("submit --new-card --max-hours 1", "--new-card goes with --card FILE.toml alone."),
+        ("plots --board b", "--board: only with --leaderboard."),
+        ("plots --leaderboard --out o", "--out: not with --leaderboard"),
+        ("leaderboard --out o --board b", "--board: not with --out"),
+        ("plan --no-probe --workers 2", "--workers: not with --no-probe"),
+        ("run --cores 2", "--address, --cores and --share need --executor ray."),
+    ],
+)
+def test_options_that_do_not_apply_are_refused(command, said):
+    check_mistake(here(*command.split()), said)
 
 
 def test_the_version():
@@ -65,3 +78,9 @@ def test_a_changed_preset_has_a_folder_of_its_own():
     assert max(map(len, names)) < 100
     assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789+.=-") for name in names)
     assert options.run_folder(Path("mine"), "quick", long) == Path("mine")
+
+
+def test_a_file_of_changes_to_a_preset_counts_as_one():
+    assert options.changes("quick", Path("a/smaller.toml"), ["seeds=1"]) == ["smaller", "seeds=1"]
+    assert options.changes(None, Path("a/smaller.toml"), []) == []
+    assert options.changes("quick", None, []) == []

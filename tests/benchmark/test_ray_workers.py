@@ -16,9 +16,11 @@ from rich.console import Console
 
 from pellucid.benchmark.config.sections import Model
 from pellucid.benchmark.execution import runner
+from pellucid.benchmark.execution.failures import Failures
 from pellucid.benchmark.execution.pool import Ended
 from pellucid.benchmark.units import configuration, plan, train
 from pellucid.benchmark.units.plan import Plan
+from pellucid.benchmark.units.store import Store
 from pellucid.models import backend
 from pellucid.models.errors import InputError
 from tests.benchmark.made import unit
@@ -245,8 +247,8 @@ def test_there_must_be_a_gpu_to_share(tmp_path, digits):
         pool_of(tmp_path, digits, address=made.address, share=2, notice=pytest.fail)
 
 
-def test_what_a_unit_raises_is_raised_here(tmp_path, digits):
-    """Without Ray's wrapping, so that a user's mistake is one line there too."""
+def test_what_a_unit_raises_is_told_here_and_the_others_are_computed(tmp_path, digits):
+    """Without Ray's wrapping in the line, and with the worker's traceback in the file."""
     from pellucid.benchmark import environment
     from pellucid.benchmark.execution.ray import RayPool
 
@@ -254,7 +256,7 @@ def test_what_a_unit_raises_is_raised_here(tmp_path, digits):
     good = next(tiny.of(train.KIND))
     model = Model.model_construct(name="digits_cnm", width=1.0)
     bad = dataclasses.replace(good, spec=dataclasses.replace(good.spec, model=model))
-    work = dataclasses.replace(tiny, units=(bad,))
+    work = dataclasses.replace(tiny, units=(bad, good))
     (tmp_path / "config.toml").touch()
     pool = RayPool(
         work,
@@ -266,11 +268,14 @@ def test_what_a_unit_raises_is_raised_here(tmp_path, digits):
         cores=1,
         notice=lambda _: None,
     )
-    with pytest.raises(
-        InputError, match=r"Unknown model 'digits_cnm'. Did you mean 'digits_cnn'"
-    ) as raised:
-        runner.execute(work, set(), pool, Silent())
-    assert "Traceback" not in str(raised.value)
+    failures = Failures(tmp_path, {}, lambda _: None)
+    assert runner.execute(work, set(), pool, Silent(), failed=failures.add) == 0
+    (line,) = failures.lines
+    assert "(InputError: Unknown model 'digits_cnm'. Did you mean 'digits_cnn'" in line
+    (file,) = (tmp_path / "failed").iterdir()
+    assert str(file) in line
+    assert "in perform" in file.read_text(), "the worker's traceback"
+    assert Store(tmp_path).done(good)
 
 
 def test_a_folder_that_a_worker_cannot_see(tmp_path, monkeypatch):

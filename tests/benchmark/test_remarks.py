@@ -1,5 +1,9 @@
 """What a reader must know is found where it is, and only there."""
 
+import re
+from types import NoneType
+from typing import get_args
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -65,7 +69,7 @@ def test_nothing_to_remark():
     assert list(found.columns) == ["kind", "network", "text"]
 
 
-@pytest.mark.parametrize(
+EACH = pytest.mark.parametrize(
     ("change", "kind", "text"),
     [
         ({"train": 0.979}, "not fitted", "classifies 0.979 of its training images correctly"),
@@ -86,10 +90,27 @@ def test_nothing_to_remark():
         ({"angle": np.nan}, "no direction", "moves the class mean nowhere"),
     ],
 )
+
+
+@EACH
 def test_each_remark(change, kind, text):
     found = caveats.build(CONFIG, tables(**change))
     assert found["kind"].tolist() == [kind]
     assert text in found["text"].iloc[0]
+
+
+def test_each_kind_says_whether_it_matters_and_what_to_do():
+    """By a key of the configuration, where it names one."""
+    cases = EACH.mark.args[1]
+    assert set(caveats.ADVICE) == {kind for _, kind, _ in cases}
+    for advice in caveats.ADVICE.values():
+        assert advice.startswith(("This matters", "This hardly matters"))
+        named = re.findall(r"\b([a-z_]+)\.([a-z_]+)\b", advice)
+        assert named or "raise its steps" in advice
+        for section, key in named:
+            annotation = configuration.RunConfig.model_fields[section].annotation
+            (kind,) = [part for part in (get_args(annotation) or (annotation,)) if part != NoneType]
+            assert key in kind.model_fields, (section, key)
 
 
 def test_numbers_just_good_enough():

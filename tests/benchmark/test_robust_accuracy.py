@@ -297,6 +297,14 @@ def test_mistakes_of_the_command(file, tmp_path, more, message):
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_by_default_no_more_images_are_attacked_than_there_are(file, tmp_path):
+    """At a radius within which every image lies, so that the attacks succeed at once."""
+    options = ("--data", "digits", "--epsilon", "255/255", "--out", tmp_path)
+    done = here("evaluate", file, *options)
+    assert done.returncode == 0, done.stderr
+    assert "AutoAttack standard, linf 1, 597 images of digits" in done.stdout
+
+
 def test_a_radius_is_needed(file):
     done = here("evaluate", file, "--data", "digits")
     assert done.returncode == 2

@@ -83,6 +83,21 @@ def test_several_at_once_share_their_ranks():
     assert labels(alone.take("one", 2)) == ["a"]
 
 
+def test_what_needs_a_failed_unit_is_not_handed_out_and_all_else_is():
+    a, b = unit("a", cost=9), unit("b")
+    c, d = unit("c", a, b), unit("d", b)
+    e = unit("e", c, d)
+    schedule = Schedule([a, b, c, d, e], ())
+    assert labels(schedule.take()) == ["a"]
+    assert labels(schedule.fail(a)) == ["c", "e"]
+    assert labels(schedule.take()) == ["b"]
+    schedule.finish(b)
+    assert labels(schedule.take()) == ["d"]
+    assert labels(schedule.fail(d)) == []
+    assert schedule.take() == []
+    assert len(schedule) == 0
+
+
 def test_given_back_it_comes_first():
     units = [unit(name) for name in "abc"]
     schedule = Schedule(units, ())

@@ -112,7 +112,7 @@ def test_networks_that_a_run_lacks_move_no_point(tmp_path):
     config = configuration.resolve(None, TINY, [])
     seen = []
 
-    class Axes(style.Figure):
+    class Axes(style.ShownFigure):
         def savefig(self, *args, **kwargs):
             axis = self.axes[0]
             ticks = [label.get_text() for label in axis.get_xticklabels()]
@@ -122,7 +122,7 @@ def test_networks_that_a_run_lacks_move_no_point(tmp_path):
             return super().savefig(*args, **kwargs)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(style, "Figure", Axes)
+        patch.setattr(style, "ShownFigure", Axes)
         figure.sweep(tmp_path, config, scores, "swept.k", ["swept.other"])
     assert seen[:4] == [["5", "20"], ["5"], ["20"], ["40"]]
 

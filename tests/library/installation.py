@@ -39,14 +39,20 @@ def call(*command: object, cwd: Path, **environment: str) -> str:
     return done.stdout
 
 
-def build(work: Path) -> Path:
-    """The wheel, built in `work` from what an installation needs and nothing else."""
+def sources(work: Path) -> Path:
+    """A folder in `work` with what an installation needs and nothing else."""
     source = work / "source"
     unwanted = shutil.ignore_patterns("__pycache__")
     for folder in FOLDERS:
         shutil.copytree(ROOT / folder, source / folder, symlinks=True, ignore=unwanted)
     for file in FILES:
         shutil.copy(ROOT / file, source / file)
+    return source
+
+
+def build(work: Path) -> Path:
+    """The wheel, built in `work`."""
+    source = sources(work)
     call(sys.executable, "-c", BUILD, work, cwd=source)
     (wheel,) = work.glob("*.whl")
     return wheel

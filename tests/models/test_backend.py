@@ -147,17 +147,72 @@ except InputError as error:
 @pytest.mark.parametrize(
     ("chosen", "hidden", "message"),
     [
-        ("tensorflwo", "none", "Unknown backend (KERAS_BACKEND) 'tensorflwo'. Did you mean"),
-        ("numpy", "none", "Unknown backend (KERAS_BACKEND) 'numpy'. Known: jax, tensorflow."),
-        ("torch", "torch", "Unknown backend (KERAS_BACKEND) 'torch'. Known: jax, tensorflow."),
-        ("tensorflow", "tensorflow", "The backend 'tensorflow' cannot be imported: "),
-        ("jax", "jax", "The backend 'jax' cannot be imported: "),
+        (
+            "tensorflwo",
+            "none",
+            "The backend 'tensorflwo' (KERAS_BACKEND) cannot be used. Did you mean 'tensorflow'?"
+            " Set KERAS_BACKEND to tensorflow or jax.",
+        ),
+        (
+            "torch",
+            "none",
+            "The backend 'torch' (KERAS_BACKEND) cannot be used. Set KERAS_BACKEND to tensorflow or"
+            " jax.",
+        ),
+        (
+            "",
+            "tensorflow",
+            "The backend 'tensorflow' (the default) is not installed. Install it with `pip install"
+            " -r requirements.txt` in this project's folder, or set KERAS_BACKEND=jax, which is"
+            " installed.",
+        ),
+        ("jax", "jax", "The backend 'jax' (KERAS_BACKEND) is not installed. Install it with `pip"),
     ],
 )
-def test_an_unknown_or_missing_backend_is_one_line(chosen, hidden, message):
-    printed = python(MISTAKE.format(hidden=hidden), KERAS_BACKEND=chosen)
+def test_an_unknown_or_missing_backend_is_one_line(chosen, hidden, message, tmp_path):
+    told = {"KERAS_BACKEND": chosen, "KERAS_HOME": str(tmp_path)}
+    printed = python(MISTAKE.format(hidden=hidden), **told)
     assert printed.startswith(message)
     assert len(printed.splitlines()) == 1
+
+
+BROKEN = """
+import sys
+sys.modules["tensorflow"] = sys  # is found, and has nothing of TensorFlow
+from pellucid.models.errors import InputError
+from pellucid.models import startup
+startup.check_backend = lambda: "tensorflow"
+try:
+    from pellucid.models import backend
+except InputError as error:
+    print(error)
+"""
+
+
+def test_a_backend_that_is_there_but_cannot_be_imported_is_one_line():
+    printed = python(BROKEN, KERAS_BACKEND="tensorflow")
+    assert printed.startswith("The backend 'tensorflow' cannot be imported: ")
+
+
+CHOSEN = "from pellucid.models import startup; print(*startup.chosen())"
+
+
+def test_the_backend_is_the_one_that_keras_takes(tmp_path):
+    """The variable, else the file in Keras' folder, else TensorFlow; as Keras itself says."""
+    home = {"KERAS_HOME": str(tmp_path), "KERAS_BACKEND": ""}
+    asked = "import keras; print(keras.backend.backend())"
+    assert python(CHOSEN, **home).split() == ["tensorflow", "the", "default"]
+    file = tmp_path / "keras.json"
+    for content, expected in (
+        ('{"backend": "jax"}', f"jax {file}"),
+        ("{", "tensorflow the default"),
+        ('{"floatx": "float32"}', "tensorflow the default"),
+    ):
+        file.write_text(content)
+        assert python(CHOSEN, **home) == expected
+    file.write_text('{"backend": "jax"}')
+    assert python(asked, **home) == "jax"
+    assert python(CHOSEN, **home | {"KERAS_BACKEND": "tensorflow"}) == "tensorflow KERAS_BACKEND"
 
 
 SETTINGS = """

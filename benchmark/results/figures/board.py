@@ -84,13 +84,15 @@ def _figure(folder: Path, rows: list[Entry], score: str, found: Standings, name:
         axis = axes[0, 0]
         _line(axis, rows, score, found)
         if references:
-            grey, label = "#777777", "reference grid"
+            grey, label = style.GREY, "reference grid"
             _points(axis, references, score, label=label, marker="o", size=4, color=grey)
         if submissions:
-            color, label = style.VERMILION, "submissions"
+            color, label = style.PURPLE, "submissions"
             _points(axis, submissions, score, label=label, marker="D", size=5, color=color)
         if baselines:
-            _points(axis, baselines, score, label="baselines", marker="^", size=5, color=style.BLUE)
+            _points(
+                axis, baselines, score, label="baselines", marker="^", size=5, color=style.GREEN
+            )
         for entry in [*baselines, *submissions]:
             axis.annotate(
                 text.name(entry, MAX_NAME),
@@ -108,7 +110,7 @@ def _figure(folder: Path, rows: list[Entry], score: str, found: Standings, name:
             marker="o",
             markersize=10,
             fillstyle="none",
-            color=style.BLUE,
+            color=style.BLACK,
             markeredgewidth=0.9,
             label="Pareto" if front else None,
         )

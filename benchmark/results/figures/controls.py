@@ -13,30 +13,42 @@ from pellucid.benchmark.results.figures import style
 from pellucid.benchmark.units.orders import NO_CONTROL, OWN
 from pellucid.benchmark.units.outcomes import MASKS, MEAN, Score
 from pellucid.benchmark.units.retrain import Retraining
-from pellucid.metrics import ATTRIBUTIONS, CONTROLS, FILLS, MODES
+from pellucid.metrics import CONTROLS, FILLS, MODES
 
 Line = tuple[str, pd.DataFrame, style.Look]
 """Name, rows of the table of scores, colour and marker."""
 
 LOOKS: dict[str, style.Look] = {
-    OWN: (style.BLACK, "o"),
-    "mean": (style.ORANGE, "v"),
-    "blurred": (style.SKY, "^"),
-    "blur_matched": (style.GREEN, "D"),
-    "shuffled": (style.BLUE, "s"),
-    "shuffled_within": (style.VERMILION, "P"),
-    MASKS: (style.PURPLE, "X"),
+    "mean": (style.OLIVE, "v"),
+    "blurred": (style.TEAL, "^"),
+    "blur_matched": (style.FOREST, "D"),
+    "shuffled": (style.MAGENTA, "s"),
+    "shuffled_within": (style.WINE, "P"),
+    MASKS: (style.INDIGO, "X"),
 }
+"""Of the controls that are made of networks' own maps."""
 DASHES = {"gaussian": "-.", "sobel": ":", "untrained": "--"}
 """Of the controls that ask no trained network: level lines."""
 
 
-def _lines(scores: pd.DataFrame, mode: str, attribution: str, fill: str) -> Iterator[Line]:
+def looks(norm: str) -> dict[str, style.Look]:
+    """Colours and markers by control: own maps, in the colour of the norm, and `LOOKS`."""
+    return {OWN: (style.NORM_COLOURS[norm], "o")} | LOOKS
+
+
+def own_map(norm: str) -> str:
+    """What a legend calls the maps of a norm's networks."""
+    return f"own map, {style.NORM_NAMES[norm]}"
+
+
+def _lines(
+    scores: pd.DataFrame, norm: str, mode: str, attribution: str, fill: str
+) -> Iterator[Line]:
     """Own maps first, then the controls that are made of them."""
-    for control, look in LOOKS.items():
+    for control, look in looks(norm).items():
         rows = scores[scores["score"] == str(Score(mode, attribution, control, fill))]
         if len(rows):
-            title = "own map" if control == OWN else CONTROLS[control].title
+            title = own_map(norm) if control == OWN else CONTROLS[control].title
             yield title, rows.sort_values("strength"), look
 
 
@@ -95,12 +107,12 @@ def controls(
             axis.axhline(0, color=style.GREY, lw=0.8, label="random order")
             _levels(axis, tables.get("controls", pd.DataFrame()), mode, attribution, fill)
             for number, (name, rows, (colour, marker)) in enumerate(
-                _lines(members, mode, attribution, fill)
+                _lines(members, norm, mode, attribution, fill)
             ):
                 values = rows["value"].to_numpy(float)
                 errors = np.abs(np.stack([values - rows["low"], rows["high"] - values]))
                 axis.errorbar(
-                    rows["strength"] + 0.008 * number,  # side by side, not one on another
+                    rows["strength"] + style.dodged(number, 1 + len(LOOKS), 1),
                     values,
                     errors,
                     fmt=f"{marker}-",
@@ -110,11 +122,10 @@ def controls(
                     elinewidth=0.7,
                     label=name,
                 )
-            letter = ATTRIBUTIONS[attribution].letter
-            axis.set_title(f"{style.NORM_NAMES[norm]}, {letter}", loc="left")
+            axis.set_title(style.series_name(norm, attribution), loc="left")
         for axis in axes[-1]:
             axis.set_xlabel("attack strength (radius / largest radius)")
         for axis in axes[:, 0]:
             axis.set_ylabel(f"{MODES[mode].title} score")
-        made.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+        style.legend(made, axes, 4, title=f"{MODES[mode].title}{style.trained(loss)}")
         return style.save(made, folder, f"controls_{mode}_{fill}_{loss}")

@@ -44,7 +44,7 @@ def _panel_curves(
     rows: pd.DataFrame, attribution: str, norm: str, loss: str
 ) -> Iterator[tuple[str, pd.DataFrame, style.Colour, Dash]]:
     """Name, rows, colour and line style: orders that ask no network, then networks by radius."""
-    yield "random", of_random_order(rows), style.GREY, "--"
+    yield "random order", of_random_order(rows), style.GREY, "--"
     free = rows[(rows["network"] == NOBODY.label) & (rows["fill"] == MEAN)]
     for name, dash in zip(FREE, DASHES, strict=True):
         drawn = free[
@@ -102,8 +102,11 @@ def curves(
     attributions = [a for a in ATTRIBUTIONS if (rows["attribution"] == a).any()]
     norms = [n for n in NORMS if (rows["norm"] == n).any()] or ["none"]
     networks = tables["scores"]["network"].nunique()
-    caption = style.retraining_caption(config, networks) + "; bands: all repeats"
-    size = (len(attributions), len(norms), 3.6 * len(norms) + 1.2, 2.7 * len(attributions) + 0.5)
+    caption = style.retraining_caption(config, networks) + (
+        "; bands: from the lowest repeat to the highest; ends of the curves: untouched images, and"
+        " chance"
+    )
+    size = (len(attributions), len(norms), 3.6 * len(norms) + 1.4, 2.8 * len(attributions) + 0.6)
     with style.figure(*size, caption=caption, sharex=True, sharey=True) as (made, axes):
         for (i, j), axis in np.ndenumerate(axes):
             attribution, norm = attributions[i], norms[j]
@@ -115,13 +118,12 @@ def curves(
                 axis.fill_between(
                     fractions, accuracy.min(0), accuracy.max(0), color=colour, alpha=0.15, lw=0
                 )
-            letter = ATTRIBUTIONS[attribution].letter
-            axis.set_title(f"{style.NORM_NAMES[norm]}, {letter}", loc="left")
+            axis.set_title(style.series_name(norm, attribution), loc="left")
         for axis in axes[-1]:
             axis.set_xlabel(f"fraction of pixels {MODES[mode].top_pixels}")
         for axis in axes[:, 0]:
             axis.set_ylabel("accuracy of the retrained network")
         for axis in axes[0]:
             _legend(axis, mode)
-        made.suptitle(f"{MODES[mode].title} curves, training attack loss {loss}", fontsize=10)
+        made.suptitle(f"{MODES[mode].title} curves{style.trained(loss)}", fontsize=10)
         return style.save(made, folder, f"curves_{mode}_{loss}")

@@ -10,12 +10,14 @@ from matplotlib.axes import Axes
 
 from pellucid.attacks import LOSSES, NORMS
 from pellucid.benchmark.config.sections import Config
+from pellucid.benchmark.results import names
 from pellucid.benchmark.results.figures import style
 from pellucid.benchmark.units.calibration import ENCODER, OPTIMISED, PCA
 from pellucid.benchmark.units.manifold import Manifold
 from pellucid.metrics import densities
 from pellucid.models.types import Array
 
+STRENGTH = "attack strength of training (radius / largest)"
 LARGEST_SHOWN = 99.5
 """Percentile of the distances at which a panel ends."""
 EXCESSES = (
@@ -24,9 +26,9 @@ EXCESSES = (
 )
 """End of the score's name, line style and title."""
 NULLS = (
-    ("noise", style.BLACK, "white noise"),
-    ("phases", style.BLUE, "own change, random phases"),
-    ("permuted", style.VERMILION, "another image's change"),
+    ("noise", style.OLIVE, "white noise"),
+    ("phases", style.TEAL, "own change, random phases"),
+    ("permuted", style.WINE, "another image's change"),
 )
 """End of the score's name, colour and title."""
 NORM_LINES = {"l2": "o-", "linf": "s--"}
@@ -40,10 +42,10 @@ def _panel_distances(
 ) -> Iterator[tuple[str, Array, style.Colour, str]]:
     """Name, distances, colour and line style: clean images, then the networks by radius."""
     standard = rows[rows["norm"] == "none"]
-    yield "test data", standard["clean_distance"].to_numpy(), style.BLACK, "--"
+    yield "test images", standard["clean_distance"].to_numpy(), style.GREY, "--"
     adversarial = rows[(rows["norm"] == norm) & (rows["loss"] == loss)]
-    colours = style.gradient_colours(adversarial["epsilon"].nunique(), "l2")
-    groups: list[tuple[str, pd.DataFrame, style.Colour]] = [("standard", standard, style.VERMILION)]
+    colours = style.gradient_colours(adversarial["epsilon"].nunique(), norm)
+    groups: list[tuple[str, pd.DataFrame, style.Colour]] = [("standard", standard, style.BLACK)]
     groups += [
         (style.network_name(norm, epsilon), part, colour)
         for (epsilon, part), colour in zip(adversarial.groupby("epsilon"), colours, strict=True)
@@ -67,10 +69,11 @@ def _densities(axis: Axes, rows: pd.DataFrame, norm: str, loss: str) -> None:
             label = f"{name}: {len(values)} examples, too few"
             axis.plot([], [], dash, color=colour, label=label)
             continue
-        label = f"{name} (n = {len(values)})"
+        label = f"{name} ({len(values):,})"
         axis.plot(grid, densities.density(values, grid), dash, color=colour, lw=1.4, label=label)
-    axis.set_title(f"{style.NORM_NAMES[norm]}, {loss}", loc="left")
-    axis.set_xlabel("scaled distance to the manifold")
+    trained = "" if loss == "none" else f", attacks on the {names.loss(loss)}"
+    axis.set_title(f"trained against {style.NORM_NAMES[norm]}{trained}", loc="left")
+    axis.set_xlabel("distance to the manifold, scaled to [0, 1] on test images")
     axis.set_ylabel("density")
     axis.legend(fontsize=7)
 
@@ -101,14 +104,14 @@ def manifold_distances(
     radius = section.epsilon if section else 0
     caption = (
         style.caption(config, rows["network"].nunique())
-        + f"; adversarial examples: L2 radius {radius:g} (pixel units), loss {attack_loss}"
+        + f"; attacks on the {names.loss(attack_loss)}, L2 radius {radius:g} (pixel units); in"
+        " brackets: how many adversarial examples, over all seeds"
     )
     size = (lines, columns, 4.2 * columns + 0.4, 3.0 * lines + 0.4)
     with style.figure(*size, caption=caption, sharex=True, sharey=True) as (made, axes):
         for axis, panel in zip(axes.flat, panels, strict=False):
             _densities(axis, rows, *panel)
-        for axis in list(axes.flat)[len(panels) :]:
-            axis.set_visible(False)
+        style.hide(axes, len(panels))
         return style.save(made, folder, f"manifold_{attack_loss}")
 
 
@@ -119,13 +122,13 @@ def _series(scores: pd.DataFrame, score: str, norm: str, loss: str) -> pd.DataFr
     return scores[member & (scores["score"] == score)].sort_values("strength")
 
 
-def _draw(axis: Axes, part: pd.DataFrame, line: str, colour: str, label: str) -> None:
+def _draw(axis: Axes, part: pd.DataFrame, line: str, colour: str, label: str, shift: float) -> None:
     """A series with its intervals; nothing where there is a single network."""
     if len(part) < 2:
         return
     below, above = part["value"] - part["low"], part["high"] - part["value"]
     axis.errorbar(
-        part["strength"],
+        part["strength"] + shift,
         part["value"],
         np.abs(np.stack([below, above])),
         fmt=line,
@@ -138,12 +141,16 @@ def _draw(axis: Axes, part: pd.DataFrame, line: str, colour: str, label: str) ->
 
 def _excesses(axis: Axes, scores: pd.DataFrame, loss: str, attack_loss: str) -> None:
     """The panel of a training loss: two series per norm, over the strength of training."""
-    for norm, colour in (("l2", style.BLUE), ("linf", style.VERMILION)):
-        for kind, mark, title in EXCESSES:
-            part = _series(scores, f"manifold_{attack_loss}_{kind}", norm, loss)
-            _draw(axis, part, mark, colour, f"{style.NORM_NAMES[norm]}, {title}")
-    axis.set_xlabel("attack strength of training")
-    axis.set_title(f"training attack loss {loss}", loc="left")
+    series = list(itertools.product(NORMS, EXCESSES))
+    for number, (norm, (kind, mark, title)) in enumerate(series):
+        part = _series(scores, f"manifold_{attack_loss}_{kind}", norm, loss)
+        shift = style.dodged(number, len(series), 1)
+        label = f"trained against {style.NORM_NAMES[norm]}: {title}"
+        _draw(axis, part, mark, style.NORM_COLOURS[norm], label, shift)
+    axis.set_xlabel(STRENGTH)
+    axis.set_title(
+        f"trained against attacks on the {names.loss(loss)}" if loss != "none" else "", loc="left"
+    )
     axis.axhline(0, color=style.GREY, lw=0.8, zorder=0)
 
 
@@ -167,13 +174,17 @@ def manifold_excess(
     scores = tables["scores"]
     losses = sorted(set(scores["loss"]) - {"none"}) or ["none"]
     networks = scores["network"].nunique()
-    caption = style.caption(config, networks) + "; 95 % intervals over test images"
-    size = (1, len(losses), 4.4 * len(losses), 3.4)
+    caption = (
+        f"{style.caption(config, networks)}; attacks on the {names.loss(attack_loss)}; d: distance"
+        " to the manifold, x: test image, x': adversarial example, or noise as large; bars: 95 %"
+        " intervals"
+    )
+    size = (1, len(losses), max(5.4, 4.4 * len(losses)), 3.6)
     with style.figure(*size, caption=caption, sharey=True) as (made, axes):
         for axis, loss in zip(axes[0], losses, strict=True):
             _excesses(axis, scores, loss, attack_loss)
         made.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
-        axes[0, 0].set_ylabel("d(x') - d(x), paper units")
+        axes[0, 0].set_ylabel("d(x') - d(x), pixels in [-1, 1]")
         drawn = style.save(made, folder, f"manifold_excess_{attack_loss}")
     if f"manifold_{attack_loss}_{PCA}_excess" in set(scores["score"]) and losses != ["none"]:
         drawn += _excess_over_nulls(folder, config, scores, losses, attack_loss)
@@ -190,22 +201,26 @@ def _excess_over_nulls(
     """
     networks = scores["network"].nunique()
     caption = (
-        f"{style.caption(config, networks)}; adversarial examples by loss {attack_loss}; 95 %"
-        " intervals over test images, and over seeds where several"
+        f"{style.caption(config, networks)}; attacks on the {names.loss(attack_loss)}; d: distance"
+        " to the manifold, x': adversarial example, x0: the image changed as much by the null that"
+        " the legend names; bars: 95 % intervals over test images, and over seeds where several"
     )
     size = (len(losses), len(MANIFOLDS), 3.3 * len(MANIFOLDS), 2.9 * len(losses) + 0.8)
     with style.figure(*size, caption=caption, sharex=True, sharey=True) as (made, axes):
         for row, loss in zip(axes, losses, strict=True):
             for axis, (manifold, title) in zip(row, MANIFOLDS.items(), strict=True):
-                for (null, colour, name), norm in itertools.product(NULLS, NORMS):
+                series = list(itertools.product(NULLS, NORMS))
+                for number, ((null, colour, name), norm) in enumerate(series):
                     score = f"manifold_{attack_loss}_{manifold}_excess_over_{null}"
-                    label = f"{style.NORM_NAMES[norm]}, over {name}"
+                    label = f"trained against {style.NORM_NAMES[norm]}: over {name}"
                     part = _series(scores, score, norm, loss)
-                    _draw(axis, part, NORM_LINES[norm], colour, label)
+                    shift = style.dodged(number, len(series), 1)
+                    _draw(axis, part, NORM_LINES[norm], colour, label, shift)
                 axis.axhline(0, color=style.GREY, lw=0.8, zorder=0)
-                axis.set_title(title if len(losses) == 1 else f"{title}; trained with {loss}")
-            row[0].set_ylabel("d(x') - d(x under the null), paper units")
+                trained = "" if len(losses) == 1 else style.trained(loss)
+                axis.set_title(title + trained, loc="left")
+            row[0].set_ylabel("d(x') - d(x0), pixels in [-1, 1]")
         for axis in axes[-1]:
-            axis.set_xlabel("attack strength of training")
+            axis.set_xlabel(STRENGTH)
         made.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
         return style.save(made, folder, f"manifold_nulls_{attack_loss}")

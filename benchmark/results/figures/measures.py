@@ -1,15 +1,19 @@
 """The figure of a measure that has no figure of its own: its score against test accuracy."""
 
+import textwrap
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from pellucid.benchmark.config.sections import Config
+from pellucid.benchmark.results import names
 from pellucid.benchmark.results.figures import style
 from pellucid.benchmark.units.kind import Description
 
 ACCURACY = "test_accuracy"
+LINE = 34
+"""Characters of a line beside the vertical axis."""
 
 
 def measure(
@@ -39,22 +43,26 @@ def measure(
     axes_of = {ACCURACY: "test accuracy", "strength": "attack strength (radius / largest radius)"}
     with style.figure(1, 2, 7.2, 3.2, caption=caption, sharey=True) as (made, axes):
         for axis, (column, label) in zip(axes[0], axes_of.items(), strict=True):
-            for norm in ("none", *style.NORMS):
+            width = float(np.ptp(rows[column].dropna())) or 1.0
+            for number, norm in enumerate(("none", *style.NORMS)):
                 part = rows[rows["norm"] == norm]
                 if part.empty:
                     continue
                 low, high = part["value"] - part["low"], part["high"] - part["value"]
                 axis.errorbar(
-                    part[column],
+                    part[column] + style.dodged(number, 1 + len(style.NORMS), 2 * width),
                     part["value"],
                     np.abs(np.stack([low, high])),
                     fmt=style.NORM_MARKERS[norm],
                     color=style.NORM_COLOURS[norm],
                     ms=5,
                     lw=0.8,
-                    label=style.NORM_NAMES[norm],
+                    label="standard"
+                    if norm == "none"
+                    else f"trained against {style.NORM_NAMES[norm]}",
                 )
             axis.set_xlabel(label)
-        axes[0, 0].set_ylabel(f"{about.title} ({about.better} is better)")
+        title = textwrap.fill(names.score(score, about.title), LINE)
+        axes[0, 0].set_ylabel(f"{title}\n({about.better} is better)")
         made.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
         return style.save(made, folder, f"score_{score}")

@@ -1,5 +1,8 @@
 """Images and attribution maps as panels of a figure."""
 
+from collections.abc import Sequence
+from typing import TypeVar
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -9,12 +12,21 @@ from matplotlib.figure import Figure
 from pellucid.benchmark.results.figures import style
 from pellucid.models.types import Array
 
+Value = TypeVar("Value")
+
 MOST_PANELS = 8
 """Panels of a grid of pictures, beyond which they are too small to see."""
 SIGNED = "RdBu_r"
 """The colours of maps with a sign: white is zero."""
 UNSIGNED = "inferno"
 """The colours of maps of at least zero: black is zero."""
+
+
+def spread(values: Sequence[Value], most: int) -> list[Value]:
+    """At most so many values, evenly from the first to the last."""
+    if len(values) <= most:
+        return list(values)
+    return [values[round(place)] for place in np.linspace(0, len(values) - 1, most)]
 
 
 def image(axis: Axes, values: Array) -> None:

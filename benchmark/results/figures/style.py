@@ -8,10 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib as mpl
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pellucid.attacks import NORM_SYMBOLS, NORMS
 from pellucid.benchmark.config.sections import Config
+from pellucid.benchmark.results import names
 from pellucid.benchmark.units.retrain import Retraining
 from pellucid.metrics import ATTRIBUTIONS
 from pellucid.models.files import write
@@ -25,6 +28,14 @@ GREEN = "#009E73"
 BLUE = "#0072B2"
 VERMILION = "#D55E00"
 PURPLE = "#CC79A7"
+
+# of Tol's muted palette
+WINE = "#882255"
+OLIVE = "#999933"
+INDIGO = "#332288"
+TEAL = "#44AA99"
+MAGENTA = "#AA4499"
+FOREST = "#117733"
 
 GREY = "#888888"
 
@@ -42,12 +53,22 @@ FIXED_LOOKS: dict[tuple[str, str], Look] = {
     ("l2", "gradient"): (SKY, "^"),
     ("linf", "gradient"): (ORANGE, "D"),
 }
-"""Looks of the series of the paper's attributions, by norm and attribution."""
+"""Looks of the series of the paper's attributions, by norm and attribution.
+
+In every figure blue is L2, red to orange is Linf, black is the standard network and grey what asks
+no trained network; nothing else has these colours.
+"""
+
 NORM_COLOURS = {"none": BLACK, "l2": BLUE, "linf": VERMILION}
+APART = 0.009
+"""Between the points of two series at one place, in lengths of the axis."""
+WIDEST = 0.08
+"""Between the first series and the last at one place."""
+
 NORM_MARKERS = {"none": "D", "l2": "o", "linf": "s"}
 """Looks of networks by the norm of their training, where a figure shows one score."""
 
-MORE_COLOURS = (GREEN, PURPLE, BLACK)
+MORE_COLOURS = (GREEN, PURPLE, OLIVE)
 MORE_MARKERS = ("v", "P", "X", "<", ">", "*", "h")
 
 CHARACTERS_PER_INCH = 17
@@ -77,11 +98,11 @@ ATTRIBUTION_LOOKS: dict[str, Look] = dict(
             (
                 (GREEN, "^"),
                 (PURPLE, "o"),
-                ("#882255", "v"),
-                ("#999933", "P"),
-                ("#332288", "X"),
-                ("#44AA99", "<"),
-                ("#AA4499", ">"),
+                (WINE, "v"),
+                (OLIVE, "P"),
+                (INDIGO, "X"),
+                (TEAL, "<"),
+                (MAGENTA, ">"),
             )
         ),
         strict=False,
@@ -107,22 +128,68 @@ def looks() -> dict[tuple[str, str], Look]:
 
 
 def series_name(norm: str, attribution: str) -> str:
-    """A series' name in a legend, as `L2 GX`."""
-    return f"{NORM_NAMES[norm]} {ATTRIBUTIONS[attribution].letter}"
+    """A series' name in a legend or over a panel, as `L2, Gradient x Input`."""
+    return f"{NORM_NAMES[norm]}, {ATTRIBUTIONS[attribution].title}"
 
 
 def network_name(norm: str, epsilon: float, loss: str | None = None) -> str:
-    """A network's name in a figure, as `L2 0.8`."""
+    """A network's name in a figure, as `L2 0.8`; with the training loss where it is given."""
     if norm == "none":
         return "standard"
-    return f"{NORM_NAMES[norm]} {epsilon:g}" + (f" {loss}" if loss else "")
+    return f"{NORM_NAMES[norm]} {epsilon:g}" + (f", {names.loss(loss)}" if loss else "")
+
+
+def legend(made: Figure, axes: Array, columns: int, title: str = "") -> None:
+    """One legend for all panels above them, each name once."""
+    found: dict[str, Artist] = {}
+    for axis in axes.flat:
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    made.legend(
+        list(found.values()),
+        list(found),
+        loc="outside upper center",
+        ncols=columns,
+        title=title or None,
+    )
+
+
+def name_rows(axes: Sequence[Axes], titles: Sequence[str], size: float = 9) -> None:
+    """Names the rows that panels side by side share: left of the first and right of the last."""
+    for number, axis in enumerate(axes):
+        last = 0 < number == len(axes) - 1
+        axis.set_yticks(range(len(titles)), titles, fontsize=size)
+        axis.tick_params(labelleft=number == 0, labelright=last)
+
+
+def hide(axes: Array, used: int) -> None:
+    """Hides the panels of a grid after the first `used`."""
+    for axis in list(axes.flat)[used:]:
+        axis.set_visible(False)
+
+
+def trained(loss: str) -> str:
+    """The end of a title: which adversary the networks were trained against."""
+    return "" if loss == "none" else f"; trained against attacks on the {names.loss(loss)}"
+
+
+def dodged(number: int, count: int, width: float) -> float:
+    """How far the points of a series are moved along an axis, so that none lies on another.
+
+    Args:
+        number: The series' place, from 0.
+        count: How many series there are.
+        width: The length of the axis.
+    """
+    return min(APART, WIDEST / count) * width * (number - (count - 1) / 2)
 
 
 def caption(config: Config, networks: int) -> str:
     """What every caption states: data, scale, model, numbers of networks and base-model seeds."""
     seeds = f"{config.seeds} base-model seed" + ("s" if config.seeds > 1 else "")
     return (
-        f"{config.data.name}, {config.scale} scale, {config.model.name}, {networks} networks,"
+        f"{names.data(config.data.name)}, {config.scale} scale, {config.model.name},"
+        f" {networks} networks,"
         f" {seeds}"
     )
 
@@ -177,6 +244,8 @@ def figure(
     with mpl.rc_context(_RC):
         made = ShownFigure(figsize=(width, height))
         axes = made.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey)
+        for axis in axes.flat:
+            axis.tick_params(labelbottom=True, labelleft=True)  # also where an axis is shared
         if caption:
             lines = textwrap.fill(caption, int(width * CHARACTERS_PER_INCH))
             made.supxlabel(lines, fontsize=7, color="#555555", ha="center")

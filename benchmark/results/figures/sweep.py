@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from pellucid.benchmark.config.sections import Config
+from pellucid.benchmark.results import names
 from pellucid.benchmark.results.figures import style
 from pellucid.benchmark.results.tables import SWEPT
-from pellucid.benchmark.units.kinds import describe
 from pellucid.benchmark.units.outcomes import Score
 from pellucid.benchmark.units.retrain import Retraining
 from pellucid.metrics import SHUFFLES
@@ -27,8 +27,7 @@ def _panels(config: Config) -> dict[str, str]:
         *(Score(mode, attribution) for mode in section.modes),
         *(Score(f"specific_{mode}", attribution, within) for mode in section.modes),
     ]
-    described = {str(score): describe(str(score)) for score in scores}
-    return ACCURACIES | {name: about.title for name, about in described.items() if about}
+    return ACCURACIES | {str(score): names.score(str(score)) for score in scores}
 
 
 def sweep(
@@ -75,7 +74,8 @@ def sweep(
                 colour, marker = looks[network.network]
                 errors = np.stack([part["value"] - part["low"], part["high"] - part["value"]])
                 axis.errorbar(
-                    part[key].map(places) + 0.05 * number,  # side by side, not one on another
+                    part[key].map(places)
+                    + style.dodged(number, len(networks), max(len(places), 3)),
                     part["value"],
                     np.abs(errors),
                     fmt=f"{marker}-",
@@ -88,8 +88,7 @@ def sweep(
             axis.set_xticks(list(places.values()), [f"{value:g}" for value in places])
             axis.set_title(title, loc="left")
             axis.set_xlabel(_name(key))
-        for axis in list(axes.flat)[len(panels) :]:
-            axis.set_visible(False)
+        style.hide(axes, len(panels))
         made.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
         return style.save(made, folder, f"sweep_{_name(key)}")
 

@@ -7,7 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from pellucid.benchmark.config.sections import Config
-from pellucid.benchmark.results.figures import style
+from pellucid.benchmark.results import names
+from pellucid.benchmark.results.figures import pictures, style
 from pellucid.benchmark.units.tilt import Tilt
 from pellucid.models.types import Array
 
@@ -16,8 +17,10 @@ TiltArrays = dict[str, Array]
 
 SHOWN = 600
 """Points of a class that are drawn."""
-COLOURS = (style.BLUE, style.ORANGE)
+COLOURS = (style.GREEN, style.PURPLE)
 """Of the two classes."""
+ATTACKED = (style.FOREST, style.WINE)
+"""Of the classes' adversarial examples."""
 MOST_COLUMNS = 4
 
 
@@ -56,7 +59,7 @@ def _regions(axis: Axes, regions: Array) -> None:
 def _network(axis: Axes, arrays: TiltArrays, attacked: int) -> None:
     """A network's regions, the attacked class, and the arrow from its mean to the attacked mean."""
     _regions(axis, arrays["regions"])
-    _points(axis, arrays["x_adv"], style.VERMILION, f"class {attacked}, attacked")
+    _points(axis, arrays["x_adv"], ATTACKED[attacked], f"class {attacked}, attacked")
     means = _paper_units(arrays["class_means"])
     axis.axline(means[0], means[1], color="#555555", ls="--", lw=0.8)
     start, end = (_paper_units(arrays[name].mean(0, dtype=np.float64)) for name in ("x", "x_adv"))
@@ -80,10 +83,10 @@ def _caption(config: Config, attacked: int) -> str:
     section = config.section(Tilt)
     radius = section.epsilon if section else 0
     return (
-        f"{config.data.name}, {config.scale} scale, {config.model.name}; L2 attack of radius"
-        f" {2 * radius:g} on class {attacked} (axes and radii in paper units, [-1, 1]); arrows from"
-        " the class mean to the attacked mean; dashed: line through the class means; drawn: seed"
-        f" 0; angles: mean of {config.seeds} seeds with 95 % interval"
+        f"{names.data(config.data.name)}, {config.scale} scale, {config.model.name}; L2 attack of"
+        f" radius {2 * radius:g} on class {attacked} (axes and radii in paper units, [-1, 1]);"
+        " arrows from the class mean to the attacked mean; dashed: line through the class means;"
+        f" drawn: seed 0; angles: mean of {config.seeds} seeds with 95 % interval"
     )
 
 
@@ -111,14 +114,14 @@ def boundary_tilting(
     attacked = section.attacked_class if section else 1
     first = next(iter(networks.values()))
     classes = {attacked: first["x"], 1 - attacked: first["others"]}
+    networks = dict(pictures.spread(list(networks.items()), pictures.MOST_PANELS - 1))
     panels = len(networks) + 1
     columns = min(MOST_COLUMNS, panels)
     lines = -(-panels // columns)
     size = (lines, columns, 2.6 * columns, 2.9 * lines + 0.5)
     caption = _caption(config, attacked)
     with style.figure(*size, caption=caption, sharex=True, sharey=True) as (made, axes):
-        for axis in list(axes.flat)[panels:]:
-            axis.set_visible(False)
+        style.hide(axes, panels)
         for axis in list(axes.flat)[:panels]:
             for k in (0, 1):
                 _points(axis, classes[k], COLOURS[k], f"class {k}")
@@ -128,6 +131,10 @@ def boundary_tilting(
         for axis, (label, arrays) in zip(list(axes.flat)[1:panels], networks.items(), strict=True):
             _network(axis, arrays, attacked)
             axis.set_title(_title(scores.loc[label]), loc="left")
+        for line in axes:
+            line[0].set_ylabel("second coordinate")
+        for axis in axes[-1]:
+            axis.set_xlabel("first coordinate")
         handles, labels = axes.flat[min(1, len(networks))].get_legend_handles_labels()
         made.legend(handles, labels, loc="outside upper center", ncols=3, markerscale=6)
         return style.save(made, folder, "boundary_tilting")

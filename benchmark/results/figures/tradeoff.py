@@ -17,6 +17,8 @@ AGAINST = {
 }
 """Labels of the horizontal axis, by column of the scores."""
 ENDS = ("low", "high")
+LEAST = 5
+"""Networks of a series below which nothing is said of a correlation."""
 
 
 def _one_row_per_network(scores: pd.DataFrame) -> pd.DataFrame:
@@ -58,18 +60,37 @@ def _series(
     fit: pd.DataFrame,
     look: style.Look,
     label: str,
+    shift: float,
 ) -> None:
-    """Points with their intervals, the fitted line and the correlations in the legend."""
-    colour, marker = look
-    x, y = part[against].to_numpy(float), part[score].to_numpy(float)
-    errors = np.abs(np.stack([y - part[f"{score} low"], part[f"{score} high"] - y]))
-    if len(fit) and np.isfinite(fit["pearson"].iloc[0]):
+    """The points of trained networks, and what is known of the correlation.
+
+    From `LEAST` points on the legend has the correlations with their intervals, and a line is
+    fitted where the interval of Pearson's excludes 0.
+    """
+    if known(fit):
         r = fit.iloc[0]
-        label += f"  r = {r['pearson']:+.2f}, ρ = {r['spearman']:+.2f}"
-        ends = np.array([x.min(), x.max()])
-        axis.plot(ends, r["intercept"] + r["slope"] * ends, color=colour, lw=1.2, alpha=0.8)
+        label += f": r = {_interval(r, 'pearson')}, ρ = {_interval(r, 'spearman')}"
+        if r["pearson_low"] > 0 or r["pearson_high"] < 0:
+            ends = np.array([part[against].min(), part[against].max()])
+            axis.plot(ends, r["intercept"] + r["slope"] * ends, color=look[0], lw=1.2, alpha=0.8)
+    _points(axis, part[part["norm"] != "none"], score, against, look, label, shift)
+
+
+def _points(
+    axis: Axes,
+    part: pd.DataFrame,
+    score: str,
+    against: str,
+    look: style.Look,
+    label: str,
+    shift: float,
+) -> None:
+    """Scores with their intervals."""
+    colour, marker = look
+    y = part[score].to_numpy(float)
+    errors = np.abs(np.stack([y - part[f"{score} low"], part[f"{score} high"] - y]))
     axis.errorbar(
-        x,
+        part[against] + shift,
         y,
         errors,
         fmt=marker,
@@ -93,6 +114,18 @@ def _fit(
         & (correlations["norm"] == norm)
         & (correlations["loss"] == loss)
     ]
+
+
+def known(fit: pd.DataFrame) -> bool:
+    """Whether a series has enough points, which vary, for its correlation to be shown."""
+    if fit.empty:
+        return False
+    row = fit.iloc[0]
+    return bool(row["n"] >= LEAST and np.isfinite(row["pearson"]))
+
+
+def _interval(row: pd.Series, name: str) -> str:
+    return f"{row[name]:+.2f} [{row[f'{name}_low']:+.2f}, {row[f'{name}_high']:+.2f}]"
 
 
 def _of_series(wide: pd.DataFrame, score: str, norm: str, loss: str) -> pd.DataFrame:
@@ -124,33 +157,58 @@ def tradeoff(
     """
     correlations = tables["correlations"]
     wide = _one_row_per_network(tables["scores"])
+    attributions = [name for name in ATTRIBUTIONS if f"{mode}_{name}" in wide]
+    drawn = [
+        (norm, attribution, look)
+        for (norm, attribution), look in style.looks().items()
+        if f"{mode}_{attribution}" in wide
+        and ((wide["norm"] == norm) & (wide["loss"] == loss)).any()
+    ]
+    fits = [_fit(correlations, f"{mode}_{a}", against, norm, loss) for norm, a, _ in drawn]
     caption = style.retraining_caption(config, len(wide)) + "; bars: 95 % intervals"
-    with style.figure(1, 1, 5.6, 4.2, caption=caption) as (made, axes):
+    if any(known(fit) for fit in fits):
+        caption += (
+            "; r, ρ: Pearson's and Spearman's correlation over networks, with 95 % intervals; a"
+            " line is fitted where that of r excludes 0"
+        )
+    if not all(known(fit) for fit in fits):
+        caption += f"; no correlation is given for series of fewer than {LEAST} networks"
+    across, up = _limits(wide, mode, against)
+    count, width = len(attributions) + len(drawn), across[1] - across[0]
+    with style.figure(1, 1, 5.8, 4.4, caption=caption) as (made, axes):
         axis = axes[0, 0]
-        for (norm, attribution), look in style.looks().items():
+        for number, name in enumerate(attributions):
+            score, marker = f"{mode}_{name}", style.looks()["l2", name][1]
+            _points(
+                axis,
+                wide[(wide["norm"] == "none") & wide[score].notna()],
+                score,
+                against,
+                (style.BLACK, marker),
+                style.series_name("none", name),
+                style.dodged(number, count, width),
+            )
+        for number, ((norm, attribution, look), fit) in enumerate(
+            zip(drawn, fits, strict=True), len(attributions)
+        ):
             score = f"{mode}_{attribution}"
-            if score not in wide or not (wide["norm"] == norm).any():
-                continue
             _series(
                 axis,
                 _of_series(wide, score, norm, loss),
                 score,
                 against,
-                fit=_fit(correlations, score, against, norm, loss),
+                fit=fit,
                 look=look,
                 label=style.series_name(norm, attribution),
+                shift=style.dodged(number, count, width),
             )
         axis.axhline(0, color=style.GREY, lw=0.8, zorder=0)
-        across, up = _limits(wide, mode, against)
         axis.set(xlim=across, ylim=up)
         axis.set_xlabel(AGAINST[against])
         axis.set_ylabel(f"{MODES[mode].title} score")
         title = (
-            f"{MODES[mode].title} against {AGAINST[against].split(' (')[0]}, training attack"
-            f" loss {loss}"
+            f"{MODES[mode].title} against {AGAINST[against].split(' (')[0]}{style.trained(loss)}"
         )
-        made.legend(
-            *axis.get_legend_handles_labels(), title=title, loc="outside upper center", ncols=2
-        )
+        style.legend(made, axes, 1 if any(known(fit) for fit in fits) else 2, title=title)
         end = "accuracy" if against == ACCURACY else "strength"
         return style.save(made, folder, f"{mode}_{loss}_{end}")

@@ -1,5 +1,6 @@
 """The figure of trust: how far each score agrees with the truth."""
 
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,15 @@ from pellucid.benchmark.units.outcomes import TITLES as RETRAINED
 LOOKS: dict[str, style.Look] = dict(
     zip(
         TRUTHS,
-        ((style.BLUE, "o"), (style.VERMILION, "s"), (style.GREEN, "D")),
+        ((style.TEAL, "o"), (style.WINE, "s"), (style.OLIVE, "D")),
         strict=True,
     )
 )
 """By truth."""
 APART = 0.24
 """Between the truths of a score, where scores are 1 apart."""
+LINE = 20
+"""Characters of a line of a panel's title."""
 BAND = "#F3F3F3"
 """Behind the controls."""
 
@@ -59,7 +62,7 @@ def trust(folder: Path, table: pd.DataFrame, caption: str) -> list[Path]:
     place = {score: number for number, score in enumerate(scores)}
     caption += "; Spearman's rho with the truth, bars: 95 % intervals; grey: controls"
     height = 0.3 * len(scores) + 1.7
-    with style.figure(1, len(OVER), 9.6, height, caption=caption, sharey=True) as (made, axes):
+    with style.figure(1, len(OVER), 10, height, caption=caption, sharey=True) as (made, axes):
         for axis, over in zip(axes[0], OVER, strict=True):
             axis.axvline(0, color=style.GREY, lw=0.8)
             controls = [place[name] for name in CONTROLS if name in place]
@@ -82,9 +85,11 @@ def trust(folder: Path, table: pd.DataFrame, caption: str) -> list[Path]:
                     label=MEASURES[truth],
                 )
             axis.set_xlim(-1.05, 1.05)
-            axis.set_title(f"over {over}", loc="left")
+            axis.set_xticks([-1, -0.5, 0, 0.5, 1], ["−1", "−0.5", "0", "0.5", "1"])
+            axis.set_xlabel("rho")
+            axis.set_title(textwrap.fill(f"over {over}", LINE), loc="left")
         titles = [_title(table, score) for score in scores]
-        axes[0, 0].set_yticks(range(len(scores)), titles, fontsize=8)
+        style.name_rows(axes[0], titles, 8)
         axes[0, 0].set_ylim(len(scores) - 0.4, -0.6)
         made.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
         return style.save(made, folder, "trust")
