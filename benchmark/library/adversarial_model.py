@@ -33,10 +33,10 @@ class AdversarialModel(keras.Model):
     So `compile` and `fit` take what they take for any model: loss, optimizer, metrics, callbacks,
     sample and class weights, NumPy arrays, `tf.data`, `keras.utils.PyDataset`, gradient
     accumulation, a dtype policy, `keras.distribution`. Loss and metrics of the training are those
-    on adversarial examples; `evaluate`, `predict` and validation are the caller's model's.
-    `save`, `save_weights`, `load_weights` and `export` are of that model too, compiled with the
-    same arguments: the file is one of stock layers, which loads without this package. What is
-    trained are the caller's weights.
+    on adversarial examples; `keras.Model.evaluate`, `keras.Model.predict` and validation are of the
+    caller's model. `save`, `save_weights`, `load_weights` and `export` are of that model too,
+    compiled with the same arguments: the file is one of stock layers, which loads without this
+    package. What is trained are the caller's weights.
 
     The attack is repeatable: what it draws follows from `seed` and the optimizer's count of
     updates.

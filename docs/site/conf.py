@@ -13,6 +13,8 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.domains.python import PyObject
+from sphinx.environment import BuildEnvironment
+from sphinx.roles import XRefRole
 from sphinx.transforms import SphinxTransform
 from sphinx.util.osutil import relative_uri
 
@@ -61,13 +63,14 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 80
-default_role = "py:obj"  # a name in backticks: a link, where it is documented
+default_role = "py:name"
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 nitpicky = True
 nitpick_ignore_regex = [
-    ("py:obj", ".*"),  # most names in backticks are arguments
-    ("py:.*", r"(keras|matplotlib|np|numpy|pd|pandas|collections|pathlib|typing)\..*|Figure"),
+    ("py:name", ".*"),
+    ("py:class", "Figure"),
+    ("py:.*", r"(keras|matplotlib|np|numpy|pd|pandas|collections|pathlib|typing)\..*"),
 ]
 
 # Appearance
@@ -144,6 +147,24 @@ class LinksOutside(SphinxTransform):
         link.replace_self(new)
 
 
+class Name(XRefRole):
+    """A name in backticks: a link where the reference has that very name, else code."""
+
+    def process_link(
+        self,
+        env: BuildEnvironment,
+        refnode: nodes.Element,
+        has_explicit_title: bool,
+        title: str,
+        target: str,
+    ) -> tuple[str, str]:
+        """States where the name stands: a class's own methods come before functions."""
+        module, within = (env.ref_context.get(f"py:{kind}") for kind in ("module", "class"))
+        refnode["py:module"] = module
+        refnode["py:class"] = f"{module}.{within}" if within else None
+        return title, target
+
+
 def without_navigation(app: Sphinx, doctree: nodes.document) -> None:
     """Boards of single runs are pages that others link to, not entries of the navigation."""
     name = app.env.docname
@@ -167,6 +188,7 @@ def copy_board(app: Sphinx, exception: Exception | None) -> None:
 
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
+    app.add_role_to_domain("py", "name", Name())
     app.add_transform(LinksOutside)
     app.connect("doctree-read", without_navigation)
     app.connect("build-finished", copy_board)

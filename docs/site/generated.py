@@ -39,12 +39,16 @@ def tutorials() -> Iterator[str]:
 
 
 def commands() -> Iterator[str]:
-    """Every command with its arguments and options, as Typer documents it."""
+    """Every command with its arguments and options, as Typer documents it, under its group."""
     group = typer.main.get_command(command_line)
     context = typer.Context(group, info_name="pellucid", resilient_parsing=True)
+    heading = ""
     for name in group.list_commands(context):
         command = group.get_command(context, name)
-        text = get_docs_for_click(obj=command, ctx=context, indent=1, call_prefix="pellucid")
+        if command.rich_help_panel != heading:
+            heading = command.rich_help_panel
+            yield f"## {heading}\n\n"
+        text = get_docs_for_click(obj=command, ctx=context, indent=2, call_prefix="pellucid")
         yield "\n".join(map(_with_options_as_code, text.splitlines())) + "\n\n"
 
 
