@@ -22,6 +22,7 @@ test: $(VENV)/.installed-dev chromium
 
 # Notebooks whose code did not change keep their outputs; DOCS_EXECUTE=0 leaves outputs out.
 docs: $(VENV)/.installed-dev
+	rm -rf build/docs
 	$(BIN)/python -m sphinx -W --keep-going -d build/doctrees -c docs/site docs build/docs
 	$(BIN)/python docs/site/links.py build/docs
 
