@@ -87,9 +87,7 @@ def _leaves(address: str) -> bool:
 
 def _outside(address: str) -> str | None:
     """What is wrong with the form of a link to another site."""
-    if _leaves(address) and not re.fullmatch(
-        r"https?://[\w-]+(\.[\w-]+)+(:\d+)?([/?#]\S*)?", address
-    ):
+    if _leaves(address) and not WEB_ADDRESS.fullmatch(address):
         return "not an address of the web"
     return None
 

@@ -13,8 +13,6 @@ from pellucid.benchmark.results import names
 from pellucid.benchmark.results.figures import style
 from pellucid.metrics import statistics
 
-LEAST = 5
-"""Networks below which nothing is said of a correlation."""
 DARK = 0.6
 """The correlation beyond which a number is printed in white."""
 LINE = 36
@@ -46,10 +44,10 @@ def rank_agreement(folder: Path, config: Config, table: pd.DataFrame) -> list[Pa
         table: `agreement.rank_agreement`.
 
     Returns:
-        The files written; none for fewer than `LEAST` networks.
+        The files written; none for fewer than `style.FEWEST` networks.
     """
     networks = int(table["networks"].max())
-    if networks < LEAST:
+    if networks < style.FEWEST:
         return []
     mirrored = table.rename(columns={"score": "other", "other": "score"})
     pairs = pd.concat([table, mirrored], ignore_index=True)

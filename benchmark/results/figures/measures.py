@@ -39,7 +39,7 @@ def measure(
     rows = scores[scores["score"] == score].set_index("network")
     accuracy = scores[scores["score"] == ACCURACY].set_index("network")["value"]
     rows = rows.assign(**{ACCURACY: accuracy})
-    caption = style.caption(config, len(rows)) + "; bars: 95 % intervals"
+    caption = f"{style.caption(config, len(rows))}; bars: 95 % intervals{style.SHIFTED}"
     axes_of = {ACCURACY: "test accuracy", "strength": "attack strength (radius / largest radius)"}
     with style.figure(1, 2, 7.2, 3.2, caption=caption, sharey=True) as (made, axes):
         for axis, (column, label) in zip(axes[0], axes_of.items(), strict=True):

@@ -64,6 +64,11 @@ APART = 0.009
 """Between the points of two series at one place, in lengths of the axis."""
 WIDEST = 0.08
 """Between the first series and the last at one place."""
+SHIFTED = "; series are shifted sideways a little, so that no point covers another"
+"""What a caption says where points are `dodged` along an axis of measured values."""
+
+FEWEST = 5
+"""Networks below which nothing is said of a correlation."""
 
 NORM_MARKERS = {"none": "D", "l2": "o", "linf": "s"}
 """Looks of networks by the norm of their training, where a figure shows one score."""

@@ -17,8 +17,6 @@ AGAINST = {
 }
 """Labels of the horizontal axis, by column of the scores."""
 ENDS = ("low", "high")
-LEAST = 5
-"""Networks of a series below which nothing is said of a correlation."""
 
 
 def _one_row_per_network(scores: pd.DataFrame) -> pd.DataFrame:
@@ -64,8 +62,8 @@ def _series(
 ) -> None:
     """The points of trained networks, and what is known of the correlation.
 
-    From `LEAST` points on the legend has the correlations with their intervals, and a line is
-    fitted where the interval of Pearson's excludes 0.
+    From `style.FEWEST` points on the legend has the correlations with their intervals, and a line
+    is fitted where the interval of Pearson's excludes 0.
     """
     if known(fit):
         r = fit.iloc[0]
@@ -121,7 +119,7 @@ def known(fit: pd.DataFrame) -> bool:
     if fit.empty:
         return False
     row = fit.iloc[0]
-    return bool(row["n"] >= LEAST and np.isfinite(row["pearson"]))
+    return bool(row["n"] >= style.FEWEST and np.isfinite(row["pearson"]))
 
 
 def _interval(row: pd.Series, name: str) -> str:
@@ -172,7 +170,9 @@ def tradeoff(
             " line is fitted where that of r excludes 0"
         )
     if not all(known(fit) for fit in fits):
-        caption += f"; no correlation is given for series of fewer than {LEAST} networks"
+        caption += f"; no correlation is given for series of fewer than {style.FEWEST} networks"
+    if against == ACCURACY:
+        caption += style.SHIFTED
     across, up = _limits(wide, mode, against)
     count, width = len(attributions) + len(drawn), across[1] - across[0]
     with style.figure(1, 1, 5.8, 4.4, caption=caption) as (made, axes):
