@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from pellucid.benchmark.progress import AttackDisplay
+from pellucid.benchmark.progress import AttackDisplay, stderr
 
 
 def test_an_attack_gets_at_most_the_images_that_resisted_those_before_it():
@@ -37,3 +37,15 @@ def test_a_live_bar_counts_the_successes_of_each_attack():
         assert (first.completed, first.total, first.fields["successes"]) == (90, 100, 50)
         assert (second.completed, second.total, second.fields["successes"]) == (50, 50, 7)
     assert "7 attacked successfully" in console.file.getvalue()
+
+
+def test_functions_of_the_library_write_plain_lines_in_a_notebook_too(monkeypatch, capsys):
+    """Rich would show HTML there, and ask for a package in place of a bar."""
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert Console().is_jupyter
+    with AttackDisplay(stderr(verbose=True), 10, every=0.0) as display:
+        display.update("square", 5, 0)
+    with AttackDisplay(stderr(verbose=False), 10, every=0.0) as display:
+        display.update("square", 5, 0)
+    line = "square: 5 of at most 10 images, 0 attacked successfully\n"
+    assert capsys.readouterr().err == line
