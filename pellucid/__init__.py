@@ -31,9 +31,11 @@ if TYPE_CHECKING:
         Interpretability,
         interpretability,
     )
+    from pellucid.benchmark.library.maps import plot_maps
     from pellucid.benchmark.library.retraining import RetrainingBudget
+    from pellucid.benchmark.library.robustness import RobustnessCurve, robustness_curve
     from pellucid.benchmark.library.training import History, fit
-    from pellucid.benchmark.library.zoo.models import list_models, load_model
+    from pellucid.benchmark.library.zoo.models import list_models, load_model, load_models
     from pellucid.models.errors import InputError
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "InputError",
     "Interpretability",
     "RetrainingBudget",
+    "RobustnessCurve",
     "__version__",
     "attack",
     "attribute",
@@ -58,6 +61,9 @@ __all__ = [
     "list_models",
     "load_data",
     "load_model",
+    "load_models",
+    "plot_maps",
+    "robustness_curve",
 ]
 
 _MODULES = {
@@ -69,9 +75,11 @@ _MODULES = {
     "benchmark.library.data": ("list_datasets", "load_data"),
     "benchmark.library.evaluation": ("Evaluation", "evaluate"),
     "benchmark.library.interpreting": ("Interpretability", "interpretability"),
+    "benchmark.library.maps": ("plot_maps",),
     "benchmark.library.retraining": ("RetrainingBudget",),
+    "benchmark.library.robustness": ("RobustnessCurve", "robustness_curve"),
     "benchmark.library.training": ("History", "fit"),
-    "benchmark.library.zoo.models": ("list_models", "load_model"),
+    "benchmark.library.zoo.models": ("list_models", "load_model", "load_models"),
     "models.errors": ("InputError",),
 }
 """Where the public names are defined."""

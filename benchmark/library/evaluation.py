@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -22,6 +23,9 @@ from pellucid.leaderboard.flags import MEANINGS
 from pellucid.metrics import statistics
 from pellucid.models.errors import InputError
 from pellucid.models.types import Array
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PGD_STEPS = 40
 
@@ -85,6 +89,16 @@ class Evaluation(Result):
             return ["no warnings"]
         titles = [(MEANINGS[flag.name].title, MEANINGS[flag.name].means) for flag in self.flags]
         return [f"warning: {title}: {means}" for title, means in titles]
+
+    def plot(self) -> "Figure":
+        """Accuracy without an attack and under each, with 95 percent intervals.
+
+        Returns:
+            A `matplotlib.figure.Figure`, as `Result.plot`. The warnings stand below it.
+        """
+        from pellucid.benchmark.library import plots
+
+        return plots.evaluation(self)
 
 
 def _under(attack: str, correct: Array) -> UnderAttack:
@@ -164,6 +178,8 @@ def evaluate(
     (True, 0.0)
     >>> result == pellucid.Evaluation.from_json(result.to_json())
     True
+    >>> result.plot().axes[0].get_xlabel()
+    'accuracy'
     """
     check_norm(norm)
     if not (math.isfinite(epsilon) and epsilon >= 0):

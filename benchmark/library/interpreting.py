@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import keras
 import numpy as np
@@ -31,6 +31,9 @@ from pellucid.metrics import (
 from pellucid.metrics.statistics import Estimate
 from pellucid.models.errors import InputError, unknown
 from pellucid.models.types import Array
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 ENOUGH = 0.9
 """Share of the model's accuracy that networks retrained on untouched images should reach."""
@@ -104,20 +107,34 @@ class Interpretability(Result):
             " retrain=pellucid.RetrainingBudget(epochs=50)"
         ]
 
+    def plot(self) -> "Figure":
+        """The scores with 95 percent intervals; with retraining, the curves of ROAR and KAR too.
+
+        A curve is the mean accuracy of the retrained networks by the share of pixels removed or
+        kept, with its 95 percent interval over repeats, beside the random order and the accuracy of
+        networks retrained on untouched images.
+
+        Returns:
+            A `matplotlib.figure.Figure`, as `Result.plot`.
+        """
+        from pellucid.benchmark.library import plots
+
+        return plots.interpretability(self)
+
     def _curves(self, mode: str) -> Table:
         rows: list[Row] = []
         orders = dict.fromkeys(v.order for v in self.retrained if v.mode == mode)
         for order in orders:
             curve = retraining.curve(self.retrained, mode, order)
             means = zip(curve.fractions, np.mean(curve.accuracy, axis=0), strict=True)
-            title = _title(order)
+            title = order_title(order)
             rows.append({"order": title} | {f"{share:g}": float(mean) for share, mean in means})
         what = MODES[mode].top_pixels
         return Table(f"{MODES[mode].title}: mean accuracy by share of pixels {what}", rows)
 
 
-def _title(order: str) -> str:
-    """What readers see of an order of the pixels."""
+def order_title(order: str) -> str:
+    """What readers see of an order of the pixels: the attribution's title, or the control's."""
     if order == RANDOM:
         return "random order (control)"
     attribution, _, control = order.rpartition("-")
@@ -281,14 +298,13 @@ def _retraining_scores(
         named = {name: order for name, order in orders.items() if scored_in(mode, order)}
         for name, order in named.items():
             better: Better = "higher" if order.control == OWN else ""
-            title = f"{MODES[mode].title}, {_title(name)}"
+            title = f"{MODES[mode].title}, {order_title(name)}"
             yield scored(f"{mode}_{name}", title, retraining.score(values, mode, name), better)
         for name, against in _pairs(named):
-            title = (
-                f"{MODES[mode].title}, {_title(name)} beyond {CONTROLS[_control(against)].title}"
-            )
+            control = _control(against)
+            title = f"{MODES[mode].title}, {order_title(name)} beyond {CONTROLS[control].title}"
             beyond = retraining.score(values, mode, name, against)
-            yield scored(f"{mode}_{name}-over-{_control(against)}", title, beyond, "higher")
+            yield scored(f"{mode}_{name}-over-{control}", title, beyond, "higher")
 
 
 def _pairs(orders: Mapping[str, Order]) -> Iterator[tuple[str, str]]:

@@ -11,6 +11,7 @@ from pellucid.models.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
 Row = Mapping[str, str | int | float | None]
 """A row of a table, by column."""
@@ -24,9 +25,10 @@ class Table(NamedTuple):
 
 
 class Result:
-    """A frozen dataclass that prints as tables, becomes a data frame and survives JSON.
+    """A frozen dataclass that prints as tables, is plotted, and becomes a data frame or JSON.
 
-    Subclasses define `tables`, of which the first is the main one, and may define `notes`.
+    Subclasses define `tables`, of which the first is the main one, and `plot`, and may define
+    `notes`.
     """
 
     def tables(self) -> list[Table]:
@@ -36,6 +38,15 @@ class Result:
     def notes(self) -> list[str]:
         """Lines that are printed after the tables."""
         return []
+
+    def plot(self) -> "Figure":
+        """A figure of what the object holds, which a notebook shows.
+
+        Returns:
+            A `matplotlib.figure.Figure`, made without pyplot: `figure.savefig("file.png")` writes
+            it, and there is nothing to close.
+        """
+        raise NotImplementedError
 
     def to_frame(self) -> "pd.DataFrame":
         """The main table as a pandas data frame."""

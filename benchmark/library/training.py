@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pellucid.attacks import NORM_TITLES
 from pellucid.attacks.attack import Attack
@@ -12,6 +13,9 @@ from pellucid.benchmark.library.result import Result, Table
 from pellucid.benchmark.training.classifier import EpochMeans, train
 from pellucid.models.errors import InputError
 from pellucid.models.functional import assign
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,16 @@ class History(Result):
         """One row per epoch."""
         what = f"training against {self.attack}" if self.attack else "standard training"
         return [Table(f"{what}, seed {self.seed}", [dict(vars(epoch)) for epoch in self.epochs])]
+
+    def plot(self) -> "Figure":
+        """Cross-entropy and accuracy by epoch, a panel each.
+
+        Returns:
+            A `matplotlib.figure.Figure`, as `Result.plot`.
+        """
+        from pellucid.benchmark.library import plots
+
+        return plots.history(self)
 
 
 def fit(
@@ -111,6 +125,8 @@ def fit(
     ... )
     >>> history.epochs[-1].loss < history.epochs[0].loss
     True
+    >>> [panel.get_ylabel() for panel in history.plot().axes]
+    ['cross-entropy', 'accuracy on adversarial examples']
     """
     adversary = None if attack is None else as_attack(attack, norm, epsilon, options)
     if adversary is None and (norm is not None or epsilon is not None or options):

@@ -1,4 +1,4 @@
-"""What Keras' TensorBoard callback needs, also where TensorBoard is not installed."""
+"""An installed wheel, and TensorBoard where it is not installed."""
 
 import importlib.util
 import sys
@@ -6,12 +6,20 @@ from types import ModuleType
 
 import pytest
 
+from tests.library.installation import Installed, install
+
 
 def scalar(name: str, data: float, step: int, description: None = None) -> bool:
     """Writes a scalar to the event file of the writer in use, as TensorBoard's function does."""
     import tensorflow as tf
 
     return tf.summary.write(name, tf.cast(data, tf.float32), step=step)
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory) -> Installed:
+    """The wheel in an environment of its own."""
+    return install(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture

@@ -65,6 +65,24 @@ def test_a_network_is_a_model_of_stock_layers(tmp_path):
     np.testing.assert_allclose(copy(x), model(x), atol=1e-6)
 
 
+def test_the_networks_of_a_track_come_in_one_line(digits):
+    """Standard first, then by norm and radius: one architecture."""
+    models = pellucid.load_models("digits")
+    of_l2, of_linf = ["l2-0.3", "l2-0.6", "l2-1"], ["linf-0.06", "linf-0.12", "linf-0.2"]
+    assert list(models) == ["standard", *of_l2, *of_linf]
+    assert {model.count_params() for model in models.values()} == {13_706}
+    x = digits.x_test[:3] / np.float32(255)
+    np.testing.assert_array_equal(models["l2-0.6"](x), pellucid.load_model("digits/l2-0.6")(x))
+
+
+def test_some_networks_of_a_track():
+    assert list(pellucid.load_models("digits", ["l2-1", "standard"])) == ["l2-1", "standard"]
+    with pytest.raises(pellucid.InputError, match="Unknown track 'mnist'"):
+        pellucid.load_models("mnist")
+    with pytest.raises(pellucid.InputError, match=r"Unknown network of digits 'l2-0\.5'"):
+        pellucid.load_models("digits", ["l2-0.5"])
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,6 +84,45 @@ def load_model(name: str) -> "keras.Model":
         model = build(graph, arrays)
     model.name = name.replace("/", "-")
     return model
+
+
+def load_models(track: str, networks: Sequence[str] | None = None) -> "dict[str, keras.Model]":
+    """The trained networks of a track by name: one architecture, standard and robust.
+
+    Args:
+        track: A track of `list_models`, as `"digits"` or `"mnist-reduced"`.
+        networks: Names in the track, as `["standard", "l2-0.6"]`; by default all.
+
+    Returns:
+        Keras models from pixels in [0, 1] to logits, as of `load_model`: `"standard"`, trained
+        without an adversary, then those trained against one, as `"l2-0.6"` (norm and radius in
+        pixel units), by norm and radius.
+
+    Raises:
+        InputError: There is no such track or network; a file cannot be had, or is another one.
+
+    >>> import pellucid
+    >>> list(pellucid.load_models("digits", ["standard", "linf-0.2"]))
+    ['standard', 'linf-0.2']
+    """
+    tracks: dict[str, list[str]] = {}
+    for name in index.networks():
+        tracks.setdefault(name.split("/")[0], []).append(name.split("/")[1])
+    if track not in tracks:
+        raise unknown("track", track, tracks)
+    names = sorted(tracks[track], key=_strength) if networks is None else list(networks)
+    for name in names:
+        if name not in tracks[track]:
+            raise unknown(f"network of {track}", name, tracks[track])
+    return {name: load_model(f"{track}/{name}") for name in names}
+
+
+def _strength(network: str) -> tuple[str, float, str]:
+    """The place of a network in its track: standard first, then by norm and radius."""
+    if network == "standard":
+        return "", 0.0, ""
+    norm, radius, *rest = network.split("-")
+    return norm, float(radius), "".join(rest)
 
 
 def _of_hugging_face(name: str) -> "keras.Model":

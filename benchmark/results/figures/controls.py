@@ -116,5 +116,6 @@ def controls(
             axis.set_xlabel("attack strength (radius / largest radius)")
         for axis in axes[:, 0]:
             axis.set_ylabel(f"{MODES[mode].title} score")
-        made.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+        handles, names = axes[0, 0].get_legend_handles_labels()
+        made.legend(handles, names, loc="outside upper center", ncols=2 * len(norms))
         return style.save(made, folder, f"controls_{mode}_{fill}_{loss}")

@@ -3,7 +3,7 @@
 import io
 import itertools
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,7 +33,7 @@ NORM_NAMES = NORM_SYMBOLS | {"none": "standard"}
 Colour = str | tuple[float, float, float, float]
 """A name or red, green, blue and opacity."""
 
-Look = tuple[str, str]
+Look = tuple[Colour, str]
 """A colour and a marker."""
 
 FIXED_LOOKS: dict[tuple[str, str], Look] = {
@@ -68,6 +68,26 @@ _RC: mpl.RcParams | dict = {
     "svg.hashsalt": "pellucid",
     "savefig.dpi": 160,
 }
+
+
+ATTRIBUTION_LOOKS: dict[str, Look] = dict(
+    zip(
+        ATTRIBUTIONS,
+        itertools.cycle(
+            (
+                (GREEN, "^"),
+                (PURPLE, "o"),
+                ("#882255", "v"),
+                ("#999933", "P"),
+                ("#332288", "X"),
+                ("#44AA99", "<"),
+                ("#AA4499", ">"),
+            )
+        ),
+        strict=False,
+    )
+)
+"""Looks of attributions where a figure shows one network: no colour of a norm among them."""
 
 
 def looks() -> dict[tuple[str, str], Look]:
@@ -116,6 +136,22 @@ def retraining_caption(config: Config, networks: int) -> str:
     return f"{text}, {section.repeats} retrainings per point and seed"
 
 
+class ShownFigure(Figure):
+    """A figure that a notebook shows although pyplot does not know of it."""
+
+    def _repr_png_(self) -> bytes:
+        return encoded(self, "png")
+
+
+def encoded(made: Figure, kind: str) -> bytes:
+    """A figure as PNG or SVG, the same bytes from the same figure."""
+    metadata = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}[kind]
+    buffer = io.BytesIO()
+    with mpl.rc_context(_RC):
+        made.savefig(buffer, format=kind, metadata=metadata)
+    return buffer.getvalue()
+
+
 @contextmanager
 def figure(
     rows: int,
@@ -139,7 +175,7 @@ def figure(
         sharey: Whether all panels share their vertical axis.
     """
     with mpl.rc_context(_RC):
-        made = Figure(figsize=(width, height))
+        made = ShownFigure(figsize=(width, height))
         axes = made.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey)
         if caption:
             lines = textwrap.fill(caption, int(width * CHARACTERS_PER_INCH))
@@ -150,17 +186,31 @@ def figure(
 def save(made: Figure, folder: Path, name: str) -> list[Path]:
     """Writes `<name>.png` and `<name>.svg`, the same bytes from the same figure."""
     paths = []
-    for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
-        buffer = io.BytesIO()
-        made.savefig(buffer, format=kind, metadata=metadata)
+    for kind in ("png", "svg"):
         paths.append(folder / f"{name}.{kind}")
-        write(paths[-1], buffer.getvalue())
+        write(paths[-1], encoded(made, kind))
     return paths
 
 
 def two_colours(first: str, second: str) -> mpl.colors.Colormap:
     """A colour map of two colours."""
     return mpl.colors.ListedColormap([first, second])
+
+
+def network_looks(networks: Sequence[tuple[str, float]]) -> list[Look]:
+    """Colours and markers of networks: the norm's hue, light to dark by the radius of training.
+
+    Args:
+        networks: Norm (`"none"`, `"l2"` or `"linf"`) and radius of each.
+    """
+    found = []
+    for norm, radius in networks:
+        colour: Colour = NORM_COLOURS[norm]
+        if norm != "none":
+            radii = sorted({r for other, r in networks if other == norm})
+            colour = mpl.colors.to_hex(gradient_colours(len(radii), norm)[radii.index(radius)])
+        found.append((colour, NORM_MARKERS[norm]))
+    return found
 
 
 def gradient_colours(count: int, norm: str) -> list[tuple[float, float, float, float]]:
