@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pellucid.benchmark.library.training import History
 
 BARS = "bars: 95 % intervals"
+WIDTH = 7.2
+"""Of a figure of scores, in inches: a page's."""
 APART = 0.012
 """Between the points of two lines at one place, in widths of the axis."""
 NETWORK = re.compile(r"(?:.*/)?(?:standard|(l2|linf)-(\d+(?:\.\d+)?)(?:-.*)?)")
@@ -56,14 +58,14 @@ def _half_widths(marks: Iterable[tuple[float, float | None, float | None]]) -> A
     return np.maximum(np.array(rows, float).T, 0)
 
 
-def _forest(axis: Axes, marks: Sequence[Mark]) -> None:
+def _forest(axis: Axes, marks: Sequence[Mark], *, digits: int = 2) -> None:
     """Values with intervals, one row each, the first on top; the value as a number beside it."""
     for place, mark in enumerate(marks):
         colour, marker = mark.look
         ends = _half_widths([(mark.value, mark.low, mark.high)])
         axis.errorbar(mark.value, place, xerr=ends, fmt=marker, color=colour, ms=5, lw=1.4)
         axis.annotate(
-            f"{mark.value:.2f}",
+            f"{mark.value:.{digits}f}",
             (1, place),
             xycoords=("axes fraction", "data"),
             xytext=(4, 0),
@@ -138,7 +140,7 @@ def _order_look(order: str) -> style.Look:
 
 
 def interpretability(result: "Interpretability") -> Figure:
-    """The scores with their intervals, and beside them a panel of curves per mode."""
+    """The scores with their intervals, and below them a panel of curves per mode."""
     modes = list(dict.fromkeys(v.mode for v in result.retrained if v.mode != UNTOUCHED))
     orders = (*style.ATTRIBUTION_LOOKS, *(value.order for value in result.retrained))
     marks = [
@@ -150,18 +152,29 @@ def interpretability(result: "Interpretability") -> Figure:
         repeats = 1 + max(value.repeat for value in result.retrained)
         of = "1 network" if repeats == 1 else f"{repeats} networks"
         caption += f", of curves over repeats; mean of {of} at each point"
-    height = max(0.26 * len(marks) + 1.2, 3.4 if modes else 0)
-    with style.figure(1, 1 + len(modes), 6.4 + 3.4 * len(modes), height, caption=caption) as (
-        made,
-        axes,
-    ):
-        _forest(axes[0, 0], marks)
+    height, below = 0.22 * len(marks) + 1.0, 3.8 if modes else 0
+    with style.figure(1, 1, WIDTH, height + below, caption=caption) as (made, axes):
+        axis = axes[0, 0]
+        if modes:  # each row of panels has margins of its own: names of scores are long
+            axis.remove()
+            top, bottom = made.subfigures(2, 1, height_ratios=(height, below))
+            axis = top.subplots()
+            curves = bottom.subplots(1, len(modes), squeeze=False)[0]
+            for panel, mode in zip(curves, modes, strict=True):
+                _curves(panel, result, mode)
+            named = {
+                name: handle
+                for panel in curves
+                for handle, name in zip(*panel.get_legend_handles_labels(), strict=True)
+            }
+            bottom.legend(
+                named.values(), named.keys(), loc="outside lower center", ncols=2, fontsize=8
+            )
+        _forest(axis, marks, digits=3)
         low = min([0.0, *(mark.value if mark.low is None else mark.low for mark in marks)])
-        axes[0, 0].axvline(0, color=style.GREY, lw=0.8, zorder=0)
-        axes[0, 0].set_xlim(low - 0.02, 1.02)
-        axes[0, 0].set_xlabel("score, accuracy or share")
-        for axis, mode in zip(axes[0, 1:], modes, strict=True):
-            _curves(axis, result, mode)
+        axis.axvline(0, color=style.GREY, lw=0.8, zorder=0)
+        axis.set_xlim(low - 0.02, 1.02)
+        axis.set_xlabel("score, accuracy or share")
     return made
 
 
@@ -197,7 +210,6 @@ def _curves(axis: Axes, result: "Interpretability", mode: str) -> None:
     axis.set_title(MODES[mode].title, loc="left")
     axis.set_xlabel(f"share of pixels {MODES[mode].top_pixels}")
     axis.set_ylabel("accuracy of the retrained network")
-    axis.legend(loc="best", fontsize=7)
 
 
 def _looks(names: Sequence[str]) -> tuple[list[str], list[style.Look]]:
