@@ -53,6 +53,11 @@ def countdown(seconds: float) -> str:
     return " ".join(f"{value} {unit}" for value, unit in parts[first:])
 
 
+def stderr(verbose: bool) -> Console:
+    """Where a function called from Python shows its progress; in a notebook, as plain lines too."""
+    return Console(stderr=True, quiet=not verbose, force_jupyter=False)
+
+
 class TimeLeft:
     """The time left, from the seconds that finished units took per unit of cost, kind by kind.
 

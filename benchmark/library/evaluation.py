@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
-from rich.console import Console
 
 from pellucid.attacks import NORM_TITLES, check_norm
 from pellucid.attacks.attack import Attack
@@ -16,7 +15,7 @@ from pellucid.attacks.autoattack import ensemble
 from pellucid.benchmark.library.classifier import check_scale, classifier
 from pellucid.benchmark.library.inputs import image_maps, labels
 from pellucid.benchmark.library.result import Result, Table
-from pellucid.benchmark.progress import AttackDisplay
+from pellucid.benchmark.progress import AttackDisplay, stderr
 from pellucid.benchmark.robustness import accuracy
 from pellucid.benchmark.robustness.counts import EnsembleAccuracy
 from pellucid.benchmark.robustness.flags import Flag, autoattack_flags
@@ -196,7 +195,7 @@ def evaluate(
     def silent(attack: str, done: int, successes: int) -> None:
         pass
 
-    with AttackDisplay(Console(stderr=True, quiet=not verbose), len(x)) as display:
+    with AttackDisplay(stderr(verbose), len(x)) as display:
         progress: Callable[[str, int, int], None] = display.update if verbose else silent
         found = accuracy.evaluate(
             network,

@@ -1,6 +1,6 @@
 """How interpretable the gradients of a caller's model are: scores that need no grid of networks."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -13,15 +13,16 @@ from pellucid.benchmark.library.classifier import check_scale, classifier
 from pellucid.benchmark.library.inputs import image_maps, labels
 from pellucid.benchmark.library.result import Result, Row, Table
 from pellucid.benchmark.library.retraining import (
-    RANDOM,
-    UNTOUCHED,
     Build,
     Retrained,
     RetrainingBudget,
     channel_means,
+    scored_in,
 )
+from pellucid.benchmark.units.orders import OWN, RANDOM, UNTOUCHED, Order
 from pellucid.metrics import (
     ATTRIBUTIONS,
+    CONTROLS,
     MODES,
     OF_THE_PAPER,
     attributions,
@@ -134,7 +135,13 @@ class Interpretability(Result):
 
 def order_title(order: str) -> str:
     """What readers see of an order of the pixels: the attribution's title, or the control's."""
-    return "random order (control)" if order == RANDOM else ATTRIBUTIONS[order].title
+    if order == RANDOM:
+        return "random order (control)"
+    attribution, _, control = order.rpartition("-")
+    if order in ATTRIBUTIONS:
+        return ATTRIBUTIONS[order].title
+    what = f"{ATTRIBUTIONS[attribution].title}, " if attribution else ""
+    return f"{what}{CONTROLS[control].title} (control)"
 
 
 def interpretability(
@@ -157,7 +164,9 @@ def interpretability(
     Without retraining, for each attribution: the share of images on which it is zero in every
     pixel, and the share of pixels that it does not tell from another of the same image, whose rank
     is therefore drawn at random. With `retrain`, ROAR and KAR too: the area between the curve of
-    the attribution and that of a random order, which stands in the table as a control.
+    the attribution and that of a random order, which stands in the table as a control. Further
+    controls are chosen by the budget: each has its own score against the random order, and beside
+    it stands how far the attribution's lies beyond it, compared in pairs.
 
     Args:
         model: A Keras model of images `(n, h, w, c)` to `(n, classes)`.
@@ -230,6 +239,8 @@ def interpretability(
     ]
     retrained: list[Retrained] = []
     if retrain:
+        budget = RetrainingBudget(seed=seed) if retrain is True else retrain
+        orders = retraining.orders(names, budget.controls)
         if x_train is None or y_train is None:
             raise InputError("Retraining needs `x_train` and `y_train`.")
         x_train = image_maps(x_train, "x_train")
@@ -245,13 +256,13 @@ def interpretability(
             labels(y_train, len(x_train), num_classes, "y_train"),
             x,
             y,
-            orders=names,
-            budget=RetrainingBudget(seed=seed) if retrain is True else retrain,
+            orders=orders,
+            budget=budget,
             logits=logits,
             scale=scale,
             verbose=verbose,
         )
-        scores += _retraining_scores(retrained, names, scored)
+        scores += _retraining_scores(retrained, orders, scored)
     return Interpretability(tuple(scores), tuple(retrained))
 
 
@@ -278,14 +289,33 @@ def _controls(
 
 
 def _retraining_scores(
-    values: list[Retrained], names: list[str], scored: Scored
+    values: list[Retrained], orders: Mapping[str, Order], scored: Scored
 ) -> Iterator[Score]:
-    """Accuracy retrained on untouched images; for each mode the control and every attribution."""
+    """Accuracy retrained on untouched images; for each mode every order, and own maps beyond."""
     untouched = statistics.mean(np.array([v.accuracy for v in values if v.mode == UNTOUCHED]))
     yield scored("retrained_accuracy", "accuracy, retrained on untouched images", untouched, "")
     for mode in dict.fromkeys(value.mode for value in values if value.mode != UNTOUCHED):
-        for order in (RANDOM, *names):
-            estimate = retraining.score(values, mode, order)
-            better: Better = "" if order == RANDOM else "higher"
-            title = f"{MODES[mode].title}, {order_title(order)}"
-            yield scored(f"{mode}_{order}", title, estimate, better)
+        named = {name: order for name, order in orders.items() if scored_in(mode, order)}
+        for name, order in named.items():
+            better: Better = "higher" if order.control == OWN else ""
+            title = f"{MODES[mode].title}, {order_title(name)}"
+            yield scored(f"{mode}_{name}", title, retraining.score(values, mode, name), better)
+        for name, against in _pairs(named):
+            control = _control(against)
+            title = f"{MODES[mode].title}, {order_title(name)} beyond {CONTROLS[control].title}"
+            beyond = retraining.score(values, mode, name, against)
+            yield scored(f"{mode}_{name}-over-{control}", title, beyond, "higher")
+
+
+def _pairs(orders: Mapping[str, Order]) -> Iterator[tuple[str, str]]:
+    """Attributions, each with every control that could give its score."""
+    for name, order in orders.items():
+        for against, control in orders.items():
+            of_it = control.free or control.attribution == order.attribution
+            if order.control == OWN and control.control != OWN and of_it and against != RANDOM:
+                yield name, against
+
+
+def _control(order: str) -> str:
+    """The control's name: what follows the attribution's where it is made of one's maps."""
+    return order.rpartition("-")[2]

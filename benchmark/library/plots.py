@@ -11,8 +11,8 @@ from matplotlib.ticker import MaxNLocator
 
 from pellucid.attacks import NORM_SYMBOLS
 from pellucid.benchmark.library import retraining
-from pellucid.benchmark.library.retraining import RANDOM, UNTOUCHED
-from pellucid.benchmark.results.figures import pictures, style
+from pellucid.benchmark.results.figures import controls, pictures, style
+from pellucid.benchmark.units.orders import UNTOUCHED
 from pellucid.metrics import MODES, statistics
 from pellucid.models.types import Array
 
@@ -54,14 +54,14 @@ def _half_widths(marks: Iterable[tuple[float, float | None, float | None]]) -> A
     return np.maximum(np.array(rows, float).T, 0)
 
 
-def _forest(axis: Axes, marks: Sequence[Mark]) -> None:
+def _forest(axis: Axes, marks: Sequence[Mark], *, digits: int = 2) -> None:
     """Values with intervals, one row each, the first on top; the value as a number beside it."""
     for place, mark in enumerate(marks):
         colour, marker = mark.look
         ends = _half_widths([(mark.value, mark.low, mark.high)])
         axis.errorbar(mark.value, place, xerr=ends, fmt=marker, color=colour, ms=5, lw=1.4)
         axis.annotate(
-            f"{mark.value:.2f}",
+            f"{mark.value:.{digits}f}",
             (1, place),
             xycoords=("axes fraction", "data"),
             xytext=(4, 0),
@@ -124,17 +124,21 @@ def history(result: "History") -> Figure:
 
 def _order_of(score: str, orders: Iterable[str]) -> str:
     """The attribution or control that a score is of; empty where it is of none."""
-    return next((order for order in orders if score.split("_", 1)[-1] == order), "")
+    of = score.split("_", 1)[-1].split("-over-", maxsplit=1)[0]
+    return next((order for order in orders if of == order), "")
 
 
 def _order_look(order: str) -> style.Look:
-    return style.ATTRIBUTION_LOOKS.get(order, (style.GREY if order else style.BLACK, "D"))
+    """Of an attribution, of a control made of its maps, of another control, of no order."""
+    of_map = controls.LOOKS.get(order.rpartition("-")[2])
+    other = (style.GREY if order else style.BLACK, "D")
+    return style.ATTRIBUTION_LOOKS.get(order) or of_map or other
 
 
 def interpretability(result: "Interpretability") -> Figure:
-    """The scores with their intervals, and beside them a panel of curves per mode."""
+    """The scores with their intervals, and below them a panel of curves per mode."""
     modes = list(dict.fromkeys(v.mode for v in result.retrained if v.mode != UNTOUCHED))
-    orders = (*style.ATTRIBUTION_LOOKS, RANDOM)
+    orders = (*style.ATTRIBUTION_LOOKS, *(value.order for value in result.retrained))
     marks = [
         Mark(s.title, s.value, s.low, s.high, _order_look(_order_of(s.name, orders)))
         for s in result.scores
@@ -144,18 +148,29 @@ def interpretability(result: "Interpretability") -> Figure:
         repeats = 1 + max(value.repeat for value in result.retrained)
         of = "1 network" if repeats == 1 else f"{repeats} networks"
         caption += f", of curves over repeats; mean of {of} at each point"
-    height = max(0.26 * len(marks) + 1.2, 3.4 if modes else 0)
-    with style.figure(1, 1 + len(modes), 6.4 + 3.4 * len(modes), height, caption=caption) as (
-        made,
-        axes,
-    ):
-        _forest(axes[0, 0], marks)
+    height, below = 0.22 * len(marks) + 1.0, 3.8 if modes else 0
+    with style.figure(1, 1, 7.2, height + below, caption=caption) as (made, axes):
+        axis = axes[0, 0]
+        if modes:  # each row of panels has margins of its own: names of scores are long
+            axis.remove()
+            top, bottom = made.subfigures(2, 1, squeeze=False, height_ratios=(height, below))[:, 0]
+            axis = top.subplots()
+            curves = bottom.subplots(1, len(modes), squeeze=False)[0]
+            for panel, mode in zip(curves, modes, strict=True):
+                _curves(panel, result, mode)
+            named = {
+                name: handle
+                for panel in curves
+                for handle, name in zip(*panel.get_legend_handles_labels(), strict=True)
+            }
+            bottom.legend(
+                named.values(), named.keys(), loc="outside lower center", ncols=2, fontsize=8
+            )
+        _forest(axis, marks, digits=3)
         low = min([0.0, *(mark.value if mark.low is None else mark.low for mark in marks)])
-        axes[0, 0].axvline(0, color=style.GREY, lw=0.8, zorder=0)
-        axes[0, 0].set_xlim(low - 0.02, 1.02)
-        axes[0, 0].set_xlabel("score, accuracy or share")
-        for axis, mode in zip(axes[0, 1:], modes, strict=True):
-            _curves(axis, result, mode)
+        axis.axvline(0, color=style.GREY, lw=0.8, zorder=0)
+        axis.set_xlim(low - 0.02, 1.02)
+        axis.set_xlabel("score, accuracy or share")
     return made
 
 
@@ -179,7 +194,7 @@ def _curves(axis: Axes, result: "Interpretability", mode: str) -> None:
             ends,
             color=colour,
             marker=marker,
-            ls="--" if order == RANDOM else "-",
+            ls="-" if order in style.ATTRIBUTION_LOOKS else "--",
             ms=4,
             lw=1.3,
             elinewidth=0.8,
@@ -191,7 +206,6 @@ def _curves(axis: Axes, result: "Interpretability", mode: str) -> None:
     axis.set_title(MODES[mode].title, loc="left")
     axis.set_xlabel(f"share of pixels {MODES[mode].top_pixels}")
     axis.set_ylabel("accuracy of the retrained network")
-    axis.legend(loc="best", fontsize=7)
 
 
 def _looks(names: Sequence[str]) -> tuple[list[str], list[style.Look]]:

@@ -6,25 +6,27 @@ from dataclasses import dataclass, field
 
 import keras
 import numpy as np
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pellucid.benchmark.library.classifier import check_trainable, classifier
+from pellucid.benchmark.progress import stderr
 from pellucid.benchmark.training.classifier import train
 from pellucid.benchmark.training.masks import Mask
 from pellucid.benchmark.training.prediction import predicted_classes
+from pellucid.benchmark.units.orders import OWN, RANDOM, UNTOUCHED, Images, Order, maps
+from pellucid.benchmark.units.outcomes import MASKS
 from pellucid.benchmark.units.unit import packed, unpacked
-from pellucid.metrics import MODES, attributions, ranking, retraining
+from pellucid.metrics import CONTROLS, MODES, attributions, ranking, retraining
 from pellucid.metrics.statistics import Estimate
 from pellucid.models import KERAS_LOCK
 from pellucid.models.batching import to_device
 from pellucid.models.errors import InputError, unknown
 from pellucid.models.types import Array, Tensor
 
-RANDOM = "random"
-"""The name of the random order, with which every other is compared."""
-UNTOUCHED = "none"
-"""The mode and the order of retraining on untouched images."""
+POSSIBLE = tuple(name for name in CONTROLS if name not in ("untrained", "blur_matched"))
+"""The controls that need no other network than the caller's."""
+CALLERS = "the caller's"
+"""The source of orders made of the network's maps."""
 
 Build = Callable[[int], keras.Model]
 """From a seed to a network with initial weights that follow from it."""
@@ -34,8 +36,8 @@ Build = Callable[[int], keras.Model]
 class RetrainingBudget:
     """How much is retrained for ROAR and KAR, and how.
 
-    For each attribution and for the random order, `modes` x `fractions` x `repeats` networks are
-    trained.
+    For each attribution, for each control and for the random order, `modes` x `fractions` x
+    `repeats` networks are trained.
 
     Attributes:
         modes: `"roar"`, which removes the most important pixels, `"kar"`, which keeps only them.
@@ -46,9 +48,14 @@ class RetrainingBudget:
         batch_size: Images per step.
         learning_rate: Adam's.
         seed: Seed of the first network; the others follow.
+        controls: What else could give an attribution's score, from `"mean"` (the mean map, where
+            the network looks whatever the image), `"shuffled"` (maps of other images),
+            `"shuffled_within"` (of other images of the same predicted class), `"blurred"` (the own
+            map, blurred), `"masks"` (KAR of the masks alone, without the pixels), and, which ask no
+            network, `"gaussian"` (the centre) and `"sobel"` (edges).
 
     Raises:
-        InputError: An unknown mode, or a value out of its range.
+        InputError: An unknown mode or control, or a value out of its range.
     """
 
     modes: tuple[str, ...] = ("roar", "kar")
@@ -58,6 +65,7 @@ class RetrainingBudget:
     batch_size: int = 100
     learning_rate: float = 1e-3
     seed: int = 0
+    controls: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for mode in self.modes:
@@ -67,6 +75,9 @@ class RetrainingBudget:
             retraining.Curve(mode, np.array(self.fractions), np.zeros(shape))
         if not (self.modes and self.fractions):
             raise InputError("Retraining needs at least one mode and one fraction.")
+        for control in self.controls:
+            if control not in POSSIBLE:
+                raise unknown("control", control, POSSIBLE)
         for name in ("repeats", "epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise InputError(f"`{name}` must be at least 1. Received {getattr(self, name)}.")
@@ -78,8 +89,8 @@ class Retrained:
 
     Attributes:
         mode: `"roar"` or `"kar"`; `"none"` on untouched images.
-        order: The attribution by which pixels are ordered; `"random"`, or `"none"` on untouched
-            images.
+        order: The attribution by which pixels are ordered, or its control, as `"gradient-mean"`;
+            `"random"`, or `"none"` on untouched images.
         fraction: Share of the pixels that is removed (ROAR) or kept (KAR).
         repeat: Number of the repeat.
         accuracy: On test images of which the same pixels are removed.
@@ -151,6 +162,43 @@ def channel_means(x: Array) -> Array:
     return (mean / 255 if x.dtype == np.uint8 else mean).astype(np.float32)
 
 
+def orders(attributions: Sequence[str], controls: Sequence[str]) -> dict[str, Order]:
+    """The orders that are scored, by name: the random one first, controls after what they are of.
+
+    Args:
+        attributions: Names of attributions.
+        controls: Names of controls.
+    """
+    found = {RANDOM: Order(RANDOM)}
+    found |= {control: Order(control) for control in controls if not CONTROLS[control].of_map}
+    of_map = [control for control in controls if CONTROLS[control].of_map]
+    for name in attributions:
+        found[name] = Order(name, OWN, source=CALLERS)
+        found |= {f"{name}-{c}": Order(name, c, source=CALLERS) for c in of_map}
+    return found
+
+
+def scored_in(mode: str, order: Order) -> bool:
+    """Whether an order is scored in a mode: masks alone tell something where pixels are kept."""
+    return order.control != MASKS or MODES[mode].top_pixels == "kept"
+
+
+@dataclass(frozen=True)
+class _Caller:
+    """The caller's network, whose maps orders are made of; see `orders.Explainer`."""
+
+    network: keras.Model
+    fill: Array
+
+    def explained(self, order: Order) -> keras.Model:
+        """The one network."""
+        return self.network
+
+    def attribute(self, order: Order, x: Array) -> Array:
+        """Its maps, `(m, h, w)`."""
+        return attributions.run(order.attribution, self.network, x, fill=self.fill)
+
+
 def retrain(
     network: keras.Model,
     build: Build,
@@ -159,7 +207,7 @@ def retrain(
     x: Array,
     y: Array,
     *,
-    orders: list[str],
+    orders: dict[str, Order],
     budget: RetrainingBudget,
     logits: bool,
     scale: float,
@@ -174,7 +222,7 @@ def retrain(
         y_train: Their labels `(n,)`.
         x: Test images `(m, h, w, c)`.
         y: Their labels `(m,)`.
-        orders: Names of attributions.
+        orders: As the function of that name returns.
         budget: How much is retrained.
         logits: Whether the networks of `build` output logits.
         scale: What pixels are multiplied by before them.
@@ -190,16 +238,22 @@ def retrain(
     _check_built(wrapped)
     check_trainable(wrapped[0])
     networks = dict(zip(places, wrapped, strict=True))
-    fill, x_device = channel_means(x_train), to_device(x_train)
-    points = [(mode, fraction) for mode in budget.modes for fraction in budget.fractions]
-    total = budget.repeats * (1 + len(points) * (1 + len(orders)))
+    fill, images = channel_means(x_train), Images(x_train, x)
+    caller, on_device = _Caller(network, fill), Images(to_device(x_train), x)
+    points = {
+        name: [(m, f) for m in budget.modes if scored_in(m, order) for f in budget.fractions]
+        for name, order in orders.items()
+    }
+    total = budget.repeats * (1 + sum(map(len, points.values())))
 
-    def correct(fraction: float, repeat: int, masks: tuple[Mask, Mask] | None) -> Array:
+    def correct(
+        fraction: float, repeat: int, seen: Images, masks: tuple[Mask, Mask] | None
+    ) -> Array:
         in_training, in_test = masks or (None, None)
         place = fraction, repeat
         values, _ = train(
             networks[place],
-            x_device,
+            seen.train,
             y_train,
             seed=seeds[place],
             epochs=budget.epochs,
@@ -207,26 +261,34 @@ def retrain(
             learning_rate=budget.learning_rate,
             mask=in_training,
         )
-        return predicted_classes(networks[place], x, mask=in_test, values=values) == y
+        return predicted_classes(networks[place], seen.test, mask=in_test, values=values) == y
 
     def retrained() -> Iterator[Retrained]:
         for repeat in range(budget.repeats):
-            found = correct(budget.fractions[0], repeat, None)
+            found = correct(budget.fractions[0], repeat, on_device, None)
             yield Retrained.of(UNTOUCHED, UNTOUCHED, 0.0, repeat, found)
-        for order in (RANDOM, *orders):
+        for name, order in orders.items():
+            seen, filled_with = on_device, fill
+            if order.control == MASKS:
+                seen, filled_with = _white(images), np.zeros_like(fill)
             ranks: tuple[Tensor, Array] | None = None
             for repeat in range(budget.repeats):
-                if ranks is None or order == RANDOM:
-                    ranks = _ranks(network, order, x_train, x, fill, budget.seed + repeat)
-                for mode, fraction in points:
-                    first, second = (Mask(one, fraction, mode, fill) for one in ranks)
-                    found = correct(fraction, repeat, (first, second))
-                    yield Retrained.of(mode, order, fraction, repeat, found)
+                if ranks is None or name == RANDOM:
+                    ranks = _ranks(order, caller, images, budget.seed + repeat)
+                for mode, fraction in points[name]:
+                    first, second = (Mask(one, fraction, mode, filled_with) for one in ranks)
+                    found = correct(fraction, repeat, seen, (first, second))
+                    yield Retrained.of(mode, name, fraction, repeat, found)
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    console = Console(stderr=True, quiet=not verbose)
-    with Progress(*columns, TimeRemainingColumn(), console=console) as bar:
+    with Progress(*columns, TimeRemainingColumn(), console=stderr(verbose)) as bar:
         return list(bar.track(retrained(), total=total, description="retraining"))
+
+
+def _white(images: Images) -> Images:
+    """White images, the training images on the device: masked with black, they are the masks."""
+    train, test = (np.full_like(x, 255 if x.dtype == np.uint8 else 1) for x in images)
+    return Images(to_device(train), test)
 
 
 def _check_built(networks: list[keras.Model]) -> None:
@@ -240,24 +302,18 @@ def _check_built(networks: list[keras.Model]) -> None:
             )
 
 
-def _ranks(
-    network: keras.Model, order: str, x_train: Array, x: Array, fill: Array, seed: int
-) -> tuple[Tensor, Array]:
+def _ranks(order: Order, caller: _Caller, images: Images, seed: int) -> tuple[Tensor, Array]:
     """Ranks of the pixels of training images, on the device, and of test images."""
 
-    def ranked(split: int, images: Array) -> Array:
-        n, h, w = images.shape[:3]
-
-        def attribution(part: slice) -> Array:
-            if order == RANDOM:
-                return ranking.indifferent(part, (n, h, w))
-            return attributions.run(order, network, images[part], fill=fill)
-
-        words = [seed, split, order == RANDOM]  # ties and random orders are drawn apart
+    def ranked(split: int, name: str) -> Array:
+        # ties and random orders are drawn apart
+        words = [seed, split, order.free and order.attribution == RANDOM]
         derived = int(np.random.SeedSequence(words).generate_state(1)[0])
-        return np.concatenate(list(ranking.pieces(attribution, (n, h, w), seed=derived)))
+        shape = getattr(images, name).shape[:3]
+        made = maps(order, caller, images, name)
+        return np.concatenate(list(ranking.pieces(made, shape, seed=derived)))
 
-    return to_device(ranked(0, x_train)), ranked(1, x)
+    return to_device(ranked(0, "train")), ranked(1, "test")
 
 
 def curve(values: Sequence[Retrained], mode: str, order: str) -> retraining.Curve:
@@ -270,8 +326,8 @@ def curve(values: Sequence[Retrained], mode: str, order: str) -> retraining.Curv
     return retraining.Curve(mode, np.array(fractions), np.array(rows))
 
 
-def score(values: Sequence[Retrained], mode: str, order: str) -> Estimate:
-    """The ROAR or KAR score of one order against the random order."""
+def score(values: Sequence[Retrained], mode: str, order: str, against: str = RANDOM) -> Estimate:
+    """The ROAR or KAR score of one order against the random order, or against another."""
     fractions = sorted({value.fraction for value in values if value.mode == mode})
 
     def outcomes(order: str) -> Array:
@@ -283,4 +339,4 @@ def score(values: Sequence[Retrained], mode: str, order: str) -> Estimate:
         repeats = sorted({repeat for repeat, _ in places})
         return np.array([[[places[r, fraction] for fraction in fractions] for r in repeats]])
 
-    return retraining.score(mode, np.array(fractions), outcomes(order), outcomes(RANDOM))
+    return retraining.score(mode, np.array(fractions), outcomes(order), outcomes(against))

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
-from rich.console import Console
 from rich.progress import track
 
 from pellucid.attacks import NORM_TITLES, check_norm
@@ -17,6 +16,7 @@ from pellucid.benchmark.library.classifier import check_scale, classifier
 from pellucid.benchmark.library.evaluation import correct_under
 from pellucid.benchmark.library.inputs import images, labels
 from pellucid.benchmark.library.result import Result, Row, Table
+from pellucid.benchmark.progress import stderr
 from pellucid.metrics import statistics
 from pellucid.models.errors import InputError
 
@@ -164,8 +164,8 @@ def robustness_curve(
     attacks = [Attack.create(attack, norm=norm, epsilon=radius, **options) for radius in radii]
     x = images(x)
     points = []
-    console = Console(stderr=True, quiet=not verbose)
-    for name, model in track(named.items(), "attacking", total=len(named), console=console):
+    shown = stderr(verbose)
+    for name, model in track(named.items(), "attacking", total=len(named), console=shown):
         network = classifier(model, x, logits=logits, scale=scale)
         y = labels(y, len(x), network.output_shape[-1])
         check_scale(model, x, y, scale)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from pellucid.metrics import CONTROLS
 from pellucid.models.types import Array
 
 if TYPE_CHECKING:
-    from pellucid.benchmark.units.context import Context
+    import keras
 
 RANDOM = "random"
 """The attribution's name of the random order, with which every curve is compared."""
@@ -72,12 +72,22 @@ class Images(NamedTuple):
     test: Array
 
 
-def maps(order: Order, context: "Context", images: Images, split: str) -> MapsOf:
+class Explainer(Protocol):
+    """Who has the networks that orders ask: a run's `Context`, or the caller of the library."""
+
+    def explained(self, order: Order) -> "keras.Model":
+        """The network whose maps an order is made of."""
+
+    def attribute(self, order: Order, x: Array) -> Array:
+        """The maps of some images by the network of an order, `(m, h, w)`."""
+
+
+def maps(order: Order, context: Explainer, images: Images, split: str) -> MapsOf:
     """The maps whose order it is.
 
     Args:
         order: The order; not `UNTOUCHED`.
-        context: The models.
+        context: The networks.
         images: The images of both splits.
         split: `"train"` or `"test"`.
     """
@@ -99,12 +109,12 @@ def _the_same(one: Array, shape: tuple[int, int, int]) -> MapsOf:
     return lambda part: np.broadcast_to(one, (len(range(*part.indices(shape[0]))), *one.shape))
 
 
-def _own(order: Order, context: "Context", images: Images, split: str) -> MapsOf:
+def _own(order: Order, context: Explainer, images: Images, split: str) -> MapsOf:
     x = getattr(images, split)
     return lambda part: context.attribute(order, x[part])
 
 
-def _mean(order: Order, context: "Context", images: Images, split: str) -> MapsOf:
+def _mean(order: Order, context: Explainer, images: Images, split: str) -> MapsOf:
     from pellucid.metrics import ranking
 
     of_training, n = _own(order, context, images, "train"), len(images.train)
@@ -113,14 +123,14 @@ def _mean(order: Order, context: "Context", images: Images, split: str) -> MapsO
     return _the_same(np.asarray(total / n, np.float32), getattr(images, split).shape[:3])
 
 
-def _blurred(order: Order, context: "Context", images: Images, split: str) -> MapsOf:
+def _blurred(order: Order, context: Explainer, images: Images, split: str) -> MapsOf:
     from pellucid.metrics import controls, spectrum
 
     own, width = _own(order, context, images, split), controls.blur_width(images.train.shape[1])
     return lambda part: spectrum.blur(own(part), width)
 
 
-def _blur_matched(order: Order, context: "Context", images: Images, split: str) -> MapsOf:
+def _blur_matched(order: Order, context: Explainer, images: Images, split: str) -> MapsOf:
     """The standard network's maps, as smooth as the network's own.
 
     Where no map of the network varies, as at chance, it is the limit of ever wider blurs: all
@@ -139,7 +149,7 @@ def _blur_matched(order: Order, context: "Context", images: Images, split: str) 
     return lambda part: spectrum.blur(unblurred(part), width)
 
 
-def _shuffled(order: Order, context: "Context", images: Images, split: str) -> MapsOf:
+def _shuffled(order: Order, context: Explainer, images: Images, split: str) -> MapsOf:
     from pellucid.benchmark.units.context import derived_seed
     from pellucid.metrics import controls
 
@@ -148,7 +158,7 @@ def _shuffled(order: Order, context: "Context", images: Images, split: str) -> M
     return lambda part: context.attribute(order, x[other[part]])
 
 
-def _shuffled_within(order: Order, context: "Context", images: Images, split: str) -> MapsOf:
+def _shuffled_within(order: Order, context: Explainer, images: Images, split: str) -> MapsOf:
     from pellucid.benchmark.training.prediction import predicted_classes
     from pellucid.benchmark.units.context import derived_seed
     from pellucid.metrics import controls

@@ -154,6 +154,9 @@ def jit(
     program = tf.function(
         traced(function, whole=True), autograph=False, reduce_retracing=any_length
     )
+    # one line of code makes a program for each attack and model, which TensorFlow takes for one
+    # function that is traced again and again
+    program._omit_frequent_tracing_warning = True
     if rows_from is None:
         return program
     made: set[tuple] = set()

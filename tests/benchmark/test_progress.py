@@ -9,7 +9,7 @@ import time
 import pytest
 from rich.console import Console
 
-from pellucid.benchmark.progress import AttackDisplay, Display, TimeLeft, countdown
+from pellucid.benchmark.progress import AttackDisplay, Display, TimeLeft, countdown, stderr
 from pellucid.benchmark.units.plan import Plan
 from pellucid.models import backend, compiling
 from tests.benchmark.made import RETRAIN, unit
@@ -152,3 +152,15 @@ def test_a_live_bar_counts_the_successes_of_each_attack():
         assert (first.completed, first.total, first.fields["successes"]) == (90, 100, 50)
         assert (second.completed, second.total, second.fields["successes"]) == (50, 50, 7)
     assert "7 attacked successfully" in console.file.getvalue()
+
+
+def test_functions_of_the_library_write_plain_lines_in_a_notebook_too(monkeypatch, capsys):
+    """Rich would show HTML there, and ask for a package in place of a bar."""
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert Console().is_jupyter
+    with AttackDisplay(stderr(verbose=True), 10, every=0.0) as display:
+        display.update("square", 5, 0)
+    with AttackDisplay(stderr(verbose=False), 10, every=0.0) as display:
+        display.update("square", 5, 0)
+    lines = ["compiling the attacks", "square: 5 of at most 10 images, 0 attacked successfully"]
+    assert capsys.readouterr().err.splitlines() == lines

@@ -196,6 +196,8 @@ def test_training_images_that_do_not_fit(options, message):
         ({"modes": ()}, "at least one mode"),
         ({"fractions": (0.5, 0.1)}, "Fractions must increase"),
         ({"repeats": 0}, "`repeats` must be at least 1"),
+        ({"controls": ("means",)}, "Did you mean 'mean'"),
+        ({"controls": ("untrained",)}, "Unknown control 'untrained'"),
     ],
 )
 def test_budgets_out_of_range(options, message):
@@ -207,3 +209,50 @@ def test_a_score_that_does_not_exist():
     result = pellucid.interpretability(networks.sequential(), X, Y)
     with pytest.raises(pellucid.InputError, match="Did you mean 'zero_gradient'"):
         result.score("zero_gradients")
+
+
+def test_controls_stand_beside_the_scores(one_pixel):
+    """One pixel decides for all images alike: every control that keeps its place gives the score.
+
+    The masks of KAR alone are one mask for all images: they tell nothing of the class.
+    """
+    model, (x_train, y_train), (x, y) = one_pixel
+    budget = pellucid.RetrainingBudget(
+        fractions=(0.1, 0.5),
+        repeats=2,
+        epochs=40,
+        learning_rate=0.05,
+        controls=("gaussian", "mean", "shuffled", "masks"),
+    )
+    result = pellucid.interpretability(
+        model,
+        x,
+        y,
+        x_train=x_train,
+        y_train=y_train,
+        attributions=["gradient"],
+        retrain=budget,
+        verbose=False,
+    )
+    for mode in ("kar", "roar"):
+        own = score(result, f"{mode}_gradient")
+        for control in ("mean", "shuffled"):
+            same = score(result, f"{mode}_gradient-{control}")
+            assert same.better == ""
+            assert same.value == pytest.approx(own.value, abs=0.05)
+            beyond = score(result, f"{mode}_gradient-over-{control}")
+            assert beyond.better == "higher"
+            assert beyond.value == pytest.approx(own.value - same.value, abs=1e-6)
+        assert score(result, f"{mode}_gradient-over-gaussian").value == pytest.approx(
+            own.value - score(result, f"{mode}_gaussian").value, abs=1e-6
+        )
+    masks = [r.accuracy for r in result.retrained if r.order == "gradient-masks"]
+    assert len(masks) == 4
+    assert max(masks) < 0.65
+    assert score(result, "kar_gradient-over-masks").low > 0
+    names = [one.name for one in result.scores]
+    assert not [name for name in names if name.startswith("roar") and "masks" in name]
+    text = str(result)
+    assert "KAR, Gradient, mean training map (control)" in text
+    assert "KAR, Gradient beyond masks alone" in text
+    assert pellucid.Interpretability.from_json(result.to_json()) == result

@@ -1,5 +1,7 @@
 """Results as figures: what they show, and that a notebook shows them."""
 
+import dataclasses
+
 import keras
 import matplotlib as mpl
 import numpy as np
@@ -91,6 +93,34 @@ def test_scores_have_their_intervals_and_attributions_their_colours():
             assert container.lines[0].get_color() == style.GREEN, score.name
     at = [container.lines[0].get_xdata()[0] for container in modes[0].containers]
     assert len(set(np.round(at, 6))) == 3, "intervals at one share stand side by side"
+
+
+def test_controls_are_drawn_beside_the_maps_they_are_made_of():
+    budget = dataclasses.replace(BUDGET, controls=("mean", "masks"))
+    result = pellucid.interpretability(
+        networks.sequential(),
+        X,
+        Y,
+        x_train=X,
+        y_train=Y,
+        attributions=["gradient"],
+        retrain=budget,
+        verbose=False,
+    )
+    scores, roar, kar = result.plot().axes
+    lines = [
+        {container.get_label(): container.lines[0] for container in axis.containers}
+        for axis in (roar, kar)
+    ]
+    mean, masks = "Gradient, mean training map (control)", "Gradient, masks alone (control)"
+    assert list(lines[0]) == ["random order (control)", "Gradient", mean]
+    assert list(lines[1]) == ["random order (control)", "Gradient", mean, masks]
+    assert lines[1][mean].get_linestyle() == lines[1][masks].get_linestyle() == "--"
+    assert lines[1]["Gradient"].get_linestyle() == "-"
+    assert len({line.get_color() for line in lines[1].values()}) == 4
+    drawn = dict(zip((s.name for s in result.scores), scores.containers, strict=True))
+    for name, own in (("kar_gradient-mean", mean), ("kar_gradient-over-mean", "Gradient")):
+        assert drawn[name].lines[0].get_color() == lines[1][own].get_color()
 
 
 def test_without_retraining_there_are_only_scores():

@@ -318,3 +318,25 @@ def test_take():
     index = np.array([[3, 0], [0, 2]])
     found = backend.jit(backend.take)(backend.to_device(x), backend.to_device(index))
     np.testing.assert_array_equal(ops.convert_to_numpy(found), x[index])
+
+
+def test_many_programs_of_one_line_of_code_are_no_news():
+    """TensorFlow would warn, in a notebook on the page, of one function traced again and again."""
+    program = """
+import numpy as np
+from pellucid.models import backend
+def made(k):
+    return backend.jit(lambda x: x + k)
+for k in range(10):
+    made(k)(backend.to_device(np.zeros(3, np.float32)))
+"""
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout + done.stderr == ""

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from pellucid.benchmark.results.figures import style
 from pellucid.leaderboard import text
 from pellucid.leaderboard.board import Board
+from pellucid.leaderboard.eligibility import HARDLY_LEARNED, left_out
 from pellucid.leaderboard.entry import Entry, Score
 from pellucid.leaderboard.scores import (
     ACCURACY,
@@ -56,12 +57,12 @@ def _points(
     )
 
 
-def _line(axis: Axes, rows: list[Entry], score: str, found: Standings) -> None:
-    """The reference line with its prediction band, over the accuracies of all entries."""
+def _line(axis: Axes, rows: list[Entry], drawn: list[Entry], score: str, found: Standings) -> None:
+    """The reference line with its prediction band, over the accuracies of the entries drawn."""
     fitted = found.fit(rows, score)
     if fitted is None:
         return
-    accuracies = np.array([e.value(ACCURACY) for e in rows])
+    accuracies = np.array([e.value(ACCURACY) for e in drawn])
     x = np.linspace(accuracies.min(), accuracies.max(), 100)
     y, half = fitted.at(x), fitted.half_width(x)
     axis.fill_between(x, y - half, y + half, color=style.BLACK, alpha=0.07, linewidth=0)
@@ -70,7 +71,8 @@ def _line(axis: Axes, rows: list[Entry], score: str, found: Standings) -> None:
 
 def _figure(folder: Path, rows: list[Entry], score: str, found: Standings, name: str) -> list[Path]:
     track = rows[0].track
-    scored = [e for e in rows if score in e.scores]
+    unlearned = [name for name, why in left_out(rows).items() if why == HARDLY_LEARNED]
+    scored = [e for e in rows if score in e.scores and e.id not in unlearned]
     references = [e for e in scored if e.role == "reference"]
     submissions = [e for e in scored if e.role == "submission"]
     baselines = [e for e in scored if e.role == "baseline"]
@@ -80,9 +82,12 @@ def _figure(folder: Path, rows: list[Entry], score: str, found: Standings, name:
         " bars: 95 percent intervals; band: where a further network of the reference grid would"
         " fall; ringed: every other is worse beyond chance in the score or in accuracy"
     )
+    if unlearned:
+        names = ", ".join(text.name(e, MAX_NAME) for e in rows if e.id in unlearned)
+        caption += f"; not drawn, as hardly learned: {names}"
     with style.figure(1, 1, 5.2, 3.9, caption=caption) as (made, axes):
         axis = axes[0, 0]
-        _line(axis, rows, score, found)
+        _line(axis, rows, scored, score, found)
         if references:
             grey, label = style.GREY, "reference grid"
             _points(axis, references, score, label=label, marker="o", size=4, color=grey)
