@@ -1,10 +1,11 @@
 """What a user sees while work is under way: how far it is and how long it will still take."""
 
 import itertools
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Self
+from typing import Literal, Self, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
@@ -53,9 +54,25 @@ def countdown(seconds: float) -> str:
     return " ".join(f"{value} {unit}" for value, unit in parts[first:])
 
 
+def _not_a_terminal(stream: TextIO) -> Literal[False] | None:
+    """What Rich is told of a stream: FORCE_COLOR, which notebooks set, makes no terminal of it."""
+    return None if stream.isatty() else False
+
+
+def stdout(width: int | None = None) -> Console:
+    """Where a command writes.
+
+    Args:
+        width: Columns where it is no terminal; by default Rich's.
+    """
+    terminal = _not_a_terminal(sys.stdout)
+    return Console(force_terminal=terminal, width=width if terminal is False else None)
+
+
 def stderr(verbose: bool) -> Console:
     """Where a function called from Python shows its progress; in a notebook, as plain lines too."""
-    return Console(stderr=True, quiet=not verbose, force_jupyter=False)
+    terminal = _not_a_terminal(sys.stderr)
+    return Console(stderr=True, quiet=not verbose, force_jupyter=False, force_terminal=terminal)
 
 
 class TimeLeft:

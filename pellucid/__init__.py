@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pellucid.benchmark.config.versions import __version__
     from pellucid.attacks.attack import Attack
-    from pellucid.benchmark.library import callbacks
+    from pellucid import callbacks
     from pellucid.benchmark.library.adversarial_model import AdversarialModel
     from pellucid.benchmark.library.attacking import attack, list_attacks
     from pellucid.benchmark.library.attributing import (
@@ -84,13 +84,13 @@ _MODULES = {
 }
 """Where the public names are defined."""
 
-_PUBLIC_MODULES = {"callbacks": "benchmark.library.callbacks"}
+_PUBLIC_MODULES = ("callbacks",)
 """Modules that are public as a whole."""
 
 
 def __getattr__(name: str) -> object:
     if name in _PUBLIC_MODULES:
-        return importlib.import_module(f"{__name__}.{_PUBLIC_MODULES[name]}")
+        return importlib.import_module(f"{__name__}.{name}")
     for module, names in _MODULES.items():
         if name in names:
             value = getattr(importlib.import_module(f"{__name__}.{module}"), name)

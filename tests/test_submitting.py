@@ -183,6 +183,8 @@ def test_what_is_refused_is_one_line_and_leaves_the_board_alone(clone, last, mes
         ("evaluate train.py --track digits", "train.py"),
         ("plots --leaderboard --board none", "No leaderboard entries in none."),
         ("leaderboard --board none", "No leaderboard entries in none."),
+        ("rule-out digits/x --flag y --because z --board none", "No leaderboard entries in none."),
+        ("retract digits/x --because z --board none", "No leaderboard entries in none."),
     ],
 )
 def test_mistakes_are_one_line(clone, command, message):

@@ -1,7 +1,7 @@
 """Commands for those who keep a board: its reference networks, its entries, what it shows."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,19 @@ from pellucid.benchmark.cli.options import (
     Workers,
     refuse,
 )
+
+if TYPE_CHECKING:
+    from pellucid.leaderboard.board import Board
+
+
+def _existing(folder: Path) -> "Board":
+    """The board in a folder, which must have entries: opening one writes into the folder."""
+    from pellucid.leaderboard.board import ENTRIES, Board
+    from pellucid.models.errors import InputError
+
+    if not (folder / ENTRIES).is_dir():
+        raise InputError(f"No leaderboard entries in {folder}. Run the benchmark there first.")
+    return Board(folder)
 
 
 def leaderboard(
@@ -31,22 +44,17 @@ def leaderboard(
     ] = False,
 ) -> None:
     """Render the board again from its entries: Markdown, CSV, Parquet, the page, the schema."""
-    from pellucid.models.errors import InputError
-
     if out is not None:
         refuse(context, "board", because="not with --out, which names a run's own board")
-    from pellucid.leaderboard.board import Board
-
     folder = board if out is None else out / "leaderboard"
-    if not (folder / "entries").is_dir():
-        raise InputError(f"No leaderboard entries in {folder}. Run the benchmark there first.")
+    found = _existing(folder)
     if check:
         from pellucid.benchmark.submission import check as checks
 
         checks.raise_on(checks.check(folder, run=out is not None))
-        print(f"{folder}: {len(Board(folder).entries())} entries; all is as it should be")
+        print(f"{folder}: {len(found.entries())} entries; all is as it should be")
         return
-    for path in Board(folder).render():
+    for path in found.render():
         print(path)
 
 
@@ -57,11 +65,10 @@ def reference(
     from pellucid.models.startup import check_backend
 
     check_backend()
-    from rich.console import Console
-
+    from pellucid.benchmark.progress import stdout
     from pellucid.benchmark.submission import measure
 
-    measure.reference(track, board=board, data_dir=data_dir, workers=workers, console=Console())
+    measure.reference(track, board=board, data_dir=data_dir, workers=workers, console=stdout())
 
 
 def baselines(
@@ -78,13 +85,12 @@ def baselines(
     from pellucid.models.startup import check_backend
 
     check_backend()
-    from rich.console import Console
-
+    from pellucid.benchmark.progress import stdout
     from pellucid.benchmark.submission import baselines as made
     from pellucid.benchmark.submission import limits
 
     resources = limits.Resources(data_dir, workers, 12.0, weaker_confinement)
-    made.measured(track, board=board, resources=resources, console=Console())
+    made.measured(track, board=board, resources=resources, console=stdout())
 
 
 def rule_out(
@@ -94,9 +100,7 @@ def rule_out(
     board: BoardFolder = BOARD,
 ) -> None:
     """State why a flag does not apply to an entry, which is then ranked; for maintainers."""
-    from pellucid.leaderboard.board import Board
-
-    for path in Board(board).rule_out(entry, flag, because):
+    for path in _existing(board).rule_out(entry, flag, because):
         print(path)
 
 
@@ -106,9 +110,7 @@ def retract(
     board: BoardFolder = BOARD,
 ) -> None:
     """Remove a submission from the board and record why; for maintainers."""
-    from pellucid.leaderboard.board import Board
-
-    for path in Board(board).retract(entry, because):
+    for path in _existing(board).retract(entry, because):
         print(path)
 
 

@@ -1,11 +1,9 @@
 """What `evaluate` and `submit` print of a measured model: its scores and warning flags."""
 
-import sys
-
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pellucid.benchmark.progress import stdout
 from pellucid.benchmark.submission import check
 from pellucid.benchmark.submission.measure import Measurement
 from pellucid.benchmark.submission.robust_accuracy import Assessment
@@ -18,8 +16,7 @@ WIDTH = 200
 
 
 def _print(table: Table) -> None:
-    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
-    console.print(table)
+    stdout(WIDTH).print(table)
 
 
 def _print_flag(name: str, evidence: Json) -> None:
@@ -27,7 +24,7 @@ def _print_flag(name: str, evidence: Json) -> None:
     numbers = ", ".join(f"{what} {value}" for what, value in evidence.items())
     print(
         f"flag: {meaning.title} ({numbers}): raised when {meaning.raised_when}; it means that"
-        f" {meaning.means}"
+        f" {meaning.means}; what to do: {meaning.advice}"
     )
 
 

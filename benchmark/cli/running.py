@@ -57,9 +57,8 @@ def run(
     variants = configuration.variants(preset, config, assignments)
     folder = run_folder(out, variants[0].config.name, changes(preset, config, assignments))
     check_backend()
-    from rich.console import Console
-
     from pellucid.benchmark.execution import runner
+    from pellucid.benchmark.progress import stdout
     from pellucid.benchmark.results import sweeps
 
     failed: list[str] = []
@@ -71,7 +70,7 @@ def run(
                 data_dir=data_dir,
                 fresh=fresh,
                 workers=workers,
-                console=Console(),
+                console=stdout(),
                 cluster=runner.Cluster(address, cores, share) if executor == "ray" else None,
             )
         except UnitsFailedError as error:

@@ -92,18 +92,17 @@ def submit(
         refuse(context, "board", "replace", because="not with --check-only, which adds nothing")
     read = cards.read(card) if card else None  # before anything slow is imported
     check_backend()
-    from rich.console import Console
-
+    from pellucid.benchmark.progress import stdout
     from pellucid.benchmark.submission import limits, measure
 
     resources = limits.Resources(data_dir, workers, max_hours, weaker_confinement)
     if read is None or check_only:
-        measure.check(model, track, resources=resources, console=Console())
+        measure.check(model, track, resources=resources, console=stdout())
         return
     from pellucid.benchmark.cli.result_tables import print_scores
 
     measurement = measure.submit(
-        model, track, read, board=board, replace=replace, resources=resources, console=Console()
+        model, track, read, board=board, replace=replace, resources=resources, console=stdout()
     )
     print_scores(measurement)
     print(f"board: {board / 'LEADERBOARD.md'}, {board / 'index.html'}")
@@ -177,9 +176,8 @@ def evaluate(
             raise InputError("--data needs --epsilon, the radius in pixel units ([0, 1]).")
         epsilon = in_pixel_units(epsilon, norm)
     check_backend()
-    from rich.console import Console
-
     from pellucid.benchmark.cli import result_tables
+    from pellucid.benchmark.progress import stdout
     from pellucid.benchmark.submission import limits
 
     resources = limits.Resources(data_dir, workers, max_hours, weaker_confinement)
@@ -187,7 +185,7 @@ def evaluate(
         from pellucid.benchmark.submission import measure
 
         measurement = measure.evaluate(
-            model, track, card, board=board, resources=resources, console=Console()
+            model, track, card, board=board, resources=resources, console=stdout()
         )
         result_tables.print_scores(measurement)
     if data is not None and epsilon is not None:
@@ -203,7 +201,7 @@ def evaluate(
             seed=seed,
             out=out or robust_accuracy.FOLDER,
             resources=resources,
-            console=Console(),
+            console=stdout(),
         )
         result_tables.print_robust_accuracy(assessment)
 
@@ -252,9 +250,8 @@ def verify(
     The exit status is 0 where they agree, 1 where they differ, 2 where it is refused; comment.md
     says why. The board stays as it is without --accept.
     """
-    from rich.console import Console
-
     from pellucid.benchmark.cli.result_tables import print_scores
+    from pellucid.benchmark.progress import stdout
     from pellucid.benchmark.submission import limits
     from pellucid.benchmark.submission import verify as verifying
 
@@ -266,7 +263,7 @@ def verify(
         accept=accept,
         replace=replace,
         resources=limits.Resources(data_dir, workers, max_hours, weaker_confinement),
-        console=Console(),
+        console=stdout(),
     )
     print_scores(verified.measurement)
     for name, reported, measured in verified.differences:

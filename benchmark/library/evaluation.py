@@ -87,8 +87,8 @@ class Evaluation(Result):
         """The warnings in words."""
         if not self.flags:
             return ["no warnings"]
-        titles = [(MEANINGS[flag.name].title, MEANINGS[flag.name].means) for flag in self.flags]
-        return [f"warning: {title}: {means}" for title, means in titles]
+        meanings = [MEANINGS[flag.name] for flag in self.flags]
+        return [f"warning: {m.title}: {m.means}; what to do: {m.advice}" for m in meanings]
 
     def plot(self) -> "Figure":
         """Accuracy without an attack and under each, with 95 percent intervals.

@@ -157,5 +157,6 @@ def _flags(entry: Entry) -> list[str]:
         found.append(
             f"- Flag **{escaped(meaning.title)}** ({escaped(evidence)}): raised when"
             f" {escaped(meaning.raised_when)}; it means that {escaped(meaning.means)}."
+            f" What to do: {escaped(meaning.advice)}."
         )
     return ["\n".join(found)]

@@ -9,7 +9,7 @@ import time
 import pytest
 from rich.console import Console
 
-from pellucid.benchmark.progress import AttackDisplay, Display, TimeLeft, countdown, stderr
+from pellucid.benchmark.progress import AttackDisplay, Display, TimeLeft, countdown, stderr, stdout
 from pellucid.benchmark.units.plan import Plan
 from pellucid.models import backend, compiling
 from tests.benchmark.made import RETRAIN, unit
@@ -155,7 +155,9 @@ def test_a_live_bar_counts_the_successes_of_each_attack():
 
 
 def test_functions_of_the_library_write_plain_lines_in_a_notebook_too(monkeypatch, capsys):
-    """Rich would show HTML there, and ask for a package in place of a bar."""
+    """Rich would show HTML there, or a bar in a stream that is none of a terminal."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert Console(stderr=True).is_terminal
     monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
     assert Console().is_jupyter
     with AttackDisplay(stderr(verbose=True), 10, every=0.0) as display:
@@ -164,3 +166,12 @@ def test_functions_of_the_library_write_plain_lines_in_a_notebook_too(monkeypatc
         display.update("square", 5, 0)
     lines = ["compiling the attacks", "square: 5 of at most 10 images, 0 attacked successfully"]
     assert capsys.readouterr().err.splitlines() == lines
+
+
+def test_commands_write_plain_lines_into_a_pipe_of_a_notebook(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    one = unit("a")
+    with Display(Plan(None, None, (), (one,)), set(), 1, stdout()) as display:
+        display.started(one)
+        display.finished(one, 1.0)
+    assert capsys.readouterr().out.splitlines()[-1] == "[1/1] training base models, all done"

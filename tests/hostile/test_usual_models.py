@@ -181,6 +181,22 @@ def test_a_functional_model_within_another(tmp_path):
     check_equal(made, rebuilt(made, tmp_path))
 
 
+@pytest.mark.parametrize("wrap", ["functional", "sequential"])
+def test_a_trained_model_within_another(wrap, tmp_path):
+    """Keras saves the optimizer's variables with the model that was compiled."""
+    keras.utils.set_random_seed(0)
+    inner = keras.Sequential([keras.Input(SHAPE), layers.Flatten(), layers.Dense(10)])
+    inner.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    inner.fit(IMAGES, np.arange(3), verbose=0)
+    x, scale = keras.Input(SHAPE), layers.Rescaling(2.0, offset=-1.0)
+    made = (
+        keras.Model(x, inner(scale(x)))
+        if wrap == "functional"
+        else keras.Sequential([x, scale, inner])
+    )
+    check_equal(made, rebuilt(made, tmp_path))
+
+
 @pytest.mark.parametrize("name", ["MobileNetV2", "ResNet50", "EfficientNetB0", "DenseNet121"])
 def test_applications(name, tmp_path):
     made = getattr(keras.applications, name)(

@@ -62,7 +62,10 @@ def test_the_wheel_holds_the_code_and_what_it_reads(installed):
     }
     zoo = ROOT / "benchmark" / "library" / "zoo"
     wanted |= {path.relative_to(ROOT) for path in [zoo / "index.json", *zoo.glob("*/*.keras")]}
-    wanted |= {Path("py.typed"), Path("__init__.py"), Path("__main__.py")}
+    wanted |= {
+        Path("py.typed"),
+        *(Path(f"{name}.py") for name in ("__init__", "__main__", "callbacks")),
+    }
     held = {
         path.relative_to(package)
         for path in package.rglob("*")

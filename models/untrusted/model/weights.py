@@ -1,5 +1,6 @@
 """The weights of a graph, from the datasets of the weights file, which must hold no others."""
 
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,8 @@ from pellucid.models.untrusted.layers.effect import Variable
 from pellucid.models.untrusted.model.graph import Graph
 from pellucid.models.untrusted.refusal import shown
 
-_IGNORED = ("optimizer/",)
+_OPTIMIZER = re.compile(r"(?:^|/)optimizer/")
+"""In the path of what an optimizer keeps: the model's, or that of a compiled model inside it."""
 _IGNORED_ENDS = ("seed_generator/vars/0", "seed_generator/seed_generator_state")
 
 
@@ -49,7 +51,7 @@ def read(data: bytes, graph: Graph) -> list[Array]:
         One float32 array for each of `graph.arrays()`, finite, of its shape.
 
     Raises:
-        Refused: The file holds anything but these weights and the optimizer's, or is damaged.
+        Refused: The file holds anything but these weights and an optimizer's, or is damaged.
     """
     datasets = hdf5.datasets(data)
     needed = [
@@ -62,7 +64,7 @@ def read(data: bytes, graph: Graph) -> list[Array]:
     paths = {one.path for one in needed}
     paths.update(path for layer in graph.layers for path in layer.unused)
     for path in datasets:
-        ignored = path.startswith(_IGNORED) or path.endswith(_IGNORED_ENDS)
+        ignored = _OPTIMIZER.search(path) or path.endswith(_IGNORED_ENDS)
         if path not in paths and not ignored:
             raise refuse(f"{shown(path)} is a weight that no layer of the configuration has.")
     arrays = []
