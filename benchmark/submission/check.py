@@ -62,6 +62,7 @@ def verdict(measurement: Measurement) -> str:
 def standings(measurement: Measurement) -> list[Standing]:
     """How an entry stands: its accuracies, then every score that is set against accuracy."""
     entry, rows, placed = measurement
+    unranked = left_out(rows).get(entry.id)
     found = [
         Standing(scores.title(rows, name), render.cell(entry.scores[name]), "")
         for name in ("test_accuracy", "robust_accuracy")
@@ -71,7 +72,9 @@ def standings(measurement: Measurement) -> list[Standing]:
         if name not in entry.scores:
             continue
         headline = placed.of(rows, name)[entry.id]
-        if math.isnan(headline.advantage):
+        if unranked:
+            said = f"not ranked: {unranked}"
+        elif math.isnan(headline.advantage):
             said = "no reference grid of this track on the board"
         else:
             below = "falls short of it" if headline.high < 0 else "within it"

@@ -66,7 +66,14 @@ data = pellucid.load_data("digits")
 x_train, y_train = data.x_train[:900] / 255, data.y_train[:900]
 x_held, y_held = data.x_train[900:] / 255, data.y_train[900:]
 x_test, y_test = data.x_test / 255, data.y_test
-print(len(x_train), "to train on,", len(x_held), "to choose by,", len(x_test), "to test on")
+print(
+    len(x_train),
+    "to train on,",
+    len(x_held),
+    "to choose by,",
+    len(x_test),
+    "to test on",
+)
 
 # %% [markdown]
 # Any Keras classifier will do. This one has two convolutions and outputs logits.
@@ -115,7 +122,9 @@ standard.fit(
     verbose=0,
 )
 standard_log = pd.read_csv(folder / "standard.csv")
-standard_log[["epoch", "accuracy", "val_accuracy", "val_robust_accuracy"]].tail(3).round(3)
+standard_log[["epoch", "accuracy", "val_accuracy", "val_robust_accuracy"]].tail(
+    3
+).round(3)
 
 # %% [markdown]
 # `val_accuracy` is Keras', `val_robust_accuracy` is accuracy on the same images under ten steps of
@@ -163,7 +172,9 @@ robust.fit(
 )
 robust_log = pd.read_csv(folder / "robust.csv")
 print("epochs:", len(robust_log))
-robust_log[["epoch", "accuracy", "val_accuracy", "val_robust_accuracy"]].tail(3).round(3)
+robust_log[["epoch", "accuracy", "val_accuracy", "val_robust_accuracy"]].tail(3).round(
+    3
+)
 
 # %% [markdown]
 # `accuracy` now is that on the adversarial examples which the network was trained on.
@@ -179,7 +190,9 @@ logs = {"standard": standard_log, "adversarial": robust_log}
 
 
 def draw(names):
-    _, axes = plt.subplots(1, len(names), figsize=(3.6 * len(names), 3), layout="constrained")
+    _, axes = plt.subplots(
+        1, len(names), figsize=(3.6 * len(names), 3), layout="constrained"
+    )
     for axis, (name, title) in zip(axes, names.items(), strict=True):
         for training, log in logs.items():
             axis.plot(log["epoch"], log[name], label=training)
@@ -243,7 +256,9 @@ evaluations = {
     )
     for name, network in networks.items()
 }
-accuracies = {name: found.to_frame().set_index("attack") for name, found in evaluations.items()}
+accuracies = {
+    name: found.to_frame().set_index("attack") for name, found in evaluations.items()
+}
 pd.DataFrame({name: frame["accuracy"] for name, frame in accuracies.items()}).round(3)
 
 # %%

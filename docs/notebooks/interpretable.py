@@ -76,7 +76,9 @@ for name, network in networks.items():
 
 # %%
 x, labels = data.x_test[:2], [f"label {label}" for label in data.y_test[:2]]
-gradients = {name: pellucid.attribute("gradient", one, x) for name, one in networks.items()}
+gradients = {
+    name: pellucid.attribute("gradient", one, x) for name, one in networks.items()
+}
 pellucid.plot_maps(x, gradients, titles=labels)
 
 # %% [markdown]
@@ -101,7 +103,9 @@ pellucid.plot_maps(x, controls, titles=labels)
 # %% tags=["remove-cell"]
 rim = np.ones((8, 8), bool)
 rim[1:-1, 1:-1] = False
-assert all(values[:, rim].mean() < values[:, ~rim].mean() for values in controls.values())
+assert all(
+    values[:, rim].mean() < values[:, ~rim].mean() for values in controls.values()
+)
 
 # %% [markdown]
 # ## ROAR and KAR

@@ -72,7 +72,9 @@ model = keras.Sequential(
     ]
 )
 model.compile(
-    "adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"]
+    "adam",
+    keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    metrics=["accuracy"],
 )
 model.fit(data.x_train / 255, data.y_train, batch_size=50, epochs=20, verbose=0)
 
@@ -109,7 +111,9 @@ assert accuracy(model, x_pgd) < accuracy(model, x_noise) - 0.2
 
 # %%
 pellucid.plot_maps(
-    x[:2], {"noise": x_noise[:2], "PGD": x_pgd[:2]}, titles=[f"label {label}" for label in y[:2]]
+    x[:2],
+    {"noise": x_noise[:2], "PGD": x_pgd[:2]},
+    titles=[f"label {label}" for label in y[:2]],
 )
 
 # %% [markdown]
@@ -209,7 +213,9 @@ curve_of_masked.plot()
 # compares.
 
 # %%
-evaluation_of_masked = pellucid.evaluate(masked, x, y, norm="linf", epsilon=EPSILON, verbose=False)
+evaluation_of_masked = pellucid.evaluate(
+    masked, x, y, norm="linf", epsilon=EPSILON, verbose=False
+)
 evaluation_of_masked
 
 # %% [markdown]
@@ -225,14 +231,18 @@ for flag in evaluation_of_masked.flags:
 # network with it.
 
 # %%
-print(f"masked network under PGD on itself:             {evaluation_of_masked.pgd.accuracy:.3f}")
+print(
+    f"masked network under PGD on itself:             {evaluation_of_masked.pgd.accuracy:.3f}"
+)
 print(f"masked network under PGD on the network inside: {accuracy(masked, x_pgd):.3f}")
 
 # %% tags=["remove-cell"]
 names = {flag.name for flag in evaluation_of_masked.flags}
 assert {"zero_gradients", "black_box_beats_gradient", "accuracy_does_not_fall"} <= names
 assert evaluation_of_masked.pgd.low > evaluation_of_masked.autoattack.high
-frame = curve_of_masked.to_frame().pivot(index="epsilon", columns="model", values="accuracy")
+frame = curve_of_masked.to_frame().pivot(
+    index="epsilon", columns="model", values="accuracy"
+)
 assert (frame.loc[0.1:].idxmax(axis=1) == "masked gradients").all()
 assert frame.loc[0.4, "masked gradients"] > 0.5
 assert evaluation_of_masked.worst_case.high < evaluation.worst_case.high

@@ -5,7 +5,6 @@ import re
 import resource
 import subprocess
 import sys
-from pathlib import Path
 
 import jupytext
 import pytest
@@ -32,8 +31,7 @@ def test_notebook_runs(name, backend, tmp_path):
     """In an empty folder; its own claims are assertions in cells that the site leaves out."""
     notebook = jupytext.read(ROOT / "docs" / "notebooks" / f"{name}.py")
     jupytext.write(notebook, tmp_path / f"{name}.ipynb")
-    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
-    own = {"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT), "PATH": path}
+    own = {"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         [*NBMAKE, f"{name}.ipynb"],

@@ -78,6 +78,8 @@ MORE_MARKERS = ("v", "P", "X", "<", ">", "*", "h")
 
 CHARACTERS_PER_INCH = 17
 """Of a caption, roughly."""
+COLUMN = 2.1
+"""Inches that a column of a legend takes at least."""
 
 _RC: mpl.RcParams | dict = {
     "font.size": 9,
@@ -145,7 +147,7 @@ def network_name(norm: str, epsilon: float, loss: str | None = None) -> str:
 
 
 def legend(made: Figure, axes: Array, columns: int, title: str = "") -> None:
-    """One legend for all panels above them, each name once."""
+    """One legend for all panels above them, each name once; in fewer columns where it is narrow."""
     found: dict[str, Artist] = {}
     for axis in axes.flat:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
@@ -154,7 +156,7 @@ def legend(made: Figure, axes: Array, columns: int, title: str = "") -> None:
         list(found.values()),
         list(found),
         loc="outside upper center",
-        ncols=columns,
+        ncols=max(1, min(columns, int(made.get_figwidth() / COLUMN))),
         title=title or None,
     )
 
