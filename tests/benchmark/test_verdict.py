@@ -1,6 +1,6 @@
 """The sentence with which a submission is answered."""
 
-from pellucid.benchmark.submission.check import verdict
+from pellucid.benchmark.submission.check import standings, verdict
 from pellucid.benchmark.submission.measure import Measurement
 from pellucid.leaderboard.tradeoff import Standings
 from tests.leaderboard.made import evidence, grid, made
@@ -43,3 +43,6 @@ def test_what_is_not_ranked_is_told_why():
     assert said(made("new", 0.2, 0.9)) == "not ranked: hardly learned"
     knows = made("new", 1.0, 0.9, flags=["test_contamination"])
     assert said(knows) == "not ranked: knows the test images"
+    rows = [knows, *grid()]
+    scores = standings(Measurement(knows, rows, Standings(evidence(rows, noise=0.01))))
+    assert {s.against for s in scores} == {"", "not ranked: knows the test images"}
