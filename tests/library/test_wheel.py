@@ -14,12 +14,14 @@ import numpy as np
 import attacks, metrics, models                     # the folder's own
 assert attacks.MINE and metrics.MINE and models.MINE
 import pellucid
+from pellucid.callbacks import RobustAccuracy
 import keras
 model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)])
 digits = pellucid.load_data("digits")
 x, y = digits.x_test[:5], digits.y_test[:5]
 x_adv = pellucid.attack("pgd", model, x, y, norm="l2", epsilon=0.5, steps=2)
 assert x_adv.shape == x.shape and "site-packages" in pellucid.__file__
+assert RobustAccuracy is pellucid.callbacks.RobustAccuracy
 names = pellucid.__all__
 print("used", sorted(name for name in dir(pellucid) if name in names) == sorted(names))
 """
