@@ -99,7 +99,7 @@ def test_committed_entries_are_of_the_frozen_tracks():
             assert record["digest"] == track.digest, path
             assert record["data"] == track.data.model_dump(), path
             seen.add(track.name)
-    assert seen == {"digits", "mnist-reduced", "cifar10-reduced"}  # Fashion-MNIST: version 2
+    assert seen == {"digits", "mnist-reduced", "fashion-mnist-reduced", "cifar10-reduced"}
 
 
 @needs_tfds
