@@ -72,15 +72,14 @@ published[columns].round(3)
 
 # %%
 tracks = published.groupby(published.index.str.split("/").str[0])
-size = (3.1 * len(tracks), 3)
-made, axes = plt.subplots(1, len(tracks), figsize=size, layout="constrained")
-for axis, (track, rows) in zip(axes, tracks, strict=True):
+made, axes = plt.subplots(2, 2, figsize=(7.4, 5.6), layout="constrained")
+for axis, (track, rows) in zip(axes.flat, tracks, strict=True):
     for training in ("standard", "l2", "linf"):
         of = rows[rows.index.str.contains(f"/{training}")]
         axis.scatter(of["test_accuracy"], of["roar_gradient"], label=training)
     axis.margins(0.15)
     axis.set(title=track, xlabel="test accuracy", ylabel="ROAR (Gradient)")
-made.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+made.legend(*axis.get_legend_handles_labels(), loc="outside upper center", ncols=3)
 plt.show()
 
 # %% [markdown]
