@@ -1,5 +1,6 @@
 """How results are drawn, in the style of the benchmark's figures."""
 
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from pellucid.benchmark.library.training import History
 
 BARS = "bars: 95 % intervals"
+TICKS_APART = 0.12
+"""Between the numbers of two radii at least, in the widest, so that they do not overlap."""
 NETWORK = re.compile(r"(?:.*/)?(?:standard|(l2|linf)-(\d+(?:\.\d+)?)(?:-.*)?)")
 """A name of `load_models` or `load_model`, with norm and radius."""
 
@@ -249,7 +252,8 @@ def robustness(result: "RobustnessCurve") -> Figure:
                 label=title,
             )
         radii = sorted({point.epsilon for point in result.points})
-        if len(radii) <= 8:
+        closest = min((b - a for a, b in itertools.pairwise(radii)), default=widest)
+        if closest >= TICKS_APART * widest:
             axis.set_xticks(radii, [f"{radius:g}" for radius in radii])
         axis.set_ylim(-0.02, 1.02)
         axis.set_xlabel(f"radius of the attack, {NORM_SYMBOLS[result.norm]} (pixel units)")
