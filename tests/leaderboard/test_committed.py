@@ -14,7 +14,7 @@ from tests.conftest import ROOT, needs_tfds
 
 BOARD = ROOT / "leaderboard"
 MEASURED = ("digits", "mnist-reduced", "fashion-mnist-reduced", "cifar10-reduced")
-"""Tracks whose grids have not been measured under version 3 of the protocol."""
+"""Tracks whose grids have been measured under the present version of the protocol."""
 
 
 @pytest.fixture(scope="module")
