@@ -204,14 +204,15 @@ def _image_and_label(builder: "DatasetBuilder") -> tuple[str, str, list[str]]:
     if not isinstance(features, kinds.FeaturesDict):
         return "", "", [f"its examples are {_kind(features)}; a FeaturesDict is needed"]
     for kind, like in ((kinds.Image, "image"), (kinds.ClassLabel, "label")):
-        names = [name for name, feature in features.items() if isinstance(feature, kind)]
+        # Sorted: the order in which TFDS reads a set's features changes with the process.
+        names = sorted(name for name, feature in features.items() if isinstance(feature, kind))
         names = [name for name in names if name in supervised] or names
         if len(names) > 1:
             wrong.append(f"{', '.join(names)} are {kind.__name__}; one is needed")
         elif not names:
             clear = (kinds.Image, kinds.ClassLabel)
-            others = [name for name, feature in features.items() if not isinstance(feature, clear)]
-            others = others or list(features)
+            others = [name for name in sorted(features) if not isinstance(features[name], clear)]
+            others = others or sorted(features)
             close = [name for name in others if like in name] or others
             listed = ", ".join(f"{name} is {_kind(features[name])}" for name in close)
             wrong.append(f"{listed}; {kind.__name__} is needed")

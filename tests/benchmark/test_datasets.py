@@ -346,7 +346,7 @@ def test_of_several_labels_the_one_for_supervised_learning_is_taken(fake):
     builder.info.features = kinds.FeaturesDict(
         dict(builder.info.features) | {"coarse": kinds.ClassLabel(num_classes=2)}
     )
-    with pytest.raises(InputError, match="label, coarse are ClassLabel; one is needed"):
+    with pytest.raises(InputError, match="coarse, label are ClassLabel; one is needed"):
         datasets.describe("fake")
     builder.info.supervised_keys = ("image", "label")
     assert datasets.describe("fake").num_classes == 3
