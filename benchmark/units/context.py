@@ -5,7 +5,7 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import keras
 import numpy as np
@@ -25,7 +25,12 @@ from pellucid.models.types import Array, Tensor
 from pellucid.models.vae_gan import VaeGan
 
 MODELS = 8
-"""Models that are held at a time."""
+"""Trained models that are held at a time."""
+INITIAL_BYTES = 2**30
+"""Bytes of networks at their initial weights that are held at a time: retrainings come back to
+those of every fraction and draw with each order."""
+LEAST_BYTES = 2**24
+"""What a network counts as at least; 64 small ones are held."""
 RANKS = 3
 """Orders whose ranks are held at a time."""
 IMPUTED = 3
@@ -41,11 +46,21 @@ def derived_seed(*parts: Hashable) -> int:
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:4], "big") >> 1
 
 
-class _Shared:
-    """The values used last, each made once even when several threads ask for it."""
+def _bytes(model: keras.Model) -> int:
+    """What a network at its initial weights takes of `INITIAL_BYTES`."""
+    return max(4 * model.count_params(), LEAST_BYTES)
 
-    def __init__(self, size: int) -> None:
-        self.size = size
+
+class _Shared:
+    """The values used last, each made once even when several threads ask for it.
+
+    Args:
+        size: How much is held, the value used last in any case.
+        cost: How much of it a value takes.
+    """
+
+    def __init__(self, size: int, cost: Callable[[Any], int] = lambda value: 1) -> None:
+        self.size, self.cost, self.held = size, cost, 0
         self.values: OrderedDict[Hashable, object] = OrderedDict()
         self.making: dict[Hashable, threading.Lock] = {}
         self.lock = threading.Lock()
@@ -61,8 +76,11 @@ class _Shared:
             value = make()
             with self.lock:
                 self.values[key] = value
-                while len(self.values) > self.size:
-                    self.making.pop(self.values.popitem(last=False)[0], None)
+                self.held += self.cost(value)
+                while self.held > self.size and len(self.values) > 1:
+                    oldest, dropped = self.values.popitem(last=False)
+                    self.held -= self.cost(dropped)
+                    self.making.pop(oldest, None)
             return value
 
 
@@ -87,6 +105,7 @@ class Context:
         self._config, self._notice = plan.config, notice
         self._by_key = {unit.key: unit for unit in plan.units}
         self._models = _Shared(MODELS)
+        self._initial = _Shared(INITIAL_BYTES, _bytes)
         self._ranks = _Shared(RANKS)
         self._imputed = _Shared(IMPUTED)
 
@@ -129,7 +148,7 @@ class Context:
 
     def initial(self, model: Model, seed: int) -> keras.Model:
         """As `build`, one model for all who ask: to be read, not changed."""
-        return self._models.get(("initial", model, seed), lambda: self.build(model, seed))
+        return self._initial.get((model, seed), lambda: self.build(model, seed))
 
     def build_vae_gan(self, name: str, seed: int, latent: int, width: float) -> VaeGan:
         """A manifold model at its initial weights."""
