@@ -49,7 +49,7 @@ def _series(runs: Sequence[FinishedRun], mode: str, attribution: str) -> list[Se
         outcomes = {
             standing.series: standing.outcome
             for standing in standings(run)
-            if (standing.mode, standing.attribution) == (mode, attribution)
+            if (standing.measure, standing.attribution) == (mode, attribution)
         }
         rows = table[table["score"].isin(scores)]
         for (norm, loss), part in rows.groupby(["norm", "loss"], sort=False):

@@ -13,7 +13,7 @@ from pellucid.benchmark.paper.claim import written
 from pellucid.benchmark.paper.tables import markdown
 from pellucid.benchmark.results import names
 from pellucid.benchmark.results.controls import DOES_NOT, SURVIVES, UNCLEAR
-from pellucid.benchmark.units.outcomes import SPECIFIC, Score
+from pellucid.benchmark.units.outcomes import DIFFROAR, SPECIFIC, Score
 from pellucid.metrics import ATTRIBUTIONS, CONTROLS, FILLS, MODES, SHUFFLES
 
 NOTHING = "-"
@@ -60,7 +60,7 @@ def table(found: Sequence[Standing]) -> str:
 def by_control(found: Sequence[Standing]) -> str:
     """In how many series a rise survives each control, does not, or cannot be told."""
     columns = {
-        (score, fill): names.score(str(Score(some[0].mode, some[0].attribution, fill=fill)))
+        (score, fill): names.score(str(Score(some[0].measure, some[0].attribution, fill=fill)))
         for score, some in by_score(found).items()
         for fill in FILLS
         if any(fill in standing.sides for standing in some)
@@ -164,7 +164,7 @@ def image(sources: Sources) -> str | None:
         for fill in FILLS:
             scores = [
                 *(Score(SPECIFIC + mode, attribution, within, fill) for mode in MODES),
-                Score("diffroar", attribution, fill=fill),
+                Score(DIFFROAR, attribution, fill=fill),
                 Score("net_kar", attribution, fill=fill),
             ]
             rows += [row for score in scores if (row := _row(sources, str(score), found))]

@@ -17,7 +17,7 @@ import pandas as pd
 
 from pellucid.benchmark.findings.runs import VERDICTS, FinishedRun
 from pellucid.benchmark.results import names
-from pellucid.benchmark.results.controls import DOES_NOT, HALF, SURVIVES, UNCLEAR
+from pellucid.benchmark.results.controls import DOES_NOT, HALF, JUDGED, SURVIVES, UNCLEAR
 from pellucid.benchmark.units.outcomes import IMPUTED, MASKS, Score
 from pellucid.metrics import ATTRIBUTIONS, CONTROLS, FILLS, MODES, SHUFFLES
 
@@ -78,16 +78,16 @@ class Side:
         return tuple(share for share in known if share.value == value)
 
 
-def required(mode: str, fill: str) -> frozenset[str]:
+def required(measure: str, fill: str) -> frozenset[str]:
     """The controls without which a score does not survive.
 
     Args:
-        mode: A key of `MODES`.
+        measure: One of `JUDGED`.
         fill: A key of `FILLS`; under imputation stand the shuffled maps alone.
     """
     if fill == IMPUTED:
         return frozenset(SHUFFLES)
-    kept = MODES[mode].top_pixels == "kept"
+    kept = measure in MODES and MODES[measure].top_pixels == "kept"
     asking = (control.name for control in CONTROLS.values() if control.of_network)
     return frozenset(name for name in asking if kept or name != MASKS)
 
@@ -101,7 +101,7 @@ class Standing:
         norm: The series' norm.
         loss: Its training loss; empty where the run has one only.
         seeds: Base-model seeds.
-        mode: A key of `MODES`.
+        measure: One of `JUDGED`.
         attribution: A key of `ATTRIBUTIONS`.
         sides: By fill.
     """
@@ -110,7 +110,7 @@ class Standing:
     norm: str
     loss: str
     seeds: int
-    mode: str
+    measure: str
     attribution: str
     sides: dict[str, Side]
 
@@ -122,7 +122,7 @@ class Standing:
     @property
     def score(self) -> str:
         """The score's name in tables."""
-        return str(Score(self.mode, self.attribution))
+        return str(Score(self.measure, self.attribution))
 
     @property
     def fill(self) -> str:
@@ -141,7 +141,7 @@ class Standing:
         if DOES_NOT in found:
             return DOES_NOT
         complete = all(
-            fill in self.sides and required(self.mode, fill) <= self.sides[fill].verdicts.keys()
+            fill in self.sides and required(self.measure, fill) <= self.sides[fill].verdicts.keys()
             for fill in FILLS
         )
         return SURVIVES if complete and set(found) == {SURVIVES} else UNCLEAR
@@ -173,15 +173,15 @@ def standings(run: FinishedRun) -> Iterator[Standing]:
     shown = losses(table)
     for (norm, loss), series in table.groupby(["norm", "loss"], sort=False):
         of_score = dict(list(series.groupby("score")))
-        for mode in MODES:
+        for measure in JUDGED:
             for attribution in ATTRIBUTIONS:
                 sides = {}
                 for fill in FILLS:
-                    name = str(Score(mode, attribution, fill=fill))
+                    name = str(Score(measure, attribution, fill=fill))
                     if name in of_score:
                         sides[fill] = _side(of_score[name])
                 if sides:
                     seeds = int(series["seeds"].iloc[0])
                     yield Standing(
-                        run.label, str(norm), shown[loss], seeds, mode, attribution, sides
+                        run.label, str(norm), shown[loss], seeds, measure, attribution, sides
                     )

@@ -22,7 +22,14 @@ from pellucid.benchmark.results.caveats import CHANCE_MARGIN
 from pellucid.benchmark.units import retrain
 from pellucid.benchmark.units.kind import Finished, Row
 from pellucid.benchmark.units.orders import OWN
-from pellucid.benchmark.units.outcomes import NOBODY, SPECIFIC, Score, contributions
+from pellucid.benchmark.units.outcomes import (
+    DIFFROAR,
+    NOBODY,
+    SPECIFIC,
+    Score,
+    contributions,
+    diffroar_of_controls,
+)
 from pellucid.benchmark.units.plan import strengths
 from pellucid.benchmark.units.retrain import Retraining
 from pellucid.benchmark.units.unit import STANDARD, Network
@@ -36,6 +43,9 @@ HALF = 0.5
 LEAST = 3
 """Networks of a series without which there is no rise."""
 
+JUDGED = (*MODES, DIFFROAR)
+"""The measures whose rise the controls are held against."""
+
 Contributions = dict[str, dict[Score, Array]]
 """What each test image adds to a score, by network and score."""
 
@@ -43,7 +53,10 @@ Contributions = dict[str, dict[Score, Array]]
 def _contributions(finished: Finished) -> Contributions:
     found = retrain.outcomes(finished)
     networks = [network.label for network in finished.plan.networks]
-    return {label: dict(contributions(found, label)) for label in (*networks, NOBODY.label)}
+    return {
+        label: dict([*contributions(found, label), *diffroar_of_controls(found, label)])
+        for label in (*networks, NOBODY.label)
+    }
 
 
 def contributions_of(finished: Finished) -> Contributions:
@@ -52,7 +65,7 @@ def contributions_of(finished: Finished) -> Contributions:
 
 
 def orders(finished: Finished) -> pd.DataFrame:
-    """Columns: score, value, low, high, n: ROAR and KAR of the orders that ask no network.
+    """Columns: score, value, low, high, n: those scores of the orders that ask no network.
 
     The random order's own score is 0 by definition, and has no row.
     """
@@ -192,7 +205,7 @@ def _ends(name: str, estimate: Estimate) -> Row:
 def _pairs(found: dict[Score, Array]) -> Iterator[tuple[Score, Score]]:
     """Each score of own maps, with that of each control which is made of the same maps."""
     for score in found:
-        if score.measure not in MODES or score.control != OWN:
+        if score.measure not in JUDGED or score.control != OWN:
             continue
         for name in CONTROLS:
             if (other := score._replace(control=name)) in found:

@@ -22,6 +22,7 @@ MASKS = "masks"
 MEAN, IMPUTED = FILLS
 SPECIFIC = "specific_"
 """How the measures against shuffled maps begin."""
+DIFFROAR = "diffroar"
 
 
 class Key(NamedTuple):
@@ -138,20 +139,39 @@ def contributions(found: Outcomes, network: str) -> Iterator[tuple[Score, Array]
                 yield score._replace(measure=SPECIFIC + mode, control=shuffle), values
         if mode != "kar":
             continue
-        removed = found.of.get(key._replace(mode="roar"))
-        if removed is not None and retraining.symmetric(fractions):
-            values = retraining.diff_roar(fractions, own, removed)
-            yield score._replace(measure="diffroar"), values
+        if (values := _diffroar(found, key)) is not None:
+            yield score._replace(measure=DIFFROAR), values
         masks = found.of.get(key._replace(control=MASKS))
         if masks is not None:
             values = retraining.net_kar(fractions, own, random, masks)
             yield score._replace(measure="net_kar"), values
 
 
+def _diffroar(found: Outcomes, kar: Key) -> Array | None:
+    """DiffROAR of an order whose KAR is `kar`; None without its ROAR, or its fractions' mirror."""
+    removed = found.of.get(kar._replace(mode="roar"))
+    if removed is None or not retraining.symmetric(found.fractions):
+        return None
+    return retraining.diff_roar(found.fractions, found.of[kar], removed)
+
+
+def diffroar_of_controls(found: Outcomes, network: str) -> Iterator[tuple[Score, Array]]:
+    """DiffROAR of the controls of a network's maps, or of those that ask no network.
+
+    Arguments and values as for `contributions`, which has DiffROAR of own maps. No entry of a
+    leaderboard holds them: the verdict on DiffROAR needs them.
+    """
+    for key in found.of:
+        if key.network != network or key.mode != "kar" or key.control in (OWN, NO_CONTROL, MASKS):
+            continue
+        if (values := _diffroar(found, key)) is not None:
+            yield Score(DIFFROAR, key.attribution, key.control, key.fill), values
+
+
 TITLES = {
     **{mode.name: mode.title for mode in MODES.values()},
     **{SPECIFIC + mode.name: f"specific {mode.title}" for mode in MODES.values()},
-    "diffroar": "DiffROAR",
+    DIFFROAR: "DiffROAR",
     "net_kar": "net KAR",
     "leak": "leak",
 }
@@ -163,7 +183,7 @@ def _descriptions() -> dict[str, Description]:
     compared = [
         *((mode, OWN) for mode in MODES),
         *((SPECIFIC + mode, SHUFFLES[-1]) for mode in MODES),
-        ("diffroar", OWN),
+        (DIFFROAR, OWN),
         ("net_kar", OWN),
     ]
     return {
