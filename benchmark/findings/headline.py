@@ -33,10 +33,13 @@ def answer(standings: Sequence[Standing]) -> str:
         else:
             without.append(names.score(score))
     if not claims:
-        if len(without) == 1:
-            return f"{without[0]} cannot be said to rise with adversarial training"
-        return f"neither {' nor '.join(without)} can be said to rise with adversarial training"
-    rest = f"; {' and '.join(without)} cannot be said to" if without else ""
+        if len(without) < 2:
+            return f"{listed(without)} cannot be said to rise with adversarial training"
+        *first, last = without
+        return (
+            f"neither {', '.join(first)} nor {last} can be said to rise with adversarial training"
+        )
+    rest = f"; {listed(without)} cannot be said to" if without else ""
     return f"{'; '.join(claims)}{rest}"
 
 

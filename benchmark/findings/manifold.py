@@ -1,4 +1,4 @@
-"""The paragraph on where adversarial examples and gradients lie, beside the image manifold."""
+"""Where adversarial examples and gradients lie beside the image manifold: text and table."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from pellucid.benchmark.findings.runs import FinishedRun, Sources
-from pellucid.benchmark.findings.sentences import listed
+from pellucid.benchmark.findings.sentences import listed, of
 from pellucid.benchmark.findings.standing import losses
 from pellucid.benchmark.findings.trends import DOWN, UP, direction
 from pellucid.benchmark.paper.manifold_claims import Judge, judge
@@ -123,28 +123,51 @@ def _table(found: list[Change]) -> str:
     return markdown([[series, *cells] for series, cells in rows.items()], ["series", *titles])
 
 
+def _runs(sources: Sources) -> list[FinishedRun]:
+    """Those that measured distances."""
+    return [run for run in sources.runs if _columns(run, judged_by(run).manifold)]
+
+
 def manifold(sources: Sources) -> str | None:
-    """What distances do from the standard network to the strongest, and which model they are to."""
-    runs = [run for run in sources.runs if _columns(run, judged_by(run).manifold)]
-    if not runs:
+    """Which way distances go from the standard network to the strongest, in how many series."""
+    if not (runs := _runs(sources)):
+        return None
+    ways: dict[str, list[str]] = {}
+    for change in (change for run in runs for change in changes(run)):
+        ways.setdefault(change.title, []).append(WAYS.get(change.direction, ""))
+    told = []
+    for title, found in ways.items():
+        there = [
+            f"{way} in {of(found.count(way), len(found))}" for way in WAYS.values() if way in found
+        ]
+        told.append(f"{title} {' and '.join(there) or 'cannot be told to go either way'}")
+    text = (
+        "How much farther from the manifold adversarial examples lie than images changed as much by"
+        " what does not know them, and how they lie to its tangent spaces. From the standard"
+        " network to the strongest, by the two networks' intervals, taken as independent (about"
+        f" these very networks): {'; '.join(told)}."
+    )
+    if undecided := [run.label for run in runs if not judged_by(run).may_decide]:
+        text += (
+            f" So far nothing is concluded of {listed(undecided)}, whose model is not good enough."
+        )
+    return text
+
+
+def distances(sources: Sources) -> str | None:
+    """The same distances as a table, and which model of the manifold they are to."""
+    if not (runs := _runs(sources)):
         return None
     found = [change for run in runs for change in changes(run)]
-    undecided: list[str] = []
     notes: dict[str, list[str]] = {}
     for run in runs:
         by = judged_by(run)
         notes.setdefault(f"{by.note}{_worse(run)}", []).append(run.label)
-        undecided += [] if by.may_decide else [run.label]
     models = "; ".join(f"{listed(labels)}: {note}" for note, labels in notes.items())
-    text = (
-        "From the standard network to the strongest: how much farther from the manifold adversarial"
-        " examples lie than images changed as much by what does not know them (paper units; the way"
-        " by the two networks' intervals, taken as independent: it is about these very networks)."
+    return (
+        "From the standard network to the strongest, in the paper's units."
         f"\n\n{_table(found)}\n\nThe model of the manifold: {models}."
     )
-    if undecided:
-        text += f" So of {listed(undecided)} nothing is concluded."
-    return text
 
 
 def calibrated(sources: Sources) -> bool:

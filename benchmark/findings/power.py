@@ -168,21 +168,34 @@ def _row(run: FinishedRun, score: str, groups: int, networks: int) -> list[str] 
     ]
 
 
-def power(sources: Sources) -> str | None:
-    """Groups that scores tell apart, and what it would take to tell more; None without them."""
-    rows, others = [], []
+class _Lines(NamedTuple):
+    """What the tables of groups say.
+
+    Attributes:
+        rows: Of the leading scores.
+        counts: Groups of every score, its title and its run.
+    """
+
+    rows: list[list[str]]
+    counts: list[tuple[int, str, str]]
+
+
+def _lines(sources: Sources) -> _Lines:
+    rows, counts = [], []
     main = [str(Score(mode, attribution)) for attribution in ATTRIBUTIONS for mode in MODES]
-    runs = sources.having("groups")
-    for run in runs:
+    for run in sources.having("groups"):
         for line in run.table("groups").itertuples():
-            row = None
+            counts.append((int(line.groups), names.score(str(line.score)), run.label))
             if line.score in main:
                 row = _row(run, str(line.score), int(line.groups), int(line.networks))
-            if row:
-                rows.append(row)
-            else:
-                others.append((int(line.groups), names.score(str(line.score)), run.label))
-    if not runs:
+                rows += [row] if row else []
+    return _Lines(rows, counts)
+
+
+def differences(sources: Sources) -> str | None:
+    """The table of groups and of what it would take to tell more apart; None without one."""
+    rows = _lines(sources).rows
+    if not rows:
         return None
     headers = [
         "run",
@@ -193,19 +206,24 @@ def power(sources: Sources) -> str | None:
         f"seeds for {GROUPS} groups",
     ]
     text = (
-        "Groups of networks are told apart where neighbours in the order of a score differ at 5"
-        " percent, after Holm's correction over all pairs. *Smallest difference seen*: significant"
+        "*Smallest difference seen*: significant"
         " whatever the other pairs show; *spread*: from the lowest network to the highest, noise"
         f" included; *seeds*: enough to tell {GROUPS} groups over that spread apart with a chance"
         f" of {100 * POWER:.0f} percent (`benchmark/findings/power.py`)."
     )
-    if rows:
-        text += f"\n\n{markdown(rows, headers)}"
-    if others:
-        most = max(groups for groups, _, _ in others)
-        best = [f"{title} on {label}" for groups, title, label in others if groups == most]
-        least = min(groups for groups, _, _ in others)
-        shown = f"{least} to {most} groups" if least < most else counted(most, "group")
-        named = f", most by {listed(best)}" if least < most and len(best) <= 3 else ""
-        text += f"\n\nThe other scores tell {shown} apart{named}."
-    return text
+    return f"{text}\n\n{markdown(rows, headers)}"
+
+
+def power(sources: Sources) -> str | None:
+    """How many groups of networks scores tell apart; None where that is not known."""
+    counts = _lines(sources).counts
+    if not counts:
+        return None
+    most, least = (way(groups for groups, _, _ in counts) for way in (max, min))
+    best = [f"{title} on {label}" for groups, title, label in counts if groups == most]
+    shown = f"{least} to {most} groups" if least < most else counted(most, "group")
+    named = f", most by {listed(best)}" if least < most and len(best) <= 3 else ""
+    return (
+        "Groups of networks are told apart where neighbours in the order of a score differ at 5"
+        f" percent, after Holm's correction over all pairs. Scores tell {shown} apart{named}."
+    )

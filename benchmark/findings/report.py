@@ -1,4 +1,7 @@
-"""The report on what was found: paragraphs from the tables, with figures beside it."""
+"""The report on what was found: paragraphs from the tables, with figures beside it.
+
+The report is two pages; the long tables behind it stand in a document of their own.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +22,7 @@ from pellucid.benchmark.findings.runs import Sources
 from pellucid.models.files import write
 
 TITLE = "What adversarial training does to interpretability"
+TABLES_TITLE = "Tables behind the findings"
 
 
 class Section(NamedTuple):
@@ -47,6 +51,14 @@ SECTIONS = (
     Section("How small a difference can be seen", power.power, "groups that scores tell apart"),
 )
 """In order. A further paragraph is a function and a line here."""
+
+TABLES: tuple[tuple[str, Callable[[Sources], str | None]], ...] = (
+    ("Every rise before and after the controls", retraining.rises),
+    ("Distances to the manifold", manifold.distances),
+    ("Scores and the truth", trust.correlations),
+    ("How small a difference can be seen", power.differences),
+)
+"""The long tables, by title."""
 
 PARTS: tuple[tuple[str, Callable[[Sources], bool]], ...] = (
     ("whether distances to the manifold model are right", manifold.calibrated),
@@ -93,8 +105,9 @@ def text(sources: Sources, folders: list[Path], target: Path, drawn: list[Drawn]
         for path, title in [*drawn, *of_sweeps(sources, target.parent)]
     ]
     scales = [scale.of(run.config) for run in sources.runs]
+    tables = f"[{TABLES_TITLE}]({_tables_file(target).name})"
     answer = headline.headline(retraining.every(sources), scales)
-    parts = [f"# {TITLE}", answer, *pictures[:1]]
+    parts = [f"# {TITLE}", answer, *pictures[:1], f"The numbers behind each sentence: {tables}."]
     for title, body in texts.items():
         if body:
             parts += [f"## {title}", body]
@@ -107,10 +120,29 @@ def text(sources: Sources, folders: list[Path], target: Path, drawn: list[Drawn]
     return "\n\n".join(parts) + "\n"
 
 
+def _tables_file(target: Path) -> Path:
+    """Where the long tables go: beside the report."""
+    return target.with_name(f"{target.stem}-tables.md")
+
+
+def tables_text(sources: Sources, target: Path) -> str:
+    """The document of long tables as Markdown.
+
+    Args:
+        sources: What it is generated from.
+        target: The report's file, by the same command.
+    """
+    parts = [f"# {TABLES_TITLE}", f"[{TITLE}]({target.name}) says what follows from them."]
+    for title, table in TABLES:
+        if body := table(sources):
+            parts += [f"## {title}", body]
+    return "\n\n".join(parts) + "\n"
+
+
 def write_findings(
     folders: list[Path], target: Path, notice: Callable[[str], None] = lambda _: None
 ) -> list[Path]:
-    """Writes the report, and its figures beside it.
+    """Writes the report, its long tables and its figures beside it.
 
     Args:
         folders: Folders of finished runs, or of their published tables.
@@ -132,4 +164,5 @@ def write_findings(
         drawn += [Drawn(path, title) for path in paths if path.suffix == ".png"]
     notice(f"drawn: {len(drawn)} figures")
     write(target, text(sources, folders, target, drawn))
-    return [target, *files]
+    write(_tables_file(target), tables_text(sources, target))
+    return [target, _tables_file(target), *files]

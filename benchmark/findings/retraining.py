@@ -14,7 +14,7 @@ from pellucid.benchmark.paper.tables import markdown
 from pellucid.benchmark.results import names
 from pellucid.benchmark.results.controls import DOES_NOT, SURVIVES, UNCLEAR
 from pellucid.benchmark.units.outcomes import DIFFROAR, SPECIFIC, Score
-from pellucid.metrics import ATTRIBUTIONS, CONTROLS, FILLS, MODES, SHUFFLES
+from pellucid.metrics import ATTRIBUTIONS, CONTROLS, FILLS, MODES, SHUFFLES, hierarchical
 
 NOTHING = "-"
 
@@ -83,16 +83,23 @@ def by_control(found: Sequence[Standing]) -> str:
 
 
 def controls(sources: Sources) -> str:
-    """The two tables, and how to read them."""
-    found = every(sources)
+    """How often rises survive each control, and how to read that."""
+    return (
+        "A score's rise, from standard training to the largest radius, *survives* a control that"
+        " explains less than half of it, beyond doubt (`docs/protocol.md`). Series in which it"
+        " survives / does not / cannot be told:\n\n"
+        f"{by_control(every(sources))}"
+    )
+
+
+def rises(sources: Sources) -> str:
+    """Every rise with its largest shares, and how to read them."""
     return (
         "Rises are from standard training to the largest radius; brackets are 95 percent"
         " intervals. Where a rise is above 0, the control that explains the largest share stands"
-        " beside it. A score *survives* if each control explains less than half, beyond doubt,"
-        " under both fills (`docs/protocol.md`).\n\n"
-        f"{table(found)}\n\n"
-        "Series in which the rise survives a control / does not / cannot be told:\n\n"
-        f"{by_control(found)}"
+        " beside it, without brackets where Fieller's interval has no two ends within"
+        f" ±{100 * hierarchical.WIDEST:.0f} percent. A score survives if it survives every control"
+        f" that it has, under both fills.\n\n{table(every(sources))}"
     )
 
 

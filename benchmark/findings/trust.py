@@ -1,4 +1,4 @@
-"""The tables of which scores follow a truth that is known."""
+"""Which scores follow a truth that is known."""
 
 import pandas as pd
 
@@ -64,11 +64,14 @@ def _strength(table: pd.DataFrame) -> str:
     )
 
 
+def _over(table: pd.DataFrame) -> list[str]:
+    """What correlations are over."""
+    return [over for over in OVER if over in set(table["over"])]
+
+
 def _one(name: str, table: pd.DataFrame) -> str:
     truths = listed([names.score(str(truth)) for truth in table["truth"].unique()])
-    columns = [over for over in OVER if over in set(table["over"])]
-    told = f"{_agree(table, columns)}{_strength(table)}"
-    return f"{name}: the truth is {truths}. {told}\n\n{_table(table, columns)}"
+    return f"{name}: the truth is {truths}. {_agree(table, _over(table))}{_strength(table)}"
 
 
 def trust(sources: Sources) -> str | None:
@@ -77,8 +80,18 @@ def trust(sources: Sources) -> str | None:
         return None
     read = (
         "Where the pixels that tell the classes apart are known, a score that says how right a map"
-        " is has a rank correlation rho with the truth above 0, by its interval. Where less is"
-        " better, the score is taken with the opposite sign. Cells have the range of rho over"
-        " truths, and by how many of them it differs from 0."
+        " is has a rank correlation rho with the truth above 0, by its interval."
     )
     return "\n\n".join([read, *(_one(name, table) for name, table in sources.trust.items())])
+
+
+def correlations(sources: Sources) -> str | None:
+    """The table of every rho; None where no run knows the truth."""
+    if not sources.trust:
+        return None
+    read = (
+        "Cells have the range of Spearman's rho over truths, and by how many of them it differs"
+        " from 0. Where less is better, the score is taken with the opposite sign."
+    )
+    tables = [f"{name}:\n\n{_table(table, _over(table))}" for name, table in sources.trust.items()]
+    return "\n\n".join([read, *tables])

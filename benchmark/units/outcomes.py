@@ -139,8 +139,8 @@ def contributions(found: Outcomes, network: str) -> Iterator[tuple[Score, Array]
                 yield score._replace(measure=SPECIFIC + mode, control=shuffle), values
         if mode != "kar":
             continue
-        if (values := _diffroar(found, key)) is not None:
-            yield score._replace(measure=DIFFROAR), values
+        if (diffroar := _diffroar(found, key)) is not None:
+            yield score._replace(measure=DIFFROAR), diffroar
         masks = found.of.get(key._replace(control=MASKS))
         if masks is not None:
             values = retraining.net_kar(fractions, own, random, masks)
@@ -162,7 +162,9 @@ def diffroar_of_controls(found: Outcomes, network: str) -> Iterator[tuple[Score,
     leaderboard holds them: the verdict on DiffROAR needs them.
     """
     for key in found.of:
-        if key.network != network or key.mode != "kar" or key.control in (OWN, NO_CONTROL, MASKS):
+        if key.network != network or key.mode != "kar" or key.control in (OWN, MASKS):
+            continue
+        if key.attribution == RANDOM:
             continue
         if (values := _diffroar(found, key)) is not None:
             yield Score(DIFFROAR, key.attribution, key.control, key.fill), values

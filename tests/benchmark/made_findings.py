@@ -9,6 +9,7 @@ import pandas as pd
 
 from pellucid.benchmark.findings.runs import FinishedRun, Sources, labels
 from pellucid.benchmark.findings.standing import required
+from pellucid.benchmark.results.controls import JUDGED
 from pellucid.benchmark.units import configuration
 from pellucid.benchmark.units.outcomes import Score
 from pellucid.metrics import FILLS, MODES
@@ -51,7 +52,7 @@ def cells() -> list[tuple[str, str, str, str]]:
     """Norm, mode, fill and control of every verdict that the protocol asks for."""
     return [
         (norm, mode, fill, control)
-        for norm, mode, fill in itertools.product(NORMS, MODES, FILLS)
+        for norm, mode, fill in itertools.product(NORMS, JUDGED, FILLS)
         for control in sorted(required(mode, fill))
     ]
 

@@ -177,9 +177,12 @@ def test_every_control_has_a_verdict_and_every_free_order_a_score(finished):
         "shuffled",
         "shuffled_within",
     }
+    for end in ("", "-imputed"):
+        those = {c for score, c in asked if score == f"diffroar_gradient{end}"}
+        assert those == {c for score, c in asked if score == f"roar_gradient{end}"}
     assert set(free["score"]) == {
         f"{mode}_{name}"
-        for mode in ("roar", "kar")
+        for mode in ("roar", "kar", "diffroar")
         for name in ("gaussian", "sobel", "gradient-untrained")
     }
     scores = finished.tables["scores"].pivot(index="network", columns="score", values="value")
@@ -188,6 +191,24 @@ def test_every_control_has_a_verdict_and_every_free_order_a_score(finished):
     for column, name in (("rise", "kar_gradient"), ("control_rise", "kar_gradient-mean")):
         slope = np.polyfit([0, 0.5, 1], scores.loc[order, name], 1)[0]
         assert row[column] == pytest.approx(slope, abs=1e-6)
+
+
+@pytest.mark.parametrize("control", ["mean", "shuffled_within"])
+def test_diffroar_of_a_control_follows_from_the_table_of_accuracies(finished, control):
+    row = (
+        finished.tables["verdicts"]
+        .query("score == 'diffroar_gradient' and control == @control")
+        .iloc[0]
+    )
+    for column, maps in (("rise", "own"), ("control_rise", control)):
+        areas = []
+        for network in ("standard", "l2-0.3-xent", "l2-0.6-xent"):
+            kept, removed = (
+                accuracies(finished, network=network, mode=mode, control=maps, fill="mean")
+                for mode in ("kar", "roar")
+            )
+            areas.append(0.35 * (kept - removed[:, ::-1]).mean(0).sum())
+        assert row[column] == pytest.approx(np.polyfit([0, 0.5, 1], areas, 1)[0], abs=1e-6)
 
 
 STRENGTH = np.linspace(0, 1, 5)

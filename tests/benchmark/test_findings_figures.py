@@ -148,6 +148,7 @@ def test_the_same_bytes_twice_and_the_report_names_every_picture(tmp_path, monke
         written = report.write_findings([], tmp_path / name / "findings.md")
         assert [path.name for path in written] == [
             "findings.md",
+            "findings-tables.md",
             "findings_kar.png",
             "findings_kar.svg",
         ]

@@ -117,11 +117,11 @@ def test_the_error_of_a_run_pools_its_series():
 def test_the_rises_table_adds_the_other_scores():
     made = tables(always(DOES_NOT))
     without = run("reduced-mnist", made)
-    assert power.error(without, "diffroar_gradient") is None
-    row = {"norm": "l2", "loss": "xent", "seeds": 3, "score": "diffroar_gradient"}
+    assert power.error(without, "specific_roar_gradient-within") is None
+    row = {"norm": "l2", "loss": "xent", "seeds": 3, "score": "specific_roar_gradient-within"}
     rises = pd.DataFrame([row | {"rise": 0.1, "rise_low": 0.05, "rise_high": 0.15}])
     having = replace(without, tables=made | {"rises": rises})
-    assert power.error(having, "diffroar_gradient") is not None
+    assert power.error(having, "specific_roar_gradient-within") is not None
     assert [t.direction for t in trends.of_scores(having)] == [trends.UP]
 
 
