@@ -16,11 +16,11 @@ from pellucid.benchmark.findings.scale import of
 from pellucid.benchmark.findings.sentences import counted, scale
 from pellucid.benchmark.findings.standing import losses, standings
 from pellucid.benchmark.results import names
-from pellucid.benchmark.results.controls import DOES_NOT, HALF, SURVIVES, UNCLEAR
+from pellucid.benchmark.results.controls import DOES_NOT, HALF, JUDGED, SURVIVES, UNCLEAR
 from pellucid.benchmark.results.figures import style, trust
-from pellucid.benchmark.results.figures.controls import DASHES, LOOKS, looks, own_map
-from pellucid.benchmark.units.orders import NO_CONTROL, OWN
-from pellucid.benchmark.units.outcomes import IMPUTED, MEAN, SPECIFIC, Score
+from pellucid.benchmark.results.figures.controls import LOOKS, looks
+from pellucid.benchmark.units.orders import OWN
+from pellucid.benchmark.units.outcomes import IMPUTED, MEAN, SPECIFIC, TITLES, Score
 from pellucid.metrics import ATTRIBUTIONS, CONTROLS, FILLS, MODES, SHUFFLES
 
 APART = 0.17
@@ -39,9 +39,9 @@ class Series(NamedTuple):
     outcome: str
 
 
-def _series(runs: Sequence[FinishedRun], mode: str, attribution: str) -> list[Series]:
+def _series(runs: Sequence[FinishedRun], measure: str, attribution: str) -> list[Series]:
     """The series of all runs in which a score has verdicts, under either fill."""
-    scores = [str(Score(mode, attribution, fill=fill)) for fill in FILLS]
+    scores = [str(Score(measure, attribution, fill=fill)) for fill in FILLS]
     found = []
     for run in runs:
         table = run.table("verdicts")
@@ -49,7 +49,7 @@ def _series(runs: Sequence[FinishedRun], mode: str, attribution: str) -> list[Se
         outcomes = {
             standing.series: standing.outcome
             for standing in standings(run)
-            if (standing.measure, standing.attribution) == (mode, attribution)
+            if (standing.measure, standing.attribution) == (measure, attribution)
         }
         rows = table[table["score"].isin(scores)]
         for (norm, loss), part in rows.groupby(["norm", "loss"], sort=False):
@@ -109,22 +109,22 @@ def _forest(axis: Axes, series: Series, scores: dict[str, str], controls: Sequen
     axis.locator_params(axis="x", nbins=5)
 
 
-def rises(folder: Path, runs: Sequence[FinishedRun], mode: str, attribution: str) -> list[Path]:
+def rises(folder: Path, runs: Sequence[FinishedRun], measure: str, attribution: str) -> list[Path]:
     """The rise of a score beside that of every control, for each series: a forest plot.
 
     Args:
         folder: Where the figure goes.
         runs: The runs.
-        mode: A key of `MODES`.
+        measure: One of `JUDGED`.
         attribution: A key of `ATTRIBUTIONS`.
 
     Returns:
         The files written; none where no run has verdicts on the score.
     """
-    found = _series(runs, mode, attribution)
+    found = _series(runs, measure, attribution)
     if not found:
         return []
-    scores = {fill: str(Score(mode, attribution, fill=fill)) for fill in FILLS}
+    scores = {fill: str(Score(measure, attribution, fill=fill)) for fill in FILLS}
     there = set(pd.concat([series.rows for series in found])["control"])
     controls = [name for name in LOOKS if name in there]
     columns = 1 if len(found) == 1 else 2
@@ -136,7 +136,7 @@ def rises(folder: Path, runs: Sequence[FinishedRun], mode: str, attribution: str
         for axis, series in zip(axes.flat, found, strict=False):
             _forest(axis, series, scores, controls)
         style.hide(axes, len(found))
-        titles = [f"own map: {MODES[mode].title}", *(CONTROLS[name].title for name in controls)]
+        titles = [f"own map: {TITLES[measure]}", *(CONTROLS[name].title for name in controls)]
         for line in axes:
             style.name_rows(line, titles)
         axes[0, 0].set_ylim(len(titles) - 0.5, -0.5)
@@ -150,7 +150,7 @@ def rises(folder: Path, runs: Sequence[FinishedRun], mode: str, attribution: str
             Line2D([], [], color=style.GREY, lw=1, ls=":", label="the same, imputed"),
         ]
         made.legend(handles=keys, loc="outside upper center", ncols=4)
-        return style.save(made, folder, f"findings_{mode}")
+        return style.save(made, folder, f"findings_{measure}")
 
 
 def _line(
@@ -232,47 +232,6 @@ def specific(folder: Path, runs: Sequence[FinishedRun], attribution: str) -> lis
         return style.save(made, folder, "findings_specific")
 
 
-def against_strength(folder: Path, run: FinishedRun, mode: str, attribution: str) -> list[Path]:
-    """A score and its controls over attack strength, for one run, under the paper's fill or else.
-
-    Arguments and result as for `rises`.
-    """
-    scores, free = run.table("scores"), run.table("controls")
-    there = set(scores.loc[scores["norm"].isin(NORMS), "score"])
-    fills = [fill for fill in FILLS if str(Score(mode, attribution, fill=fill)) in there]
-    if not fills:
-        return []
-    fill = fills[0]
-    own = str(Score(mode, attribution, fill=fill))
-    norms = [norm for norm in NORMS if ((scores["norm"] == norm) & (scores["score"] == own)).any()]
-    caption = f"{_caption([run])}; {FILLS[fill]}; bars: 95 % intervals"
-    width = 7.6 if len(norms) > 1 else 5.2
-    with style.figure(1, len(norms), width, 3.9, caption=caption, sharey=True) as (made, axes):
-        for axis, norm in zip(axes[0], norms, strict=True):
-            members = _members(scores, norm)
-            axis.axhline(0, color=style.BLACK, lw=0.8)
-            for name, dash in DASHES.items():
-                of_map = CONTROLS[name].of_map
-                maps, control = (attribution, name) if of_map else (name, NO_CONTROL)
-                score = Score(mode, maps, control, fill)
-                level = free[free["score"] == str(score)] if len(free) else free
-                if len(level):
-                    value = float(level["value"].iloc[0])
-                    axis.axhline(value, color=style.GREY, ls=dash, lw=1, label=CONTROLS[name].title)
-            for number, (control, look) in enumerate(looks(norm).items()):
-                rows = members[members["score"] == str(Score(mode, attribution, control, fill))]
-                if len(rows):
-                    first = control == OWN
-                    title = own_map(norm) if first else CONTROLS[control].title
-                    shift = style.dodged(number, 1 + len(LOOKS), 1)
-                    _line(axis, rows, look, title, width=2.2 if first else 1.0, shift=shift)
-            axis.set_title(names.series(run.label, norm), loc="left")
-            axis.set_xlabel(STRENGTH)
-        axes[0, 0].set_ylabel(f"{MODES[mode].title} ({ATTRIBUTIONS[attribution].title})")
-        style.legend(made, axes, 4)
-        return style.save(made, folder, f"findings_{mode}_strength")
-
-
 def drawings(folder: Path, sources: Sources) -> Iterator[tuple[list[Path], str]]:
     """Each figure in turn, drawn when it is asked for, and what it tells.
 
@@ -286,23 +245,17 @@ def drawings(folder: Path, sources: Sources) -> Iterator[tuple[list[Path], str]]
         if str(Score(m, a, fill=f)) in controlled
     )
     title = ATTRIBUTIONS[attribution].title
-    largest = max(runs, key=lambda run: run.config.seeds * run.table("scores")["network"].nunique())
-    for mode in MODES.values():
+    for measure in JUDGED:
         yield (
-            rises(folder, runs, mode.name, attribution),
+            rises(folder, runs, measure, attribution),
             (
-                f"The rise of {mode.title} ({title}) with attack strength beside the rise of every"
-                " control; a control whose interval lies right of the line rises by more than half"
+                f"The rise of {TITLES[measure]} ({title}) with attack strength beside the rise of"
+                " every control; a control whose interval lies right of the line rises by more than half"
             ),
         )
     yield (
         specific(folder, runs, attribution),
         f"What own maps ({title}) score above another map of the same class, by attack strength",
-    )
-    mode = next(iter(MODES.values()))
-    yield (
-        against_strength(folder, largest, mode.name, attribution),
-        f"{mode.title} ({title}) and its controls by attack strength, {largest.label}",
     )
     for name, table in list(sources.trust.items())[:1]:
         caption = f"{name}; (low): less is better"

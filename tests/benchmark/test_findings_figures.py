@@ -49,8 +49,8 @@ def test_at_most_five_each_of_one_thing(drawn):
     assert list(drawn) == [
         "findings_roar",
         "findings_kar",
+        "findings_diffroar",
         "findings_specific",
-        "findings_roar_strength",
         "trust",
     ]
     assert len({title for _, title in made}) == len(made) == 5
@@ -95,7 +95,6 @@ def test_scores_are_drawn_at_their_values(drawn):
     found = sources(always(DOES_NOT))
     scores = found.runs[0].tables["scores"]
     figures.specific(Path("there"), found.runs, "gradient")
-    figures.against_strength(Path("there"), found.runs[0], "roar", "gradient")
 
     def values(score: str, norm: str) -> list[float]:
         rows = scores[(scores["score"] == score) & scores["norm"].isin(["none", norm])]
@@ -107,11 +106,6 @@ def test_scores_are_drawn_at_their_values(drawn):
         for norm in ("l2", "linf"):
             for end in ("", "-imputed"):
                 assert values(f"specific_{mode}_gradient-within{end}", norm) in lines
-    own = drawn["findings_roar_strength"].axes[1]
-    lines = [list(line.get_ydata()) for line in own.lines]
-    assert values("roar_gradient", "linf") in lines
-    assert values("roar_gradient-mean", "linf") in lines
-    assert values("roar_gradient", "l2") not in lines
 
 
 def test_what_was_not_measured_is_not_drawn(drawn):
@@ -119,7 +113,7 @@ def test_what_was_not_measured_is_not_drawn(drawn):
     scores = found.runs[0].tables["scores"]
     found.runs[0].tables["scores"] = scores[~scores["score"].str.startswith("specific")]
     list(figures.drawings(Path("there"), found))
-    assert list(drawn) == ["findings_roar", "findings_kar", "findings_roar_strength"]
+    assert list(drawn) == ["findings_roar", "findings_kar", "findings_diffroar"]
 
 
 def test_imputation_alone_is_drawn(drawn):
@@ -131,7 +125,7 @@ def test_imputation_alone_is_drawn(drawn):
         found.runs[0].tables[name] = table[kept]
     list(figures.drawings(Path("there"), found))
     assert list(drawn)[:2] == ["findings_roar", "findings_kar"]
-    assert any("imputed from" in text for text in texts(drawn["findings_roar_strength"]))
+    assert points(drawn["findings_roar"].axes[0])
 
 
 def test_the_same_bytes_twice_and_the_report_names_every_picture(tmp_path, monkeypatch):
