@@ -159,7 +159,6 @@ def _line(
     look: style.Look,
     label: str,
     *,
-    width: float = 1.3,
     hollow: bool = False,
     shift: float = 0.0,
 ) -> None:
@@ -177,7 +176,7 @@ def _line(
         markerfacecolor="white" if hollow else colour,
         ls="--" if hollow else "-",
         ms=4.5,
-        lw=width,
+        lw=1.3,
         elinewidth=0.8,
         label=label,
     )
