@@ -249,7 +249,8 @@ def drawings(folder: Path, sources: Sources) -> Iterator[tuple[list[Path], str]]
             rises(folder, runs, measure, attribution),
             (
                 f"The rise of {TITLES[measure]} ({title}) with attack strength beside the rise of"
-                " every control; a control whose interval lies right of the line rises by more than half"
+                " every control; a control whose interval lies right of the line rises by more"
+                " than half"
             ),
         )
     yield (
