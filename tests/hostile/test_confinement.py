@@ -129,10 +129,33 @@ def test_a_users_files_are_not_read(tmp_path):
     assert result(folder) == {"error": "PermissionError", "errno": errno.EACCES}
 
 
+def test_a_folder_is_not_read_because_modules_are_searched_there(tmp_path, monkeypatch):
+    """As after `python -m pellucid` in a home folder, or with it in PYTHONPATH."""
+    folder, home = tmp_path / "folder", tmp_path / "home"
+    folder.mkdir()
+    home.mkdir()
+    (home / "secret.txt").write_text("s3cret")
+    monkeypatch.syspath_prepend(str(home))
+    run(folder, "read_outside", str(home / "secret.txt"))
+    assert result(folder) == {"error": "PermissionError", "errno": errno.EACCES}
+
+
+def test_libraries_in_a_folder_of_their_own_are_read(tmp_path, monkeypatch):
+    """As with `pip install --target`, whose folder is in PYTHONPATH."""
+    folder, libraries = tmp_path / "folder", tmp_path / "libraries"
+    folder.mkdir()
+    (libraries / "anything-1.0.dist-info").mkdir(parents=True)
+    (libraries / "anything.py").write_text("here = 1")
+    monkeypatch.syspath_prepend(str(libraries))
+    run(folder, "read_outside", str(libraries / "anything.py"))
+    assert "error" not in result(folder)
+
+
 def test_threads_are_bounded(tmp_path):
     began = time.monotonic()
     done = run(tmp_path, "start_threads", limits=SMALL._replace(memory_bytes=16 << 30))
     assert done.returncode == -signal.SIGKILL
+    assert done.crowded
     assert not done.timed_out
     assert time.monotonic() - began < 5
 

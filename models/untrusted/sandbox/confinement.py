@@ -99,12 +99,14 @@ class Completed(NamedTuple):
     Attributes:
         returncode: Its exit status; minus the signal that ended it.
         timed_out: Whether it was killed because its time by the clock was over.
+        crowded: Whether it was killed because it had more than `MAX_THREADS` threads.
         confinement: The locks that held it.
         log: The end of what it printed, at most 4,000 bytes; hostile text.
     """
 
     returncode: int
     timed_out: bool
+    crowded: bool
     confinement: list[str]
     log: str
 
@@ -164,13 +166,21 @@ def _report(descriptor: int, deadline: float) -> list[str]:
         return []
 
 
+def _has_libraries(folder: Path) -> bool:
+    """Whether packages were installed there.
+
+    `python -m` and PYTHONPATH search other folders too, such as the one that a user works in.
+    """
+    return any(folder.glob("*.dist-info"))
+
+
 def _readable(folder: Path, module: str) -> list[str]:
     """What the confined process may read: the interpreter, libraries, our package, its folder."""
     package = Path(pellucid.__file__).parent
     found = importlib.util.find_spec(module.partition(".")[0])
     own = [package, *(path.resolve() for path in package.iterdir() if path.is_dir())]
     own += map(Path, (found.submodule_search_locations if found else None) or ())
-    libraries = [Path(entry) for entry in search_path() if entry != _ROOT]
+    libraries = [entry for entry in map(Path, search_path()) if _has_libraries(entry)]
     interpreter = [Path(prefix) for prefix in {sys.prefix, sys.base_prefix, sys.exec_prefix}]
     more = [entry for entry in os.environ.get("LD_LIBRARY_PATH", "").split(":") if entry]
     return [*map(str, (*interpreter, *libraries, *own, folder)), *more, *_SYSTEM]
@@ -199,8 +209,11 @@ def _threads(pid: int) -> int:
         return 0
 
 
-def _wait(process: subprocess.Popen[bytes], deadline: float) -> None:
+def _wait(process: subprocess.Popen[bytes], deadline: float) -> bool:
     """Waits for a process; one that starts too many threads is killed.
+
+    Returns:
+        Whether it was killed for its threads.
 
     Raises:
         subprocess.TimeoutExpired: It has not ended by the deadline.
@@ -208,13 +221,14 @@ def _wait(process: subprocess.Popen[bytes], deadline: float) -> None:
     while process.poll() is None:
         if _threads(process.pid) > MAX_THREADS:
             _end(process)
-            return
+            return True
         left = deadline - time.monotonic()
         try:
             process.wait(max(0.0, min(_LOOK, left)))
         except subprocess.TimeoutExpired:
             if left <= _LOOK:
                 raise
+    return False
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -301,12 +315,12 @@ def confined(
                 pass_fds=[write, *descriptors.values()],
                 start_new_session=True,
             )
-            timed_out = False
+            timed_out = crowded = False
             try:
                 os.close(write)
                 write = -1
                 held = _report(read, deadline)
-                _wait(process, deadline)
+                crowded = _wait(process, deadline)
             except subprocess.TimeoutExpired:
                 timed_out = True
             finally:
@@ -320,4 +334,4 @@ def confined(
     with (folder / "log.txt").open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - 4000))
         text = file.read().decode("utf-8", "replace")
-    return Completed(process.returncode, timed_out, held, text)
+    return Completed(process.returncode, timed_out, crowded, held, text)

@@ -10,7 +10,7 @@ import numpy as np
 from pellucid.models.types import Array, Json
 from pellucid.models.untrusted.model.graph import Graph
 from pellucid.models.untrusted.refusal import Refused, shown
-from pellucid.models.untrusted.sandbox.confinement import Completed, Limits
+from pellucid.models.untrusted.sandbox.confinement import MAX_THREADS, Completed, Limits
 
 OUTCOME = "outcome.json"
 """Output of the confined process: why it refuses the file, or what it measured."""
@@ -49,6 +49,10 @@ def output(folder: Path, name: str, most: int) -> bytes:
 
 def _check_completed(completed: Completed, limits: Limits) -> None:
     """Refuses where the process did not end by itself and in good order."""
+    if completed.crowded:
+        raise Refused(
+            f"The confined process that loads the model started more than {MAX_THREADS} threads."
+        )
     if completed.timed_out:
         raise Refused(f"The model was not loaded and tried within {limits.wall_seconds:g} seconds.")
     if completed.returncode == -signal.SIGPROF:
