@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 PROBED = 64
 """Test images on which a submitted model is tried before it is admitted."""
 RANGE_IMAGES = 500
-"""Test images that are classified in several ranges of pixels."""
+"""Test images that are classified in several ranges of pixels, fewer where that takes long."""
+RANGES = 3
+RANGE_SECONDS = 30.0
+"""Seconds that this may take, by the pace in the cage; the images that were tried there always."""
 SIGNIFICANT = 1e-3
 """McNemar's p from which a model is taken to expect the range in which it is more accurate."""
 LEARNED = 3.0
@@ -76,7 +79,8 @@ def admit(
     say(f"admitted: {admitted.parameters:,} parameters, checked behind {locks}")
     for note in admitted.notes:
         say(f"{path.name}: {note}")
-    check_range(path, admitted.model, data)
+    most = RANGE_SECONDS / (RANGES * max(admitted.probe["seconds_per_image"], 1e-9))
+    check_range(path, admitted.model, data, int(min(RANGE_IMAGES, max(PROBED, most))))
     return admitted
 
 
@@ -99,13 +103,16 @@ def failures_in_one_line(path: Path) -> Iterator[None]:
         ) from error
 
 
-def check_range(path: Path, model: "keras.Model", data: Dataset) -> None:
+def check_range(
+    path: Path, model: "keras.Model", data: Dataset, images: int = RANGE_IMAGES
+) -> None:
     """Refuses a model that classifies pixels of another range than [0, 1] better.
 
     Args:
         path: The submitted file, for the message.
         model: The model.
         data: The data set, whose first test images are classified.
+        images: How many of them.
 
     Raises:
         Refused: It is more accurate where pixels are in [0, 255] or in [-1, 1], beyond chance.
@@ -115,7 +122,7 @@ def check_range(path: Path, model: "keras.Model", data: Dataset) -> None:
     from pellucid.models.functional import predict
     from pellucid.models.untrusted import Refused
 
-    x, y = as_floats(data.x_test[:RANGE_IMAGES]), data.y_test[:RANGE_IMAGES]
+    x, y = as_floats(data.x_test[:images]), data.y_test[:images]
     here = predict(model, x).argmax(axis=1) == y
     for pixels, scale, offset, also in (
         ("[0, 255]", 255.0, 0.0, "remove its Rescaling(1/255) layer, or "),

@@ -13,6 +13,7 @@ from pellucid.benchmark.submission.admission import check_range, failures_in_one
 from pellucid.benchmark.units import configuration, plan
 from pellucid.benchmark.units.store import Store
 from pellucid.benchmark.units.unit import SUBMISSION
+from pellucid.models import untrusted
 from pellucid.models.errors import InputError
 from pellucid.models.untrusted import Refused
 from tests.commands import TINY
@@ -63,6 +64,24 @@ def test_a_network_that_knows_nothing_is_not_accused(digits):
         keras.utils.set_random_seed(seed)
         layers = [keras.Input(digits.info.shape), keras.layers.Flatten(), keras.layers.Dense(10)]
         check_range(FILE, keras.Sequential(layers), digits)
+
+
+@pytest.mark.parametrize(("pace", "images"), [(1e-6, 500), (0.05, 200), (3.0, 64)])
+def test_ranges_are_tried_on_as_many_images_as_time_allows(pace, images, digits, monkeypatch):
+    tried: list[int] = []
+    admitted = untrusted.Admitted(
+        keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)]),
+        sha256="0" * 64,
+        file_sha256="1" * 64,
+        parameters=650,
+        probe={"seconds_per_image": pace},
+        confinement=["seccomp"],
+        notes=[],
+    )
+    monkeypatch.setattr(untrusted, "admit", lambda *_, **__: admitted)
+    monkeypatch.setattr(admission, "check_range", lambda *given: tried.append(given[3]))
+    admission.admit(FILE, digits, lambda line: None)
+    assert tried == [images]
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,20 @@ def test_models_within_models_are_counted():
     assert footprint.activations(twice) >= 6 + 2 * 6 + 2 * (10 + 6)
 
 
+@pytest.mark.parametrize("between", ["attention", "separable"])
+def test_what_a_layer_holds_between_its_inputs_and_outputs_counts(between):
+    x = keras.Input((16, 16, 2))
+    if between == "attention":
+        h = layers.Reshape((256, 2))(x)
+        h = layers.MultiHeadAttention(num_heads=3, key_dim=1)(h, h)
+        held = 2 * 3 * 256 * 256
+    else:
+        h = layers.SeparableConv2D(1, 3, strides=2, padding="same", depth_multiplier=50)(x)
+        held = 8 * 8 * 2 * 50
+    outputs = sum(np.prod(layer.output.shape[1:]) for layer in keras.Model(x, h).layers)
+    assert footprint.activations(keras.Model(x, h)) == outputs + held
+
+
 def test_a_subclass_tells_nothing():
     class Subclass(keras.Model):
         def __init__(self):
