@@ -166,6 +166,56 @@ def test_what_is_refused_is_one_line_and_leaves_the_board_alone(clone, last, mes
     assert clone.board() == before
 
 
+def test_check_only_says_what_measuring_takes_and_stores_nothing(clone):
+    clone.model("tried", keras.layers.Dense(10))
+    before, units = clone.board(), len(list((clone.root / "runs").rglob("*.json")))
+    began = time.monotonic()
+    done = clone.call("python run_benchmark.py submit tried.keras --track digits --check-only")
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - began < 120  # seconds, on a machine that does nothing else
+    assert re.search(r"^measuring takes roughly .+, with [\d,]+ passes of", done.stdout, re.M)
+    assert clone.board() == before
+    assert len(list((clone.root / "runs").rglob("*.json"))) == units
+
+
+def test_check_only_names_the_mistakes_of_card_and_model_at_once(clone):
+    clone.model("nine", keras.layers.Dense(9))
+    (clone.root / "wrong.toml").write_text('name = ""\n')
+    done = clone.call(
+        "python run_benchmark.py submit nine.keras --track digits --check-only --card wrong.toml"
+    )
+    assert done.returncode == 2
+    assert "wrong.toml" in done.stderr
+    assert "outputs shape (9,) for one image, not (10,) logits." in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_new_card_is_written_once_and_is_to_be_filled_in(clone):
+    command = "python run_benchmark.py submit --new-card --card mine.toml"
+    done = clone.call(command)
+    assert done.returncode == 0, done.stderr
+    assert "mine.toml: fill it in" in done.stdout
+    assert "name = " in (clone.root / "mine.toml").read_text()
+    again = clone.call(command)
+    assert again.returncode == 2
+    assert "mine.toml exists already" in again.stderr
+
+
+def test_what_takes_too_long_is_refused_with_the_estimate(clone):
+    convolutions = [keras.layers.Conv2D(128, 3, padding="same") for _ in range(6)]
+    last = [keras.layers.Flatten(), keras.layers.Dense(10)]
+    model = keras.Sequential([keras.Input((8, 8, 1)), *convolutions, *last])
+    model.save(clone.root / "slow.keras")
+    before = clone.board()
+    done = clone.call(
+        "python run_benchmark.py submit slow.keras --track digits --card card.toml --max-hours 0.01"
+    )
+    assert done.returncode == 2
+    assert re.search(r"measuring takes roughly .+ at most 0\.01 hours are allowed", done.stderr)
+    assert done.stderr.count("\n") == 1
+    assert clone.board() == before
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [

@@ -90,14 +90,26 @@ def submit(
         )
     if check_only:
         refuse(context, "board", "replace", because="not with --check-only, which adds nothing")
-    read = cards.read(card) if card else None  # before anything slow is imported
+    mistakes: list[str] = []
+    read = None
+    try:
+        read = cards.read(card) if card else None  # before anything slow is imported
+    except InputError as error:
+        if not check_only:
+            raise
+        mistakes.append(str(error))
     check_backend()
     from pellucid.benchmark.progress import stdout
     from pellucid.benchmark.submission import limits, measure
 
     resources = limits.Resources(data_dir, workers, max_hours, weaker_confinement)
     if read is None or check_only:
-        measure.check(model, track, resources=resources, console=stdout())
+        try:
+            measure.check(model, track, resources=resources, console=stdout())
+        except InputError as error:
+            mistakes.append(str(error))
+        if mistakes:
+            raise InputError("\n".join(mistakes))
         return
     from pellucid.benchmark.cli.result_tables import print_scores
 

@@ -80,7 +80,7 @@ def admit(
     for note in admitted.notes:
         say(f"{path.name}: {note}")
     most = RANGE_SECONDS / (RANGES * max(admitted.probe["seconds_per_image"], 1e-9))
-    check_range(path, admitted.model, data, int(min(RANGE_IMAGES, max(PROBED, most))))
+    check_range(path, admitted.model, data, round(min(RANGE_IMAGES, max(PROBED, most))))
     return admitted
 
 
