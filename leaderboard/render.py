@@ -64,7 +64,7 @@ def training(entry: Entry) -> str:
     """How a model was trained, as its card says: `standard`, or as `L2 0.5, cross-entropy`."""
     stated = entry.card.training
     if stated.norm == "none":
-        return "standard"
+        return "not trained" if stated.loss == "none" else "standard"
     loss = "cross-entropy" if stated.loss == "xent" else stated.loss
     return f"{ {'l2': 'L2', 'linf': 'L∞'}[stated.norm] } {stated.epsilon:g}, {loss}"
 

@@ -12,7 +12,7 @@ from pellucid.leaderboard.text import spelled
 def untold(fitted: Fit) -> str:
     """Why nothing can be claimed of a fit that does not tell the score."""
     if fitted.scatter is None or fitted.scatter.seeds < FEWEST_SEEDS:
-        return f"its networks were not trained from {FEWEST_SEEDS} seeds or more"
+        return f"its networks' scores are not known from {FEWEST_SEEDS} seeds or more"
     if fitted.lack_of_fit < LEVEL:
         return "the networks lie farther from it than their trainings scatter"
     return "it explains less than half of the variance"

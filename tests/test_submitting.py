@@ -69,8 +69,8 @@ def test_the_document_s_lines_put_a_model_on_the_board(clone):
         assert "My CNN" in (root / rendered).read_text()
     assert "rank" in clone.done.stdout
     assert re.search(
-        r"^no trade-off that it could beat on the reference grid: its networks were not trained"
-        r" from 3 seeds or more; by [^,]+, indistinguishable from \d+ of 8 entries$",
+        r"^no trade-off that it could beat on the reference grid: its networks' scores are not"
+        r" known from 3 seeds or more; by [^,]+, indistinguishable from \d+ of 8 entries$",
         clone.done.stdout,
         re.MULTILINE,
     )

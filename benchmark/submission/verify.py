@@ -29,7 +29,7 @@ from pellucid.benchmark.submission.measure import Measurement
 from pellucid.benchmark.submission.request import Submission
 from pellucid.benchmark.submission.source import Source
 from pellucid.leaderboard import entry as entries
-from pellucid.leaderboard import outcomes, retractions
+from pellucid.leaderboard import links, outcomes, retractions
 from pellucid.leaderboard.board import ENTRIES, Board
 from pellucid.leaderboard.card import Card
 from pellucid.leaderboard.entry import Entry
@@ -198,7 +198,7 @@ def _copy(there: list[Entry], board: Path, to: Path) -> None:
         raise InputError(f"{to} is not a copy that verify made of a board. Choose another --out.")
     names = [f"{ENTRIES}/{entries.place(entry)}" for entry in there]
     names += [outcomes.path(entry) for entry in there if entry.outcomes]
-    names += [retractions.FILE] if (board / retractions.FILE).exists() else []
+    names += [name for name in (retractions.FILE, links.FILE) if (board / name).exists()]
     with writing(to):
         shutil.rmtree(to, ignore_errors=True)
         (to / ENTRIES).mkdir(parents=True, exist_ok=True)

@@ -197,7 +197,8 @@ def rows(plan: "Plan", store: "Store") -> Iterator[Row]:
 def scores(finished: Finished, network: str) -> Iterator[Measured]:
     """Every accuracy: with Wilson's interval, over several seeds with that over seeds and images.
 
-    On training images, which are those that the networks saw, the interval is over seeds alone.
+    Student's intervals are cut off at 0 and 1, beyond which no accuracy lies. On training images,
+    which are those that the networks saw, the interval is over seeds alone.
     """
     table = finished.tables["accuracy"]
     for measure, part in table[table["network"] == network].groupby("measure", sort=False):
@@ -208,7 +209,8 @@ def scores(finished: Finished, network: str) -> Iterator[Measured]:
         else:
             outcomes = of_images(finished, network, str(measure))
             found = hierarchical.mean(np.asarray(outcomes, np.float32)[:, None, None, :])
-        yield Measured(f"{measure}_accuracy", found, len(part))
+        low, high = np.clip([found.low, found.high], 0.0, 1.0).tolist()
+        yield Measured(f"{measure}_accuracy", found._replace(low=low, high=high), len(part))
 
 
 def of_images(finished: Finished, network: str, measure: str) -> list[Array]:

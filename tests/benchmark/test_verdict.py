@@ -34,8 +34,8 @@ def test_a_grid_of_one_seed_has_no_trade_off_to_beat():
     far = made("new", 0.95, 0.9)
     found = verdict(Measurement(far, [far, *grid()], Standings()))
     assert found.startswith(
-        "no trade-off that it could beat on the reference grid: its networks were not trained from"
-        " 3 seeds or more; by ROAR GX, indistinguishable from 0 of 6"
+        "no trade-off that it could beat on the reference grid: its networks' scores are not known"
+        " from 3 seeds or more; by ROAR GX, indistinguishable from 0 of 6"
     )
 
 

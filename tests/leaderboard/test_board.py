@@ -350,6 +350,12 @@ def test_a_model_that_knows_the_test_images_is_not_ranked_until_that_is_ruled_ou
     assert board.check() == []
 
 
+def test_without_a_grid_a_network_at_chance_is_not_ranked():
+    alone = [made("above", 0.16, 0.9), made("at-chance", 0.14, 0.9)]
+    rows = [entry.model_copy(update={"classes": 10}) for entry in alone]
+    assert left_out(rows) == {"at-chance": HARDLY_LEARNED}
+
+
 def test_a_network_that_has_hardly_learned_is_shown_and_not_ranked():
     """With ten classes: less than half as far above 0.1 as the grid's best network."""
     best = max(e.value("test_accuracy") for e in ROWS if e.role == "reference")

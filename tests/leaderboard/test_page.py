@@ -215,7 +215,7 @@ def test_what_a_track_found_stands_first(text):
     rows = [*grid(), made("a", 0.95, -0.3), made("b", 0.95, -0.3)]
     placed = Standings(evidence(rows, noise=0.01))
     assert "none of 2 submissions beat" in page(rows, placed)
-    assert "because its networks were not trained from 3 seeds or more." in page(rows)
+    assert "because its networks&#39; scores are not known from 3 seeds or more." in page(rows)
     small = [e for e in board() if e.track.name == "mnist-reduced"]
     assert "reference grid" not in finding(Table(small, PLACED), "roar_gradient_input")
 
