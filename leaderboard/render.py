@@ -12,14 +12,14 @@ from tabulate import tabulate
 
 from pellucid.leaderboard import text
 from pellucid.leaderboard.entry import Entry, Score
-from pellucid.leaderboard.scores import ACCURACY, KNOWN, ROBUST_ACCURACY
+from pellucid.leaderboard.scores import ACCURACY, KNOWN, ROBUST_ACCURACY, TRAIN_ACCURACY
 from pellucid.leaderboard.table import Table
 from pellucid.leaderboard.text import escaped, printable
 from pellucid.leaderboard.tradeoff import Headline
 from pellucid.leaderboard.words import finding, summary
 from pellucid.models.errors import InputError
 
-NAME = 30
+NAME = 27
 """Characters of a name in a table."""
 DETAILED = 50
 """Entries whose scores have tables with intervals; a larger board refers to its CSV."""
@@ -118,13 +118,13 @@ def _plain(entry: Entry, name: str) -> str:
 def _leading(table: Table) -> str:
     """All entries, with the score by which they are ordered."""
     score, signs = table.names[0] if table.names else "", _signs(table)
-    headers = ["rank", "model", "test", "robust"]
+    headers = ["rank", "model", "train", "test", "robust"]
     headers += ["score", "advantage"] if score else []
     body = []
     for entry in table.rows:
         ranks = table.ranks[table.lead].of.get(entry.id)
-        cells = [rank_range(ranks), _name(entry), _plain(entry, ACCURACY)]
-        cells.append(_plain(entry, ROBUST_ACCURACY))
+        accuracies = [_plain(entry, a) for a in (TRAIN_ACCURACY, ACCURACY, ROBUST_ACCURACY)]
+        cells = [rank_range(ranks), _name(entry), *accuracies]
         if score:
             standing = table.standings[score][entry.id]
             star = "*" if standing.extrapolated else ""

@@ -13,6 +13,7 @@ from pellucid.models.errors import InputError
 HIGHER, LOWER = 1, -1
 ACCURACY = "test_accuracy"
 ROBUST_ACCURACY = "robust_accuracy"
+TRAIN_ACCURACY = "train_accuracy"
 
 
 class Known(NamedTuple):

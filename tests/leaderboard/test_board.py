@@ -65,7 +65,8 @@ def tables_of(text: str) -> list[list[dict[str, str]]]:
 def test_markdown_has_one_row_an_entry_in_order():
     text = markdown(ROWS)
     leading, test, *_ = tables_of(text)
-    assert list(leading[0]) == ["rank", "model", "test", "robust", "score", "advantage", "notes"]
+    accuracies = ["train", "test", "robust"]
+    assert list(leading[0]) == ["rank", "model", *accuracies, "score", "advantage", "notes"]
     assert [row["model"] for row in leading] == [
         escape(e.card.name) for e in tradeoff.ordered(ROWS)
     ]
