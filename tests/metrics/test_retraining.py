@@ -1,5 +1,7 @@
 """ROAR and KAR: the formulas by hand, and the measures on data with known informative pixels."""
 
+from typing import NamedTuple
+
 import keras
 import numpy as np
 import pytest
@@ -163,12 +165,20 @@ def order(which: str, n: int, seed: int) -> np.ndarray:
     return ranks(np.broadcast_to(importance, (n, 6, 6)).astype(np.float32), seed=seed)
 
 
-def retrained(data, mode: str, fractions, train_ranks, test_ranks, repeats: int) -> np.ndarray:
+def retrained(
+    data,
+    mode: str,
+    fractions,
+    train_ranks,
+    test_ranks,
+    repeats: int,
+    fill: np.ndarray | None = None,
+) -> np.ndarray:
     """Outcomes of networks retrained on masked images, `(1, repeats, fractions, images)`."""
     from pellucid import models
 
     x, y, x_test, y_test = data
-    fill = x.mean(axis=(0, 1, 2)).astype(np.float32) / 255
+    fill = x.mean(axis=(0, 1, 2)).astype(np.float32) / 255 if fill is None else fill
     classes = int(y.max()) + 1
 
     def outcome(fraction: float, seed: int) -> np.ndarray:
@@ -183,19 +193,27 @@ def retrained(data, mode: str, fractions, train_ranks, test_ranks, repeats: int)
 
 
 @pytest.fixture(scope="module")
-def known_scores(known):
+def known_outcomes(known):
     x, _, x_test, _ = known
 
     def run(mode, which, seed):
         orders = order(which, len(x), seed), order(which, len(x_test), seed + 1)
         return retrained(known, mode, FRACTIONS, *orders, repeats=2)
 
-    found = {}
+    found = {(mode, "baseline"): run(mode, "random", 100) for mode in MODES}
     for mode in MODES:
-        baseline = run(mode, "random", 100)
         for which in ("right", "reverse", "random"):
-            found[mode, which] = score(mode, FRACTIONS, run(mode, which, 200), baseline)
+            found[mode, which] = run(mode, which, 200)
     return found
+
+
+@pytest.fixture(scope="module")
+def known_scores(known_outcomes):
+    return {
+        (mode, which): score(mode, FRACTIONS, own, known_outcomes[mode, "baseline"])
+        for (mode, which), own in known_outcomes.items()
+        if which != "baseline"
+    }
 
 
 @pytest.mark.parametrize("mode", ["roar", "kar"])
@@ -205,6 +223,23 @@ def test_right_attribution_wins_reverse_loses_random_is_zero(known_scores, mode)
     assert abs(known_scores[mode, "random"].value) < 0.02
     random = known_scores[mode, "random"]
     assert random.low - 0.01 <= 0 <= random.high + 0.01
+
+
+def test_diff_roar_of_right_reversed_and_random_maps(known_outcomes):
+    """Reversed, what is kept and what is removed change places."""
+    values = {
+        which: float(
+            retraining.diff_roar(
+                FRACTIONS, known_outcomes["kar", which], known_outcomes["roar", which]
+            )
+            .sum(axis=2)
+            .mean()
+        )
+        for which in ("right", "reverse", "random")
+    }
+    assert values["right"] > 0.1
+    assert values["reverse"] == pytest.approx(-values["right"], abs=0.02)
+    assert abs(values["random"]) < 0.02
 
 
 # Objects at random places: a patch of 3x3, bright in one class and dark in the other.
@@ -227,9 +262,23 @@ def translated(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray
     return (x * 255).astype(np.uint8)[..., None], y, truth
 
 
+class Specific(NamedTuple):
+    """Scores of attributions whose truth is known.
+
+    Attributes:
+        scores: Specific, by mode, attribution and shuffle.
+        net_kar: By attribution.
+        leak: By attribution, that of the random order among them.
+    """
+
+    scores: dict[tuple[str, str, str], float]
+    net_kar: dict[str, float]
+    leak: dict[str, float]
+
+
 @pytest.fixture(scope="module")
-def specific_scores() -> dict[tuple[str, str], float]:
-    """Specific KAR of three attributions against both shuffles."""
+def specific() -> Specific:
+    """Of the right pixels, a pattern of the class and a mean map."""
     rng = np.random.default_rng(0)
     x, y, truth = translated(rng, 1500)
     x_test, y_test, truth_test = translated(rng, 600)
@@ -242,28 +291,54 @@ def specific_scores() -> dict[tuple[str, str], float]:
     }
     data, fractions = (x, y, x_test, y_test), [PATCH**2 / SIDE**2]
 
-    def kar(train_maps, test_maps):
-        orders = (ranks(np.asarray(m, np.float32), seed=7) for m in (train_maps, test_maps))
-        return retrained(data, "kar", fractions, *orders, repeats=2)
+    white = (np.full_like(x, 255), y, np.full_like(x_test, 255), y_test)
+    maps["random"] = (np.zeros(truth.shape), np.zeros(truth_test.shape))
 
-    found = {}
+    def of(mode, train_maps, test_maps, data=data, fill=None):
+        orders = (ranks(np.asarray(m, np.float32), seed=7) for m in (train_maps, test_maps))
+        return retrained(data, mode, fractions, *orders, repeats=2, fill=fill)
+
+    def total(values):
+        return float(values.sum(axis=2).mean())
+
+    found = Specific({}, {}, {})
+    random = of("kar", *maps["random"])
     for name, (train_maps, test_maps) in maps.items():
-        own = kar(train_maps, test_maps)
-        for shuffle, (of_train, of_test) in {
-            "any": (controls.shuffled(len(y), 1), controls.shuffled(len(y_test), 2)),
-            "within": (controls.shuffled_within(y, 1), controls.shuffled_within(y_test, 2)),
-        }.items():
-            shuffled = kar(train_maps[of_train], test_maps[of_test])
-            values = retraining.area("kar", fractions, own, shuffled)
-            found[name, shuffle] = float(values.sum(axis=2).mean())
+        masks = of("kar", train_maps, test_maps, white, np.zeros(1, np.float32))
+        found.leak[name] = total(retraining.leak(fractions, masks, 2))
+        kar = of("kar", train_maps, test_maps)
+        found.net_kar[name] = total(retraining.net_kar(fractions, kar, random, masks))
+        for mode in ("roar", "kar") if name != "random" else ():
+            own = kar if mode == "kar" else of(mode, train_maps, test_maps)
+            for shuffle, (of_train, of_test) in {
+                "any": (controls.shuffled(len(y), 1), controls.shuffled(len(y_test), 2)),
+                "within": (controls.shuffled_within(y, 1), controls.shuffled_within(y_test, 2)),
+            }.items():
+                shuffled = of(mode, train_maps[of_train], test_maps[of_test])
+                score = total(retraining.area(mode, fractions, own, shuffled))
+                found.scores[mode, name, shuffle] = score
     return found
 
 
-def test_specific_scores_see_the_link_to_the_image_alone(specific_scores):
-    """The right pixels score; a mean map never does, a pattern of the class over classes only."""
-    assert specific_scores["right", "any"] > 0.1
-    assert specific_scores["right", "within"] > 0.1
-    assert specific_scores["mean", "any"] == 0
-    assert specific_scores["mean", "within"] == 0
-    assert specific_scores["class", "any"] > 0.1
-    assert specific_scores["class", "within"] == 0
+@pytest.mark.parametrize("mode", ["roar", "kar"])
+def test_specific_scores_see_the_link_to_the_image_alone(specific, mode):
+    """The right pixels score; a mean map never does, a pattern of the class over classes only.
+
+    A pattern of the class holds none of the object in most images: taking it out tells the class
+    by the hole it leaves, as keeping it does by its place.
+    """
+    scores = {key[1:]: value for key, value in specific.scores.items() if key[0] == mode}
+    assert scores["right", "any"] > 0.1
+    assert scores["right", "within"] > 0.1
+    assert scores["mean", "any"] == 0
+    assert scores["mean", "within"] == 0
+    assert (scores["class", "any"] > 0.1) if mode == "kar" else (scores["class", "any"] < -0.1)
+    assert scores["class", "within"] == 0
+
+
+def test_masks_alone_tell_of_the_class_what_their_shape_does(specific):
+    """A random order tells nothing, a pattern of the class everything, and then KAR adds nothing."""
+    assert abs(specific.leak["random"]) < 0.02
+    assert specific.leak["class"] > 0.2
+    assert specific.net_kar["class"] <= 0
+    assert specific.net_kar["right"] > 0.1
