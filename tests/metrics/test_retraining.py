@@ -324,20 +324,19 @@ def specific() -> Specific:
 def test_specific_scores_see_the_link_to_the_image_alone(specific, mode):
     """The right pixels score; a mean map never does, a pattern of the class over classes only.
 
-    A pattern of the class holds none of the object in most images: taking it out tells the class
-    by the hole it leaves, as keeping it does by its place.
+    Taking a pattern of the class out leaves the object in most images, which tells it anyway.
     """
     scores = {key[1:]: value for key, value in specific.scores.items() if key[0] == mode}
     assert scores["right", "any"] > 0.1
     assert scores["right", "within"] > 0.1
     assert scores["mean", "any"] == 0
     assert scores["mean", "within"] == 0
-    assert (scores["class", "any"] > 0.1) if mode == "kar" else (scores["class", "any"] < -0.1)
+    assert scores["class", "any"] > 0.1 if mode == "kar" else abs(scores["class", "any"]) < 0.05
     assert scores["class", "within"] == 0
 
 
 def test_masks_alone_tell_of_the_class_what_their_shape_does(specific):
-    """A random order tells nothing, a pattern of the class everything, and then KAR adds nothing."""
+    """A random order tells nothing; a pattern of the class all, so that KAR adds nothing."""
     assert abs(specific.leak["random"]) < 0.02
     assert specific.leak["class"] > 0.2
     assert specific.net_kar["class"] <= 0
