@@ -149,6 +149,15 @@ def error(run: FinishedRun, score: str) -> Error | None:
     return Error(float(np.sqrt(np.mean(squares))), networks, seeds, _retrainings(run))
 
 
+def _hours(run: FinishedRun) -> float:
+    """Hours of one seed on the machine that made a run; NaN where that is not known."""
+    seconds = run.environment.get("seconds_of_work")
+    if not isinstance(seconds, dict):
+        return math.nan
+    at_once = int(run.environment.get("processors") or 1)
+    return sum(seconds.values()) / at_once / run.config.seeds / 3600
+
+
 def _row(run: FinishedRun, score: str, groups: int, networks: int) -> list[str] | None:
     of_score = error(run, score)
     if of_score is None or of_score.networks < 2:
@@ -157,6 +166,7 @@ def _row(run: FinishedRun, score: str, groups: int, networks: int) -> list[str] 
     values = scores.loc[scores["score"] == score, "value"]
     spread = float(values.max() - values.min())
     needed = seeds_needed(of_score, spread)
+    hours = needed * _hours(run) if needed else math.nan
     beyond = "one seed: unknown" if of_score.seeds < 2 else f"more than {MOST_SEEDS}"
     return [
         run.label,
@@ -165,6 +175,7 @@ def _row(run: FinishedRun, score: str, groups: int, networks: int) -> list[str] 
         f"{smallest_difference(of_score):.3f}",
         f"{spread:.3f}",
         str(needed) if needed else beyond,
+        "-" if math.isnan(hours) else f"{hours:,.0f}",
     ]
 
 
@@ -204,12 +215,14 @@ def differences(sources: Sources) -> str | None:
         "smallest difference seen",
         "spread",
         f"seeds for {GROUPS} groups",
+        "hours",
     ]
     text = (
         "*Smallest difference seen*: significant"
         " whatever the other pairs show; *spread*: from the lowest network to the highest, noise"
         f" included; *seeds*: enough to tell {GROUPS} groups over that spread apart with a chance"
-        f" of {100 * POWER:.0f} percent (`benchmark/findings/power.py`)."
+        f" of {100 * POWER:.0f} percent (`benchmark/findings/power.py`); *hours*: what so many"
+        " seeds would take at the pace of the run, on the machine that made it."
     )
     return f"{text}\n\n{markdown(rows, headers)}"
 

@@ -41,6 +41,12 @@ def _of_standard(run: FinishedRun, score: str) -> float:
     return float(rows["value"].iloc[0]) if len(rows) else NAN
 
 
+def _lowest(run: FinishedRun, score: str) -> float:
+    """A score's smallest value among the networks."""
+    scores = run.table("scores")
+    return float(scores.loc[scores["score"] == score, "value"].min())
+
+
 def _images(run: FinishedRun) -> tuple[str, str]:
     """Training and test images, where the tables say."""
     dataset = run.table("dataset")
@@ -65,6 +71,7 @@ def _row(run: FinishedRun) -> list[str]:
         f"{train}, {test}",
         f"{until}{config.training.epochs}; {again}",
         f"{_of_standard(run, 'train_accuracy'):.3f}, {_of_standard(run, 'test_accuracy'):.3f}",
+        f"{_lowest(run, 'train_accuracy'):.3f}",
     ]
 
 
@@ -92,6 +99,7 @@ def scale(sources: Sources) -> str:
         "images: train, test",
         "epochs; of a retraining",
         "standard network: train, test accuracy",
+        "lowest train accuracy",
     ]
     parts = [markdown([_row(run) for run in runs], headers) + "\n"]
     small = [run.label for run in runs if of(run.config) != PAPER]

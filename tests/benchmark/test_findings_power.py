@@ -14,7 +14,7 @@ from pellucid.benchmark.findings.power import Error
 from pellucid.benchmark.results import groups
 from pellucid.benchmark.results.controls import slope
 from pellucid.metrics import hierarchical, pairwise
-from tests.benchmark.made_findings import DOES_NOT, always, run, tables
+from tests.benchmark.made_findings import DOES_NOT, always, run, sources, tables
 
 STRENGTH = np.linspace(0, 1, 7)
 
@@ -191,3 +191,19 @@ def test_groups_that_agree_are_complete():
     assert list(alike([one])) == [["a", "b"]]
     weaker = run("quick", {"agreement": table.assign(spearman=table["spearman"] * 0.94)})
     assert list(alike([one, weaker])) == []
+
+
+def test_what_the_seeds_would_cost_is_stated():
+    """Three seeds took three hours of two processors: as many hours as seeds."""
+    found = sources(always(DOES_NOT))
+    took = {"seconds_of_work": {"retrain": 5 * 3600, "train": 3600}, "processors": 2}
+    made = replace(found.runs[0], environment=took)
+    lines = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in power.differences(found._replace(runs=[made])).splitlines()
+        if line.startswith("| CIFAR-10")
+    ]
+    counted = [line for line in lines if line[-2].isdigit()]
+    assert counted
+    assert all(line[-1].replace(",", "") == line[-2] for line in counted)
+    assert all(line[-1] == "-" for line in lines if line not in counted)
