@@ -4,10 +4,13 @@ Entries of schema version 4 state both. Those of version 3 do not: `KNOWN` has t
 directions of protocol 2, and its order is that of the columns. Further scores follow by name.
 """
 
+import re
 from typing import NamedTuple
 
 from pellucid.leaderboard.entry import Better, Entry, RetrainingCurve
 from pellucid.leaderboard.text import spelled
+from pellucid.metrics import ATTRIBUTIONS as MAPS
+from pellucid.metrics import CONTROLS
 from pellucid.models.errors import InputError
 
 HIGHER, LOWER = 1, -1
@@ -59,6 +62,81 @@ def words(name: str) -> str:
     return " ".join(_WORDS.get(word, word) for word in name.replace("-", ",_").split("_"))
 
 
+_MODELS = {
+    "encoder": "by the VAE-GAN's encoder",
+    "optimised": "by the VAE-GAN's nearest code",
+    "pca": "by a PCA",
+    "decoder": "of the VAE-GAN",
+}
+_BESIDE = {
+    "noise": "over white noise",
+    "phases": "over its own change, phases at random",
+    "permuted": "over another image's change",
+    "isotropic": "over a direction at random",
+}
+_DISTANCES = {
+    "kept_distance": "distance of adversarial examples to the manifold",
+    "noise_excess": "distance of noise beyond clean images",
+    "excess": "distance of adversarial examples beyond clean images",
+}
+_OF_DISTANCES = re.compile(
+    rf"manifold_(?P<loss>xent|cw)(_(?P<model>{'|'.join(_MODELS)}))?"
+    rf"_(?P<what>{'|'.join(_DISTANCES)})(_over_(?P<beside>{'|'.join(_BESIDE)}))?"
+)
+_TANGENTS = {
+    "tangent_fraction": "share of the gradient along the manifold",
+    "off_manifold_ratio": "change under normal / tangent noise",
+}
+_OF_TANGENTS = re.compile(
+    rf"(?P<what>{'|'.join(_TANGENTS)})_(?P<model>{'|'.join(_MODELS)})"
+    rf"(_over_(?P<beside>{'|'.join(_BESIDE)}))?"
+)
+_OF_MAPS = {
+    "log_ris": "log relative input stability",
+    "log_ros": "log relative output stability",
+    "max_sensitivity": "max-sensitivity",
+    "f_fidelity": "F-Fidelity",
+    "leak": "leak of the masks",
+}
+_MARKS = {control.name: control.title for control in CONTROLS.values()} | {
+    "within": "against another map of the class",
+    "imputed": "imputed",
+}
+
+
+def _joined(title: str, *about: str | None) -> str:
+    known = [part for part in about if part]
+    return f"{title} ({', '.join(known)})" if known else title
+
+
+def described(name: str) -> str:
+    """A score's title from its parts, where nothing states one.
+
+    `kar_gradient-blurred` is `KAR (Gradient, own map, blurred)`; a name of another kind is put into
+    words.
+    """
+    if found := _OF_DISTANCES.fullmatch(name):
+        title = "manifold excess" if found["beside"] else _DISTANCES[found["what"]]
+        return _joined(
+            " ".join(filter(None, [title, _BESIDE.get(found["beside"])])),
+            _WORDS[found["loss"]],
+            _MODELS.get(found["model"]),
+        )
+    if found := _OF_TANGENTS.fullmatch(name):
+        title = " ".join(filter(None, [_TANGENTS[found["what"]], _BESIDE.get(found["beside"])]))
+        return _joined(title, _MODELS[found["model"]])
+    base, *marks = name.split("-")
+    for attribution in sorted(MAPS, key=len, reverse=True):
+        if not base.endswith(f"_{attribution}"):
+            continue
+        measure = base.removesuffix(f"_{attribution}")
+        about = [MAPS[attribution].title, *(_MARKS.get(mark, words(mark)) for mark in marks)]
+        if measure.startswith("specific_") and "within" not in marks:
+            about.insert(1, "against another image's map")
+        return _joined(_OF_MAPS.get(measure, words(measure)), *about)
+    return words(name)
+
+
 def names(rows: list[Entry]) -> list[str]:
     """All scores of a table: known ones in their order, then the others by name."""
     present = {name for entry in rows for name in entry.scores}
@@ -71,7 +149,7 @@ def title(rows: list[Entry], name: str) -> str:
     Where entries state different titles, the first in alphabetical order.
     """
     stated = [t for e in rows if name in e.scores and (t := e.scores[name].title)]
-    return spelled(min(stated)) if stated else KNOWN.get(name, Known(words(name))).title
+    return spelled(min(stated)) if stated else KNOWN.get(name, Known(described(name))).title
 
 
 def direction(rows: list[Entry], name: str) -> int:

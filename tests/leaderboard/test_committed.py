@@ -1,5 +1,7 @@
 """The board in this repository: valid, rendered from its entries, and of the current tracks."""
 
+import re
+
 import jsonschema
 import pytest
 
@@ -9,7 +11,9 @@ from pellucid.benchmark.results import tracks
 from pellucid.benchmark.submission import check
 from pellucid.benchmark.units.plan import networks
 from pellucid.leaderboard import entry as entries
+from pellucid.leaderboard import scores
 from pellucid.leaderboard.board import Board
+from pellucid.leaderboard.eligibility import HARDLY_LEARNED, left_out
 from tests.conftest import ROOT, needs_tfds
 
 BOARD = ROOT / "leaderboard"
@@ -46,6 +50,34 @@ def test_every_network_of_a_reference_grid_is_there(found, name):
     grid = {f"reference-{network.label}" for network in networks(tracks.get(name).config)}
     current = [e for e in found if e.track.protocol_version == PROTOCOL_VERSION]
     assert {e.id for e in current if e.track.name == name and e.role == "reference"} == grid
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_the_baselines_are_there(found, name):
+    """The untrained network has no standing, and the one without gradients has flags."""
+    current = [e for e in found if e.track.protocol_version == PROTOCOL_VERSION]
+    baselines = {e.id: e for e in current if e.track.name == name and e.role == "baseline"}
+    assert set(baselines) == {"baseline-untrained", "baseline-masked-gradients"}
+    table = [e for e in current if e.track.name == name]
+    assert left_out(table)["baseline-untrained"] == HARDLY_LEARNED
+    assert {"zero_gradients", "vanishing_gradients"} <= {
+        flag.name for flag in baselines["baseline-masked-gradients"].flags
+    }
+
+
+def test_no_network_of_a_grid_is_said_to_know_the_test_images(found):
+    """Of all tracks and versions: a false alarm would take an honest entry out of the ranks."""
+    grid = [e for e in found if e.role == "reference"]
+    assert len(grid) >= 22 + 54
+    assert not [e.id for e in grid if "test_contamination" in {flag.name for flag in e.flags}]
+
+
+def test_scores_have_titles_without_raw_keys(found):
+    """Different scores of an entry have different titles."""
+    for entry in found:
+        titles = [scores.described(name) for name in entry.scores]
+        assert len(set(titles)) == len(titles)
+        assert not [title for title in titles if re.search(r"[a-z]_[a-z]|xent|linf|\bpca\b", title)]
 
 
 @needs_tfds
