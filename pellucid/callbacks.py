@@ -2,7 +2,8 @@
 
 What they measure is added to the epoch's `logs` under a name that begins with `val_`, where Keras'
 own callbacks find it: `CSVLogger`, `TensorBoard`, `EarlyStopping`, `ModelCheckpoint`,
-`ReduceLROnPlateau`, the progress bar and the history.
+`ReduceLROnPlateau`, the progress bar and the history. Keras' `TensorBoard` writes with TensorFlow
+and the package `tensorboard`, which TensorFlow does not install.
 
 - **Order.** Keras calls callbacks in the order of the list. Where one of Keras' readers of `logs`
   stands before a callback of this module, that callback moves in front of it, so either order

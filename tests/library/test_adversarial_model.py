@@ -296,9 +296,9 @@ class Interrupted(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-@pytest.mark.usefixtures("tensorboard")
 def test_stock_callbacks_of_keras(tmp_path):
     """A training that is interrupted and restored ends as one that is not."""
+    pytest.importorskip("tensorflow")  # Keras' TensorBoard needs it
     callbacks = keras.callbacks
 
     def run(*more, folder="one") -> list[np.ndarray]:

@@ -220,17 +220,17 @@ def points(folder) -> dict[str, list[tuple[int, float]]]:
 
 
 @ORDERS
-@pytest.mark.usefixtures("tensorboard")
 def test_tensorboard(tmp_path, ours_first):
+    pytest.importorskip("tensorflow")  # Keras' TensorBoard needs it
     board = keras.callbacks.TensorBoard(tmp_path)
     fitted(still(), ordered(ours_first, board), epochs=2)
     value = pytest.approx(exact("linf"))
     assert points(tmp_path / "validation")["epoch_robust_accuracy"] == [(0, value), (1, value)]
 
 
-@pytest.mark.usefixtures("tensorboard")
 def test_epochs_without_a_measurement(tmp_path):
     """The first, every third, the last: the others have NA, no point, and no say in stopping."""
+    pytest.importorskip("tensorflow")  # Keras' TensorBoard needs it
     stop = keras.callbacks.EarlyStopping(NAME, patience=9)
     readers = [
         keras.callbacks.CSVLogger(tmp_path / "log.csv"),
