@@ -21,9 +21,9 @@
 #
 # The gradient of a network's output with respect to the pixels is often shown as an explanation: a
 # map of the pixels that matter. Networks trained against an adversary have maps that look better.
-# Are they better? A measure has to say, and a measure can be satisfied by something else than what
-# it is meant to see. So each score in this guide stands beside controls: orders of the pixels that
-# know less than the map does.
+# Are they better? A score can be high for reasons that have nothing to do with a good explanation.
+# So each score in this guide stands beside controls: orders of the pixels that know less than the
+# map does.
 #
 # - **ROAR** ([Hooker et al.](https://arxiv.org/abs/1806.10758)) removes the pixels that the map
 #   ranks highest from all images and retrains. If the network needed them, accuracy falls by more
@@ -98,7 +98,7 @@ pellucid.plot_maps(x, controls, titles=labels)
 
 # %% [markdown]
 # All are dark at the rim and bright towards the middle, where the digits are. A score that such a
-# map gets too does not come from what the own map says of its image.
+# map gets too does not come from what a network's own map says about its image.
 
 # %% tags=["remove-cell"]
 rim = np.ones((8, 8), bool)

@@ -33,7 +33,7 @@
 # 2. an ensemble of strong attacks, AutoAttack, with warnings where its number is not to be
 #    believed,
 # 3. accuracy over the radius, beside a network that was trained to be robust,
-# 4. a network that only looks robust, since it hides its gradients, and how that is found out.
+# 4. a network that only looks robust because it hides its gradients, and how to detect that.
 #
 # It runs on TensorFlow and on JAX.
 
