@@ -187,6 +187,7 @@ robust_log[["epoch", "accuracy", "val_accuracy", "val_robust_accuracy"]].tail(3)
 
 # %%
 logs = {"standard": standard_log, "adversarial": robust_log}
+colours = {"standard": "black", "adversarial": "#D55E00"}  # L∞ in every figure
 
 
 def draw(names):
@@ -195,7 +196,7 @@ def draw(names):
     )
     for axis, (name, title) in zip(axes, names.items(), strict=True):
         for training, log in logs.items():
-            axis.plot(log["epoch"], log[name], label=training)
+            axis.plot(log["epoch"], log[name], color=colours[training], label=training)
         axis.set(title=title, xlabel="epoch")
     axes[0].legend(title="training")
 

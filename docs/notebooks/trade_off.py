@@ -72,11 +72,12 @@ published[columns].round(3)
 
 # %%
 tracks = published.groupby(published.index.str.split("/").str[0])
+colours = {"standard": "black", "l2": "#0072B2", "linf": "#D55E00"}
 made, axes = plt.subplots(2, 2, figsize=(7.4, 5.6), layout="constrained")
 for axis, (track, rows) in zip(axes.flat, tracks, strict=True):
-    for training in ("standard", "l2", "linf"):
+    for training, colour in colours.items():
         of = rows[rows.index.str.contains(f"/{training}")]
-        axis.scatter(of["test_accuracy"], of["roar_gradient"], label=training)
+        axis.scatter(of["test_accuracy"], of["roar_gradient"], c=colour, label=training)
     axis.margins(0.15)
     axis.set(title=track, xlabel="test accuracy", ylabel="ROAR (Gradient)")
 made.legend(*axis.get_legend_handles_labels(), loc="outside upper center", ncols=3)

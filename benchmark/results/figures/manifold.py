@@ -203,7 +203,8 @@ def _excess_over_nulls(
     caption = (
         f"{style.caption(config, networks)}; attacks on the {names.loss(attack_loss)}; d: distance"
         " to the manifold, x': adversarial example, x0: the image changed as much by the null that"
-        " the legend names; bars: 95 % intervals over test images, and over seeds where there are several"
+        " the legend names; bars: 95 % intervals over test images, and over seeds if there are"
+        " several"
     )
     size = (len(losses), len(MANIFOLDS), 3.3 * len(MANIFOLDS), 2.9 * len(losses) + 0.8)
     with style.figure(*size, caption=caption, sharex=True, sharey=True) as (made, axes):
