@@ -75,7 +75,7 @@ def _changes(
         way = direction(between.low, between.high)
         verb = "whether it differs cannot be told" if way == UNCLEAR else f"it goes {way}"
         yield (
-            f"From {setting} = {values[0]} to {values[-1]} the rise of {names.score(score)} on"
+            f"From {values[0]} to {values[-1]} {setting} the rise of {names.score(score)} on"
             f" {series} changes by {Rise(between.value, between.low, between.high)}: {verb}."
         )
 
@@ -100,10 +100,10 @@ def _one(name: str, tables: Tables) -> str:
             about = _ends(scores[same], str(norm), str(loss))
             rows.append([series, *settings, *about, *cells])
         if len(keys) == 1 and len(values) > 1:
-            parts += _changes(series, keys[0].removeprefix(SWEPT), values, found)
+            parts += _changes(series, names.setting(keys[0].removeprefix(SWEPT)), values, found)
     headers = [
         "series",
-        *(key.removeprefix(SWEPT) for key in keys),
+        *(names.setting(key.removeprefix(SWEPT)) for key in keys),
         "standard network: train, test accuracy",
         "strongest: train, test accuracy",
         *(f"rise of {names.score(score)}" for score in chosen),

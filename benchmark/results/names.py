@@ -55,6 +55,20 @@ EXCESS = re.compile(
 """Loss, model of the manifold (the encoder where none is named) and what is subtracted."""
 
 
+SETTINGS = {
+    "training.epochs": "epochs of base training",
+    "retraining.epochs": "epochs of a retraining",
+    "data.train_limit": "training images",
+    "model.width": "width of the network",
+}
+"""What is swept often, by its key."""
+
+
+def setting(key: str) -> str:
+    """A key of the configuration, as `epochs of base training`; itself where it has no words."""
+    return SETTINGS.get(key, key)
+
+
 def data(name: str) -> str:
     """A data set's name."""
     return DATA.get(name, name.replace("_", " "))

@@ -480,7 +480,7 @@ def test_what_a_swept_setting_does(tmp_path):
         ["40", "0.900, 0.900", "0.900, 0.800", "0.100 [0.070, 0.130]", "0.040 [0.010, 0.070]"],
     ]
     assert (
-        "From training.epochs = 5 to 40 the rise of ROAR (Gradient) on lengths L2 changes by"
+        "From 5 to 40 epochs of base training the rise of ROAR (Gradient) on lengths L2 changes by"
         " 0.080 [0.038, 0.122]: it goes up." in document
     )
     assert (

@@ -207,7 +207,8 @@ def retraining_caption(config: Config, networks: int) -> str:
     section = config.section(Retraining)
     if section is None:
         return text
-    return f"{text}, {section.repeats} retrainings per point and seed"
+    plural = "" if section.repeats == 1 else "s"
+    return f"{text}, {section.repeats} retraining{plural} per point and seed"
 
 
 class ShownFigure(Figure):

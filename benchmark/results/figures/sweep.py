@@ -65,7 +65,9 @@ def sweep(
         }
     rows, columns = -(-len(panels) // 2), min(len(panels), 2)
     caption = style.retraining_caption(config, len(networks)) + "; bars: 95 % intervals"
-    caption += "".join(f"; {_name(other)} = {value}" for other, value in fixed.items())
+    caption += "".join(
+        f"; {names.setting(_name(other))}: {value}" for other, value in fixed.items()
+    )
     with style.figure(rows, columns, 7.2, 2.6 * rows + 0.8, caption=caption) as (made, axes):
         for axis, (score, title) in zip(axes.flat, panels.items(), strict=False):
             for number, network in enumerate(networks.itertuples()):
@@ -87,7 +89,7 @@ def sweep(
                 )
             axis.set_xticks(list(places.values()), [f"{value:g}" for value in places])
             axis.set_title(title, loc="left")
-            axis.set_xlabel(_name(key))
+            axis.set_xlabel(names.setting(_name(key)))
         style.hide(axes, len(panels))
         made.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
         return style.save(made, folder, f"sweep_{_name(key)}")
