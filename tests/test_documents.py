@@ -1,17 +1,24 @@
-"""Documents: what they link to is there, and their lines are short."""
+"""Documents: links, lengths of lines, and that sentences on results follow from the tables."""
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from pellucid.benchmark.findings import runs
+from pellucid.benchmark.findings.standing import standings
+from pellucid.benchmark.results.controls import DOES_NOT, SURVIVES, UNCLEAR
 from tests.conftest import ROOT
 
 DOCUMENTS = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     *sorted((ROOT / "docs").glob("*.md")),
-    *(ROOT / "docs" / "results" / f"{name}.md" for name in ("README", "findings", "reduced-scale")),
+    *(
+        ROOT / "docs" / "results" / f"{name}.md"
+        for name in ("README", "findings", "findings-tables", "reduced-scale")
+    ),
 ]
 LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)")
 
@@ -35,7 +42,7 @@ def test_links_lead_somewhere(path):
 
 @pytest.mark.parametrize(
     "path",
-    [path for path in DOCUMENTS if path.stem != "findings"],  # which a command writes
+    [path for path in DOCUMENTS if not path.stem.startswith("findings")],  # which a command writes
     ids=lambda path: str(path.relative_to(ROOT)),
 )
 def test_lines_of_text_are_short(path):
@@ -47,3 +54,37 @@ def test_lines_of_text_are_short(path):
 
 def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text().splitlines()) < 150
+
+
+def test_what_is_said_of_roar_and_diffroar_is_what_the_verdicts_say():
+    """The caption of the README's picture, and that of the results' second one."""
+    names = ("quick", "reduced-mnist", "reduced-fashion-mnist", "reduced-cifar10")
+    found = [
+        standing
+        for run in runs.read([ROOT / "docs" / "results" / name for name in names]).runs
+        for standing in standings(run)
+    ]
+    words = dict(
+        enumerate(["none", "one", "two", "three", "four", "five", "six", "seven", "eight"])
+    )
+    roar = [standing for standing in found if standing.score == "roar_gradient"]
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    up = words[sum(standing.first.goes_up for standing in roar)]
+    outcomes = Counter(standing.outcome for standing in roar)
+    assert f"beyond chance in {up} series of {words[len(roar)]}. But" in readme
+    assert f"in {words[outcomes[DOES_NOT]]} series one of them rises by more than half" in readme
+    assert f"in the other {words[outcomes[UNCLEAR]]} the intervals are too wide" in readme
+    assert outcomes[DOES_NOT] + outcomes[UNCLEAR] == len(roar)
+
+    diffroar = [standing for standing in found if standing.score == "diffroar_gradient"]
+    results = " ".join((ROOT / "docs" / "results" / "README.md").read_text().split())
+    assert all(standing.first.goes_up for standing in diffroar)
+    assert f"rises in all {words[len(diffroar)]} series" in results
+    (cifar,) = (s for s in diffroar if s.series == "CIFAR-10 L∞")
+    against = {
+        control
+        for side in cifar.sides.values()
+        for control, verdict in side.verdicts.items()
+        if verdict != SURVIVES
+    }
+    assert against == {"blurred"}

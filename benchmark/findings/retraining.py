@@ -183,5 +183,5 @@ def image(sources: Sources) -> str | None:
         " the same predicted class, which share all with them but the image. DiffROAR sets the top"
         " pixels against as many of the bottom ones, net KAR sets KAR against the masks alone."
         " Counted are networks and series whose interval excludes 0; up and down are with attack"
-        f" strength, and no control is held against them.\n\n{markdown(rows, headers)}"
+        f" strength, before any control.\n\n{markdown(rows, headers)}"
     )
