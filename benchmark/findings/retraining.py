@@ -86,8 +86,9 @@ def controls(sources: Sources) -> str:
     """How often rises survive each control, and how to read that."""
     return (
         "A score's rise, from standard training to the largest radius, *survives* a control that"
-        " explains less than half of it, beyond doubt (`docs/protocol.md`). Series in which it"
-        " survives / does not / cannot be told:\n\n"
+        " explains less than half of it, beyond doubt; a score has to survive all of them, under"
+        " imputation both shuffled maps (`docs/protocol.md`). Series in which a rise survives / does"
+        " not / cannot be told:\n\n"
         f"{by_control(every(sources))}"
     )
 
