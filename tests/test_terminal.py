@@ -80,6 +80,7 @@ COMPUTING = [
     ["evaluate", "model.keras", "--data", "digits", "--epsilon", "0.1"],
     ["reference", "--track", "digits"],
     ["baselines", "--track", "digits"],
+    ["verify", "submissions/mine"],
     ["gpu-check"],
 ]
 

@@ -262,6 +262,9 @@ def verify(
     The exit status is 0 where they agree, 1 where they differ, 2 where it is refused; comment.md
     says why. The board stays as it is without --accept.
     """
+    from pellucid.models.startup import check_backend
+
+    check_backend()
     from pellucid.benchmark.cli.result_tables import print_scores
     from pellucid.benchmark.progress import stdout
     from pellucid.benchmark.submission import limits

@@ -87,8 +87,8 @@ def controls(sources: Sources) -> str:
     return (
         "A score's rise, from standard training to the largest radius, *survives* a control that"
         " explains less than half of it, beyond doubt; a score has to survive all of them, under"
-        " imputation both shuffled maps (`docs/protocol.md`). Series in which a rise survives / does"
-        " not / cannot be told:\n\n"
+        " imputation both shuffled maps (`docs/protocol.md`). Series in which a rise survives /"
+        " does not / cannot be told:\n\n"
         f"{by_control(every(sources))}"
     )
 
