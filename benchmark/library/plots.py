@@ -212,12 +212,15 @@ def _curves(axis: Axes, result: "Interpretability", mode: str) -> None:
 
 
 def _looks(names: Sequence[str]) -> tuple[list[str], list[style.Look]]:
-    """Names and looks of networks: the benchmark's where all are named as it names them."""
+    """Names and looks of networks: the benchmark's where all are named as it names them.
+
+    Others have none of the colours that mean a norm or the standard network.
+    """
     found = [NETWORK.fullmatch(name) for name in names]
     known = [(m[1] or "none", float(m[2] or 0)) for m in found if m]
     if len(known) == len(names) == len(set(known)):
         return [style.network_name(*one) for one in known], style.network_looks(known)
-    colours = (style.BLACK, style.BLUE, style.VERMILION, style.GREEN, style.PURPLE, style.ORANGE)
+    colours = (style.GREEN, style.PURPLE, style.OLIVE, style.INDIGO, style.TEAL, style.WINE)
     markers = ("D", "o", "s", "^", "v", "P", "X")
     return list(names), [
         (colours[i % len(colours)], markers[i % len(markers)]) for i in range(len(names))
