@@ -34,6 +34,8 @@ ATTACK_NAMES = {
 }
 MISSING = "–"
 MAX_LINK = 2000
+MAX_ROW = 110
+"""Characters of a score's title in the table of all scores."""
 RANDOM_ORDER = "random order"
 
 
@@ -319,7 +321,8 @@ def _score_row(entry: Entry, name: str) -> ScoreRow:
     known = scores.KNOWN.get(name)
     score = entry.scores[name]
     better = score.better or (known.better if known else None)
-    return ScoreRow(printable(scores.title([entry], name), MAX_TITLE), cell(score), better or "")
+    title = printable(scores.title([entry], name), MAX_ROW)
+    return ScoreRow(title, cell(score), better or "")
 
 
 def _fact(value: float | bool | str) -> str:
