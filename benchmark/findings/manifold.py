@@ -138,9 +138,12 @@ def manifold(sources: Sources) -> str | None:
     told = []
     for title, found in ways.items():
         there = [
-            f"{way} in {of(found.count(way), len(found))}" for way in WAYS.values() if way in found
+            f"{way} in {of(count, len(found))}"
+            for way in WAYS.values()
+            if (count := found.count(way))
         ]
-        told.append(f"{title} {' and '.join(there) or 'cannot be told to go either way'}")
+        series = f"{' and '.join(there)} series" if there else "is not shown to go either way"
+        told.append(f"{title} {series}")
     text = (
         "How much farther from the manifold adversarial examples lie than images changed as much by"
         " what does not know them, and how they lie to its tangent spaces. From the standard"
@@ -148,9 +151,7 @@ def manifold(sources: Sources) -> str | None:
         f" these very networks): {'; '.join(told)}."
     )
     if undecided := [run.label for run in runs if not judged_by(run).may_decide]:
-        text += (
-            f" So far nothing is concluded of {listed(undecided)}, whose model is not good enough."
-        )
+        text += f" Nothing is concluded for {listed(undecided)}: its model is not good enough."
     return text
 
 

@@ -353,7 +353,7 @@ def test_scores_that_agree_in_every_run():
 def test_the_manifold():
     found = text(sources(always(DOES_NOT)))
     tables = behind(sources(always(DOES_NOT)))
-    assert "excess over white noise falls in both" in found
+    assert "excess over white noise falls in both series" in found
     assert "| CIFAR-10 L2 | 0.50 → -0.50, falls" in re.sub(" +", " ", tables)
     assert "CIFAR-10: by the VAE-GAN's encoder, not calibrated." in tables
     assert "whether distances to the manifold model are right" in found
@@ -385,7 +385,7 @@ def test_a_calibrated_model_decides_over_every_null():
     assert "judged by the PCA" in behind(found)
     assert "nothing is concluded" not in document
     found.runs[0].tables["calibration"]["spearman"] = 0.5
-    assert "So far nothing is concluded of CIFAR-10, whose model is not good enough." in text(found)
+    assert "Nothing is concluded for CIFAR-10: its model is not good enough." in text(found)
 
 
 def test_trust_by_every_truth():
