@@ -75,6 +75,8 @@ class _Shared:
                     return cast(T, self.values[key])
             value = make()
             with self.lock:
+                if key in self.values:  # dropped and made again by two at once
+                    self.held -= self.cost(self.values[key])
                 self.values[key] = value
                 self.held += self.cost(value)
                 while self.held > self.size and len(self.values) > 1:

@@ -10,7 +10,7 @@ from pellucid.benchmark.data import datasets
 from pellucid.benchmark.execution import runner, threads
 from pellucid.benchmark.results import report
 from pellucid.benchmark.training import ways
-from pellucid.benchmark.units import configuration, plan, retrain, train
+from pellucid.benchmark.units import configuration, context, plan, retrain, train
 from pellucid.benchmark.units.context import Context
 from pellucid.benchmark.units.orders import NO_CONTROL, RANDOM
 from pellucid.benchmark.units.outcomes import MASKS
@@ -142,3 +142,32 @@ def traced(compiled) -> int:
     if backend.NAME == "tensorflow":
         return compiled.experimental_get_tracing_count()
     return compiled._cache_size()
+
+
+def test_networks_are_built_once_for_all_orders_of_a_run(digits, monkeypatch):
+    """More than the trained models that are held: those of every fraction and draw come back."""
+    work = plan.build(configuration.resolve(None, TINY, []), digits.info)
+    made = Context(work, None, digits)
+    built: list[int] = []
+    build = made.build
+    monkeypatch.setattr(made, "build", lambda model, seed: built.append(seed) or build(model, seed))
+    seeds = list(range(2 * context.MODELS))
+    for _ in range(3):
+        models = [made.initial(work.config.model, seed) for seed in seeds]
+    assert built == seeds
+    assert len({id(model) for model in models}) == len(seeds)
+
+
+def test_what_is_held_has_a_bound():
+    """By cost: the value used last stays in any case; the one used longest ago goes first."""
+    held = context._Shared(10, cost=len)
+    for key in ("aaaa", "bbbb", "cc"):
+        held.get(key, lambda key=key: key)
+    held.get("aaaa", lambda: "made anew")
+    held.get("dddd", lambda: "dddd")
+    assert list(held.values) == ["cc", "aaaa", "dddd"]
+    assert held.get("x" * 50, lambda: "x" * 50) == "x" * 50
+    assert list(held.values) == ["x" * 50]
+    assert held.held == 50
+    assert held.get("e", lambda: "e") == "e"
+    assert (list(held.values), held.held) == (["e"], 1)
