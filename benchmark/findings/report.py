@@ -90,6 +90,12 @@ def of_sweeps(sources: Sources, folder: Path) -> list[Drawn]:
     ]
 
 
+def _picture(target: Path, drawn: Drawn) -> str:
+    """A figure in a document beside the report."""
+    path = drawn.path.relative_to(target.parent).as_posix()
+    return f"![{drawn.path.stem}]({path})\n\n*{drawn.title}.*"
+
+
 def text(sources: Sources, folders: list[Path], target: Path, drawn: list[Drawn]) -> str:
     """The report as Markdown.
 
@@ -100,10 +106,7 @@ def text(sources: Sources, folders: list[Path], target: Path, drawn: list[Drawn]
         drawn: The figures, of which the first stands under the answer, the others at the end.
     """
     texts = {section.title: section.text(sources) for section in SECTIONS}
-    pictures = [
-        f"![{path.stem}]({path.relative_to(target.parent).as_posix()})\n\n*{title}.*"
-        for path, title in [*drawn, *of_sweeps(sources, target.parent)]
-    ]
+    pictures = [_picture(target, one) for one in drawn]
     scales = [scale.of(run.config) for run in sources.runs]
     tables = f"[{TABLES_TITLE}]({_tables_file(target).name})"
     answer = headline.headline(retraining.every(sources), scales)
@@ -136,6 +139,8 @@ def tables_text(sources: Sources, target: Path) -> str:
     for title, table in TABLES:
         if body := table(sources):
             parts += [f"## {title}", body]
+    if pictures := of_sweeps(sources, target.parent):
+        parts += ["## Settings that were swept", *(_picture(target, one) for one in pictures)]
     return "\n\n".join(parts) + "\n"
 
 

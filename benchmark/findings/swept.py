@@ -1,6 +1,6 @@
 """The tables of what a setting that was swept does to the rises of ROAR and KAR."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import pandas as pd
@@ -63,21 +63,24 @@ def _ends(scores: pd.DataFrame, norm: str, loss: str) -> tuple[str, str]:
     return _accuracies(scores[scores["norm"] == "none"]), _accuracies(strongest)
 
 
-def _changes(
+def _change(
     series: str, setting: str, values: Sequence[object], found: dict[str, list[Rise | None]]
-) -> Iterator[str]:
-    """What becomes of each rise from the first value of a setting to the last."""
+) -> str:
+    """What becomes of the rises from the first value of a setting to the last; empty without."""
+    parts = []
     for score, rises in found.items():
         first, last = rises[0], rises[-1]
         if first is None or last is None:
             continue
         between = comparisons.difference(last, first)
         way = direction(between.low, between.high)
-        verb = "whether it differs cannot be told" if way == UNCLEAR else f"it goes {way}"
-        yield (
-            f"From {values[0]} to {values[-1]} {setting} the rise of {names.score(score)} on"
-            f" {series} changes by {Rise(between.value, between.low, between.high)}: {verb}."
-        )
+        verb = "not shown to differ" if way == UNCLEAR else f"it goes {way}"
+        by = Rise(between.value, between.low, between.high)
+        parts.append(f"{names.score(score)} by {by}, {verb}")
+    if not parts:
+        return ""
+    start = f"From {values[0]} to {values[-1]} {setting} rises change on {series}"
+    return f"{start}: {'; '.join(parts)}."
 
 
 def _one(name: str, tables: Tables) -> str:
@@ -100,7 +103,8 @@ def _one(name: str, tables: Tables) -> str:
             about = _ends(scores[same], str(norm), str(loss))
             rows.append([series, *settings, *about, *cells])
         if len(keys) == 1 and len(values) > 1:
-            parts += _changes(series, names.setting(keys[0].removeprefix(SWEPT)), values, found)
+            setting = names.setting(keys[0].removeprefix(SWEPT))
+            parts.append(_change(series, setting, values, found))
     headers = [
         "series",
         *(names.setting(key.removeprefix(SWEPT)) for key in keys),
@@ -108,7 +112,7 @@ def _one(name: str, tables: Tables) -> str:
         "strongest: train, test accuracy",
         *(f"rise of {names.score(score)}" for score in chosen),
     ]
-    return "\n\n".join([markdown(rows, headers), *filter(None, [" ".join(parts)])])
+    return "\n\n".join([markdown(rows, headers), *filter(None, [" ".join(filter(None, parts))])])
 
 
 def swept(sources: Sources) -> str | None:
