@@ -5,7 +5,7 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import keras
 import numpy as np
@@ -46,9 +46,9 @@ def derived_seed(*parts: Hashable) -> int:
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:4], "big") >> 1
 
 
-def _bytes(model: keras.Model) -> int:
+def _bytes(model: object) -> int:
     """What a network at its initial weights takes of `INITIAL_BYTES`."""
-    return max(4 * model.count_params(), LEAST_BYTES)
+    return max(4 * cast(keras.Model, model).count_params(), LEAST_BYTES)
 
 
 class _Shared:
@@ -59,7 +59,7 @@ class _Shared:
         cost: How much of it a value takes.
     """
 
-    def __init__(self, size: int, cost: Callable[[Any], int] = lambda value: 1) -> None:
+    def __init__(self, size: int, cost: Callable[[object], int] = lambda value: 1) -> None:
         self.size, self.cost, self.held = size, cost, 0
         self.values: OrderedDict[Hashable, object] = OrderedDict()
         self.making: dict[Hashable, threading.Lock] = {}

@@ -160,7 +160,7 @@ def test_networks_are_built_once_for_all_orders_of_a_run(digits, monkeypatch):
 
 def test_what_is_held_has_a_bound():
     """By cost: the value used last stays in any case; the one used longest ago goes first."""
-    held = context._Shared(10, cost=len)
+    held = context._Shared(10, cost=lambda value: len(str(value)))
     for key in ("aaaa", "bbbb", "cc"):
         held.get(key, lambda key=key: key)
     held.get("aaaa", lambda: "made anew")
