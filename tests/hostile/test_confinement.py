@@ -325,7 +325,8 @@ def test_an_installed_copy_runs_beside_a_users_own_models(tmp_path):
         "shape": list(SHAPE),
         "classes": CLASSES,
     }
-    (user / "where.py").write_text(WHERE.format(**values))
+    (site / "pellucid-1.0.dist-info").mkdir()
+    (site / "where.py").write_text(WHERE.format(**values))
     (user / "run.py").write_text(RUN.format(**values))
     folder.mkdir()
     (folder / child.SUBMITTED).write_bytes(pack(members("plain")))

@@ -43,7 +43,7 @@ def test_what_is_not_stated_is_that_of_protocol_2():
     assert scores.direction(rows, "roar_gradient_input") == scores.HIGHER
     assert scores.direction(rows, "manifold_xent_excess_over_noise") == scores.LOWER
     assert scores.direction(rows, "test_accuracy") == 0
-    kept = "manifold cross-entropy kept distance"
+    kept = "distance of adversarial examples to the manifold (cross-entropy)"
     assert scores.title(rows, "manifold_xent_kept_distance") == kept
 
 
