@@ -23,8 +23,9 @@ PROBED = 64
 RANGE_IMAGES = 500
 """Test images that are classified in several ranges of pixels, fewer where that takes long."""
 RANGES = 3
+"""Ranges of pixels that are compared."""
 RANGE_SECONDS = 30.0
-"""Seconds that this may take, by the pace in the cage; the images that were tried there always."""
+"""Seconds of this, by the pace in the cage; the `PROBED` images are classified in any case."""
 SIGNIFICANT = 1e-3
 """McNemar's p from which a model is taken to expect the range in which it is more accurate."""
 LEARNED = 3.0
