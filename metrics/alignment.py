@@ -29,48 +29,61 @@ from pellucid.attacks.projections import axes_of, steepest
 from pellucid.metrics.attributions import Logits, predicted
 from pellucid.models import backend
 from pellucid.models.batching import in_batches
-from pellucid.models.checks import check_images
+from pellucid.models.checks import check_images, check_paired
 from pellucid.models.functional import State, logits_of, pixels, program, state
 from pellucid.models.types import Array, Tensor
 
 
-def aligned(logits: Logits, x: Tensor) -> Tensor:
+def aligned(logits: Logits, x: Tensor, at: Tensor | None = None) -> Tensor:
     """The alignment of each image, `(n,)`. Traceable.
 
     Args:
         logits: From pixels `(n, ...)` to `(n, classes)`.
         x: Images in [0, 1], `(n, ...)` float32.
+        at: The images whose gradients are taken, as `x`; None for the same.
     """
-    label = predicted(logits, x)
-    _, gradient = backend.value_and_gradient(lambda z: ops.sum(margin(logits(z), label)), x)
+    at = x if at is None else at
+    label = predicted(logits, at)
+    _, gradient = backend.value_and_gradient(lambda z: ops.sum(margin(logits(z), label)), at)
     direction, axes = steepest(gradient, "l2"), axes_of(x)
     along = ops.abs(ops.sum((2.0 * x - 1.0) * direction, axis=axes)) / 2.0
     return ops.where(ops.any(direction != 0, axis=axes), along, float("nan"))
 
 
 def _program(model: keras.Model) -> Callable:
-    return lambda trainable, other, x: aligned(logits_of(model, State(trainable, other)), pixels(x))
+    return lambda trainable, other, *images: aligned(
+        logits_of(model, State(trainable, other)), *map(pixels, images)
+    )
 
 
-def alignment(model: keras.Model, x: Array, *, batch_size: int = 500) -> Array:
+def alignment(
+    model: keras.Model, x: Array, *, at: Array | None = None, batch_size: int = 500
+) -> Array:
     """The alignment of every image with the gradient of its margin, in pixel units.
 
     Args:
         model: A classifier: pixels in [0, 1] to logits.
         x: Images `(n, ...)`, uint8 or floats in [0, 1].
+        at: The images whose gradients are taken, as `x`: a control, as it has other images'. None
+            for the same.
         batch_size: Images at a time.
 
     Returns:
         `(n,)` float64; NaN where the gradient is zero.
 
     Raises:
-        InputError: There are no images, or some outside [0, 1].
+        InputError: There are no images, or some outside [0, 1]; or `at` has another shape.
     """
     check_images(x)
-    compiled, variables = program(model, ("alignment",), _program), state(model)
+    if at is not None:
+        check_paired(x, at)
+    compiled, variables = program(model, ("alignment", at is None), _program), state(model)
     values = np.empty(len(x), np.float64)
     for part, batch in in_batches(
-        compiled, (variables.trainable, variables.other), [x], batch_size=batch_size
+        compiled,
+        (variables.trainable, variables.other),
+        [x] if at is None else [x, at],
+        batch_size=batch_size,
     ):
         values[part] = batch
     return values

@@ -21,7 +21,7 @@ import numpy as np
 from keras import ops
 
 from pellucid.attacks.losses import xent
-from pellucid.metrics import ATTRIBUTIONS, SIGNED_GRADIENT, Attribution
+from pellucid.metrics import ATTRIBUTIONS, SIGNED_GRADIENT, Attribution, spectrum
 from pellucid.models import backend
 from pellucid.models.batching import in_batches
 from pellucid.models.checks import check_images
@@ -93,17 +93,41 @@ def _check_fill(name: str, fill: Array | None, channels: int) -> Array:
 
 
 def prepared(
-    name: str, x: Array, fill: Array | None = None
+    name: str, x: Array, fill: Array | None = None, blur: float | None = None
 ) -> tuple[Callable[..., Tensor], tuple[Tensor, ...]]:
     """The function of an attribution, and its arguments after `logits` and pixels.
 
-    Arguments and errors as for `run`.
+    Args:
+        name: As for `run`.
+        x: As for `run`.
+        fill: As for `run`.
+        blur: By how many pixels maps are blurred, as by `spectrum.blur`; None for not at all.
+
+    Raises:
+        InputError: As `run`.
     """
     record = _record(name)
     check_images(x)
-    if not record.takes_fill:
-        return _function(record), ()
-    return _function(record), (backend.to_device(_check_fill(name, fill, x.shape[-1])),)
+    function = _function(record)
+    further: tuple[Tensor, ...] = ()
+    if record.takes_fill:
+        further = (backend.to_device(_check_fill(name, fill, x.shape[-1])),)
+    if blur is None:
+        return function, further
+    matrices = (spectrum.blur_matrix(side, blur).astype(np.float32) for side in x.shape[1:3])
+    return _blurred(function), (*further, *map(backend.to_device, matrices))
+
+
+def _blurred(attribution: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """An attribution that takes the blur of rows and of columns as its last two arguments."""
+
+    @functools.wraps(attribution)
+    def blurred(logits: Logits, x: Tensor, *further: Tensor, **fixed: Tensor) -> Tensor:
+        *before, rows, columns = further
+        maps = attribution(logits, x, *before, **fixed)
+        return ops.einsum("ih,nhw,jw->nij", rows, maps, columns)
+
+    return blurred
 
 
 def _program(attribution: Callable[..., Tensor], model: keras.Model) -> Callable:

@@ -36,7 +36,7 @@ from pellucid.attacks.projections import axes_of
 from pellucid.metrics.attributions import Logits, predicted
 from pellucid.models import backend
 from pellucid.models.batching import in_batches
-from pellucid.models.checks import check_images
+from pellucid.models.checks import check_images, check_paired
 from pellucid.models.errors import InputError
 from pellucid.models.functional import State, logits_of, pixels, program, state
 from pellucid.models.types import Array, Tensor
@@ -117,14 +117,17 @@ def _checked(maps: Array, shape: tuple[int, ...]) -> Array:
     return maps
 
 
-def _program(draws: int, model: keras.Model) -> Callable:
+def _program(draws: int, maps_are_given: bool, model: keras.Model) -> Callable:
     def measure(
         trainable: list[Tensor], other: list[Tensor], x: Tensor, keys: Tensor, *further: Tensor
     ) -> Tensor:
         *given, sigma = further
         logits: Logits = logits_of(model, State(trainable, other))
         x = pixels(x)
-        maps = given[0] if given else logit_gradient(logits, x)
+        if maps_are_given:
+            maps = given[0]
+        else:
+            maps = logit_gradient(logits, pixels(given[0]) if given else x)
         return changes(logits, x, maps, keys, sigma=sigma, draws=draws)
 
     return measure
@@ -135,6 +138,7 @@ def infidelity(
     x: Array,
     maps: Array | None = None,
     *,
+    at: Array | None = None,
     relative: bool = False,
     sigma: float = SIGMA,
     draws: int = DRAWS,
@@ -148,6 +152,8 @@ def infidelity(
         x: Images `(n, h, w, c)`, uint8 or floats in [0, 1].
         maps: One signed number per pixel and channel, as `x`; None for the gradient of the
             predicted class's logit.
+        at: The images whose gradients are taken, as `x`: a control, as it has other images'. None
+            for the same.
         relative: Whether to divide by the mean squared change of the logit.
         sigma: Standard deviation of the noise, in pixel units.
         draws: Noisy copies of each image.
@@ -160,17 +166,25 @@ def infidelity(
         where noise does not change the logit.
 
     Raises:
-        InputError: Images are outside [0, 1], maps are of another shape or not finite, or `sigma`
-            or `draws` is not above 0.
+        InputError: Images are outside [0, 1], maps are of another shape or not finite, both `maps`
+            and `at` are given, or `sigma` or `draws` is not above 0.
     """
     check_images(x)
+    if at is not None:
+        check_paired(x, at)
     if not (sigma > 0 and draws > 0):
         raise InputError(f"`sigma` and `draws` must be above 0. Received {sigma} and {draws}.")
     rows = [x, randomness.keys_of(seed, np.arange(len(x)))]
+    if maps is not None and at is not None:
+        raise InputError("`maps` are given, so no gradient is taken at the images `at`. Pass one.")
     if maps is not None:
         rows.append(_checked(maps, x.shape))
+    elif at is not None:
+        rows.append(at)
     compiled = program(
-        model, ("infidelity", draws, maps is None), functools.partial(_program, draws)
+        model,
+        ("infidelity", draws, maps is None, at is None),
+        functools.partial(_program, draws, maps is not None),
     )
     variables = state(model)
     noise = backend.to_device(np.array(sigma, np.float32))

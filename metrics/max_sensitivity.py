@@ -112,6 +112,7 @@ def max_sensitivity(
     seed: int = 0,
     batch_size: int = 500,
     fill: Array | None = None,
+    blur: float | None = None,
 ) -> Array:
     """The max-sensitivity of an attribution at every image.
 
@@ -126,6 +127,7 @@ def max_sensitivity(
             backends draw the same.
         batch_size: Images at a time. Draws are computed one after the other.
         fill: The training set's channel means, as for `attributions.run`.
+        blur: Measure the maps blurred by so many pixels (`spectrum.blur`).
 
     Returns:
         `(n,)` float64; NaN where the map of the clean image is zero.
@@ -135,10 +137,12 @@ def max_sensitivity(
     """
     if not (radius > 0 and draws > 0):
         raise InputError(f"`radius` and `draws` must be above 0. Received {radius} and {draws}.")
-    function, further = prepared(name, x, fill)
+    function, further = prepared(name, x, fill, blur)
     after = (backend.to_device(np.array(radius, np.float32)), *further)
     compiled = program(
-        model, ("max_sensitivity", name, draws), functools.partial(_program, function, draws)
+        model,
+        ("max_sensitivity", name, draws, blur is None),
+        functools.partial(_program, function, draws),
     )
     variables = state(model)
     values = np.empty(len(x), np.float64)

@@ -145,6 +145,7 @@ def relative_stability(
     seed: int = 0,
     batch_size: int = 500,
     fill: Array | None = None,
+    blur: float | None = None,
 ) -> Stability:
     """RIS and ROS of an attribution at every image.
 
@@ -158,6 +159,7 @@ def relative_stability(
             backends draw the same.
         batch_size: Images at a time. Draws are computed one after the other.
         fill: The training set's channel means, as for `attributions.run`.
+        blur: Measure the maps blurred by so many pixels (`spectrum.blur`).
 
     Returns:
         RIS, ROS and the number of draws that counted, for every image.
@@ -167,10 +169,12 @@ def relative_stability(
     """
     if not (sigma > 0 and draws > 0):
         raise InputError(f"`sigma` and `draws` must be above 0. Received {sigma} and {draws}.")
-    function, further = prepared(name, x, fill)
+    function, further = prepared(name, x, fill, blur)
     after = (backend.to_device(np.array(sigma, np.float32)), *further)
     compiled = program(
-        model, ("relative_stability", name, draws), functools.partial(_program, function, draws)
+        model,
+        ("relative_stability", name, draws, blur is None),
+        functools.partial(_program, function, draws),
     )
     variables = state(model)
     values = np.empty((len(x), 3), np.float64)

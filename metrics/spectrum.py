@@ -248,6 +248,20 @@ def radial_power(maps: Array) -> Array:
     return power / maps[0].size ** 2
 
 
+def _damping(side: int, sigma: float) -> Array:
+    """What the cosines of one axis are multiplied by in a blur, `(side,)`."""
+    return np.exp(-(sigma**2) * (1.0 - np.cos(np.pi * np.arange(side) / side)))
+
+
+def blur_matrix(side: int, sigma: float) -> Array:
+    """The blur along one axis as a matrix, `(side, side)` float64, for traceable functions.
+
+    A map m blurred by sigma is B m B', with B and B' those of its rows and columns.
+    """
+    cosines = fft.dct(np.eye(side), axis=0, norm="ortho")
+    return np.asarray(cosines.T @ (_damping(side, sigma)[:, None] * cosines))
+
+
 def blur(maps: Array, sigma: float) -> Array:
     """Gaussian blur of maps, mirrored at their borders.
 
@@ -266,10 +280,7 @@ def blur(maps: Array, sigma: float) -> Array:
         raise InputError(f"`sigma` must be 0 or more. Received {sigma}.")
     if sigma == 0:
         return maps.copy()
-    rows, columns = (
-        np.exp(-(sigma**2) * (1.0 - np.cos(np.pi * np.arange(side) / side)))
-        for side in maps.shape[1:]
-    )
+    rows, columns = (_damping(side, sigma) for side in maps.shape[1:])
     transform = fft.dctn(maps, axes=(1, 2), norm="ortho") * rows[:, None] * columns
     return fft.idctn(transform, axes=(1, 2), norm="ortho")
 

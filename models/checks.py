@@ -43,6 +43,19 @@ def check_images(x: Array | Tensor) -> None:
         raise InputError(f"`x` must lie in [0, 1]. Received values in [{low:g}, {high:g}]{hint}.")
 
 
+def check_paired(x: Array, at: Array) -> None:
+    """Checks images that stand beside others, one for each.
+
+    Raises:
+        InputError: As `check_images`, or the shapes differ.
+    """
+    check_images(at)
+    if np.shape(at) != np.shape(x):
+        raise InputError(
+            f"`at` must be images of the shape of `x`, {np.shape(x)}. Received {np.shape(at)}."
+        )
+
+
 def check_labels(y: Array, n: int, num_classes: int) -> None:
     """Checks integer labels `(n,)` in [0, num_classes).
 

@@ -322,7 +322,14 @@ class Interpretability(_Measurement):
         y = np.zeros(len(self.x), np.int32) if y is None else y  # which no measure then reads
         for measure, attribution in self._plan():
             explained = Explained(
-                network, attribution, self.x, y, maps[attribution], self._fill, self.seed
+                network,
+                attribution,
+                self.x,
+                y,
+                maps[attribution],
+                self._fill,
+                self.seed,
+                source=network,
             )
             for name, values in MEASURES[measure](explained).items():
                 finite = values[np.isfinite(values)]

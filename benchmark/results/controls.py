@@ -19,8 +19,9 @@ import numpy as np
 import pandas as pd
 
 from pellucid.benchmark.results.caveats import CHANCE_MARGIN
-from pellucid.benchmark.units import retrain
+from pellucid.benchmark.units import measures, retrain
 from pellucid.benchmark.units.kind import Finished, Row
+from pellucid.benchmark.units.measures import Measures
 from pellucid.benchmark.units.orders import OWN
 from pellucid.benchmark.units.outcomes import (
     DIFFROAR,
@@ -44,7 +45,7 @@ LEAST = 3
 """Networks of a series without which there is no rise."""
 
 JUDGED = (*MODES, DIFFROAR)
-"""The measures whose rise the controls are held against."""
+"""The scores of retraining whose rise the controls are held against."""
 
 Contributions = dict[str, dict[Score, Array]]
 """What each test image adds to a score, by network and score."""
@@ -121,9 +122,9 @@ class Series(NamedTuple):
         return {"norm": self.norm, "loss": self.loss, "seeds": seeds, "score": str(score)}
 
 
-def _series(finished: Finished) -> Iterator[Series]:
+def _series(finished: Finished, found: Contributions) -> Iterator[Series]:
     """The series of a run that have a rise; networks at chance are left out."""
-    found, collapsed = contributions_of(finished), at_chance(finished)
+    collapsed = at_chance(finished)
     members: dict[tuple[str, str], list[Network]] = {}
     for network in finished.plan.networks:
         if network.norm and network.loss:
@@ -147,7 +148,8 @@ def outcome(rise: Estimate, rest: Estimate) -> str:
 
     Args:
         rise: The rise of the score.
-        rest: The control's rise less half of the score's.
+        rest: The control's rise less half of the score's. Both with the opposite sign for a score
+            of which less is better.
     """
     if rise.high < 0:
         return DOES_NOT
@@ -162,22 +164,46 @@ def verdicts(finished: Finished) -> pd.DataFrame:
     Of rises and share, `<name>_low` and `<name>_high` are the ends of the interval. With one seed a
     verdict is about these very networks.
     """
-    if finished.plan.config.section(Retraining) is None:
-        return pd.DataFrame()
     rows: list[Row] = []
-    for series in _series(finished):
-        for score, control in _pairs(series.scores):
-            own = series.of(score)
-            # Of the standard network, the standard map blurred to match is the own map.
-            other = series.of(control, instead=score)
-            rise = hierarchical.contrast(own, series.weights)
-            columns = series.row(score) | {"control": control.control}
-            columns |= _ends("rise", rise)
-            columns |= _ends("control_rise", hierarchical.contrast(other, series.weights))
-            columns |= _ends("share", hierarchical.ratio(other, own, series.weights))
-            rest = hierarchical.contrast(other - HALF * own, series.weights)
-            rows.append(columns | {"verdict": outcome(rise, rest)})
+    if finished.plan.config.section(Retraining) is not None:
+        for series in _series(finished, contributions_of(finished)):
+            for score, control in _pairs(series.scores):
+                rows.append(_verdict(series, score, control))
+    if finished.plan.config.section(Measures) is not None:
+        networks = [network.label for network in finished.plan.networks]
+        values = {label: measures.contributions(finished, label) for label in networks}
+        for series in _series(finished, values):
+            for score in series.scores:
+                for name in CONTROLS:
+                    other = score._replace(control=name)
+                    if score.control == OWN and other in series.scores:
+                        rows.append(_verdict(series, score, other))
     return pd.DataFrame(rows)
+
+
+def _verdict(series: Series, score: Score, control: Score) -> Row:
+    """The row of one score and one control; images without a value have no part."""
+    own = series.of(score)
+    # Of the standard network, the standard map blurred to match is the own map.
+    other = series.of(control, instead=score)
+    known = np.isfinite(own + other).all(axis=(0, 1, 2, 3))
+    if not known.all():
+        own, other = own[..., known], other[..., known]
+    rise = hierarchical.contrast(own, series.weights)
+    rest = hierarchical.contrast(other - HALF * own, series.weights)
+    lower = score.measure in measures.LOWER
+    return (
+        series.row(score)
+        | {"control": control.control}
+        | _ends("rise", rise)
+        | _ends("control_rise", hierarchical.contrast(other, series.weights))
+        | _ends("share", hierarchical.ratio(other, own, series.weights))
+        | {"verdict": outcome(_negative(rise), _negative(rest)) if lower else outcome(rise, rest)}
+    )
+
+
+def _negative(estimate: Estimate) -> Estimate:
+    return Estimate(-estimate.value, -estimate.high, -estimate.low, estimate.n)
 
 
 def rises(finished: Finished) -> pd.DataFrame:
@@ -189,7 +215,7 @@ def rises(finished: Finished) -> pd.DataFrame:
     if finished.plan.config.section(Retraining) is None:
         return pd.DataFrame()
     rows: list[Row] = []
-    for series in _series(finished):
+    for series in _series(finished, contributions_of(finished)):
         for score in series.scores:
             if score.control == OWN or score.measure.startswith(SPECIFIC):
                 rise = hierarchical.contrast(series.of(score), series.weights)

@@ -73,6 +73,7 @@ def digest(config: Config, data: DataRecord) -> str:
     described = {"version", "name", "description", "pictures", "tilt"}
     sections = config.model_dump(mode="json", exclude=described)
     fixed = {name: section for name, section in sections.items() if section is not None}
+    fixed.get("measures", {}).pop("controls", None)  # of no entry
     content = json.dumps([PROTOCOL_VERSION, fixed, data.model_dump()], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
 

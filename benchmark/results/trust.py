@@ -45,6 +45,7 @@ from pellucid.benchmark.results.controls import (
     contributions_of,
     least_accuracy,
 )
+from pellucid.benchmark.units import measures
 from pellucid.benchmark.units.kind import Finished, Row
 from pellucid.benchmark.units.measures import OF_NETWORK, TRUTHS
 from pellucid.benchmark.units.orders import OWN
@@ -56,10 +57,10 @@ from pellucid.models.types import Array
 
 OVER = ("networks and attributions", "networks", "attributions")
 """What cells are ranked over."""
-LOWER = ("max_sensitivity", "log_ris", "log_ros", "infidelity")
-"""Scores of which less is better."""
 EITHER = ("gini", "total_variation")
 """Scores of which neither more nor less is said to be better."""
+LOWER = tuple(name for name in measures.LOWER if name not in EITHER)
+"""Scores of which less is better."""
 RANDOM, STRENGTH = "random", "strength"
 """Scores that know nothing of a network's maps."""
 UNINFORMED = {RANDOM: "a random score", STRENGTH: "attack strength"}

@@ -16,7 +16,7 @@ from pellucid.benchmark.data.dataset import Dataset
 from pellucid.benchmark.training import ways
 from pellucid.benchmark.training.ways import Way
 from pellucid.benchmark.units.kind import Kind
-from pellucid.benchmark.units.orders import RANDOM, Images, Order, maps
+from pellucid.benchmark.units.orders import RANDOM, Blur, Images, MapsOf, Order, blur, maps
 from pellucid.benchmark.units.plan import Plan
 from pellucid.benchmark.units.store import Store
 from pellucid.metrics import attributions, imputation, masking, ranking
@@ -188,6 +188,14 @@ class Context:
     def attribute(self, order: Order, x: Array) -> Array:
         """The maps of some images by the network of an order, `(m, h, w)`."""
         return attributions.run(order.attribution, self.explained(order), x, fill=self.fill)
+
+    def maps(self, order: Order) -> MapsOf:
+        """The maps of test images that an order is that of."""
+        return maps(order, self, self._images(None), "test")
+
+    def blur(self, order: Order) -> Blur | None:
+        """As `orders.blur`, with the run's images."""
+        return blur(order, self, self._images(None))
 
     def _images(self, limit: int | None) -> Images:
         return Images(self.data.x_train[:limit], self.data.x_test)

@@ -15,8 +15,10 @@ from pellucid.benchmark.config.sections import Config, Count, Section, known
 from pellucid.benchmark.data.dataset import Info
 from pellucid.benchmark.units import fine_tune
 from pellucid.benchmark.units.kind import Finished, Kind, Measured, Row
-from pellucid.benchmark.units.unit import DataSpec, Result, added_later
-from pellucid.metrics import ATTRIBUTIONS, hierarchical
+from pellucid.benchmark.units.orders import OWN, Blur, Order, others
+from pellucid.benchmark.units.outcomes import Score
+from pellucid.benchmark.units.unit import DataSpec, Result, Unit, added_later
+from pellucid.metrics import ATTRIBUTIONS, SHUFFLES, hierarchical
 from pellucid.models.errors import InputError
 from pellucid.models.types import Array
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     import keras
 
     from pellucid.benchmark.units.context import Context
-    from pellucid.benchmark.units.plan import Plan, Planner
+    from pellucid.benchmark.units.plan import BaseModel, Plan, Planner
     from pellucid.benchmark.units.store import Store
 
 FRACTIONS = (0.1, 0.3, 0.5, 0.7, 0.9)
@@ -42,6 +44,10 @@ class Explained(NamedTuple):
         maps: `(n, h, w)` float32.
         fill: The training set's channel means, `(c,)`.
         seed: Of what a measure draws.
+        source: The network whose maps they are, for a blur perhaps the standard one; None where
+            no blur matches maps that do not vary.
+        blur: By how many pixels its maps are blurred; None for not at all.
+        at: The images that are explained, as `x`, where maps are shuffled; None for the same.
         truth: The pixels that tell the classes apart, `(n, h, w)` bool; None where no measure asks
             for them.
         tuned: The network fine-tuned on images without random pixels; None likewise.
@@ -54,6 +60,9 @@ class Explained(NamedTuple):
     maps: Array
     fill: Array
     seed: int
+    source: "keras.Model | None"
+    blur: float | None = None
+    at: Array | None = None
     truth: Array | None = None
     tuned: "keras.Model | None" = None
 
@@ -80,7 +89,11 @@ def _total_variation(of: Explained) -> dict[str, Array]:
 def _max_sensitivity(of: Explained) -> dict[str, Array]:
     from pellucid.metrics.max_sensitivity import max_sensitivity
 
-    found = max_sensitivity(of.attribution, of.model, of.x, seed=of.seed, fill=of.fill)
+    if of.source is None:
+        return {"max_sensitivity": np.full(len(of.x), np.nan)}
+    found = max_sensitivity(
+        of.attribution, of.source, of.x, seed=of.seed, fill=of.fill, blur=of.blur
+    )
     return {"max_sensitivity": found}
 
 
@@ -88,7 +101,10 @@ def _relative_stability(of: Explained) -> dict[str, Array]:
     """As logarithms: the ratios have long tails."""
     from pellucid.metrics.relative_stability import relative_stability
 
-    found = relative_stability(of.attribution, of.model, of.x, seed=of.seed, fill=of.fill)
+    assert of.source is not None  # the own map can be blurred
+    found = relative_stability(
+        of.attribution, of.source, of.x, seed=of.seed, fill=of.fill, blur=of.blur
+    )
     with np.errstate(divide="ignore"):
         return {"log_ris": np.log(found.input), "log_ros": np.log(found.output)}
 
@@ -97,14 +113,14 @@ def _infidelity(of: Explained) -> dict[str, Array]:
     """Of the gradient of the predicted logit, whatever the attribution."""
     from pellucid.metrics.infidelity import infidelity
 
-    return {"infidelity": infidelity(of.model, of.x, relative=True, seed=of.seed)}
+    return {"infidelity": infidelity(of.model, of.x, at=of.at, relative=True, seed=of.seed)}
 
 
 def _alignment(of: Explained) -> dict[str, Array]:
     """Of the gradient of the logits' margin, whatever the attribution."""
     from pellucid.metrics.alignment import alignment
 
-    return {"alignment": alignment(of.model, of.x)}
+    return {"alignment": alignment(of.model, of.x, at=of.at)}
 
 
 def _road(of: Explained) -> dict[str, Array]:
@@ -173,6 +189,21 @@ TITLES = {
 """What readers see in place of a measure's name; also of scores against the truth."""
 OF_NETWORK = ("infidelity", "alignment")
 """Those that are of the network, not of one attribution."""
+LOWER = ("total_variation", "max_sensitivity", "log_ris", "log_ros", "infidelity")
+"""Those of which less is read as better."""
+
+BLURS = ("blurred", "blur_matched")
+"""The controls that blur maps."""
+CONTROLS_OF_MAPS = ("mean", *BLURS, *SHUFFLES)
+"""The controls that are maps made of a network's own."""
+CONTROLLED: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("gini", "total_variation", "road", TUNED, *TRUTHS), CONTROLS_OF_MAPS),
+    "max_sensitivity": BLURS,
+    "relative_stability": BLURS[:1],
+    **dict.fromkeys(OF_NETWORK, SHUFFLES),
+}
+"""The controls that say something about a measure, by its name."""
+
 ALWAYS = [name for name in MEASURES if name not in (*TRUTHS, TUNED)]
 """Those that need neither true pixels nor training."""
 
@@ -185,18 +216,22 @@ class Measures(Section):
         attributions: Whose maps.
         names: Which measures.
         fine_tuning_epochs: Of the copies that `f_fidelity` asks; only for that measure.
+        controls: Which controls of the maps are measured too, each by the measures of which it says
+            something (`CONTROLLED`).
     """
 
     key: ClassVar[str] = "measures"
-    later: ClassVar[dict[str, object]] = {"fine_tuning_epochs": None}
+    later: ClassVar[dict[str, object]] = {"fine_tuning_epochs": None, "controls": []}
 
     images: Count = 200
     attributions: Annotated[list[str], Field(min_length=1)] = ["gradient"]
     names: Annotated[list[str], Field(min_length=1)] = ALWAYS
     fine_tuning_epochs: Count | None = None
+    controls: list[str] = []
 
     _attributions = field_validator("attributions")(known("attribution", ATTRIBUTIONS))
     _names = field_validator("names")(known("measure", MEASURES))
+    _controls = field_validator("controls")(known("control", CONTROLS_OF_MAPS))
 
 
 @dataclass(frozen=True)
@@ -205,6 +240,8 @@ class Spec:
 
     Attributes:
         tuned: Key of the network's fine-tuned copy.
+        control: `OWN`, or the control that is made of the maps.
+        reference: Key of the standard network, for the control that blurs its maps.
     """
 
     data: DataSpec
@@ -213,6 +250,8 @@ class Spec:
     names: tuple[str, ...]
     images: int
     tuned: str | None = added_later(None)
+    control: str = added_later(OWN)
+    reference: str | None = added_later(None)
 
 
 @dataclass(frozen=True)
@@ -253,47 +292,77 @@ def check_data(config: Config, info: Info) -> None:
 
 
 def plan(planner: "Planner") -> None:
-    """Every network, with each attribution; what is of the network alone with the first."""
+    """Every network, with each attribution; what is of the network alone with the first.
+
+    A submitted model has no part in rises, and no controls.
+    """
     section = planner.config.section(Measures)
     if section is None:
         return
-    images = min(section.images, planner.info.test_size)
+    controls = [OWN, *(section.controls if planner.submitted is None else [])]
     for base in planner.measured:
-        network, seed, model = base
         for number, attribution in enumerate(section.attributions):
-            names = tuple(n for n in section.names if number == 0 or n not in OF_NETWORK)
-            tuned = None
-            if TUNED in names and section.fine_tuning_epochs is not None:
-                tuned = fine_tune.add(planner, base, section.fine_tuning_epochs)
-            unit = KIND.unit(
-                f"{network.label} seed {seed} {attribution}",
-                Spec(planner.data, model, attribution, names, images, tuned),
-                *filter(None, [model, tuned]),
-                cost=float(images * 100 * len(names)),
-                network=network,
-                seed=seed,
-            )
-            planner.add(unit)
+            names = [n for n in section.names if number == 0 or n not in OF_NETWORK]
+            for control in controls:
+                _add(planner, section, base, Order(attribution, control, base.model), names)
+
+
+def _add(
+    planner: "Planner", section: Measures, base: "BaseModel", order: Order, names: list[str]
+) -> None:
+    """The unit of one network's maps, or of a control made of them, if it says something."""
+    network, seed, model = base
+    if order.control != OWN:
+        names = [name for name in names if order.control in CONTROLLED[name]]
+    reference = planner.standard.get(seed) if order.control == "blur_matched" else None
+    if not names or (order.control == "blur_matched" and reference in (None, model)):
+        return
+    tuned = None
+    if TUNED in names and section.fine_tuning_epochs is not None:
+        tuned = fine_tune.add(planner, base, section.fine_tuning_epochs)
+    images = min(section.images, planner.info.test_size)
+    spec = Spec(
+        planner.data,
+        model,
+        order.attribution,
+        tuple(names),
+        images,
+        tuned,
+        order.control,
+        reference,
+    )
+    control = "" if order.control == OWN else f" {order.control}"
+    unit = KIND.unit(
+        f"{network.label} seed {seed} {order.attribution}{control}",
+        spec,
+        *filter(None, [model, tuned, reference]),
+        cost=float(images * 100 * len(names)),
+        network=network,
+        seed=seed,
+    )
+    planner.add(unit)
 
 
 def work(spec: Spec, context: "Context") -> Result[Values]:
     """Explains the images and measures the maps."""
     from pellucid.benchmark.units.context import derived_seed
-    from pellucid.metrics import attributions
 
-    model, x = context.model(spec.model), context.data.x_test[: spec.images]
-    maps = attributions.run(spec.attribution, model, x, fill=context.fill)
-    y, seed = context.data.y_test[: spec.images], derived_seed("measures")
+    order = Order(spec.attribution, spec.control, spec.model, spec.reference)
+    part, test = slice(spec.images), context.data.x_test
     truth = context.data.truth_test if set(spec.names) & set(TRUTHS) else None
+    blur = context.blur(order) if spec.control in BLURS else Blur(order, None)
     explained = Explained(
-        model,
+        context.model(spec.model),
         spec.attribution,
-        x,
-        y,
-        maps,
+        test[part],
+        context.data.y_test[part],
+        context.maps(order)(part),
         context.fill,
-        seed,
-        truth=None if truth is None else truth[: spec.images],
+        derived_seed("measures"),
+        source=context.explained(blur.order) if blur else None,
+        blur=blur.width if blur else None,
+        at=test[others(order, context, test, "test")[part]] if spec.control in SHUFFLES else None,
+        truth=None if truth is None else truth[part],
         tuned=context.model(spec.tuned) if spec.tuned else None,
     )
     arrays: dict[str, Array] = {}
@@ -303,40 +372,68 @@ def work(spec: Spec, context: "Context") -> Result[Values]:
     return Result(Values(spec.images, finite), arrays)
 
 
+def _row(plan: "Plan", store: "Store", unit: Unit, name: str) -> Row:
+    """The columns on one measure of one unit; images without a value are left out of the mean."""
+    values = store.arrays(unit)[name]
+    found = values[np.isfinite(values)]
+    return {
+        "attribution": unit.spec.attribution,
+        "measure": name,
+        "images": unit.spec.images,
+        "finite": len(found),
+        "mean": float(found.mean()) if len(found) else np.nan,
+        "standard_deviation": float(found.std(ddof=1)) if len(found) > 1 else np.nan,
+    }
+
+
 def rows(plan: "Plan", store: "Store") -> Iterator[Row]:
     """Columns: ..., seed, attribution, measure, images, finite, mean, standard_deviation.
 
     Images without a value, as those whose map is zero, are left out of both.
     """
     for unit in plan.of(KIND):
-        values, arrays = store.values(unit), store.arrays(unit)
-        for name, all_values in arrays.items():
-            found = all_values[np.isfinite(all_values)]
-            yield plan.about(unit) | {
-                "attribution": unit.spec.attribution,
-                "measure": name,
-                "images": values.images,
-                "finite": values.finite[name],
-                "mean": float(found.mean()) if len(found) else np.nan,
-                "standard_deviation": float(found.std(ddof=1)) if len(found) > 1 else np.nan,
-            }
+        if unit.spec.control == OWN:
+            for name in store.arrays(unit):
+                yield plan.about(unit) | _row(plan, store, unit, name)
+
+
+def rows_of_controls(plan: "Plan", store: "Store") -> Iterator[Row]:
+    """As `rows`, of the controls of the maps: with the column control."""
+    for unit in plan.of(KIND):
+        if unit.spec.control != OWN:
+            about = plan.about(unit) | {"control": unit.spec.control}
+            for name in store.arrays(unit):
+                yield about | _row(plan, store, unit, name)
+
+
+def contributions(finished: Finished, network: str) -> dict[Score, Array]:
+    """The values of every measure at every image, `(seeds, 1, 1, images)`, as of a score.
+
+    Of own maps, and of the controls made of them; NaN where an image has no value. What is of the
+    network has no attribution.
+    """
+    found: dict[Score, dict[int, Array]] = {}
+    for unit in finished.plan.of(KIND):
+        if unit.network and unit.network.label == network:
+            for name, values in finished.store.arrays(unit).items():
+                attribution = "" if name in OF_NETWORK else unit.spec.attribution
+                score = Score(name, attribution, unit.spec.control)
+                found.setdefault(score, {})[unit.seed or 0] = values
+    return {
+        score: np.stack([of_seed[seed] for seed in sorted(of_seed)])[:, None, None]
+        for score, of_seed in found.items()
+    }
 
 
 def scores(finished: Finished, network: str) -> Iterator[Measured]:
     """The mean of every measure over images that have a value for every seed."""
-    of_network: dict[str, list[dict[str, Array]]] = {}
-    for unit in finished.plan.of(KIND):
-        if unit.network and unit.network.label == network:
-            arrays = finished.store.arrays(unit)
-            of_network.setdefault(unit.spec.attribution, []).append(arrays)
-    for attribution, seeds in of_network.items():
-        for name in seeds[0]:
-            values = np.stack([arrays[name] for arrays in seeds])
-            values = values[:, np.isfinite(values).all(axis=0)]
-            if values.shape[1] > 1:
-                found = hierarchical.over_images(values)
-                score = name if name in OF_NETWORK else f"{name}_{attribution}"
-                yield Measured(score, found, len(seeds))
+    for score, values in contributions(finished, network).items():
+        if score.control != OWN:
+            continue
+        of_images = values[:, 0, 0, np.isfinite(values).all(axis=(0, 1, 2))]
+        if of_images.shape[1] > 1:
+            found = hierarchical.over_images(of_images)
+            yield Measured(str(score), found, len(of_images))
 
 
 KIND = Kind(
@@ -350,6 +447,6 @@ KIND = Kind(
     section=Measures,
     check_config=check_config,
     check_data=check_data,
-    rows={"measures": rows},
+    rows={"measures": rows, "measure_controls": rows_of_controls},
     scores=scores,
 )

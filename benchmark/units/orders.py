@@ -123,48 +123,67 @@ def _mean(order: Order, context: Explainer, images: Images, split: str) -> MapsO
     return _the_same(np.asarray(total / n, np.float32), getattr(images, split).shape[:3])
 
 
-def _blurred(order: Order, context: Explainer, images: Images, split: str) -> MapsOf:
+class Blur(NamedTuple):
+    """Maps that are blurred.
+
+    Attributes:
+        order: Own maps: whose.
+        width: By how much, in pixels; None for not at all.
+    """
+
+    order: Order
+    width: float | None
+
+
+def blur(order: Order, context: Explainer, images: Images) -> Blur | None:
+    """What the controls `blurred` and `blur_matched` blur, and by how much.
+
+    None where the standard network's maps are to be as smooth as maps that do not vary.
+    """
     from pellucid.metrics import controls, spectrum
 
-    own, width = _own(order, context, images, split), controls.blur_width(images.train.shape[1])
-    return lambda part: spectrum.blur(own(part), width)
-
-
-def _blur_matched(order: Order, context: Explainer, images: Images, split: str) -> MapsOf:
-    """The standard network's maps, as smooth as the network's own.
-
-    Where no map of the network varies, as at chance, it is the limit of ever wider blurs: all
-    pixels equal, in random order.
-    """
-    from pellucid.metrics import ranking, spectrum
-
+    if order.control == "blurred":
+        return Blur(order, controls.blur_width(images.train.shape[1]))
     standard = Order(order.attribution, OWN, order.reference)
     some = slice(0, SPECTRUM_IMAGES)
     made = [_own(which, context, images, "train")(some) for which in (order, standard)]
     if not all(spectrum.vary(some_maps).any() for some_maps in made):
+        return None
+    return Blur(standard, spectrum.matching_blur(made[1], spectrum.radial_power(made[0])))
+
+
+def _blurred(order: Order, context: Explainer, images: Images, split: str) -> MapsOf:
+    """The network's maps, or the standard network's, as smooth as they should be.
+
+    Where no map of the network varies, as at chance, the maps that match are the limit of ever
+    wider blurs: all pixels equal, in random order.
+    """
+    from pellucid.metrics import ranking, spectrum
+
+    found = blur(order, context, images)
+    if found is None:
         shape = getattr(images, split).shape[:3]
         return lambda part: ranking.indifferent(part, shape)
-    width = spectrum.matching_blur(made[1], spectrum.radial_power(made[0]))
-    unblurred = _own(standard, context, images, split)
+    unblurred = _own(found.order, context, images, split)
+    width = found.width or 0.0
     return lambda part: spectrum.blur(unblurred(part), width)
 
 
-def _shuffled(order: Order, context: Explainer, images: Images, split: str) -> MapsOf:
-    from pellucid.benchmark.units.context import derived_seed
-    from pellucid.metrics import controls
-
-    x, seed = getattr(images, split), derived_seed("shuffled", split)
-    other = controls.shuffled(len(x), seed)
-    return lambda part: context.attribute(order, x[other[part]])
-
-
-def _shuffled_within(order: Order, context: Explainer, images: Images, split: str) -> MapsOf:
+def others(order: Order, context: Explainer, x: Array, split: str) -> Array:
+    """For each image the one whose map it gets, `(n,)`, by the controls that shuffle maps."""
     from pellucid.benchmark.training.prediction import predicted_classes
     from pellucid.benchmark.units.context import derived_seed
     from pellucid.metrics import controls
 
-    x, seed = getattr(images, split), derived_seed("shuffled within", split)
-    other = controls.shuffled_within(predicted_classes(context.explained(order), x), seed)
+    if order.control == "shuffled":
+        return controls.shuffled(len(x), derived_seed("shuffled", split))
+    seed = derived_seed("shuffled within", split)
+    return controls.shuffled_within(predicted_classes(context.explained(order), x), seed)
+
+
+def _shuffled(order: Order, context: Explainer, images: Images, split: str) -> MapsOf:
+    x = getattr(images, split)
+    other = others(order, context, x, split)
     return lambda part: context.attribute(order, x[other[part]])
 
 
@@ -173,9 +192,9 @@ _MADE = {
     UNTRAINED: _own,
     "mean": _mean,
     "blurred": _blurred,
-    "blur_matched": _blur_matched,
+    "blur_matched": _blurred,
     "shuffled": _shuffled,
-    "shuffled_within": _shuffled_within,
+    "shuffled_within": _shuffled,
     "masks": _own,
 }
 assert set(_MADE) - {OWN} == {c.name for c in CONTROLS.values() if c.of_map}

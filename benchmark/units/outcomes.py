@@ -85,7 +85,7 @@ class Score(NamedTuple):
 
     Attributes:
         measure: `roar`, `kar`; `specific_roar`, `specific_kar`; `diffroar`, `net_kar`, `leak`.
-        attribution: Whose maps.
+        attribution: Whose maps; empty for a measure of the network.
         control: `OWN`, the control whose maps are scored instead, or for a specific score the
             shuffle that it is set against.
         fill: What removed pixels become.
@@ -104,7 +104,7 @@ class Score(NamedTuple):
         control = self.control
         if self.measure.startswith(SPECIFIC):
             control = control.removeprefix("shuffled").removeprefix("_")
-        parts = [f"{self.measure}_{self.attribution}"]
+        parts = ["_".join(filter(None, [self.measure, self.attribution]))]
         parts += [control] if control not in (OWN, NO_CONTROL, "") else []
         parts += [self.fill] if self.fill != MEAN else []
         return "-".join(parts)

@@ -11,6 +11,7 @@ from pellucid.benchmark.findings.runs import FinishedRun, Sources, labels
 from pellucid.benchmark.findings.standing import required
 from pellucid.benchmark.results.controls import JUDGED
 from pellucid.benchmark.units import configuration
+from pellucid.benchmark.units.measures import CONTROLLED
 from pellucid.benchmark.units.outcomes import Score
 from pellucid.metrics import FILLS, MODES
 
@@ -98,6 +99,19 @@ def measures(rng: np.random.Generator, seeds: int) -> pd.DataFrame:
             mean = slope * network["strength"] + 0.01 * rng.normal()
             rows.append(about | {"measure": name, "mean": mean, "standard_deviation": 1.0})
     return pd.DataFrame(rows)
+
+
+def measure_verdicts(verdict: str, measure: str = "gini") -> pd.DataFrame:
+    """The same verdict of every control that says something about a measure, in both series."""
+    return pd.DataFrame(
+        {
+            **{"norm": norm, "loss": "xent", "seeds": 3, "score": f"{measure}_gradient"},
+            **{"control": control, "share": 0.9 if control == "shuffled" else 0.2},
+            **{"rise": 1.0, "rise_low": 0.9, "rise_high": 1.1, "verdict": verdict},
+        }
+        for norm in NORMS
+        for control in CONTROLLED[measure]
+    )
 
 
 def agreement() -> pd.DataFrame:

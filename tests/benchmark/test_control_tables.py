@@ -10,6 +10,7 @@ from pellucid.benchmark.execution import runner
 from pellucid.benchmark.results import controls, tables
 from pellucid.benchmark.units import accuracy, configuration, plan, retrain
 from pellucid.benchmark.units.kind import Finished
+from pellucid.benchmark.units.measures import CONTROLS_OF_MAPS
 from pellucid.benchmark.units.orders import Order
 from pellucid.benchmark.units.outcomes import Score
 from pellucid.benchmark.units.store import Store
@@ -32,6 +33,7 @@ SETTINGS = [
     "retraining.attributions=['gradient']",
     "retraining.epochs=3",
     "manifold.losses=['xent']",
+    f"measures={{images=40, controls={list(CONTROLS_OF_MAPS)}}}",
     "pictures=0",
 ]
 
@@ -67,7 +69,7 @@ def test_rises_are_least_squares_slopes_of_the_scores(finished):
         assert rises.loc[name, "rise_low"] < rises.loc[name, "rise"]
         assert rises.loc[name, "rise"] < rises.loc[name, "rise_high"]
     verdicts = finished.tables["verdicts"].drop_duplicates("score").set_index("score")
-    for name, row in verdicts.iterrows():
+    for name, row in verdicts.loc[rises.index.intersection(verdicts.index)].iterrows():
         assert tuple(row[["rise", "rise_low", "rise_high"]]) == tuple(
             rises.loc[name, ["rise", "rise_low", "rise_high"]]
         )
@@ -191,6 +193,50 @@ def test_every_control_has_a_verdict_and_every_free_order_a_score(finished):
     for column, name in (("rise", "kar_gradient"), ("control_rise", "kar_gradient-mean")):
         slope = np.polyfit([0, 0.5, 1], scores.loc[order, name], 1)[0]
         assert row[column] == pytest.approx(slope, abs=1e-6)
+
+
+def test_measures_without_retraining_are_judged_too(finished):
+    """By the same rule, less being better of some; their rises are slopes of their means."""
+    verdicts = finished.tables["verdicts"]
+    order = ["standard", "l2-0.3-xent", "l2-0.6-xent"]
+    means = finished.tables["measures"].groupby(["measure", "network"])["mean"].mean()
+    others = finished.tables["measure_controls"].groupby(["measure", "control", "network"])
+    of_controls = others["mean"].mean()
+    for measure, end, control in (
+        ("road", "_gradient", "shuffled_within"),
+        ("max_sensitivity", "_gradient", "blurred"),
+        ("alignment", "", "shuffled"),
+    ):
+        of_score = verdicts[verdicts["score"] == measure + end]
+        row = of_score[of_score["control"] == control].iloc[0]
+        slope = np.polyfit([0, 0.5, 1], means[measure][order], 1)[0]
+        assert row["rise"] == pytest.approx(slope, rel=1e-5)
+        slope = np.polyfit([0, 0.5, 1], of_controls[measure, control][order], 1)[0]
+        assert row["control_rise"] == pytest.approx(slope, rel=1e-5)
+    matched = verdicts.query("score == 'gini_gradient' and control == 'blur_matched'").iloc[0]
+    first = means["gini"]["standard"]
+    rest = of_controls["gini", "blur_matched"]
+    slope = np.polyfit([0, 0.5, 1], [first, *rest[order[1:]]], 1)[0]
+    assert matched["control_rise"] == pytest.approx(slope, rel=1e-5)
+
+
+@pytest.mark.parametrize(("measure", "rise"), [("max_sensitivity", -0.3), ("road", 0.3)])
+def test_what_is_better_when_it_is_lower_survives_by_falling(measure, rise):
+    rng = np.random.default_rng(5)
+    score, control = Score(measure, "gradient"), Score(measure, "gradient", "blurred")
+    found = []
+    for strength in STRENGTH:
+        values = rise * strength + 0.01 * rng.normal(size=(3, 1, 1, 50))
+        none = 0.01 * rng.normal(size=(3, 1, 1, 50))
+        values[0, 0, 0, 0] = np.nan
+        found.append({score: values, control: none})
+    series = controls.Series("l2", "xent", found, controls.slope(STRENGTH))
+    row = controls._verdict(series, score, control)
+    assert row["verdict"] == controls.SURVIVES
+    assert row["rise"] == pytest.approx(rise, abs=0.01)
+    falling = [{k: -v for k, v in of.items()} for of in found]
+    turned = controls._verdict(series._replace(found=falling), score, control)
+    assert turned["verdict"] == controls.DOES_NOT
 
 
 @pytest.mark.parametrize("control", ["mean", "shuffled_within"])

@@ -27,6 +27,7 @@ from tests.benchmark.made_findings import (
     UNCLEAR,
     always,
     cells,
+    measure_verdicts,
     run,
     scores,
     sources,
@@ -331,13 +332,44 @@ def test_what_has_not_fitted_is_said():
 
 
 def test_measures_by_their_interval_over_seeds():
-    found = text(sources(always(DOES_NOT), always(DOES_NOT)))
-    assert (
-        "With attack strength, Gini index (Gradient) goes up in all 4 series; total variation"
-        " (Gradient) goes down in all 4 series." in found
-    )
-    assert "Not shown to go either way: ROAD (Gradient)." in found
+    found = single_spaced(text(sources(always(DOES_NOT), always(DOES_NOT))))
+    assert "| Gini index (Gradient) | higher | 4, 0 of 4 | 0 / 0 / 4 | - |" in found
+    assert "| total variation (Gradient) | lower | 0, 4 of 4 | 0 / 0 / 4 | - |" in found
+    assert "| ROAD (Gradient) | higher | 0, 0 of 4 | - | - |" in found
+    assert "Of 8 changes for the better with attack strength none survives every control" in found
     assert "of 12, 0.6 would exclude 0" in found
+
+
+def single_spaced(text: str) -> str:
+    return re.sub(" +", " ", text)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "counts", "words"),
+    [
+        (SURVIVES, "2 / 0 / 0", "2 survive every control"),
+        (DOES_NOT, "0 / 2 / 0", "none survives every control"),
+    ],
+)
+def test_measures_after_their_controls(verdict, counts, words):
+    made = sources(always(DOES_NOT))
+    table = made.runs[0].tables
+    table["verdicts"] = pd.concat([table["verdicts"], measure_verdicts(verdict)])
+    found = single_spaced(text(made))
+    row = f"| Gini index (Gradient) | higher | 2, 0 of 2 | {counts} | another image's map (both) |"
+    assert row in found
+    assert "| total variation (Gradient) | lower | 0, 2 of 2 | 0 / 0 / 2 | - |" in found
+    assert f"Of 4 changes for the better with attack strength {words}" in found
+
+
+@pytest.mark.parametrize("missing", ["mean", "shuffled_within"])
+def test_a_measure_without_one_of_its_controls_does_not_survive(missing):
+    made = sources(always(DOES_NOT))
+    table = made.runs[0].tables
+    of_gini = measure_verdicts(SURVIVES)
+    table["verdicts"] = pd.concat([table["verdicts"], of_gini[of_gini["control"] != missing]])
+    found = single_spaced(text(made))
+    assert "| Gini index (Gradient) | higher | 2, 0 of 2 | 0 / 0 / 2 |" in found
 
 
 def test_scores_that_agree_in_every_run():

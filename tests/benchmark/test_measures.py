@@ -18,9 +18,10 @@ from pellucid.benchmark.units import (
 from pellucid.benchmark.units.context import Context
 from pellucid.benchmark.units.kind import Finished
 from pellucid.benchmark.units.store import Store
-from pellucid.metrics import attributions, f_fidelity, ground_truth, ranking
+from pellucid.metrics import attributions, f_fidelity, ground_truth, ranking, spectrum
 from pellucid.metrics.alignment import alignment
 from pellucid.metrics.gini import gini
+from pellucid.metrics.max_sensitivity import max_sensitivity
 from pellucid.metrics.total_variation import total_variation
 from pellucid.models.errors import InputError
 from pellucid.models.functional import predict
@@ -84,6 +85,82 @@ def test_values_are_those_of_the_functions(measured, data):
     np.testing.assert_allclose(arrays["alignment"], alignment(model, x), rtol=1e-5)
 
 
+CONTROLLED = [
+    "grid=[{norm='l2', epsilons=[0.6]}]",
+    f"measures={{images=30, controls={list(measures.CONTROLS_OF_MAPS)}}}",
+]
+
+
+@pytest.fixture(scope="module")
+def controlled(data, tmp_path_factory) -> tuple[plan.Plan, Store, Context]:
+    return performed(CONTROLLED, data, tmp_path_factory.mktemp("controlled"))
+
+
+def test_every_control_is_measured_by_what_it_says_something_of(controlled):
+    work, store, _ = controlled
+    found: dict[str, dict[str, set[str]]] = {}
+    for unit in work.of(measures.KIND):
+        assert unit.network is not None
+        found.setdefault(unit.network.label, {})[unit.spec.control] = set(store.arrays(unit))
+    of_maps = {"gini", "total_variation", "road"}
+    expected = {
+        "own": PER_IMAGE | set(measures.OF_NETWORK),
+        "mean": of_maps,
+        "blurred": of_maps | {"max_sensitivity", "log_ris", "log_ros"},
+        "blur_matched": of_maps | {"max_sensitivity"},
+        "shuffled": of_maps | set(measures.OF_NETWORK),
+        "shuffled_within": of_maps | set(measures.OF_NETWORK),
+    }
+    assert found["l2-0.6-xent"] == expected
+    del expected["blur_matched"]
+    assert found["standard"] == expected
+    rows = pd.DataFrame(measures.rows_of_controls(work, store))
+    assert set(rows["control"]) == set(measures.CONTROLS_OF_MAPS)
+    assert "own" not in set(pd.DataFrame(measures.rows(work, store)).columns)
+    assert not any("-" in m.name for m in measures.scores(Finished(work, store, {}), "standard"))
+
+
+def test_controls_are_measured_as_their_maps_are(controlled, data):
+    work, store, context = controlled
+    for unit in work.of(measures.KIND):
+        if unit.network.label == "standard":
+            continue
+        model, arrays, control = context.model(unit.spec.model), store.arrays(unit), None
+        own = attributions.run("gradient", model, data.x_test)
+        control = unit.spec.control
+        if control == "mean":
+            mean = attributions.run("gradient", model, data.x_train).mean(0, dtype=np.float64)
+            np.testing.assert_allclose(arrays["gini"], gini(np.stack([mean] * 30)), rtol=1e-4)
+        if control == "blurred":
+            np.testing.assert_allclose(arrays["gini"], gini(spectrum.blur(own, 1)[:30]), rtol=1e-4)
+            expected = max_sensitivity(
+                "gradient", model, data.x_test[:30], seed=measures_seed(), blur=1.0
+            )
+            np.testing.assert_allclose(arrays["max_sensitivity"], expected, rtol=1e-4)
+        if control.startswith("shuffled"):
+            values = gini(own)
+            came_from = [np.abs(values - v).argmin() for v in arrays["gini"]]
+            np.testing.assert_allclose(arrays["gini"], values[came_from], rtol=1e-4)
+            kept = np.array(came_from) == np.arange(30)
+            at = alignment(model, data.x_test[:30], at=data.x_test[came_from])
+            np.testing.assert_allclose(arrays["alignment"], at, rtol=1e-4)
+            if control == "shuffled_within":
+                classes = predict(model, data.x_test).argmax(1)
+                assert (classes[came_from] == classes[:30]).all()
+                alone = np.bincount(classes)[classes[:30]] == 1
+                np.testing.assert_array_equal(kept, alone)
+            else:
+                assert not kept.any()
+
+
+def test_a_submission_and_another_preset_have_no_controls(data):
+    config = configuration.resolve(None, TINY, CONTROLLED)
+    submitted = plan.submission(config, data.info, "0" * 64)
+    assert {unit.spec.control for unit in submitted.of(measures.KIND)} == {"own"}
+    with pytest.raises(InputError, match="sobel"):
+        configuration.resolve(None, TINY, ["measures={controls=['sobel']}"])
+
+
 def test_scores_are_means_over_images_that_have_a_value(measured):
     """A NaN, as a map of zeros has, is left out and counted."""
     work, store, _ = measured
@@ -122,7 +199,7 @@ def true(tmp_path_factory) -> tuple[plan.Plan, Store, Context]:
 
 def explained(maps: np.ndarray, truth: np.ndarray) -> measures.Explained:
     x = np.zeros((*maps.shape, 1), np.uint8)
-    return measures.Explained(None, "gradient", x, None, maps, None, 0, truth=truth)
+    return measures.Explained(None, "gradient", x, None, maps, None, 0, source=None, truth=truth)
 
 
 def test_the_true_pixels_own_map_has_1_and_a_constant_one_their_share():

@@ -107,6 +107,24 @@ def test_null_gradients_of_random_direction():
     assert aimed[0] == pytest.approx(bound, rel=1e-6)
 
 
+def test_gradients_at_other_images(digits, digits_model):
+    """|<2x - 1, g>| / (2 ||g||) with g the gradient at the other image, by Keras' own gradient."""
+    x = digits.x_test[:20] / np.float32(255)
+    at = np.roll(x, 1, axis=0)
+    second, first = np.argsort(predict(digits_model, at), axis=1)[:, -2:].T
+    _, gradient = map(
+        ops.convert_to_numpy,
+        margin_towards(digits_model, *map(backend.to_device, (at, second, first))),
+    )
+    flat, g = (2 * x - 1).reshape(20, -1), gradient.reshape(20, -1)
+    expected = np.abs((flat * g).sum(1)) / (2 * np.linalg.norm(g, axis=1))
+    found = alignment(digits_model, x, at=at)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(alignment(digits_model, x, at=x), alignment(digits_model, x))
+    with pytest.raises(InputError, match="`at` must be images of the shape of `x`"):
+        alignment(digits_model, x, at=at[:3])
+
+
 def test_a_flat_network_has_none():
     x = np.full((2, *SHAPE), 0.3, np.float32)
     assert np.isnan(alignment(linear_model(np.zeros((24, 3)), np.arange(3), SHAPE), x)).all()

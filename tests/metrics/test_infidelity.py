@@ -122,6 +122,23 @@ def test_null_a_map_of_zeros_leaves_all():
     assert (infidelity(network(), X, np.zeros(X.shape), relative=True) == 1).all()
 
 
+def test_the_gradient_at_other_images():
+    """On a linear network the gradient depends on the class alone: of another class it is wrong."""
+    label = ((X.reshape(6, 48) - X.reshape(6, 48).mean(0)) @ WEIGHTS).argmax(1)
+    other = np.roll(np.arange(6), 1)
+    assert 0 < (label[other] == label).sum() < 6
+    found = infidelity(network(), X, at=X[other], relative=True)
+    by_hand = infidelity(network(), X, exact()[other], relative=True)
+    np.testing.assert_allclose(found, by_hand, atol=1e-6)
+    np.testing.assert_array_equal(found < 1e-10, label[other] == label)
+    with pytest.raises(
+        InputError, match=r"`at` must be images of the shape of `x`, \(6, 4, 4, 3\)"
+    ):
+        infidelity(network(), X, at=X[:2])
+    with pytest.raises(InputError, match="Pass one"):
+        infidelity(network(), X, exact(), at=X)
+
+
 def test_a_flat_network_has_no_share():
     flat = linear_model(np.zeros((48, 2)), np.zeros(2), SHAPE)
     assert (infidelity(flat, X) == 0).all()

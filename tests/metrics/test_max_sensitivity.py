@@ -9,7 +9,7 @@ import pytest
 from keras import ops
 
 from pellucid.attacks.autoattack import randomness
-from pellucid.metrics import ATTRIBUTIONS, Attribution
+from pellucid.metrics import ATTRIBUTIONS, Attribution, spectrum
 from pellucid.metrics.max_sensitivity import largest_change, max_sensitivity
 from pellucid.models import backend
 from pellucid.models.errors import InputError
@@ -129,6 +129,36 @@ def test_channel_means_reach_the_attribution(monkeypatch):
     )
     with pytest.raises(InputError, match="needs `fill`"):
         max_sensitivity(name, two_classes(), X)
+
+
+@pytest.mark.parametrize("sigma", [0.0, 1.3])
+def test_of_blurred_maps(monkeypatch, sigma):
+    """The image's channels summed, a map that is known at every noisy image; blurred by hand."""
+    name = with_record(monkeypatch, "summed", lambda logits, x: ops.sum(x, axis=-1))
+
+    def by_hand(x: np.ndarray) -> np.ndarray:
+        summed = x.astype(np.float64).sum(-1)
+        found = spectrum.blur(summed.reshape(-1, *SHAPE[:2]), sigma)
+        return found.reshape(*summed.shape, 1)
+
+    clean = by_hand(X)
+    expected = norm(by_hand(noisy_images()) - clean).max(0) / norm(clean)
+    found = max_sensitivity(name, two_classes(), X, blur=sigma)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    if sigma:
+        assert (found < max_sensitivity(name, two_classes(), X)).all()
+
+
+def test_blurred_maps_of_a_network_keep_their_label():
+    """With one pixel there is nothing to blur; the label is that of the clean image."""
+    x, model = np.random.default_rng(2).uniform(0, 1, (5, 1, 1, 3)), None
+    model = linear_model(np.random.default_rng(3).normal(size=(3, 2)), np.zeros(2), (1, 1, 3))
+    x = x.astype(np.float32)
+    np.testing.assert_allclose(
+        max_sensitivity("gradient", model, x, blur=2.0),
+        max_sensitivity("gradient", model, x),
+        rtol=1e-5,
+    )
 
 
 def test_draws_depend_on_seed_and_place_and_not_on_the_batch():

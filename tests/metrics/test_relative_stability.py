@@ -7,9 +7,11 @@ import pytest
 from keras import ops
 
 from pellucid.attacks.autoattack import randomness
+from pellucid.metrics import attributions, spectrum
 from pellucid.metrics.relative_stability import largest_ratios, relative_stability
 from pellucid.models import backend
 from pellucid.models.errors import InputError
+from pellucid.models.functional import predict
 from tests.conftest import linear_model
 
 RNG = np.random.default_rng(8)
@@ -148,6 +150,25 @@ def test_a_flat_network_has_none():
 def test_the_scale_of_a_map_does_not_matter():
     small, plain = ratios(lambda x: -1e-30 * (x + 1)), ratios(lambda x: x + 1)
     np.testing.assert_allclose(small, plain, rtol=1e-5)
+
+
+def test_of_blurred_maps():
+    """A blur so wide that all pixels of a map are equal: its relative change is that of its sum."""
+    model, sides = two_classes(), np.sqrt(SHAPE[0] * SHAPE[1])
+    wide = relative_stability("gradient", model, X, blur=1e3)
+    keys = [spectrum.blur_matrix(side, 1e3).astype(np.float32) for side in SHAPE[:2]]
+    np.testing.assert_allclose(keys[0], 1 / SHAPE[0], atol=1e-7)
+
+    def mean(x: np.ndarray) -> np.ndarray:
+        return np.stack([attributions.run("gradient", model, z).mean((1, 2)) for z in x])
+
+    images = noisy_images().astype(np.float32)
+    change = np.abs(mean(images) / mean(X[None]) - 1) * sides
+    same = np.stack([predict(model, z).argmax(1) for z in images]) == predict(model, X).argmax(1)
+    ratio = np.where(same, change / moved(images), 0)
+    np.testing.assert_allclose(wide.input, ratio.max(0), rtol=1e-3)
+    own = relative_stability("gradient", model, X)
+    np.testing.assert_array_equal(wide.counted, own.counted)
 
 
 def test_draws_depend_on_seed_and_place_and_not_on_the_batch():

@@ -219,6 +219,8 @@ def test_blur_is_a_convolution_with_the_lattice_gaussian(sigma):
     found = spectrum.blur(maps, sigma)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-14)
     np.testing.assert_allclose(found.sum(axis=(1, 2)), maps.sum(axis=(1, 2)), rtol=1e-13)
+    rows, columns = spectrum.blur_matrix(9, sigma), spectrum.blur_matrix(14, sigma)
+    np.testing.assert_allclose(rows @ maps @ columns.T, found, rtol=0, atol=1e-14)
     again = spectrum.blur(spectrum.blur(maps, 0.6 * sigma), 0.8 * sigma)
     np.testing.assert_allclose(again, found, rtol=0, atol=1e-14)
 
