@@ -13,10 +13,11 @@ from matplotlib.lines import Line2D
 from pellucid.attacks import NORMS
 from pellucid.benchmark.findings.runs import FinishedRun, Sources
 from pellucid.benchmark.findings.scale import of
-from pellucid.benchmark.findings.sentences import counted, scale
+from pellucid.benchmark.findings.sentences import counted, listed, scale
 from pellucid.benchmark.findings.standing import losses, standings
 from pellucid.benchmark.results import names
 from pellucid.benchmark.results.controls import DOES_NOT, HALF, JUDGED, SURVIVES, UNCLEAR
+from pellucid.benchmark.results.figures import agreement as agreements
 from pellucid.benchmark.results.figures import style, trust
 from pellucid.benchmark.results.figures.controls import LOOKS, looks
 from pellucid.benchmark.units.orders import OWN
@@ -229,6 +230,18 @@ def specific(folder: Path, runs: Sequence[FinishedRun], attribution: str) -> lis
             axis.set_xlabel(STRENGTH if len(having) < 3 else "attack strength")
         style.legend(made, axes, 4)
         return style.save(made, folder, "findings_specific")
+
+
+def agreement(folder: Path, sources: Sources) -> tuple[list[Path], str]:
+    """The figure of which scores rank networks alike in every run, and what it tells.
+
+    No files where fewer than two runs compare scores.
+    """
+    runs = sources.having("agreement")
+    if len(runs) < 2:
+        return [], ""
+    found = agreements.joined(folder, [run.table("agreement") for run in runs], _caption(runs))
+    return found, f"Rank correlations of scores, mean over {listed([run.label for run in runs])}"
 
 
 def drawings(folder: Path, sources: Sources) -> Iterator[tuple[list[Path], str]]:

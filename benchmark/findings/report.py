@@ -3,7 +3,7 @@
 The report is two pages; the long tables behind it stand in a document of their own.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -128,17 +128,20 @@ def _tables_file(target: Path) -> Path:
     return target.with_name(f"{target.stem}-tables.md")
 
 
-def tables_text(sources: Sources, target: Path) -> str:
+def tables_text(sources: Sources, target: Path, drawn: list[Drawn]) -> str:
     """The document of long tables as Markdown.
 
     Args:
         sources: What it is generated from.
         target: The report's file, by the same command.
+        drawn: The figure of which scores agree.
     """
     parts = [f"# {TABLES_TITLE}", f"[{TITLE}]({target.name}) says what follows from them."]
     for title, table in TABLES:
         if body := table(sources):
             parts += [f"## {title}", body]
+    if drawn:
+        parts += ["## Which scores agree", *(_picture(target, one) for one in drawn)]
     if pictures := of_sweeps(sources, target.parent):
         parts += ["## Settings that were swept", *(_picture(target, one) for one in pictures)]
     return "\n\n".join(parts) + "\n"
@@ -163,11 +166,18 @@ def write_findings(
     from pellucid.benchmark.findings import figures
 
     sources = runs.read(folders)
-    drawn, files = [], []
-    for paths, title in figures.drawings(target.parent, sources):
-        files += paths
-        drawn += [Drawn(path, title) for path in paths if path.suffix == ".png"]
-    notice(f"drawn: {len(drawn)} figures")
+    files: list[Path] = []
+
+    def pictures(made: Iterable[tuple[list[Path], str]]) -> list[Drawn]:
+        found = []
+        for paths, title in made:
+            files.extend(paths)
+            found += [Drawn(path, title) for path in paths if path.suffix == ".png"]
+        return found
+
+    drawn = pictures(figures.drawings(target.parent, sources))
+    behind = pictures([figures.agreement(target.parent, sources)])
+    notice(f"drawn: {len(drawn) + len(behind)} figures")
     write(target, text(sources, folders, target, drawn))
-    write(_tables_file(target), tables_text(sources, target))
+    write(_tables_file(target), tables_text(sources, target, behind))
     return [target, _tables_file(target), *files]

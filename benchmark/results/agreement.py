@@ -5,13 +5,24 @@ import itertools
 import pandas as pd
 from scipy import stats
 
-from pellucid.benchmark.units import manifold, retrain
+from pellucid.benchmark.units import manifold, off_manifold, retrain
 from pellucid.benchmark.units.measures import MEASURES, OF_NETWORK
+from pellucid.benchmark.units.outcomes import DIFFROAR, IMPUTED, Score
+from pellucid.metrics import ATTRIBUTIONS, MODES
 
 LEAST = 4
 """Networks without which ranks say nothing."""
 ALSO = ("test_accuracy", "robust_accuracy")
 """Accuracies that stand beside the measures."""
+RETRAINED = tuple(
+    str(score)
+    for name in ATTRIBUTIONS
+    for score in (
+        *(Score(measure, name, fill=IMPUTED) for measure in (*MODES, DIFFROAR)),
+        Score("leak", name),
+    )
+)
+"""Scores of retraining that are compared beside those which are set against accuracy."""
 
 
 def compared(scores: pd.DataFrame) -> list[str]:
@@ -23,7 +34,9 @@ def compared(scores: pd.DataFrame) -> list[str]:
         for name in names
         if name in ALSO
         or retrain.KIND.describe(name)
+        or name in RETRAINED
         or manifold.KIND.describe(name)
+        or off_manifold.KIND.describe(name)
         or name in OF_NETWORK
         or name.startswith(of_maps)
     ]

@@ -115,8 +115,10 @@ def build(plan: Plan, store: Store) -> Finished:
     }
     finished = Finished(plan, store, tables)
     tables["scores"] = scores(finished)
-    tables["correlations"] = correlations(tables["scores"])
-    tables["agreement"] = agreement.rank_agreement(tables["scores"])
+    collapsed = controls.at_chance(finished)
+    learned = tables["scores"][~tables["scores"]["network"].isin(collapsed)]
+    tables["correlations"] = correlations(learned)
+    tables["agreement"] = agreement.rank_agreement(learned)
     tables["controls"] = controls.orders(finished)
     tables["rises"] = controls.rises(finished)
     tables["verdicts"] = controls.verdicts(finished)

@@ -89,6 +89,14 @@ def test_a_network_at_chance_in_any_seed_has_no_part_in_rises(finished):
     assert not controls.rises(finished).empty
 
 
+def test_a_network_at_chance_has_no_part_in_correlations(finished, monkeypatch):
+    monkeypatch.setattr(controls, "at_chance", lambda finished: ["l2-0.6-xent"])
+    without = tables.build(finished.plan, finished.store).tables
+    assert set(without["correlations"]["n"]) == {2}
+    assert finished.tables["correlations"]["n"].max() == 3
+    assert "l2-0.6-xent" in set(without["scores"]["network"])
+
+
 @pytest.mark.parametrize("network", ["standard", "l2-0.6-xent"])
 @pytest.mark.parametrize("fill", ["mean", "imputed"])
 def test_scores_follow_from_the_table_of_accuracies(finished, network, fill):

@@ -47,7 +47,7 @@ def text(found: runs.Sources) -> str:
 
 def behind(found: runs.Sources) -> str:
     """The document of tables."""
-    return report.tables_text(found, TARGET)
+    return report.tables_text(found, TARGET, [])
 
 
 def prose(document: str) -> str:
@@ -517,7 +517,7 @@ def test_what_a_swept_setting_does(tmp_path):
         " differ" in document
     )
     picture = "![sweep_training.epochs](lengths/sweep_training.epochs.png)"
-    assert picture in report.tables_text(found, tmp_path / "findings.md")
+    assert picture in report.tables_text(found, tmp_path / "findings.md", [])
     assert picture not in document
     assert document.count("rises with adversarial training") == text(found).count(CLAIM)
     assert "run --config 'lengths/training.epochs=5/config.toml'" in document

@@ -128,6 +128,30 @@ def test_imputation_alone_is_drawn(drawn):
     assert points(drawn["findings_roar"].axes[0])
 
 
+def test_which_scores_agree_in_every_run(drawn):
+    """The mean of .9, .5 and .7 by hand; one run has no scores that the others lack."""
+    found = sources(always(DOES_NOT), always(DOES_NOT), always(DOES_NOT))
+    alike = [run.tables["agreement"] for run in found.runs]
+    pair = ["roar_gradient", "gini_gradient"]
+    for table, rho in zip(alike, (0.9, 0.5, 0.7), strict=True):
+        table.loc[table[["score", "other"]].eq(pair).all(axis=1), "spearman"] = rho
+    alike[2].loc[len(alike[2])] = ["roar_gradient", "alignment", 7, 0.1]
+    paths, title = figures.agreement(Path("there"), found)
+    assert [path.name for path in paths] == ["rank_agreement.png", "rank_agreement.svg"]
+    assert title.endswith("mean over CIFAR-10, MNIST and Fashion-MNIST")
+    axis = drawn["rank_agreement"].axes[0]
+    labels = [label.get_text() for label in axis.get_xticklabels()]
+    assert sorted(labels) == ["Gini index (Gradient)", "KAR (Gradient)", "ROAR (Gradient)"]
+    shown = axis.images[0].get_array()
+    row, column = labels.index("ROAR (Gradient)"), labels.index("Gini index (Gradient)")
+    assert shown[row, column] == pytest.approx(0.7)
+    assert "0.7" in {text.get_text() for text in axis.texts}
+    alike[1]["spearman"] *= -1
+    figures.agreement(Path("there"), found)
+    assert drawn["rank_agreement"].axes[0].images[0].get_array()[0, 1] == 0  # not told from 0
+    assert figures.agreement(Path("there"), sources(always(DOES_NOT)))[0] == []
+
+
 def test_the_same_bytes_twice_and_the_report_names_every_picture(tmp_path, monkeypatch):
     found = sources(always(DOES_NOT))
     monkeypatch.setattr(report.runs, "read", lambda folders: found)

@@ -313,6 +313,7 @@ def test_agreement_by_hand(tmp_path):
                 "gini_gradient": [4, 3, 2, 1],
                 "alignment": [1, 1, 1, 1],
                 "roar_gradient-shuffled": [1, 2, 3, 4],
+                "leak_gradient": [4, 3, 1, 2],
                 "train_accuracy": [1, 2, 3, 4],
             }
         )
@@ -321,7 +322,8 @@ def test_agreement_by_hand(tmp_path):
     assert found["test_accuracy", "gini_gradient"] == pytest.approx(-1)
     assert np.isnan(found["test_accuracy", "alignment"])
     names = {name for pair in found.index for name in pair}
-    assert names == {"test_accuracy", "roar_gradient", "gini_gradient", "alignment"}
+    compared = {"test_accuracy", "roar_gradient", "gini_gradient", "alignment", "leak_gradient"}
+    assert names == compared
     config = configuration.resolve(None, TINY, [])
     drawn = figure.rank_agreement(tmp_path, config, found.reset_index().assign(networks=5))
     assert {path.suffix for path in drawn} == {".png", ".svg"}

@@ -1,6 +1,7 @@
 """The figure of rank agreement: which measures say the same thing about networks."""
 
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,44 @@ def _excludes_0(rho: float, networks: int) -> bool:
     return low > 0 or high < 0
 
 
+def _matrix(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    """One number per pair of scores, as a symmetric matrix; NaN where it is not known."""
+    mirrored = table.rename(columns={"score": "other", "other": "score"})
+    pairs = pd.concat([table, mirrored], ignore_index=True)
+    return pairs.pivot(index="score", columns="other", values=column)
+
+
+def _draw(folder: Path, rho: pd.DataFrame, certain: pd.DataFrame, caption: str) -> list[Path]:
+    """A matrix of correlations; coloured where `certain`, empty where not known."""
+    known = rho.notna()
+    matrix = rho.fillna(0.0)
+    for name in matrix.index:
+        matrix.loc[name, name], certain.loc[name, name], known.loc[name, name] = 1.0, True, True
+    matrix = _ordered(matrix)
+    certain, known = (t.loc[matrix.index, matrix.index].to_numpy(bool) for t in (certain, known))
+    shown = np.where(certain & known, matrix.to_numpy(), 0.0)
+    size = len(matrix)
+    side = 0.36 * size + 2.6
+    with style.figure(1, 1, side + 0.8, side, caption=caption) as (made, axes):
+        axis = axes[0, 0]
+        drawn = axis.imshow(shown, cmap="RdBu", vmin=-1, vmax=1)
+        for (i, j), value in np.ndenumerate(matrix.to_numpy()):
+            if not known[i, j]:
+                continue
+            faint = style.GREY if shown[i, j] == 0 else style.BLACK
+            colour = "white" if abs(shown[i, j]) > DARK else faint
+            text = f"{value:.1f}".replace("-0.0", "0.0").replace("-", "\N{MINUS SIGN}")
+            axis.text(j, i, text, ha="center", va="center", fontsize=6.5, color=colour)
+        labels = [textwrap.fill(names.score(name), LINE) for name in matrix.index]
+        axis.set_xticks(range(size), labels, rotation=90, fontsize=7)
+        axis.set_yticks(range(size), labels, fontsize=7)
+        axis.grid(visible=False)
+        bar = made.colorbar(drawn, ax=axis, shrink=0.5, aspect=30, pad=0.02)
+        bar.set_label("Spearman's correlation", fontsize=8)
+        made.suptitle("Which measures rank networks alike", fontsize=10)
+        return style.save(made, folder, "rank_agreement")
+
+
 def rank_agreement(folder: Path, config: Config, table: pd.DataFrame) -> list[Path]:
     """Spearman's correlations of all pairs of scores, as a matrix.
 
@@ -49,39 +88,43 @@ def rank_agreement(folder: Path, config: Config, table: pd.DataFrame) -> list[Pa
     networks = int(table["networks"].max())
     if networks < style.FEWEST:
         return []
-    mirrored = table.rename(columns={"score": "other", "other": "score"})
-    pairs = pd.concat([table, mirrored], ignore_index=True)
-    matrix = pairs.pivot(index="score", columns="other", values="spearman")
-    unknown = pairs.loc[pairs["spearman"].isna(), ["score", "other"]]
-    still = set(unknown.itertuples(index=False, name=None))
-    matrix = matrix.fillna(0.0)
-    for name in matrix.index:
-        matrix.loc[name, name] = 1.0
-    matrix = _ordered(matrix)
-    size = len(matrix)
     caption = style.caption(config, networks) + (
         "; Spearman's correlation over networks, coloured where its 95 % interval excludes 0 (not"
         " corrected for the number of pairs); empty: a score that does not vary; scores rest on the"
         " same networks and retrainings"
     )
-    shown = matrix.map(lambda rho: rho if _excludes_0(rho, networks) else 0.0)
-    side = 0.36 * size + 2.6
-    with style.figure(1, 1, side + 0.8, side, caption=caption) as (made, axes):
-        axis = axes[0, 0]
-        drawn = axis.imshow(shown, cmap="RdBu", vmin=-1, vmax=1)
-        for (i, j), value in np.ndenumerate(matrix.to_numpy()):
-            one, other = matrix.index[i], matrix.index[j]
-            if (one, other) in still:
-                continue
-            faint = style.GREY if shown.iloc[i, j] == 0 else style.BLACK
-            colour = "white" if abs(shown.iloc[i, j]) > DARK else faint
-            text = f"{value:.1f}".replace("-0.0", "0.0").replace("-", "\N{MINUS SIGN}")
-            axis.text(j, i, text, ha="center", va="center", fontsize=6.5, color=colour)
-        labels = [textwrap.fill(names.score(name), LINE) for name in matrix.index]
-        axis.set_xticks(range(size), labels, rotation=90, fontsize=7)
-        axis.set_yticks(range(size), labels, fontsize=7)
-        axis.grid(visible=False)
-        bar = made.colorbar(drawn, ax=axis, shrink=0.5, aspect=30, pad=0.02)
-        bar.set_label("Spearman's correlation", fontsize=8)
-        made.suptitle("Which measures rank networks alike", fontsize=10)
-        return style.save(made, folder, "rank_agreement")
+    rho = _matrix(table, "spearman")
+    return _draw(folder, rho, rho.map(lambda value: _excludes_0(value, networks)), caption)
+
+
+def joined(folder: Path, tables: Sequence[pd.DataFrame], caption: str) -> list[Path]:
+    """The mean correlations of several runs, of the scores that all of them have.
+
+    A pair has a colour where Student's 95 percent interval over runs excludes 0.
+
+    Args:
+        folder: Where the figure goes.
+        tables: `agreement.rank_agreement` of each run, two or more.
+        caption: Which runs.
+
+    Returns:
+        The files written; none where the runs have no two scores in common.
+    """
+    every = [_matrix(table, "spearman") for table in tables]
+    common = [n for n in every[0].index if all(n in matrix.index for matrix in every)]
+    if len(common) < 2:
+        return []
+    values = np.stack([matrix.loc[common, common].to_numpy(float) for matrix in every])
+    estimates = [
+        [statistics.mean(values[:, i, j]) for j in range(len(common))] for i in range(len(common))
+    ]
+    rho = pd.DataFrame([[e.value for e in row] for row in estimates], common, common)
+    certain = pd.DataFrame(
+        [[e.low > 0 or e.high < 0 for e in row] for row in estimates], common, common
+    )
+    caption += (
+        "; mean of Spearman's correlations, each over the networks of a run, coloured where its"
+        " 95 % interval over runs excludes 0 (not corrected for the number of pairs); empty: not"
+        " known in every run"
+    )
+    return _draw(folder, rho, certain, caption)
