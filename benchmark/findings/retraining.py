@@ -13,7 +13,7 @@ from pellucid.benchmark.paper.claim import written
 from pellucid.benchmark.paper.tables import markdown
 from pellucid.benchmark.results import names
 from pellucid.benchmark.results.controls import DOES_NOT, SURVIVES, UNCLEAR
-from pellucid.benchmark.units.outcomes import DIFFROAR, SPECIFIC, Score
+from pellucid.benchmark.units.outcomes import DIFFROAR, SPECIFIC, TITLES, Score
 from pellucid.metrics import ATTRIBUTIONS, CONTROLS, FILLS, MODES, SHUFFLES, hierarchical
 
 NOTHING = "-"
@@ -84,12 +84,20 @@ def by_control(found: Sequence[Standing]) -> str:
 
 def controls(sources: Sources) -> str:
     """How often rises survive each control, and how to read that."""
+    found = every(sources)
+    shared = ""
+    if {DIFFROAR, *MODES} <= {standing.measure for standing in found}:
+        measures = listed([TITLES[mode] for mode in MODES])
+        shared = (
+            f" {TITLES[DIFFROAR]} is made of the retrainings of {measures}: their rises are not"
+            " independent of each other."
+        )
     return (
         "A score's rise, from standard training to the largest radius, *survives* a control that"
         " explains less than half of it, beyond doubt; a score has to survive all of them, under"
-        " imputation both shuffled maps (`docs/protocol.md`). Series in which a rise survives /"
-        " does not / cannot be told:\n\n"
-        f"{by_control(every(sources))}"
+        f" imputation both shuffled maps (`docs/protocol.md`).{shared} Series in which a rise"
+        " survives / does not / cannot be told:\n\n"
+        f"{by_control(found)}"
     )
 
 

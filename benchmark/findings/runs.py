@@ -22,6 +22,8 @@ from pellucid.models.errors import InputError
 from pellucid.models.types import Json
 
 VERDICTS, TRUST, RISES = "verdicts", "trust", "rises"
+ENVIRONMENT = "environment.json"
+"""In the folder of a run, or beside its published tables: what it was made with."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +73,17 @@ def _tables(folder: Path) -> Tables:
     return _published(folder)
 
 
-def _environment(folder: Path) -> Json:
+def environment(folder: Path) -> Json:
+    """What a finished run was made with.
+
+    Raises:
+        InputError: It is not stated.
+    """
     try:
-        return json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+        return json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise InputError(
-            f"No finished run in {folder}: {folder / 'environment.json'} is missing or damaged."
+            f"No finished run in {folder}: {folder / ENVIRONMENT} is missing or damaged."
             " Run the benchmark there."
         ) from None
 
@@ -165,14 +172,14 @@ def read(folders: list[Path]) -> Sources:
         if not (folder / "config.toml").exists() and (sweeps.is_sweep(folder) or joined):
             add(folder.name, _of_sweep(folder), Origin(folder, None))
             continue
-        environment = _environment(folder)
-        _check_version(folder, environment)
+        record = environment(folder)
+        _check_version(folder, record)
         tables = _tables(folder)
         if not tables.get(TRUST, pd.DataFrame()).empty:
             config = configuration.load(folder / "config.toml")
             add(names.data(config.data.name), tables, Origin(folder, config))
         elif not tables.get(VERDICTS, pd.DataFrame()).empty:
-            made.append((folder, tables, environment))
+            made.append((folder, tables, record))
         else:
             raise InputError(
                 f"{folder} has no verdicts on a score's rise: they need ROAR or KAR with controls"
@@ -183,7 +190,7 @@ def read(folders: list[Path]) -> Sources:
     configs = [configuration.load(folder / "config.toml") for folder, _, _ in made]
     shown = labels([(config.data.name, config.name) for config in configs], [m[0] for m in made])
     runs = [
-        FinishedRun(folder, config, tables, label, environment)
-        for (folder, tables, environment), config, label in zip(made, configs, shown, strict=True)
+        FinishedRun(folder, config, tables, label, record)
+        for (folder, tables, record), config, label in zip(made, configs, shown, strict=True)
     ]
     return Sources(runs, trust, origins, swept)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pellucid.benchmark.config import toml
 from pellucid.benchmark.config.sections import Config
-from pellucid.benchmark.findings.runs import FinishedRun, Sources
+from pellucid.benchmark.findings.runs import ENVIRONMENT, FinishedRun, Sources, environment
 from pellucid.benchmark.findings.sentences import ALTERED, listed
 from pellucid.benchmark.paper.runs import PRESETS
 from pellucid.benchmark.paper.tables import markdown
@@ -180,7 +180,11 @@ def commands(sources: Sources, folders: Sequence[Path], target: Path) -> str:
     named = " ".join(_shown(folder) for folder in folders)
     lines.append(f"findings {named} --report {_shown(target)}")
     block = "\n".join(f"python run_benchmark.py {line}" for line in lines)
-    where = {str(run.environment.get("commit", ""))[:7] for run in sources.runs} - {""}
+    records = [run.environment for run in sources.runs]
+    for origin in sources.origins.values():
+        paths = [origin.folder / ENVIRONMENT, *sorted(origin.folder.glob(f"*/{ENVIRONMENT}"))]
+        records += [environment(path.parent) for path in paths if path.exists()]
+    where = {str(record.get("commit", ""))[:7] for record in records} - {""}
     made = f" The runs were made at commit {listed(sorted(where))}." if where else ""
     copies = [f"`{_shown(folder)}`" for folder in folders if _published(folder)]
     if copies:
