@@ -9,10 +9,10 @@ are means over seeds. Of all m x a cells, Spearman's rho between a score and a t
     over attributions                for each network, then averaged.
 
 A score that says how right a map is has rho > 0. Where less is better (`LOWER`: max-sensitivity,
-infidelity, and the logarithms of relative stability) a score is taken with the opposite sign. All
-others are taken as they are, also the Gini index and total variation, of which more is not said to
-be better. Infidelity and alignment are of the network alone: all of its attributions have the same
-value, and over attributions they have no rho.
+infidelity, the logarithms of relative stability, the leak of masks) a score is taken with the
+opposite sign. All others are taken as they are, also the Gini index and total variation, of which
+more is not said to be better. Infidelity and alignment are of the network alone: all of its
+attributions have the same value, and over attributions they have no rho.
 
 *Interval.* Cells of one network are not independent, nor are those of one attribution. So the score
 is given to other networks, to other attributions, or to both, by random permutations of the rows
@@ -59,15 +59,13 @@ OVER = ("networks and attributions", "networks", "attributions")
 """What cells are ranked over."""
 EITHER = ("gini", "total_variation")
 """Scores of which neither more nor less is said to be better."""
-LOWER = tuple(name for name in measures.LOWER if name not in EITHER)
+LOWER = (*(name for name in measures.LOWER if name not in EITHER), "leak")
 """Scores of which less is better."""
 RANDOM, STRENGTH = "random", "strength"
 """Scores that know nothing of a network's maps."""
 UNINFORMED = {RANDOM: "a random score", STRENGTH: "attack strength"}
 """Their titles."""
 CONTROLS = tuple(UNINFORMED)
-LEAK = "leak"
-"""The score of masks, which is none of maps."""
 PERMUTATIONS = 2000
 """Of which one leaves all in place."""
 ROUNDING = 1e-9
@@ -223,7 +221,7 @@ def _measured(measures: pd.DataFrame) -> dict[str, Table]:
 
 
 def _of_own_maps(score: Score) -> bool:
-    return score.measure.startswith(SPECIFIC) or (score.control == OWN and score.measure != LEAK)
+    return score.measure.startswith(SPECIFIC) or score.control == OWN
 
 
 def _retrained(finished: Finished) -> dict[str, Table]:

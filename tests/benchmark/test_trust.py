@@ -230,10 +230,11 @@ def test_of_a_run(work):
     collapsed = work.networks[2].label
     rows = trust.of_run(run_of(work, collapsed)).set_index(["score", "truth", "over"])
     names = set(rows.index.get_level_values("score"))
-    assert names == {"gini", "alignment", "kar", "specific_kar-within", "strength", "random"}
+    retrained = {"kar", "specific_kar-within", "leak"}
+    assert names == {"gini", "alignment", *retrained, "strength", "random"}
     assert rows["left_out"].eq(collapsed).all()
     assert rows["networks"].eq(len(work.networks) - 1).all()
-    for name, rho in {"kar": 1, "specific_kar-within": 1, "gini": -1}.items():
+    for name, rho in {"kar": 1, "specific_kar-within": 1, "gini": -1, "leak": -1}.items():
         assert rows["rho"][name, "precision", CELLS] == pytest.approx(rho), name
     assert rows["rho"]["alignment", "precision", NETWORKS] == pytest.approx(1)
 
