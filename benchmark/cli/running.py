@@ -54,6 +54,8 @@ def run(
 
     if executor != "ray" and (address or cores > 1 or share > 1):
         raise InputError("--address, --cores and --share need --executor ray.")
+    if address not in (None, "auto") and not str(address).rpartition(":")[2].isdigit():
+        raise InputError(f"--address must be HOST:PORT, or auto. Received '{address}'.")
     variants = configuration.variants(preset, config, assignments)
     folder = run_folder(out, variants[0].config.name, changes(preset, config, assignments))
     check_backend()

@@ -57,6 +57,10 @@ def test_evaluate_says_what_does_not_fit(arguments, said):
         ("leaderboard --out o --board b", "--board: not with --out"),
         ("plan --no-probe --workers 2", "--workers: not with --no-probe"),
         ("run --cores 2", "--address, --cores and --share need --executor ray."),
+        (
+            "run --executor ray --address nowhere",
+            "--address must be HOST:PORT, or auto. Received 'nowhere'.",
+        ),
     ],
 )
 def test_options_that_do_not_apply_are_refused(command, said):
