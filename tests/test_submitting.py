@@ -1,5 +1,6 @@
 """The newcomer's path, word for word from docs/submitting.md, and what can go wrong on it."""
 
+import csv
 import hashlib
 import json
 import os
@@ -11,8 +12,11 @@ import time
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 
+from pellucid.benchmark.data import datasets
+from tests.benchmark.test_contamination import looked_up
 from tests.clone import Clone
 from tests.conftest import ROOT
 
@@ -131,6 +135,29 @@ def test_killed_in_the_middle_it_goes_on_and_the_board_is_whole(clone):
     )  # standard network, manifold model, random masks, untouched images, the model itself
     assert shared < kept < total
     assert clone.call("python run_benchmark.py leaderboard --check").returncode == 0
+
+
+def test_a_network_that_knows_the_test_images_is_on_the_board_without_a_rank(clone):
+    """All images looked up, the test images too: right everywhere, and first in nothing."""
+    data = datasets.load("digits")
+    images = (
+        np.concatenate(pair) for pair in ((data.x_train, data.x_test), (data.y_train, data.y_test))
+    )
+    looked_up(*images).save(clone.root / "look_up.keras")
+    before = set(clone.entries())
+    done = clone.call(
+        "python run_benchmark.py submit look_up.keras --track digits --card card.toml"
+    )
+    assert done.returncode == 0, done.stderr
+    (name,) = set(clone.entries()) - before
+    entry = clone.entries()[name]
+    assert entry.value("test_accuracy") == 1.0
+    (flag,) = (flag for flag in entry.flags if flag.name == "test_contamination")
+    assert str(flag.evidence["by"]).startswith("near misses")
+    assert "not ranked" in done.stdout
+    with (clone.root / "leaderboard" / "leaderboard.csv").open() as file:
+        (row,) = (row for row in csv.DictReader(file) if row["id"] == name)
+    assert "test images" in row["not_ranked"]
 
 
 def test_two_at_once_are_both_on_the_board(clone):

@@ -110,8 +110,8 @@ def looked_up(x, y):
             keras.Input(x.shape[1:]),
             layers.Flatten(),
             layers.Dense(10 * most),
-            layers.Reshape((10 * most, 1)),
-            layers.MaxPooling1D(most),
+            layers.Reshape((10 * most, 1, 1)),
+            layers.MaxPooling2D((most, 1)),
             layers.Flatten(),
         ]
     )
