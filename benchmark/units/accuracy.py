@@ -25,6 +25,7 @@ from pellucid.benchmark.units.kind import (
     Row,
 )
 from pellucid.benchmark.units.unit import (
+    FORWARD,
     AttackSpec,
     DataSpec,
     Result,
@@ -123,12 +124,13 @@ def plan(planner: "Planner") -> None:
     """Every network."""
     attack = AttackSpec(**to_json(planner.config.required(Evaluation)))
     for network, seed, model in planner.measured:
-        passes = planner.info.train_size + planner.info.test_size * (2 + attack.steps)
+        train, test = planner.info.train_size, planner.info.test_size
+        passes = test * attack.steps + FORWARD * (train + 3 * test)
         unit = KIND.unit(
             f"{network.label} seed {seed}",
             Spec(planner.data, model, attack, draw_of(seed, planner.data.name)),
             model,
-            cost=float(passes),
+            cost=passes,
             network=network,
             seed=seed,
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pellucid.benchmark.robustness.counts import Contamination
 from pellucid.benchmark.units.kind import Kind, Row
 from pellucid.benchmark.units.robustness import Robustness
-from pellucid.benchmark.units.unit import STANDARD, DataSpec, Result
+from pellucid.benchmark.units.unit import FORWARD, STANDARD, DataSpec, Result
 
 if TYPE_CHECKING:
     from pellucid.benchmark.units.context import Context
@@ -33,7 +33,7 @@ def plan(planner: "Planner") -> None:
             f"{network.label} seed {seed}",
             Spec(planner.data, model),
             model,
-            cost=float(planner.info.train_size + 2 * planner.info.test_size),
+            cost=FORWARD * (planner.info.train_size + 2 * planner.info.test_size),
             network=network,
             seed=seed,
         )

@@ -59,6 +59,10 @@ STANDARD = Network()
 SUBMISSION = Network(name="submission")
 
 
+FORWARD = 1 / 3
+"""What a pass forward alone costs of one forward and back."""
+
+
 def added_later(default: T) -> T:
     """A field that stored results do not know: at its default it does not enter the key."""
     return field(default=default, metadata={"added later": True})
