@@ -185,7 +185,7 @@ def commands(sources: Sources, folders: Sequence[Path], target: Path) -> str:
         paths = [origin.folder / ENVIRONMENT, *sorted(origin.folder.glob(f"*/{ENVIRONMENT}"))]
         records += [environment(path.parent) for path in paths if path.exists()]
     where = {str(record.get("commit", ""))[:7] for record in records} - {""}
-    made = f" The runs were made at commit {listed(sorted(where))}." if where else ""
+    made = f" Their tables were made at commit {listed(sorted(where))}." if where else ""
     copies = [f"`{_shown(folder)}`" for folder in folders if _published(folder)]
     if copies:
         verb = "holds tables" if len(copies) == 1 else "hold tables"

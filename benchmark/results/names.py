@@ -7,6 +7,7 @@ from pellucid.attacks import LOSSES, NORM_SYMBOLS
 from pellucid.benchmark.results.trust import UNINFORMED
 from pellucid.benchmark.units.calibration import ENCODER
 from pellucid.benchmark.units.calibration import TITLES as MANIFOLDS
+from pellucid.benchmark.units.kinds import describe
 from pellucid.benchmark.units.measures import TITLES as MEASURES
 from pellucid.benchmark.units.orders import OWN
 from pellucid.benchmark.units.outcomes import (
@@ -116,7 +117,10 @@ def score(name: str, otherwise: str = "") -> str:
         of, manifold, null = found.groups()
         about = f"{loss(of)}, by {MANIFOLDS[manifold or ENCODER]}"
         return f"manifold excess over {NULLS[null]} ({about})"
-    return _titles()[0].get(name, otherwise or _fallback(name))
+    if title := _titles()[0].get(name, otherwise):
+        return title
+    description = describe(name)
+    return description.title if description else _fallback(name)
 
 
 def bare(name: str) -> str:

@@ -521,7 +521,7 @@ def test_what_a_swept_setting_does(tmp_path):
     assert picture not in document
     assert document.count("rises with adversarial training") == text(found).count(CLAIM)
     assert "run --config 'lengths/training.epochs=5/config.toml'" in document
-    assert "The runs were made at commit" not in document
+    assert "made at commit" not in document
     record = {"commit": "0123456789", "protocol_version": PROTOCOL_VERSION}
     (sweep / "training.epochs=5").mkdir()
     for folder in (sweep, sweep / "training.epochs=5"):
