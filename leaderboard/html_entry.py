@@ -300,11 +300,11 @@ def size(entry: Entry) -> str:
     """The number of parameters, and what a forward pass costs where that is known."""
     parts = [f"{entry.model.parameters:,} parameters"]
     if entry.model.multiply_adds is not None:
-        parts.append(f"{_short(entry.model.multiply_adds)} multiply-adds")
+        parts.append(f"{short(entry.model.multiply_adds)} multiply-adds")
     return ", ".join(parts)
 
 
-def _short(count: int) -> str:
+def short(count: int) -> str:
     """A count with three digits: `612 thousand`, `1.21 million`."""
     for factor, name in ((10**9, " billion"), (10**6, " million"), (10**3, " thousand")):
         if count >= factor:

@@ -16,6 +16,7 @@ from pellucid.leaderboard.html_entry import (
     architecture,
     cell,
     number,
+    short,
     size,
 )
 from pellucid.leaderboard.render import rank_range, training
@@ -32,7 +33,9 @@ STATIC = 100
 DRAWN = 200
 """Entries that a track's chart shows, the first of the table and the reference grid."""
 DIGITS = 4
-"""Digits of a score in the scripts' data, for the largest of the table; and of an accuracy."""
+"""Digits of a score in the scripts' data, for the largest of the table."""
+FINEST = 1e-4
+"""The unit of an accuracy there, and the largest unit of a score: three decimals are shown."""
 PAGES = "pages"
 """Folder of the entries' pages, beside the page itself."""
 NORMS = ("none", "l2", "linf")
@@ -268,56 +271,79 @@ def _line(table: Table, name: str) -> Json | None:
 def _unit(values: list[float]) -> float:
     """The power of ten in which a score is sent: the largest then has `DIGITS` digits or more."""
     largest = max((abs(v) for v in values if v), default=1.0)
-    return float(10.0 ** (math.floor(math.log10(largest)) - DIGITS))
+    return float(min(FINEST, 10.0 ** (math.floor(math.log10(largest)) - DIGITS + 1)))
 
 
-def _in_units(unit: float, value: float | None) -> int | None:
-    return None if value is None or math.isnan(value) else round(value / unit)
+def _in_units(unit: float, value: float) -> int:
+    """The nearest integer of which scripts show the three decimals of the value, not of itself."""
+    nearest, shown = round(value / unit), round(value, 3)
+    return min((nearest, nearest - 1, nearest + 1), key=lambda n: round(n * unit, 3) != shown)
 
 
-def _sent(score: Score | None, unit: float) -> list[int | None]:
-    """A score in units, and how far the ends of its interval lie below and above it."""
+Sent = list[int | None]
+
+
+def _interval(unit: float, value: float, low: float | None, high: float | None) -> Sent:
+    """A value in units, how far its interval ends below it, and how much farther above it."""
+    if math.isnan(value):
+        return [None, None, None]
+    middle = _in_units(unit, value)
+    if low is None or high is None or math.isnan(low) or math.isnan(high):
+        return [middle, None, None]
+    below, above = middle - _in_units(unit, low), _in_units(unit, high) - middle
+    return [middle, below, above - below]
+
+
+def _sent(score: Score | None, unit: float) -> Sent:
+    """A score in units with its interval."""
     if score is None:
-        return []
-    value = round(score.value / unit)
-    if score.low is None or score.high is None:
-        return [value]
-    return [value, value - round(score.low / unit), round(score.high / unit) - value]
+        return [None, None, None]
+    return _interval(unit, score.value, score.low, score.high)
 
 
-def _standing(table: Table, entry: Entry, name: str, unit: float) -> list[int | None]:
-    """Advantage and half its interval in units, the ranks, and bits for what is marked."""
+def _standing(table: Table, entry: Entry, name: str, unit: float) -> Sent:
+    """Score and advantage in units with their intervals, the ranks, and bits for what is marked."""
+    score = entry.scores.get(name)
+    if score is None:
+        return [*_sent(None, unit), *_sent(None, unit), None, None, 0]
     standing = table.standings[name][entry.id]
-    best, worst = standing.ranks or (None, None)
+    advantage = _interval(unit, standing.advantage, standing.low, standing.high)
     bits = standing.pareto + 2 * standing.beats + 4 * standing.extrapolated
-    half = standing.high - standing.advantage
-    return [_in_units(unit, standing.advantage), _in_units(unit, half), best, worst, bits]
+    return [*_sent(score, unit), *advantage, *(standing.ranks or (None, None)), bits]
+
+
+def _columns(table: Table, name: str, unit: float) -> list[Sent]:
+    """`_standing` of every entry, column by column: so a number takes the least room."""
+    rows = (_standing(table, entry, name, unit) for entry in table.rows)
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _forward(entry: Entry) -> list[str]:
+    """What a forward pass costs, if it is known."""
+    cost = entry.model.multiply_adds
+    return [] if cost is None else [short(cost)]
 
 
 def _data(table: Table, anchor: str) -> Json:
     """For the page's scripts: numbers as integers in units that each score states."""
     remarks = list(dict.fromkeys(r for entry in table.rows for r in table.remarks(entry)))
     number_of = {remark: number for number, remark in enumerate(remarks)}
+    built = list(dict.fromkeys(architecture(entry) for entry in table.rows))
+    model_of = {name: number for number, name in enumerate(built)}
     units = {n: _unit([e.value(n) for e in table.rows if n in e.scores]) for n in table.names}
     points = [
         [
             entry.id,
-            _label(text.name(entry, 80)),
+            text.name(entry, 80),
             ROLES.index(entry.role),
             NORMS.index(entry.card.training.norm),
             _kind(entry),
-            architecture(entry),
-            size(entry),
+            model_of[architecture(entry)],
+            [entry.model.parameters, *_forward(entry)],
             [number_of[remark] for remark in table.remarks(entry)],
             int(entry.id in table.unranked),
-            _sent(entry.scores.get(scores.ACCURACY), 10.0**-DIGITS),
-            _sent(entry.scores.get(scores.ROBUST_ACCURACY), 10.0**-DIGITS),
-            [
-                [_sent(entry.scores.get(n), units[n]), _standing(table, entry, n, units[n])]
-                if n in entry.scores
-                else 0
-                for n in table.names
-            ],
+            _sent(entry.scores.get(scores.ACCURACY), FINEST),
+            _sent(entry.scores.get(scores.ROBUST_ACCURACY), FINEST),
         ]
         for entry in table.rows
     ]
@@ -326,6 +352,7 @@ def _data(table: Table, anchor: str) -> Json:
             "title": table.titles[n],
             "better": table.directions[n],
             "unit": units[n],
+            "columns": _columns(table, n, units[n]),
             "line": _line(table, n),
             "finding": finding(table, n),
         }
@@ -336,16 +363,12 @@ def _data(table: Table, anchor: str) -> Json:
         "anchor": anchor,
         "folder": f"{PAGES}/{track.name}/",
         "ending": f"-v{track.protocol_version}.html",
-        "unit": 10.0**-DIGITS,
+        "unit": FINEST,
         "scores": described,
         "remarks": remarks,
+        "architectures": built,
         "points": points,
     }
-
-
-def _label(name: str) -> str:
-    """A name isolated by Unicode's marks, where HTML's cannot be used."""
-    return f"\N{FIRST STRONG ISOLATE}{name}\N{POP DIRECTIONAL ISOLATE}"
 
 
 def shown_table(table: Table, ids: set[str], *, latest: bool) -> ShownTable:

@@ -4,6 +4,7 @@ Entries of schema version 4 state both. Those of version 3 do not: `KNOWN` has t
 directions of protocol 2, and its order is that of the columns. Further scores follow by name.
 """
 
+import functools
 import re
 from typing import NamedTuple
 
@@ -109,6 +110,7 @@ def _joined(title: str, *about: str | None) -> str:
     return f"{title} ({', '.join(known)})" if known else title
 
 
+@functools.cache
 def described(name: str) -> str:
     """A score's title from its parts, where nothing states one.
 
@@ -158,7 +160,7 @@ def direction(rows: list[Entry], name: str) -> int:
     Raises:
         InputError: Entries of the table state different directions.
     """
-    stated = {e.scores[name].better for e in rows if name in e.scores}
+    stated = {score.better for e in rows if (score := e.scores.get(name))}
     stated = (stated | {KNOWN[name].better} if name in KNOWN else stated) - {None}
     if len(stated) > 1:
         raise InputError(

@@ -19,7 +19,9 @@ def printable(text: str, length: int | None = None) -> str:
         text: The text.
         length: Cut to this many characters, the last an ellipsis.
     """
-    plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    plain = text
+    if not text.isprintable():
+        plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
     return plain if length is None or len(plain) <= length else f"{plain[: length - 1]}…"
 
 

@@ -41,25 +41,26 @@
     kinds["measure-desc"] = compare(-1);
   }
 
-  /* A model as the page's data have it, with numbers in place of integers: [value, low, high], or null. */
-  function decoded(packed, table) {
-    const [id, name, role, norm, kind, architecture, size, remarks, unranked, test, robust, scores] = packed;
-    const three = (sent, unit) => (sent.length === 0 ? null
-      : sent.length === 1 ? [sent[0] * unit, null, null]
-      : [sent[0] * unit, (sent[0] - sent[1]) * unit, (sent[0] + sent[2]) * unit]);
-    const of = (use) => scores.map((score, i) => (score ? use(score, table.scores[i].unit) : null));
-    const advantage = ([, [value, half]], unit) => (value === null ? null : [value * unit, (value - half) * unit, (value + half) * unit]);
+  /* A model as the page's data have it, its name isolated by Unicode's marks where HTML's cannot be
+     used, with numbers in place of integers: [value, low, high], or null. */
+  function decoded(packed, index, table) {
+    const [id, name, role, norm, kind, architecture, size, remarks, unranked, test, robust] = packed;
+    const three = ([value, below, farther], unit) => (value === null ? null
+      : below === null ? [value * unit, null, null]
+      : [value * unit, (value - below) * unit, (value + below + farther) * unit]);
+    const of = (use) => table.scores.map(({ columns, unit }) => use(columns.map((column) => column[index]), unit));
     return {
-      id: `${table.anchor}-${id}`, href: `${table.folder}${id}${table.ending}`, name, kind, architecture, size,
+      id: `${table.anchor}-${id}`, href: `${table.folder}${id}${table.ending}`, name: `\u2068${name}\u2069`, kind, architecture: table.architectures[architecture],
+      size: `${size[0].toLocaleString("en")} parameters${size[1] ? `, ${size[1]} multiply-adds` : ""}`,
       role: ["reference", "submission", "baseline"][role], norm: ["none", "l2", "linf"][norm], unranked: Boolean(unranked),
       remarks: remarks.map((i) => table.remarks[i]),
       test: three(test, table.unit), robust: three(robust, table.unit),
-      scores: of(([score], unit) => three(score, unit)),
-      advantages: of(advantage).map((a) => a ?? [null, null, null]),
-      ranks: of(([, [, , best, worst]]) => (best === null ? null : [best, worst])),
-      pareto: of(([, [, , , , bits]]) => Boolean(bits & 1)),
-      beats: of(([, [, , , , bits]]) => Boolean(bits & 2)),
-      extrapolated: of(([, [, , , , bits]]) => Boolean(bits & 4)),
+      scores: of((sent, unit) => three(sent, unit)),
+      advantages: of((sent, unit) => three(sent.slice(3, 6), unit) ?? [null, null, null]),
+      ranks: of(([, , , , , , best, worst]) => (best === null ? null : [best, worst])),
+      pareto: of((sent) => Boolean(sent[8] & 1)),
+      beats: of((sent) => Boolean(sent[8] & 2)),
+      extrapolated: of((sent) => Boolean(sent[8] & 4)),
     };
   }
 
@@ -68,7 +69,7 @@
     constructor(node, index) {
       this.node = node;
       this.data = DATA[index];
-      this.data.points = this.data.points.map((packed) => decoded(packed, this.data));
+      this.data.points = this.data.points.map((packed, place) => decoded(packed, place, this.data));
       this.scatter = document.querySelector(`[data-scatter="${index}"]`);
       this.controls = document.querySelector(`[data-controls="${index}"]`);
       this.found = document.querySelector(`[data-found="${index}"]`);

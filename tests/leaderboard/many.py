@@ -1,10 +1,16 @@
 """Boards to look at: as large as a full one, with unknown scores, and with hostile text."""
 
+import hashlib
+
 import numpy as np
 
 from pellucid.leaderboard import entry as entries
+from pellucid.leaderboard import outcomes
+from pellucid.leaderboard.board import Board
 from pellucid.leaderboard.card import Card, TrainingClaim
-from pellucid.leaderboard.entry import Attacked, Entry, RetrainingCurve, Score
+from pellucid.leaderboard.entry import Attacked, Entry, RetrainingCurve, Score, place
+from pellucid.leaderboard.outcomes import Bits, Numbers, Outcomes
+from tests.conftest import ROOT
 from tests.leaderboard.made import grid, made, score, track
 
 HARM = "window.harmed = true"
@@ -61,6 +67,64 @@ def grown(number: int) -> list[Entry]:
         for i in range(number - 12)
     )
     return [*grid(n=12), *submissions]
+
+
+def measured(number: int, on: str = "mnist-reduced") -> tuple[list[Entry], dict[str, Outcomes]]:
+    """So many entries as full as measured ones: a committed grid, and copies of its networks.
+
+    Every score and every outcome of a copy is another one.
+    """
+    board, draw = Board(ROOT / "leaderboard"), np.random.default_rng(0)
+    grid = [e for e in board.entries() if (e.track.name, e.role) == (on, "reference")]
+    newest = max(e.track.protocol_version for e in grid)
+    grid = [e for e in grid if e.track.protocol_version == newest]
+    behind = {}
+    for one in grid:
+        found = outcomes.read(board.root, one)
+        assert found is not None
+        behind[place(one)] = found
+    rows = list(grid)
+    for i in range(number - len(grid)):
+        like = grid[i % len(grid)]
+        found = _moved(behind[place(like)], draw)
+        rows.append(_copied(like, f"s{i}", outcomes.digest(found), draw))
+        behind[place(rows[-1])] = found
+    return rows, behind
+
+
+def _moved(found: Outcomes, draw: np.random.Generator) -> Outcomes:
+    def flipped(bits: Bits | None) -> Bits | None:
+        if bits is None:
+            return None
+        values = bits.array()
+        return outcomes.bits(values ^ (draw.random(values.shape) < 0.05))
+
+    def shifted(of: dict[str, Numbers]) -> dict[str, Numbers]:
+        arrays = {name: one.array() for name, one in of.items()}
+        return {n: outcomes.numbers(v + draw.normal(0, 0.01, v.shape)) for n, v in arrays.items()}
+
+    changed = {"test": flipped(found.test), "robust": flipped(found.robust)}
+    of_scores = {name: shifted(getattr(found, name)) for name in ("contributions", "by_image")}
+    return found.model_copy(update=changed | of_scores)
+
+
+def _copied(like: Entry, name: str, digest: str, draw: np.random.Generator) -> Entry:
+    scores = {}
+    for of, one in like.scores.items():
+        shift = float(draw.normal(0, 0.005))
+        ends = {end: v + shift for end in ("low", "high") if (v := getattr(one, end)) is not None}
+        scores[of] = one.model_copy(update={"value": one.value + shift, **ends})
+    model = like.model.model_copy(
+        update={
+            "sha256": [hashlib.sha256(name.encode()).hexdigest()],
+            "parameters": int(draw.integers(10**4, 10**7)),
+        }
+    )
+    card = like.card.model_copy(update={"name": f"Model {name}", "authors": [f"Author {name}"]})
+    about = {"id": name, "role": "submission", "outcomes": digest}
+    return entries.seal(
+        like.model_copy(update=about | {"scores": scores, "model": model, "card": card})
+    )
 
 
 def hostile() -> list[Entry]:

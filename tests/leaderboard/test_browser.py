@@ -14,7 +14,7 @@ from pellucid.leaderboard.html import page as page_of
 from pellucid.leaderboard.table import Table
 from pellucid.leaderboard.tradeoff import Standings
 from pellucid.leaderboard.words import finding
-from tests.leaderboard.many import HARM, board, grown, hostile, unknown
+from tests.leaderboard.many import HARM, board, grown, hostile, measured, unknown
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
@@ -39,6 +39,7 @@ def files(tmp_path_factory) -> dict[str, Path]:
     boards = {
         "board": board(),
         "of 300": grown(300),
+        "measured": measured(12)[0],
         "hostile": hostile(),
         "unknown": unknown(),
         "hostile titles": unknown(f"<script>{HARM}</script>", f"\"><img src=x onerror='{HARM}'>"),
@@ -254,6 +255,19 @@ def test_the_first_row_is_as_without_scripts(open_page):
         rows = open_page(**options).locator("[data-table='0'] tbody tr")
         texts.append([" ".join(text.split()) for text in rows.all_inner_texts()])
     assert texts[0] == texts[1]
+
+
+def test_every_row_is_as_without_scripts(open_page):
+    """Of entries as they are measured: scripts are sent integers, not their text."""
+    texts = []
+    for options in ({}, {"java_script_enabled": False}):
+        rows = open_page("measured", **options).locator("table.board").first.locator("tbody tr")
+        assert rows.count() == 12
+        texts.append([text.split() for text in rows.all_inner_texts()])
+    lines = zip(*texts, strict=True)
+    differ = [pair for line in lines for pair in zip(*line, strict=True) if len(set(pair)) > 1]
+    assert differ == []
+    assert sum("multiply-adds" in row for row in texts[0]) == 12
 
 
 def test_300_models_are_shown_a_hundred_at_a_time(open_page):

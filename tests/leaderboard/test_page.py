@@ -8,13 +8,15 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pellucid.leaderboard import table
-from pellucid.leaderboard.entry import place
+from pellucid.leaderboard.entry import Score, place
 from pellucid.leaderboard.html import FOLDER, entry_page
 from pellucid.leaderboard.html import page as page_of
 from pellucid.leaderboard.html_entry import number
-from pellucid.leaderboard.html_table import STATIC, shown_table
+from pellucid.leaderboard.html_table import STATIC, _in_units, _sent, shown_table
 from pellucid.leaderboard.table import Table
 from pellucid.leaderboard.tradeoff import Standings
 from pellucid.leaderboard.words import finding
@@ -146,39 +148,82 @@ def test_numbers_are_those_of_the_entries(text):
         assert form.replace("-", "\N{MINUS SIGN}") in text
 
 
-def sent(text: str, name: str, track: int = 0) -> list:
-    """What the page's scripts are sent of an entry."""
-    data = json.loads(re.findall(r'id="data">(.*?)</script>', text, re.DOTALL)[0])
-    return next(point for point in data[track]["points"] if point[0] == name)
+COLUMNS = (
+    "value",
+    "below",
+    "farther",
+    "advantage",
+    "advantage_below",
+    "advantage_farther",
+    "best",
+    "worst",
+    "bits",
+)
+"""What the page's scripts are sent of each entry in a score."""
+
+
+def sent(data: dict, entry: str, score: str) -> dict[str, int | None]:
+    """Of a table's data, those on an entry in a score, by its title."""
+    place = [point[0] for point in data["points"]].index(entry)
+    columns = next(one["columns"] for one in data["scores"] if one["title"] == score)
+    return {name: column[place] for name, column in zip(COLUMNS, columns, strict=True)}
 
 
 def test_the_scripts_are_sent_the_same_numbers(text):
-    """As integers in a unit of each score: value, down, up; advantage, half its interval, ranks."""
+    """As integers in a unit of each score."""
     data = json.loads(re.findall(r'id="data">(.*?)</script>', text, re.DOTALL)[0])[0]
     rows = [e for e in board() if e.track.name == "digits"]
     assert len(data["points"]) == len(rows)
-    titles = [score["title"] for score in data["scores"]]
-    score = data["scores"][titles.index("ROAR GX")]
+    unit = next(score["unit"] for score in data["scores"] if score["title"] == "ROAR GX")
     for entry in rows:
-        stated = entry.scores.get("roar_gradient_input")
-        packed = sent(text, entry.id)
-        (test, _), packed = packed[9:11], packed[11][titles.index("ROAR GX")]
+        test = next(point for point in data["points"] if point[0] == entry.id)[9]
         assert test[0] * data["unit"] == pytest.approx(entry.value("test_accuracy"), abs=5e-5)
+        stated = entry.scores.get("roar_gradient_input")
+        found = sent(data, entry.id, "ROAR GX")
         if stated is None:
-            assert packed == 0
+            assert {found[name] for name in COLUMNS[:-1]} == {None}
             continue
-        value, down, up = packed[0]
-        unit = score["unit"]
-        assert value * unit == pytest.approx(stated.value, abs=unit)
-        assert (value - down) * unit == pytest.approx(stated.low, abs=unit)
-        assert (value + up) * unit == pytest.approx(stated.high, abs=unit)
         standing = PLACED.of(rows, "roar_gradient_input")[entry.id]
-        advantage, half, best, worst, bits = packed[1]
-        assert advantage * unit == pytest.approx(standing.advantage, abs=unit)
-        assert (advantage + half) * unit == pytest.approx(standing.high, abs=2 * unit)
-        assert (best, worst) == standing.ranks
+        for start, own, low, high in (
+            ("value", stated.value, stated.low, stated.high),
+            ("advantage", standing.advantage, standing.low, standing.high),
+        ):
+            at = COLUMNS.index(start)
+            middle, below, farther = (found[name] for name in COLUMNS[at : at + 3])
+            assert middle * unit == pytest.approx(own, abs=unit)
+            assert (middle - below) * unit == pytest.approx(low, abs=unit)
+            assert (middle + below + farther) * unit == pytest.approx(high, abs=unit)
+        assert (found["best"], found["worst"]) == standing.ranks
         marks = standing.pareto, standing.beats, standing.extrapolated
-        assert bits == sum(bit * mark for bit, mark in zip((1, 2, 4), marks, strict=True))
+        assert found["bits"] == sum(b * mark for b, mark in zip((1, 2, 4), marks, strict=True))
+
+
+def test_a_score_is_sent_as_far_as_there_is_one():
+    unit, known = 1e-3, {"value": 0.5, "n": 10, "seeds": 1}
+    assert _sent(Score(low=0.4, high=0.602, **known), unit) == [500, 100, 2]
+    assert _sent(Score(**known), unit) == [500, None, None]
+    assert _sent(None, unit) == [None, None, None]
+
+
+@given(st.floats(-20, 20), st.sampled_from([1e-4, 1e-5, 1e-6]))
+def test_scripts_show_the_decimals_of_the_value_itself(value, unit):
+    """Not those of the integer that is sent: .97449 is .9745 in units of 1e-4, but not .975."""
+    integer = _in_units(unit, value)
+    assert abs(integer * unit - value) <= 1.5 * unit
+    assert number(integer * unit) == number(value)
+
+
+def test_an_entry_without_a_standing_is_sent_none():
+    """A collapsed network has no ranks and no advantage."""
+    found = Table([e for e in board() if e.track.name == "digits"], PLACED)
+    score, entry = found.names[0], found.rows[0]
+    nan = float("nan")
+    stands = found.standings[score][entry.id]._replace(advantage=nan, ranks=None)
+    found.standings[score] |= {entry.id: stands}
+    data = shown_table(found, set(), latest=True).data
+    without = sent(data, entry.id, found.titles[score])
+    assert {without[name] for name in ("advantage", "advantage_below", "best", "worst")} == {None}
+    assert without["value"] is not None
 
 
 def test_zero_has_no_sign():
@@ -199,8 +244,8 @@ def test_each_mark_is_sent_by_itself(marks):
     of = found.standings[score]
     stands = of[entry.id]._replace(pareto=pareto, beats=beats, extrapolated=extrapolated)
     found.standings[score] = of | {entry.id: stands}
-    points = shown_table(found, set(), latest=True).data["points"]
-    bits = next(point for point in points if point[0] == entry.id)[11][0][1][4]
+    data = shown_table(found, set(), latest=True).data
+    bits = sent(data, entry.id, found.titles[score])["bits"]
     assert (bool(bits & 1), bool(bits & 2), bool(bits & 4)) == marks
 
 
@@ -283,7 +328,7 @@ def test_scores_that_no_code_names_are_shown():
     data = json.loads(re.findall(r'id="data">(.*?)</script>', text, re.DOTALL)[0])[0]
     described = [(score["title"], score["better"]) for score in data["scores"]]
     assert described[-2:] == [("ROAR E", 1), ("sparsity", -1)]
-    assert sent(text, "new")[11][-2][1][4] & 2, "it beats the trade-off in ROAR E"
+    assert sent(data, "new", "ROAR E")["bits"] & 2, "it beats the trade-off"
     own = entry_page(unknown()[-1])
     for row in ("ROAR E", "density", "untitled detail"):
         assert f'<th scope="row">{row}' in own
