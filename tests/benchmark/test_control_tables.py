@@ -247,6 +247,22 @@ def test_what_is_better_when_it_is_lower_survives_by_falling(measure, rise):
     assert turned["verdict"] == controls.DOES_NOT
 
 
+def test_of_one_seed_a_measure_cannot_be_told():
+    """However clear it is: how much another training would change is not known."""
+    score, control = Score("road", "gradient"), Score("road", "gradient", "blurred")
+    rng = np.random.default_rng(6)
+    found = [
+        {score: strength + rng.normal(size=shape), control: rng.normal(size=shape)}
+        for strength in 10 * STRENGTH
+        for shape in [(1, 1, 1, 200)]
+    ]
+    series = controls.Series("l2", "xent", found, controls.slope(STRENGTH))
+    row = controls._verdict(series, score, control)
+    assert row["verdict"] == controls.UNCLEAR
+    assert row["rise"] == pytest.approx(10, abs=1)
+    assert np.isnan(row["rise_low"])
+
+
 @pytest.mark.parametrize("control", ["mean", "shuffled_within"])
 def test_diffroar_of_a_control_follows_from_the_table_of_accuracies(finished, control):
     row = (

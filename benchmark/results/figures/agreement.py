@@ -34,11 +34,11 @@ def _excludes_0(rho: float, networks: int) -> bool:
     return low > 0 or high < 0
 
 
-def _matrix(table: pd.DataFrame, column: str) -> pd.DataFrame:
-    """One number per pair of scores, as a symmetric matrix; NaN where it is not known."""
+def _matrix(table: pd.DataFrame) -> pd.DataFrame:
+    """The correlations of all pairs, as a symmetric matrix; NaN where one is not known."""
     mirrored = table.rename(columns={"score": "other", "other": "score"})
     pairs = pd.concat([table, mirrored], ignore_index=True)
-    return pairs.pivot(index="score", columns="other", values=column)
+    return pairs.pivot(index="score", columns="other", values="spearman")
 
 
 def _draw(folder: Path, rho: pd.DataFrame, certain: pd.DataFrame, caption: str) -> list[Path]:
@@ -93,7 +93,7 @@ def rank_agreement(folder: Path, config: Config, table: pd.DataFrame) -> list[Pa
         " corrected for the number of pairs); empty: a score that does not vary; scores rest on the"
         " same networks and retrainings"
     )
-    rho = _matrix(table, "spearman")
+    rho = _matrix(table)
     return _draw(folder, rho, rho.map(lambda value: _excludes_0(value, networks)), caption)
 
 
@@ -110,7 +110,7 @@ def joined(folder: Path, tables: Sequence[pd.DataFrame], caption: str) -> list[P
     Returns:
         The files written; none where the runs have no two scores in common.
     """
-    every = [_matrix(table, "spearman") for table in tables]
+    every = [_matrix(table) for table in tables]
     common = [n for n in every[0].index if all(n in matrix.index for matrix in every)]
     if len(common) < 2:
         return []
