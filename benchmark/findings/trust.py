@@ -9,6 +9,8 @@ from pellucid.benchmark.results import names
 from pellucid.benchmark.results.trust import CONTROLS, OVER, STRENGTH
 
 LOWER = " (less is better)"
+ALL_CELLS = f"{OVER[0]} at once"
+"""How the text names the first of `OVER`."""
 
 
 def _cell(rows: pd.DataFrame) -> str:
@@ -44,12 +46,15 @@ def _agreeing(table: pd.DataFrame, over: str) -> list[str]:
 def _agree(table: pd.DataFrame, columns: list[str]) -> str:
     """Which scores agree with every truth, and over what."""
     agreeing = {over: _agreeing(table, over) for over in columns}
-    told = [
-        f"Over {over}, {listed(found)} {'agree' if len(found) > 1 else 'agrees'} with every truth."
-        for over, found in agreeing.items()
-        if found
-    ]
-    return " ".join(told) or "No score agrees with every truth."
+    ways: dict[str, list[str]] = {}
+    for over, found in agreeing.items():
+        ways.setdefault(listed(found) if found else "", []).append(over)
+    told = []
+    for scores, overs in ways.items():
+        over = ", and ".join(f"over {ALL_CELLS if what == OVER[0] else what}" for what in overs)
+        verb = "agree" if scores and len(agreeing[overs[0]]) > 1 else "agrees"
+        told.append(f"{scores or 'No score'} {verb} with every truth {over}.")
+    return " ".join(told) if any(agreeing.values()) else "No score agrees with every truth."
 
 
 def _strength(table: pd.DataFrame) -> str:

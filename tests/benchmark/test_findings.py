@@ -423,8 +423,10 @@ def test_a_calibrated_model_decides_over_every_null():
 def test_trust_by_every_truth():
     known = sources(always(DOES_NOT))._replace(trust={"tetrominoes": trust()})
     found = text(known)
-    assert "Over networks, ROAD agrees with every truth. Attack strength itself agrees" in found
-    assert "Over networks and attributions, " not in found
+    assert (
+        "No score agrees with every truth over networks and attributions at once. ROAD agrees with"
+        " every truth over networks. Attack strength itself agrees" in found
+    )
     rows = cells_of(behind(known), "over networks")
     assert rows["ROAD"] == "0.70 to 0.80, above 0 by both"
     assert rows["ROAR"] == "0.10 to 0.60, above 0 by 1 of 2"
