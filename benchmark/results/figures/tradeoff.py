@@ -106,6 +106,8 @@ def _fit(
     correlations: pd.DataFrame, score: str, against: str, norm: str, loss: str
 ) -> pd.DataFrame:
     """The row of a series' correlation and fitted line; empty where there is none."""
+    if correlations.empty:
+        return correlations
     return correlations[
         (correlations["score"] == score)
         & (correlations["against"] == against)
@@ -153,7 +155,7 @@ def tradeoff(
     Returns:
         The files written.
     """
-    correlations = tables["correlations"]
+    correlations = tables.get("correlations", pd.DataFrame())  # none where no network has learned
     wide = _one_row_per_network(tables["scores"])
     attributions = [name for name in ATTRIBUTIONS if f"{mode}_{name}" in wide]
     drawn = [
@@ -166,8 +168,8 @@ def tradeoff(
     caption = style.retraining_caption(config, len(wide)) + "; bars: 95 % intervals"
     if any(known(fit) for fit in fits):
         caption += (
-            "; r, ρ: Pearson's and Spearman's correlation over networks, with 95 % intervals; a"
-            " line is fitted where that of r excludes 0"
+            "; r, ρ: Pearson's and Spearman's correlation over networks that are not at chance,"
+            " with 95 % intervals; a line is fitted where that of r excludes 0"
         )
     if not all(known(fit) for fit in fits):
         caption += f"; no correlation is given for series of fewer than {style.FEWEST} networks"
