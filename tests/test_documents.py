@@ -4,11 +4,14 @@ import re
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from pellucid.benchmark.findings import runs
 from pellucid.benchmark.findings.standing import standings
 from pellucid.benchmark.results.controls import DOES_NOT, SURVIVES, UNCLEAR
+from pellucid.metrics import statistics
 from tests.conftest import ROOT
 
 DOCUMENTS = [
@@ -88,3 +91,34 @@ def test_what_is_said_of_roar_and_diffroar_is_what_the_verdicts_say():
         if verdict != SURVIVES
     }
     assert against == {"blurred"}
+
+
+def test_what_is_said_of_the_truth_is_what_its_table_says():
+    """The caption of the results' first picture."""
+    table = pd.read_csv(ROOT / "docs" / "results" / "ground-truth" / "trust.csv")
+    above = table.assign(above=table["low"] > 0).groupby(["over", "score"])["above"]
+    everywhere = {over: set(s[s].reset_index()["score"]) for over, s in above.all().groupby("over")}
+    assert everywhere["attributions"] == {"road"}
+    assert everywhere["networks"] == set()
+    assert above.sum()["networks", "strength"] == 2
+    assert table["truth"].nunique() == 3
+    results = " ".join((ROOT / "docs" / "results" / "README.md").read_text().split())
+    assert (
+        "ROAD alone agrees with every truth over attributions; over networks none does" in results
+    )
+    assert "nearer the truth by two of three truths" in results
+
+
+def test_what_is_said_of_agreement_is_what_the_tables_say():
+    """The caption of the figure of rank agreement: by intervals over the four runs."""
+    rho: dict[frozenset[str], list[float]] = {}
+    for name in ("quick", "reduced-mnist", "reduced-fashion-mnist", "reduced-cifar10"):
+        for row in pd.read_csv(ROOT / "docs" / "results" / name / "agreement.csv").itertuples():
+            rho.setdefault(frozenset((row.score, row.other)), []).append(row.spearman)
+    found = {pair: statistics.mean(np.array(v)) for pair, v in rho.items() if len(v) == 4}
+    certain = {pair for pair, mean in found.items() if mean.low > 0 or mean.high < 0}
+    assert not any("test_accuracy" in pair for pair in certain)
+    for score in ("alignment", "max_sensitivity_gradient"):
+        assert frozenset((score, "robust_accuracy")) in certain
+    results = " ".join((ROOT / "docs" / "results" / "README.md").read_text().split())
+    assert "Alignment and max-sensitivity follow robust accuracy; none is shown to" in results

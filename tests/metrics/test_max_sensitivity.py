@@ -151,9 +151,8 @@ def test_of_blurred_maps(monkeypatch, sigma):
 
 def test_blurred_maps_of_a_network_keep_their_label():
     """With one pixel there is nothing to blur; the label is that of the clean image."""
-    x, model = np.random.default_rng(2).uniform(0, 1, (5, 1, 1, 3)), None
+    x = np.random.default_rng(2).uniform(0, 1, (5, 1, 1, 3)).astype(np.float32)
     model = linear_model(np.random.default_rng(3).normal(size=(3, 2)), np.zeros(2), (1, 1, 3))
-    x = x.astype(np.float32)
     np.testing.assert_allclose(
         max_sensitivity("gradient", model, x, blur=2.0),
         max_sensitivity("gradient", model, x),
