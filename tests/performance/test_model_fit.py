@@ -12,7 +12,7 @@ from pellucid.benchmark.data import datasets
 from tests.conftest import needs_tfds
 
 ROUNDS = 5
-IMAGES, BATCH = 2000, 100
+IMAGES, BATCH = 10_000, 100
 ATTACK = pellucid.Attack("pgd", "linf", 0.1, steps=10)
 
 
