@@ -52,6 +52,8 @@ def _seen(character: str) -> bool:
 
 
 def _plain(value: str) -> str:
+    if value.isascii() and value.isprintable() and value == value.strip() and value:
+        return value  # what nearly all text is, of which there is much on a board
     unseen = next((c for c in value if not _seen(c)), None)
     if unseen:
         raise ValueError(

@@ -71,6 +71,8 @@ def _of_images(rows: list[Array]) -> Tested:
     """Compares accuracies, by which images each network of each entry gets right."""
     if all(len(of_entry) == 1 for of_entry in rows):
         return pairwise.mcnemar(np.concatenate(rows))
+    if len({len(of_entry) for of_entry in rows}) == 1:  # in how many seeds each image is right
+        return pairwise.over_images(np.stack([of_entry.sum(axis=0) for of_entry in rows]))
     return pairwise.over_images(np.stack([of_entry.mean(axis=0) for of_entry in rows]))
 
 

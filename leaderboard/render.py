@@ -197,6 +197,11 @@ def markdown(tables: list[Table]) -> str:
     return "\n".join([*parts, NOTES])
 
 
+def _settled(value: float) -> float:
+    """Of a least-squares fit: its last digits differ from one kind of processor to another."""
+    return round(value, 9) + 0.0  # no minus zero
+
+
 def _row(
     entry: Entry, standings: dict[str, Headline], unranked: dict[str, str]
 ) -> dict[str, object]:
@@ -232,9 +237,9 @@ def _row(
         columns += [(f"{name}_n", score.n), (f"{name}_seeds", score.seeds)]
     for name, standing in standings.items():
         columns += [
-            (f"{name}_advantage", standing.advantage),
-            (f"{name}_advantage_low", standing.low),
-            (f"{name}_advantage_high", standing.high),
+            (f"{name}_advantage", _settled(standing.advantage)),
+            (f"{name}_advantage_low", _settled(standing.low)),
+            (f"{name}_advantage_high", _settled(standing.high)),
             (f"{name}_extrapolated", standing.extrapolated),
             (f"{name}_rank", standing.ranks[0] if standing.ranks else None),
             (f"{name}_rank_worst", standing.ranks[1] if standing.ranks else None),
@@ -272,7 +277,7 @@ _FORMULA = re.compile(r"(^|[;,\t])(\s*)(?=[=+\-@＝＋－＠\t\r])")
 
 
 def csv(frame: pd.DataFrame) -> str:
-    """The leaderboard as CSV, full precision.
+    """The leaderboard as CSV: scores in full precision, advantages with nine decimals.
 
     Text that a spreadsheet would read as a formula is quoted.
     """

@@ -154,35 +154,46 @@ def title(rows: list[Entry], name: str) -> str:
     return spelled(min(stated)) if stated else KNOWN.get(name, Known(described(name))).title
 
 
+def _sign(stated: set[str | None], rows: list[Entry], name: str) -> int:
+    """From what entries state and what is known of a score."""
+    known = {KNOWN[name].better} if name in KNOWN else set()
+    found = (stated | known) - {None}
+    if len(found) > 1:
+        raise InputError(
+            f"The entries of {rows[0].track.name} state both directions for the score '{name}':"
+            " that higher is better, and that lower is better."
+        )
+    return {"higher": HIGHER, "lower": LOWER, None: 0}[next(iter(found), None)]
+
+
 def direction(rows: list[Entry], name: str) -> int:
     """`HIGHER` or `LOWER`; 0 for a score that does not measure interpretability.
 
     Raises:
         InputError: Entries of the table state different directions.
     """
-    stated = {score.better for e in rows if (score := e.scores.get(name))}
-    stated = (stated | {KNOWN[name].better} if name in KNOWN else stated) - {None}
-    if len(stated) > 1:
-        raise InputError(
-            f"The entries of {rows[0].track.name} state both directions for the score '{name}':"
-            " that higher is better, and that lower is better."
-        )
-    return {"higher": HIGHER, "lower": LOWER, None: 0}[next(iter(stated), None)]
+    return _sign({score.better for e in rows if (score := e.scores.get(name))}, rows, name)
+
+
+def directions(rows: list[Entry]) -> dict[str, int]:
+    """The direction of every score of a table, in order; errors as `direction`."""
+    stated: dict[str, set[str | None]] = {}
+    for entry in rows:
+        for name, score in entry.scores.items():
+            stated.setdefault(name, set()).add(score.better)
+    return {name: _sign(stated[name], rows, name) for name in names(rows)}
 
 
 def interpretability(rows: list[Entry]) -> list[str]:
     """The scores of a table that measure interpretability; the first leads the table."""
-    return [name for name in names(rows) if direction(rows, name)]
+    return [name for name, sign in directions(rows).items() if sign]
 
 
 def others(rows: list[Entry]) -> list[str]:
     """The other scores of a table that have a title, accuracies first."""
-    return [
-        name
-        for name in names(rows)
-        if not direction(rows, name)
-        and (name in KNOWN or any(name in e.scores and e.scores[name].title for e in rows))
-    ]
+    titled = {name for entry in rows for name, score in entry.scores.items() if score.title}
+    of = directions(rows)
+    return [name for name, sign in of.items() if not sign and (name in KNOWN or name in titled)]
 
 
 def attribution_title(curve: RetrainingCurve) -> str:

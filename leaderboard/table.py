@@ -33,7 +33,7 @@ class Table:
         self.names, self.plain, self.lead = compared(rows), scores.others(rows), lead(rows)
         names = scores.names(rows)
         self.titles = {name: printable(scores.title(rows, name), MAX_TITLE) for name in names}
-        self.directions = {name: scores.direction(rows, name) for name in self.titles}
+        self.directions = scores.directions(rows)
         self.standings = {name: found.of(rows, name) for name in self.names}
         self.fits = {name: found.fit(rows, name) for name in self.names}
         ranked = dict.fromkeys([*self.names, self.lead])

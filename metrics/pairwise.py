@@ -28,6 +28,7 @@ Reference: Searle, Linear Models for Unbalanced Data, 1987, section 4.9; McNemar
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -82,7 +83,8 @@ class Differences(NamedTuple):
         return Tested(apart, lambda level: stats.t.isf(level / 2, self.freedom))
 
 
-class Layout(NamedTuple):
+@dataclass(frozen=True)
+class Layout:
     """A two-way layout, fitted.
 
     Attributes:
@@ -90,14 +92,35 @@ class Layout(NamedTuple):
             models that were measured in every block, the plain means.
         square: s^2, the variance of a cell; NaN without degrees of freedom.
         freedom: Its degrees of freedom.
-        variance: `(n, n)`, the variance of each pairwise difference, in s^2; NaN where two models
-            have no block in common, even through others.
+        there: `(n, blocks)` bool, which cells were measured.
+        inverse: `(blocks, blocks)`, the variance of the blocks' effects, in s^2.
+        part: `(n,)`, a number that models share which have blocks in common, or through others.
     """
 
     models: Array
     square: float
     freedom: int
-    variance: Array
+    there: Array
+    inverse: Array
+    part: Array
+
+    @property
+    def variance(self) -> Array:
+        """`(n, n)`, the variance of each pairwise difference, in s^2.
+
+        NaN where two models have no block in common, even through others.
+        """
+        # models that were measured in the same blocks have the same row, but for the diagonal
+        _, first, alike = np.unique(self.there, axis=0, return_index=True, return_inverse=True)
+        number, part = self.there[first].sum(axis=1), self.part[first]
+        weights = self.there[first] / number[:, None]
+        crossed = weights @ self.inverse @ weights.T
+        spread = np.diag(crossed) + 1 / number
+        variance = np.maximum(spread[:, None] + spread - 2 * crossed, 0.0)
+        variance[part[:, None] != part] = np.nan
+        variance = variance[alike.ravel()][:, alike.ravel()]
+        np.fill_diagonal(variance, 0.0)
+        return variance
 
 
 def layout(values: Array) -> Layout:
@@ -122,13 +145,7 @@ def layout(values: Array) -> Layout:
     part = part_of_block[there[:, used].argmax(axis=1)]
     freedom = int(there.sum()) - len(values) - int(used.sum()) + parts
     square = float((residuals**2).sum()) / freedom if freedom > 0 else np.nan
-
-    spread = np.einsum("ib,bc,ic->i", weights, inverse, weights)
-    crossed = weights @ inverse @ weights.T
-    variance = spread[:, None] + spread - 2 * crossed + 1 / of_model[:, None] + 1 / of_model
-    variance = np.where(part[:, None] != part, np.nan, np.maximum(variance, 0.0))
-    np.fill_diagonal(variance, 0.0)
-    return Layout(models, square, freedom, variance)
+    return Layout(models, square, freedom, there, inverse, part)
 
 
 def differences(values: Array) -> Differences:
@@ -141,9 +158,10 @@ def differences(values: Array) -> Differences:
         InputError: `values` has another shape, a model without a value, or an infinite one.
     """
     found = layout(values)
+    variance = found.variance
     value = found.models[:, None] - found.models
-    value[np.isnan(found.variance)] = np.nan
-    error = np.sqrt(found.square * found.variance)
+    value[np.isnan(variance)] = np.nan
+    error = np.sqrt(found.square * variance)
     np.fill_diagonal(error, 0.0)
     return Differences(value, error, np.asarray(found.freedom))
 
@@ -155,12 +173,19 @@ def over_images(values: Array) -> Tested:
     at all.
 
     Args:
-        values: `(n, images)`, at least two images.
+        values: `(n, images)`, at least two images; integers where they are counts.
     """
-    values = np.asarray(values, float)
+    values = np.asarray(values)
     images = values.shape[1]
-    values = values - values.mean(axis=0)  # what all have in common would only cost digits
-    means, products = values.mean(axis=1), values @ values.T
+    most = float(np.abs(values).max(initial=0))
+    if np.issubdtype(values.dtype, np.integer) and images * most**2 < 2**24:
+        values = values.astype(np.float32)  # sums of such products are exact
+        products = (values @ values.T).astype(float)
+    else:
+        values = values.astype(float)
+        values = values - values.mean(axis=0)  # what all have in common would only cost digits
+        products = values @ values.T
+    means = values.mean(axis=1, dtype=float)
     squares = np.diag(products)
     of_difference = np.abs(means[:, None] - means)
     variance = (squares[:, None] + squares - 2 * products) / images - of_difference**2

@@ -141,8 +141,20 @@ def test_over_images_is_a_paired_t_test(n, images, seed):
         assert has_p(tested, i, j, stats.ttest_rel(values[i], values[j]).pvalue)
 
 
-def test_values_that_differ_always_or_never():
-    values = np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [2.0, 3.0, 4.0]])
+@given(
+    st.integers(2, 6), st.integers(2, 30), st.sampled_from([1, 3, 5000]), st.integers(0, 1 << 30)
+)
+def test_counts_over_images_too(n, images, most, seed):
+    """Summed exactly in float32 where they are few, else as other values."""
+    counts = np.random.default_rng(seed).integers(0, most + 1, (n, images))
+    tested = pairwise.over_images(counts)
+    as_shares = pairwise.over_images(counts / most)
+    np.testing.assert_allclose(tested.apart, as_shares.apart, rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("of", [np.array, lambda rows: np.array(rows, float)])
+def test_values_that_differ_always_or_never(of):
+    values = of([[1, 2, 3], [1, 2, 3], [2, 3, 4]])
     tested = pairwise.over_images(values)
     assert not tested.below(0.999)[0, 1]
     assert tested.below(1e-300)[0, 2]
