@@ -14,11 +14,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pellucid.benchmark.results import publish
 from pellucid.benchmark.results.recheck import recheck
 from pellucid.leaderboard import outcomes
 from pellucid.leaderboard.board import Board
 from pellucid.leaderboard.entry import seal
-from tests.commands import COMMAND, TINY, call, here, run
+from tests.commands import COMMAND, TINY, call, check_mistake, here, run
 from tests.conftest import ROOT, needs_tfds
 
 
@@ -39,6 +40,39 @@ def finished(tmp_path_factory) -> Path:
     )
     assert "211 units of work, 0 done before, 1 at a time" in done.stdout
     return out
+
+
+def test_a_published_run_is_its_tables_and_figures(finished, tmp_path):
+    to = tmp_path / "published"
+    done = here("publish", finished, "--to", to)
+    assert done.returncode == 0, done.stderr
+    names = {path.name for path in to.iterdir()}
+    assert names == {Path(line).name for line in done.stdout.splitlines()}
+    assert {"scores.csv", "LEADERBOARD.md", "environment.json", "config.toml"} <= names
+    assert {Path(name).suffix for name in names} == {".csv", ".png", ".md", ".json", ".toml"}
+    assert (to / "scores.csv").read_bytes() == (finished / "results" / "scores.csv").read_bytes()
+    texts = [path.read_text() for path in to.iterdir() if path.suffix != ".png"]
+    assert not any(str(finished.parent) in text or "folder," in text for text in texts)
+
+    (to / "of_an_earlier_run.csv").touch()
+    (to / "notes.txt").touch()
+    here("publish", finished, "--to", to)
+    assert {path.name for path in to.iterdir()} == {*names, "notes.txt"}
+
+
+def test_a_run_is_published_nowhere_else(finished, tmp_path):
+    (tmp_path / "mine.csv").touch()
+    check_mistake(here("publish", finished, "--to", tmp_path), "something other than a published")
+    check_mistake(here("publish", finished, "--to", finished), "a run's own folder")
+    check_mistake(here("publish", tmp_path, "--to", tmp_path / "new"), "No finished run in")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.csv"]
+
+
+def test_a_large_table_is_named_where_it_is_left_out(finished, tmp_path, monkeypatch):
+    monkeypatch.setattr(publish, "LARGEST", len((finished / "results/scores.csv").read_bytes()) - 1)
+    done = here("publish", finished, "--to", tmp_path / "published")
+    assert "scores.csv" in done.stderr
+    assert not (tmp_path / "published" / "scores.csv").exists()
 
 
 HELP = """

@@ -16,7 +16,7 @@ from pellucid.benchmark.cli.messages import FAILED, INTERRUPTED, mistake, note
 COMMANDS = {
     "Run the benchmark": (running.run, running.plan),
     "Measure a model": (submitting.submit, submitting.evaluate, submitting.verify),
-    "Report": (reporting.plots, reporting.paper, reporting.findings),
+    "Report": (reporting.plots, reporting.paper, reporting.findings, reporting.publish),
     "Keep a board": (
         maintaining.leaderboard,
         maintaining.reference,

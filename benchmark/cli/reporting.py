@@ -1,4 +1,4 @@
-"""Commands that draw and report what is stored: `plots`, `paper` and `findings`."""
+"""Commands that draw and report what is stored: `plots`, `paper`, `findings` and `publish`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -75,3 +75,28 @@ def findings(
 
     for path in write_findings(runs, report, note):
         print(path)
+
+
+def publish(
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="The folder of a finished run or sweep.")
+    ],
+    to: Annotated[
+        Path,
+        typer.Option(help="Where to; what was published there before is replaced."),
+    ],
+) -> None:
+    """Copy a finished run's tables and figures, to be kept in a repository or beside a paper.
+
+    Without its networks and largest tables. `findings` reads the copy as it reads the run.
+    """
+    from pellucid.benchmark.results import publish as publishing
+
+    written, left_out = publishing.publish(run, to)
+    for path in written:
+        print(path)
+    if left_out:
+        note(
+            f"left out, since larger than {publishing.LARGEST // 1000} kB: {', '.join(left_out)}."
+            f" They are in {run / 'results'}"
+        )

@@ -169,6 +169,11 @@ def test_run_join_and_draw(changes, tmp_path):
     assert result.exit_code == 0, result.output
     assert drawing.read_bytes() == before
 
+    result = CliRunner().invoke(app, ["publish", str(out), "--to", str(tmp_path / "published")])
+    assert result.exit_code == 0, result.output
+    published = {path.name for path in (tmp_path / "published").iterdir()}
+    assert {"sweep.toml", "scores.csv", "environment.json", drawing.name} <= published
+
     (out / names[0] / "results" / "scores.parquet").unlink()
     with pytest.raises(InputError, match="missing, cut short or altered"):
         sweeps.write_joined(out)
