@@ -8,7 +8,6 @@ import re
 from typing import NamedTuple
 
 import numpy as np
-from markupsafe import Markup, escape
 
 from pellucid.leaderboard import charts, scores, text
 from pellucid.leaderboard.charts import Tick
@@ -54,12 +53,6 @@ class Cell(NamedTuple):
     interval: str = ""
     n: int = 0
     seeds: int = 0
-
-    @property
-    def html(self) -> Markup:
-        """The number and its interval; a macro for each of a page's hundred cells takes longer."""
-        small = escape(self.interval)
-        return escape(self.text) + (Markup(f" <small>{small}</small>") if small else "")
 
 
 class ScoreRow(NamedTuple):
@@ -123,7 +116,7 @@ class Curves(NamedTuple):
     y: list[Tick]
     lines: list[Line]
     fractions: list[str]
-    rows: list[tuple[str, int, list[Cell]]]
+    rows: list[tuple[str, int, list[tuple[str, str, str]]]]
     untouched: str
 
 
@@ -279,7 +272,7 @@ def _drawn(group: list[RetrainingCurve]) -> Curves:
                 charts.band(x, y, places, whole[:, 1], whole[:, 2]),
             )
         )
-        cells = [Cell(number(mean), _interval(low, high)) for mean, low, high in ends.tolist()]
+        cells = [(number(mean), number(low), number(high)) for mean, low, high in ends.tolist()]
         rows.append((name, len(repeats), cells))
     return Curves(
         title="ROAR: top pixels removed" if roar else "KAR: only top pixels kept",

@@ -55,9 +55,9 @@ def test_a_published_run_is_its_tables_and_figures(finished, tmp_path):
     assert not any(str(finished.parent) in text or "folder," in text for text in texts)
 
     (to / "of_an_earlier_run.csv").touch()
-    (to / "notes.txt").touch()
+    (to / "README.md").touch()
     here("publish", finished, "--to", to)
-    assert {path.name for path in to.iterdir()} == {*names, "notes.txt"}
+    assert {path.name for path in to.iterdir()} == {*names, "README.md"}
 
 
 def test_a_run_is_published_nowhere_else(finished, tmp_path):

@@ -98,5 +98,5 @@ def publish(
     if left_out:
         note(
             f"left out, since larger than {publishing.LARGEST // 1000} kB: {', '.join(left_out)}."
-            f" They are in {run / 'results'}"
+            f" They stay in {run}"
         )

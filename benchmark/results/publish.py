@@ -17,7 +17,7 @@ LARGEST = 400_000
 """Bytes of a table; longer ones have a row for each image or retraining of a large grid."""
 ENVIRONMENT = "environment.json"
 CONFIG = "config.toml"
-REPLACED = ("*.csv", "*.png", "*.md")
+REPLACED = ("*.csv", "*.png", "LEADERBOARD.md")
 """What is removed from a folder that holds a published run before."""
 
 
