@@ -53,9 +53,12 @@ class Pool(Protocol):
 
     Attributes:
         workers: Units at a time.
+        holds: How many things that units share, as ranks, the workers hold together; None where
+            each worker holds its own.
     """
 
     workers: int
+    holds: int | None
 
     def __enter__(self) -> Self: ...
 
@@ -70,7 +73,7 @@ class Pool(Protocol):
         """How many units that share their ranks one worker computes together."""
 
     def free(self) -> list[Hashable]:
-        """Workers without work; None, once for each, where they hold everything together."""
+        """Workers without work."""
 
     def start(self, worker: Hashable, units: list[Unit]) -> None:
         """Begins units on a free worker: one, or several that share their ranks."""

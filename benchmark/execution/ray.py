@@ -233,6 +233,7 @@ class RayPool:
         }
         self._actor = ray.remote(**options)(Worker)
         self._arguments = ray.put((plan, folder.resolve(), data, None if gpus else cores, share))
+        self.holds: int | None = None
         self.workers = self.count * self.slots
         notice(f"Ray at {self.head}: {self.count} worker(s), {share} per {per}")
         self.members: list[_Member] = []

@@ -190,12 +190,13 @@ def threads(
     """Threads of this process that compute the units of a plan."""
     from pellucid.benchmark import environment
     from pellucid.benchmark.execution.threads import Threads
-    from pellucid.benchmark.units.context import Context
+    from pellucid.benchmark.units.context import RANKS, Context
 
     context, here = Context(work, store, data, say), environment.collect()
     compute = functools.partial(perform, context=context, store=store, here=here)
     retrains = any(work.of(retrain.KIND))
-    return Threads(workers, compute, context.way.together if retrains else 1)
+    at_once = context.way.together if retrains else 1
+    return Threads(workers, compute, at_once, holds=RANKS)
 
 
 def _on_ray(
@@ -266,7 +267,7 @@ def execute(
             and their results are stored.
         UnwritableError: Results cannot be stored.
     """
-    schedule = Schedule(work.units, done)
+    schedule = Schedule(work.units, done, pool.holds)
     failure: BaseException | None = None
     losses: Counter[str] = Counter()
     left_out = 0

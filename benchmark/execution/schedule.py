@@ -2,7 +2,8 @@
 
 Units with the longest chain of work behind them come first, since no number of workers shortens a
 chain. Among equals, a worker goes on with the network whose ranks it holds, else begins with one
-that no other worker holds: ranks take a pass over the data to make, and every worker makes its own.
+that no other worker holds: ranks take a pass over the data to make. Workers in processes of their
+own each make them; a thread would wait while another makes what it needs too.
 """
 
 import heapq
@@ -34,15 +35,14 @@ class _Level:
         group = self.groups.setdefault(unit.shares, deque())
         (group.appendleft if first else group.append)(unit)
 
-    def choose(self, held: Hashable, by_others: Counter[Hashable]) -> Hashable:
+    def choose(self, held: Hashable, by_others: Counter[Hashable], most: int | None) -> Hashable:
         if held in self.groups:
             return held
-        fresh = next((group for group in self.groups if not by_others[group]), None)
-        return (
-            fresh
-            if fresh is not None
-            else max(self.groups, key=lambda group: len(self.groups[group]))
-        )
+        fresh = [group for group in self.groups if not by_others[group]]
+        begun = [group for group in self.groups if by_others[group] and group is not None]
+        if fresh and not (begun and most is not None and len(+by_others) >= most):
+            return fresh[0]
+        return max(begun or self.groups, key=lambda group: len(self.groups[group]))
 
     def take(self, group: Hashable, most: int) -> list[Unit]:
         units = self.groups[group]
@@ -58,9 +58,13 @@ class Schedule:
     Args:
         units: All units, each after what it needs.
         finished: Keys of those that are done.
+        holds: How many things that units share, as ranks, all workers hold together; None where
+            each worker holds its own.
     """
 
-    def __init__(self, units: Iterable[Unit], finished: Iterable[str]) -> None:
+    def __init__(
+        self, units: Iterable[Unit], finished: Iterable[str], holds: int | None = None
+    ) -> None:
         finished, units = set(finished), list(units)
         left = [unit for unit in units if unit.key not in finished]
         self._behind = chains(left)
@@ -72,6 +76,7 @@ class Schedule:
                 self._dependents.setdefault(need, []).append(unit)
         self._levels: dict[float, _Level] = {}
         self._heap: list[float] = []
+        self._holds = holds
         self._held: dict[Hashable, Hashable] = {}
         self._holders: Counter[Hashable] = Counter()
         for unit in left:
@@ -91,8 +96,9 @@ class Schedule:
 
     def _hold(self, worker: Hashable, group: Hashable) -> None:
         self.forget(worker)
-        self._held[worker] = group
-        self._holders[group] += 1
+        if group is not None:
+            self._held[worker] = group
+            self._holders[group] += 1
 
     def forget(self, worker: Hashable) -> None:
         """A worker holds nothing any more."""
@@ -103,14 +109,17 @@ class Schedule:
         """The units that a worker does next, all sharing what they need; empty where none is ready.
 
         Args:
-            worker: Who takes them; None for one of several workers that hold everything together.
+            worker: Who takes them; None for one that holds nothing.
             most: How many that share something it can do at once.
         """
         if not self._heap:
             return []
         priority = -self._heap[0]
         level = self._levels[priority]
-        group = level.choose(self._held.get(worker), self._holders)
+        held = self._held.get(worker)
+        if held not in level.groups:
+            self.forget(worker)
+        group = level.choose(held, self._holders, self._holds)
         units = level.take(group, most if group is not None else 1)
         if not level.groups:
             heapq.heappop(self._heap)

@@ -25,16 +25,21 @@ class Threads:
         workers: Units at a time; `default_workers()` where not given.
         work: Computes and stores units; returns the seconds of each.
         at_once: How many units that share their ranks one thread computes together.
+        holds: How many things that units share the threads hold together; None for any number.
     """
 
     def __init__(
-        self, workers: int | None, work: Callable[[list[Unit]], list[float]], at_once: int = 1
+        self,
+        workers: int | None,
+        work: Callable[[list[Unit]], list[float]],
+        at_once: int = 1,
+        holds: int | None = None,
     ) -> None:
         self.workers = workers or default_workers()
         self.work = work
-        self.at_once = at_once
+        self.at_once, self.holds = at_once, holds
         self.threads = ThreadPoolExecutor(self.workers, thread_name_prefix="unit")
-        self.running: dict[Future, list[Unit]] = {}
+        self.running: dict[Future, tuple[Hashable, list[Unit]]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -48,19 +53,20 @@ class Threads:
         return bool(self.running)
 
     def free(self) -> list[Hashable]:
-        """None for each idle thread."""
-        return [None] * (self.workers - len(self.running))
+        """The numbers of idle threads."""
+        busy = {worker for worker, _ in self.running.values()}
+        return [number for number in range(self.workers) if number not in busy]
 
     def start(self, worker: Hashable, units: list[Unit]) -> None:
         """Begins units."""
-        self.running[self.threads.submit(self.work, units)] = units
+        self.running[self.threads.submit(self.work, units)] = worker, units
 
     def wait(self, timeout: float) -> list[Ended]:
         """The units that ended."""
         ended, _ = wait(self.running, timeout=timeout, return_when=FIRST_COMPLETED)
         out = []
         for future in ended:
-            units, error = self.running.pop(future), future.exception()
+            (_, units), error = self.running.pop(future), future.exception()
             seconds = [None] * len(units) if error else future.result()
             out += [Ended(unit, taken, error) for unit, taken in zip(units, seconds, strict=True)]
         return out

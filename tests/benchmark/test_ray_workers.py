@@ -396,6 +396,7 @@ class Dying:
     """A pool whose workers are lost with every unit."""
 
     workers = at_once = 1
+    holds = None
 
     def __enter__(self):
         self.units = []

@@ -67,10 +67,25 @@ def test_a_worker_keeps_to_the_ranks_it_holds():
     assert labels(schedule.take("one")) == ["z 0.2"]  # none is left that nobody holds: it helps
 
 
-def test_threads_hold_everything_together_and_stay_in_the_order_of_the_plan():
-    units = [retraining(source, fraction) for source in "xy" for fraction in (0.1, 0.2)]
-    schedule = Schedule(units, ())
-    assert labels([schedule.take()[0] for _ in units]) == labels(units)
+def test_what_is_held_together_is_no_more_than_fits():
+    """Two at a time: a third worker helps, until those that hold the two have taken the last."""
+    units = [retraining(source, fraction) for source in "xyz" for fraction in (0.1, 0.2, 0.3)]
+    schedule = Schedule(units, (), holds=2)
+    assert labels(schedule.take("one")) == ["x 0.1"]
+    assert labels(schedule.take("two")) == ["y 0.1"]
+    assert labels(schedule.take("three")) == ["x 0.2"]
+    assert labels(schedule.take("three")) == ["x 0.3"]
+    assert labels(schedule.take("one")) == ["y 0.2"]  # x is done, but the third is at it
+    assert labels(schedule.take("three")) == ["z 0.1"]
+    assert labels(schedule.take("two")) == ["y 0.3"]
+    assert labels(schedule.take("two")) == ["z 0.2"]
+
+
+def test_units_that_share_nothing_keep_nobody_from_beginning():
+    units = [unit("a"), unit("b"), retraining("x", 0.1), retraining("y", 0.1)]
+    schedule = Schedule(units, (), holds=1)
+    taken = [schedule.take(worker)[0] for worker in ("one", "two", "three", "four")]
+    assert labels(taken) == ["a", "b", "x 0.1", "y 0.1"]
 
 
 def test_several_at_once_share_their_ranks():
