@@ -189,14 +189,15 @@ def threads(
 ) -> Pool:
     """Threads of this process that compute the units of a plan."""
     from pellucid.benchmark import environment
-    from pellucid.benchmark.execution.threads import Threads
-    from pellucid.benchmark.units.context import RANKS, Context
+    from pellucid.benchmark.execution.threads import Threads, default_workers
+    from pellucid.benchmark.units.context import Context
 
-    context, here = Context(work, store, data, say), environment.collect()
+    number = workers or default_workers()
+    context, here = Context(work, store, data, say, threads=number), environment.collect()
     compute = functools.partial(perform, context=context, store=store, here=here)
     retrains = any(work.of(retrain.KIND))
     at_once = context.way.together if retrains else 1
-    return Threads(workers, compute, at_once, holds=RANKS)
+    return Threads(number, compute, at_once, holds=context.orders)
 
 
 def _on_ray(

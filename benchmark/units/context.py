@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
@@ -31,10 +32,10 @@ INITIAL_BYTES = 2**30
 those of every fraction and draw with each order."""
 LEAST_BYTES = 2**24
 """What a network counts as at least; 64 small ones are held."""
-RANKS = 3
-"""Orders whose ranks are held at a time."""
-IMPUTED = 3
-"""Orders and fractions of which imputed images are held at a time."""
+ORDERS = 3
+"""Orders whose ranks are held at a time, at least; as many sets of imputed images are."""
+ORDERS_BYTES = 2**31
+"""What the ranks and imputed images of more orders may take."""
 
 S = TypeVar("S")
 V = TypeVar("V")
@@ -49,6 +50,14 @@ def derived_seed(*parts: Hashable) -> int:
 def _bytes(model: object) -> int:
     """What a network at its initial weights takes of `INITIAL_BYTES`."""
     return max(4 * cast(keras.Model, model).count_params(), LEAST_BYTES)
+
+
+def _orders(data: Dataset, threads: int) -> int:
+    """How many orders are held at a time."""
+    info = data.info
+    images, pixels = info.train_size + info.test_size, math.prod(info.shape[:2])
+    ranks, imputed = 2 * images * pixels, images * math.prod(info.shape)
+    return max(ORDERS, min(threads + 1, ORDERS_BYTES // (ranks + imputed)))
 
 
 class _Shared:
@@ -94,6 +103,7 @@ class Context:
         store: Where results they need are read.
         data: The data set.
         notice: Told, in a line, what a user should know.
+        threads: How many threads use it. Each works on an order of its own where memory allows.
     """
 
     def __init__(
@@ -102,14 +112,16 @@ class Context:
         store: Store,
         data: Dataset,
         notice: Callable[[str], None] = lambda line: None,
+        threads: int = 1,
     ) -> None:
         self.store, self.data = store, data
         self._config, self._notice = plan.config, notice
         self._by_key = {unit.key: unit for unit in plan.units}
         self._models = _Shared(MODELS)
         self._initial = _Shared(INITIAL_BYTES, _bytes)
-        self._ranks = _Shared(RANKS)
-        self._imputed = _Shared(IMPUTED)
+        self.orders = _orders(data, threads)
+        self._ranks = _Shared(self.orders)
+        self._imputed = _Shared(self.orders)
 
     @functools.cached_property
     def way(self) -> Way:

@@ -56,6 +56,18 @@ def test_masks_alone_tell_nothing_of_the_pixels(digits):
     assert min(hits(part)) > 35
 
 
+@pytest.mark.parametrize(
+    ("images", "threads", "held"),
+    [(2000, 1, 3), (2000, 2, 3), (2000, 16, 17), (60_000, 16, 6), (10**9, 16, 3)],
+)
+def test_each_thread_has_an_order_of_its_own_where_memory_allows(digits, images, threads, held):
+    """Of 32x32x3: 5,120 bytes for the ranks and the imputed pixels of an image."""
+    info = dataclasses.replace(digits.info, train_size=images, test_size=0, shape=(32, 32, 3))
+    work = plan.build(configuration.resolve(None, TINY, []), digits.info)
+    like = dataclasses.replace(digits, info=info)
+    assert Context(work, None, like, threads=threads).orders == held
+
+
 def test_outcomes_are_stored_for_every_image(digits):
     work = plan.build(configuration.resolve(None, TINY, []), digits.info)
     context = Context(work, None, digits)
