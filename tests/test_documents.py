@@ -108,6 +108,12 @@ def test_what_is_said_of_the_truth_is_what_its_table_says():
     )
     assert "nearer the truth by two of three truths" in results
 
+    of_digits = pd.read_csv(ROOT / "docs" / "results" / "ground-truth-mnist" / "trust.csv")
+    agrees = of_digits.assign(above=of_digits["low"] > 0).groupby(["over", "score"])["above"].all()
+    assert not agrees["attributions"].any()
+    assert set(agrees["networks"][agrees["networks"]].index) == {"max_sensitivity", "strength"}
+    assert "and over networks max-sensitivity alone, as attack strength does" in results
+
 
 def test_what_is_said_of_agreement_is_what_the_tables_say():
     """The caption of the figure of rank agreement: by intervals over the four runs."""

@@ -43,6 +43,21 @@ def _agreeing(table: pd.DataFrame, over: str) -> list[str]:
     return [names.bare(str(score)) for score in above.index[above]]
 
 
+def _opposed(table: pd.DataFrame, columns: list[str]) -> str:
+    """Which scores are opposed to every truth, and over what; empty where none is."""
+    told = []
+    for over in columns:
+        rows = table[(table["over"] == over) & ~table["score"].isin(CONTROLS)]
+        below = rows.groupby("score", sort=False)["high"].max() < 0
+        if found := [names.bare(str(score)) for score in below.index[below]]:
+            told.append(f"{listed(found)} over {_named(over)}")
+    return f" Opposed to every truth, with rho below 0: {'; '.join(told)}." if told else ""
+
+
+def _named(over: str) -> str:
+    return ALL_CELLS if over == OVER[0] else over
+
+
 def _agree(table: pd.DataFrame, columns: list[str]) -> str:
     """Which scores agree with every truth, and over what."""
     agreeing = {over: _agreeing(table, over) for over in columns}
@@ -51,7 +66,7 @@ def _agree(table: pd.DataFrame, columns: list[str]) -> str:
         ways.setdefault(listed(found) if found else "", []).append(over)
     told = []
     for scores, overs in ways.items():
-        over = ", and ".join(f"over {ALL_CELLS if what == OVER[0] else what}" for what in overs)
+        over = ", and ".join(f"over {_named(what)}" for what in overs)
         verb = "agree" if scores and len(agreeing[overs[0]]) > 1 else "agrees"
         told.append(f"{scores or 'No score'} {verb} with every truth {over}.")
     return " ".join(told) if any(agreeing.values()) else "No score agrees with every truth."
@@ -76,7 +91,9 @@ def _over(table: pd.DataFrame) -> list[str]:
 
 def _one(name: str, table: pd.DataFrame) -> str:
     truths = listed([names.score(str(truth)) for truth in table["truth"].unique()])
-    return f"{name}: the truth is {truths}. {_agree(table, _over(table))}{_strength(table)}"
+    over = _over(table)
+    told = f"{_agree(table, over)}{_opposed(table, over)}{_strength(table)}"
+    return f"{name}: the truth is {truths}. {told}"
 
 
 def trust(sources: Sources) -> str | None:

@@ -425,7 +425,8 @@ def test_trust_by_every_truth():
     found = text(known)
     assert (
         "No score agrees with every truth over networks and attributions at once. ROAD agrees with"
-        " every truth over networks. Attack strength itself agrees" in found
+        " every truth over networks. Opposed to every truth, with rho below 0: infidelity over"
+        " networks. Attack strength itself agrees" in found
     )
     rows = cells_of(behind(known), "over networks")
     assert rows["ROAD"] == "0.70 to 0.80, above 0 by both"
@@ -434,7 +435,7 @@ def test_trust_by_every_truth():
     assert rows["a random score"] == "0.00 to 0.10"
     assert list(rows)[-2:] == ["a random score", "attack strength"]
     assert "over networks, by rho of 0.60 to 0.65: maps" in found
-    unclear = trust().assign(low=-0.1)
+    unclear = trust().assign(low=-0.1, high=0.1)
     unclear = text(sources(always(DOES_NOT))._replace(trust={"tetrominoes": unclear}))
     assert "Attack strength itself" not in unclear
     assert "No score agrees with every truth.\n" in unclear
