@@ -39,6 +39,10 @@ COMPUTED = {kind.name for kind in KINDS} - {"submitted", "attacked"}
 """Kinds of units; the results of the two others are stored by what they belong to."""
 RELATIVE, HITS = 1e-3, 2
 """How far numbers, and counts of images, may differ between processors."""
+TANGENTS, OF_TANGENTS = "decoder_fraction", 5e-2
+"""The tangent space of a decoder of ReLUs jumps where one of them is at 0: of one that was trained
+for an epoch the fractions of 16 of 40 images, and their mean by 2 percent, differ between AVX2 and
+AVX-512 (`ONEDNN_MAX_CPU_ISA`)."""
 NOT_OF_THE_RESULT = {"seconds", "correct"}
 
 
@@ -122,7 +126,8 @@ def differences(expected: object, got: object, where: str = "") -> Iterator[str]
         if abs(expected - got) > HITS:
             yield f"{where} is {got}, was {expected}"
     elif isinstance(expected, float) and isinstance(got, (int, float)):
-        if got != pytest.approx(expected, rel=RELATIVE, abs=RELATIVE, nan_ok=True):
+        relative = OF_TANGENTS if TANGENTS in where else RELATIVE
+        if got != pytest.approx(expected, rel=relative, abs=RELATIVE, nan_ok=True):
             yield f"{where} is {got}, was {expected}"
     elif expected != got:
         yield f"{where} is {got}, was {expected}"
