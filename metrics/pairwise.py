@@ -190,9 +190,11 @@ def over_images(values: Array) -> Tested:
     of_difference = np.abs(means[:, None] - means)
     variance = (squares[:, None] + squares - 2 * products) / images - of_difference**2
     error = np.sqrt(np.maximum(variance, 0.0) / (images - 1))
-    least = 1e-9 * np.abs(values).max(initial=0.0)
-    always = np.where(of_difference > least, np.inf, 0.0)
-    apart = np.divide(of_difference, error, out=always, where=error > least)
+    largest = np.abs(values).max(initial=0.0)
+    always = np.where(of_difference > 1e-9 * largest, np.inf, 0.0)
+    # a variance below is what rounding leaves of a difference that is the same at every image
+    told = variance > 64 * np.finfo(float).eps * largest**2
+    apart = np.divide(of_difference, error, out=always, where=told)
     return Tested(apart, lambda level: stats.t.isf(level / 2, images - 1))
 
 

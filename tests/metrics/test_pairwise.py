@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -144,6 +144,7 @@ def test_over_images_is_a_paired_t_test(n, images, seed):
 @given(
     st.integers(2, 6), st.integers(2, 30), st.sampled_from([1, 3, 5000]), st.integers(0, 1 << 30)
 )
+@example(3, 3, 1, 0)  # two that never differ, and one that always differs from them
 def test_counts_over_images_too(n, images, most, seed):
     """Summed exactly in float32 where they are few, else as other values."""
     counts = np.random.default_rng(seed).integers(0, most + 1, (n, images))
