@@ -397,6 +397,14 @@ def test_report_of_the_paper_on_another_data_set(finished, tmp_path):
         p.name for p in (finished / "figures").glob("*.png")
     }
 
+    of_copy = tmp_path / "again" / "paper.md"
+    done = here("paper", tmp_path / "tiny", "--report", of_copy)
+    assert done.returncode == 0, done.stderr
+    named = of_copy.read_text(encoding="utf-8").replace("paper tiny", f"paper {finished.name}")
+    assert named == text
+    copied = {p.name: p.read_bytes() for p in (tmp_path / "again" / "tiny").iterdir()}
+    assert copied == {p.name: p.read_bytes() for p in (tmp_path / "tiny").iterdir()}
+
 
 def test_second_run_in_one_folder_stops(tmp_path):
     out = tmp_path / "shared"

@@ -8,6 +8,13 @@ import typer
 from pellucid.benchmark.cli.messages import note
 from pellucid.benchmark.cli.options import BOARD, BoardFolder, RunFolder, refuse
 
+FinishedRuns = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="RUN...", help="Folders of finished runs, or of their published tables."
+    ),
+]
+
 
 def plots(
     context: typer.Context,
@@ -40,7 +47,7 @@ def plots(
 
 
 def paper(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of finished runs.")],
+    runs: FinishedRuns,
     report: Annotated[
         Path,
         typer.Option(help="The file to write; figures and tables are written beside it."),
@@ -57,12 +64,7 @@ def paper(
 
 
 def findings(
-    runs: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="RUN...", help="Folders of finished runs, or of their published tables."
-        ),
-    ],
+    runs: FinishedRuns,
     report: Annotated[
         Path, typer.Option(help="The file to write; figures are written beside it.")
     ] = Path("runs/findings/findings.md"),
@@ -88,7 +90,7 @@ def publish(
 ) -> None:
     """Copy a finished run's tables and figures, to be kept in a repository or beside a paper.
 
-    Without its networks and largest tables. `findings` reads the copy as it reads the run.
+    Without its networks and largest tables. `paper` and `findings` read the copy as the run.
     """
     from pellucid.benchmark.results import publish as publishing
 

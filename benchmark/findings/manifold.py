@@ -61,7 +61,7 @@ def judged_by(run: FinishedRun) -> Judge:
     section = run.config.section(Manifold)
     loss = section.losses[0] if section else ""
     models = [m for m in names.MANIFOLDS if _excess(loss, m, "noise") in scored]
-    measured = {"off_manifold": pd.DataFrame({"manifold": models})}
+    measured = {"distances": pd.DataFrame({"manifold": models})}
     return judge(replace(run, tables=run.tables | measured))
 
 

@@ -15,7 +15,7 @@ from pellucid.benchmark.config.sections import Config
 from pellucid.benchmark.config.versions import PROTOCOL_VERSION
 from pellucid.benchmark.paper.runs import Run
 from pellucid.benchmark.results import names, sweeps
-from pellucid.benchmark.results.files import read_results
+from pellucid.benchmark.results.files import read_published, read_tables
 from pellucid.benchmark.results.tables import Tables
 from pellucid.benchmark.units import configuration
 from pellucid.models.errors import InputError
@@ -61,18 +61,6 @@ class Sources(NamedTuple):
         return [run for run in self.runs if not run.table(table).empty]
 
 
-def _published(folder: Path) -> Tables:
-    paths = sorted(folder.glob("*.csv"))
-    return {p.stem: pd.read_csv(p, keep_default_na=False, na_values=[""]) for p in paths}
-
-
-def _tables(folder: Path) -> Tables:
-    """From `results/`, checked, or from the CSV files of a folder that is published."""
-    if (folder / "results").is_dir():
-        return read_results(folder)[0]
-    return _published(folder)
-
-
 def environment(folder: Path) -> Json:
     """What a finished run was made with.
 
@@ -105,7 +93,7 @@ def _of_sweep(folder: Path) -> Tables:
     """
     record = toml.read(folder / sweeps.RECORD, "It") if sweeps.is_sweep(folder) else {}
     _check_version(folder, record)
-    tables = _published(folder)
+    tables = read_published(folder)
     if TRUST in tables or {RISES, "scores"} <= tables.keys():
         return tables
     first = folder / next(iter(sweeps.runs(folder)))
@@ -174,7 +162,7 @@ def read(folders: list[Path]) -> Sources:
             continue
         record = environment(folder)
         _check_version(folder, record)
-        tables = _tables(folder)
+        tables = read_tables(folder)
         if not tables.get(TRUST, pd.DataFrame()).empty:
             config = configuration.load(folder / "config.toml")
             add(names.data(config.data.name), tables, Origin(folder, config))

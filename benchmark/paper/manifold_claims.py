@@ -45,9 +45,6 @@ COUNTED_LOSS = "xent"
 PEAK_MARGIN = 0.1
 """A difference of two peaks that does not matter, as a fraction of the figure's axis."""
 
-FEW = 10
-"""Bootstrap samples where only the place of a peak is wanted."""
-
 
 class Judge(NamedTuple):
     """The manifold model that a run's distances are judged by.
@@ -72,10 +69,10 @@ def judge(run: Run) -> Judge:
     """
     from pellucid.metrics.known_manifolds import CALIBRATED
 
-    table, others = run.table("calibration"), run.table("off_manifold")
+    table, distances = run.table("calibration"), run.table("distances")
     if table.empty:
         return Judge(ENCODER, True, f"by {TITLES[ENCODER]}, not calibrated")
-    measured = {ENCODER, *(others["manifold"] if len(others) else ())}
+    measured = {ENCODER, *(distances["manifold"] if len(distances) else ())}
     found = [
         (manifold, part["mean_squared_error"].iloc[0], part["spearman"].min(skipna=False))
         for manifold, part in table.groupby("manifold", sort=False)
@@ -91,25 +88,19 @@ def judge(run: Run) -> Judge:
 
 
 def _distances(run: Run, manifold: str) -> pd.DataFrame:
-    """Distances of single images by a manifold model."""
-    if manifold == ENCODER:
-        return run.table("manifold")
-    rows = run.table("off_manifold")
-    return rows[rows["manifold"] == manifold]
+    """Distances of each network's examples by a manifold model."""
+    rows = run.table("distances")
+    return rows[rows["manifold"] == manifold] if len(rows) else rows
 
 
-def _means(rows: pd.DataFrame, *, smallest: int = 1) -> pd.DataFrame:
-    """Each network's mean distance over images: a row per seed, a column per radius.
+def _by_seed(rows: pd.DataFrame, column: str) -> pd.DataFrame:
+    """A row per seed, a column per radius."""
+    return rows.pivot(index="seed", columns="epsilon", values=column)
 
-    Args:
-        rows: Distances of single images.
-        smallest: With fewer images there is no mean.
 
-    Returns:
-        The means, NaN where there is none.
-    """
-    groups = rows.groupby(["seed", "epsilon"])["adversarial_distance"]
-    return groups.mean().where(groups.count() >= smallest).unstack("epsilon")
+def _range(standard: pd.DataFrame) -> tuple[float, float]:
+    """The ends of the clean images' distances, by the rows of the standard networks."""
+    return standard["clean_low"].min(), standard["clean_high"].max()
 
 
 def _trend(values: Array) -> str:
@@ -147,27 +138,24 @@ def order(runs: list[Run]) -> Iterator[Claim]:
             yield claim
             continue
 
-        clean = rows.loc[rows["norm"] == "none", "clean_distance"].to_numpy()
-        kept = rows[rows["kept"]]
-        counts = kept.groupby("epsilon").size().reindex(rows["epsilon"].unique(), fill_value=0)
-        radii = counts.sort_index().index
-        means = _means(kept, smallest=densities.SMALLEST).reindex(columns=radii)
+        counts = _by_seed(rows, "kept")
+        means = _by_seed(rows, "kept_adversarial").where(counts >= densities.SMALLEST)
         complete = means.dropna().to_numpy()
-        everything = _means(rows).dropna().to_numpy()
+        everything = _by_seed(rows, "adversarial").dropna().to_numpy()
         note = (
             f"{len(complete)} of {rows['seed'].nunique()} seeds: {_trend(complete)};"
             f" all images: {_trend(everything)};"
-            f" kept: {', '.join(str(n) for n in counts.sort_index())}"
+            f" kept: {', '.join(f'{n:.0f}' for n in counts.sum())}"
         )
         if len(complete) < rows["seed"].nunique():
             note += f"; a network with fewer than {densities.SMALLEST} kept examples has no mean"
         decides = judged_by.may_decide and len(complete)
 
-        span = np.ptp(clean)
-        scaled = densities.scaled(means.mean().to_numpy(), clean)
+        ends = _range(rows[rows["norm"] == "none"])
+        scaled = densities.scaled(means.mean().to_numpy(), np.array(ends))
         fall = UNDEFINED
         if len(complete):
-            fall = statistics.mean((complete[:, 0] - complete[:, -1]) / span)
+            fall = statistics.mean((complete[:, 0] - complete[:, -1]) / np.ptp(ends))
         yield replace(
             claim,
             ours=f"{' → '.join(written((mean, NAN, NAN)) for mean in scaled)};"
@@ -181,24 +169,27 @@ def order(runs: list[Run]) -> Iterator[Claim]:
         )
 
 
-def _peak(distances: pd.Series, seeds: pd.Series, clean: Array) -> tuple[Estimate, str] | None:
-    """The place of a density's peak, and what its interval is over.
+def _peak(
+    rows: pd.DataFrame, of: str, images: pd.Series, ends: tuple[float, float]
+) -> tuple[Estimate, str] | None:
+    """The place of a density's peak on the common scale, and what its interval is over.
 
     Over networks where there are several, one peak each; else over the images of the one.
+
+    Args:
+        rows: Of the networks.
+        of: `"clean"` or `"kept"`.
+        images: How many images each network's density is of.
+        ends: The range of the clean images' distances.
     """
-    scaled = densities.scaled(distances.to_numpy(), clean)
-    parts = [
-        scaled[(seeds == seed).to_numpy()]
-        for seed in seeds.unique()
-        if (seeds == seed).sum() >= densities.SMALLEST
-    ]
-    if not parts:
+    names = [f"{of}_peak{part}" for part in ("", "_low", "_high")]
+    if names[0] not in rows or not (there := rows[names[0]].notna()).any():
         return None
-    if len(parts) == 1:
-        found = densities.peak(parts[0])
-        return found, f"over {found.n} images of one network"
-    places = [densities.peak(part, resamples=FEW).value for part in parts]
-    found = statistics.mean(np.array(places))
+    places = densities.scaled(rows.loc[there, names].to_numpy(float), np.array(ends))
+    if len(places) == 1:
+        (place, low, high), n = places[0].tolist(), int(images[there].iloc[0])
+        return Estimate(place, low, high, n), f"over {n} images of one network"
+    found = statistics.mean(places[:, 0])
     return found, f"over {found.n} networks"
 
 
@@ -228,7 +219,7 @@ def peaks(runs: list[Run]) -> Iterator[Claim]:
                 f"about {number:g}",
                 direction=NONE,
             )
-            rows = run.table("manifold") if run else pd.DataFrame()
+            rows = _distances(run, ENCODER) if run else pd.DataFrame()
             if len(rows):
                 rows = rows[rows["attack_loss"] == "xent"]
             standard = rows[rows["norm"] == "none"] if len(rows) else rows
@@ -241,16 +232,15 @@ def peaks(runs: list[Run]) -> Iterator[Claim]:
                 yield claim
                 continue
 
-            clean = standard["clean_distance"].to_numpy()
+            ends = _range(standard)
             if member == "test":  # the same for every network
-                chosen = standard[standard["seed"] == standard["seed"].iloc[0]]
-                found = _peak(chosen["clean_distance"], chosen["seed"], clean)
+                first = standard.head(1)
+                found = _peak(first, "clean", first["images"], ends)
             else:
-                chosen = network[network["kept"]]
-                found = _peak(chosen["adversarial_distance"], chosen["seed"], clean)
+                found = _peak(network, "kept", network["kept"], ends)
             claim = replace(claim, scale=run.scale("manifold"), size=UNCLEAR)
             if found is None:
-                yield replace(claim, ours=f"{len(chosen)} examples, too few")
+                yield replace(claim, ours=f"{network['kept'].sum()} examples, too few")
                 continue
             peak, over = found
             over = over if member != "test" else f"over {peak.n} images"

@@ -22,7 +22,7 @@ from pellucid.benchmark.paper.retraining_claims import (
 )
 from pellucid.benchmark.paper.runs import Run
 from pellucid.benchmark.results import names
-from pellucid.benchmark.results import report as run_report
+from pellucid.benchmark.results.publish import publish
 from pellucid.models.files import write
 
 TITLES = {
@@ -107,28 +107,13 @@ FIGURES = {
 }
 """Titles of the figures that the report shows, in order; `{}` is the loss of the attack."""
 
-COPIED = (
-    "accuracy",
-    "training",
-    "scores",
-    "correlations",
-    "tilt",
-    "retraining",
-    "manifold_model",
-    "calibration",
-    "noise_changes",
-    "remarks",
-    "dataset",
-)
-"""Tables that are copied beside the report; those of single images are not."""
-
 MOST_UNFOLDED = 3
 """Caveats of one kind, beyond which their list is folded."""
 
 
 def _caveats(described: list[Run]) -> Iterator[str]:
     for run in described:
-        table = run.table("remarks")
+        table = run.table("remarks").astype(object).fillna("")  # CSV has no empty text
         yield f"### {run.config.name}\n"
         if table.empty:
             yield "None.\n"
@@ -141,17 +126,13 @@ def _caveats(described: list[Run]) -> Iterator[str]:
             yield f"**{kind}** ({len(lines)})\n\n{listed}\n"
 
 
-def _figures(described: list[Run], drawn: dict[str, list[Path]], target: Path) -> Iterator[str]:
+def _figures(described: list[Run], target: Path) -> Iterator[str]:
     for run in described:
-        yield f"### {run.config.name}\n"
-        files = {path.stem: path for path in drawn[run.config.name] if path.suffix == ".png"}
+        name = run.config.name
+        yield f"### {name}\n"
         for stem, title in FIGURES.items():
-            if stem in files:
-                where = files[stem].relative_to(target.parent).as_posix()
-                vector = where.removesuffix(".png") + ".svg"
-                yield (
-                    f"**{title}** ([vector]({vector}))\n\n![{title}, {run.config.name}]({where})\n"
-                )
+            if (target.parent / name / f"{stem}.png").exists():
+                yield f"**{title}**\n\n![{title}, {name}]({name}/{stem}.png)\n"
 
 
 def _title(described: list[Run], target: Path) -> list[str]:
@@ -206,16 +187,14 @@ def _outcomes(compared: pd.DataFrame) -> list[str]:
     return parts
 
 
-def text(
-    described: list[Run], compared: pd.DataFrame, drawn: dict[str, list[Path]], target: Path
-) -> str:
+def text(described: list[Run], compared: pd.DataFrame, target: Path) -> str:
     """The report as Markdown.
 
     Args:
         described: The runs.
         compared: The claims, as `claims.compare` gives them.
-        drawn: Paths of the figures, by the run's name.
-        target: The file that the report is written to.
+        target: The file that the report is written to; each run's figures are beside it, in a
+            folder of the run's name.
     """
     parts = [*_title(described, target), "## What was run\n", tables.runs_table(described) + "\n"]
     parts += _outcomes(compared)
@@ -228,19 +207,8 @@ def text(
         "Radii in the figures are in pixel units unless they say otherwise; the paper's are twice"
         " as large.\n"
     )
-    parts += ["## Figures\n", units, *_figures(described, drawn, target)]
+    parts += ["## Figures\n", units, *_figures(described, target)]
     return "\n".join(parts)
-
-
-def _copy_results(run: Run, folder: Path) -> list[Path]:
-    """Draws a run's figures into a folder and copies its tables there; returns the figures."""
-    drawn = run_report.draw(run.folder, folder=folder)
-    for name in COPIED:
-        if name in run.tables:
-            write(folder / f"{name}.csv", (run.folder / "results" / f"{name}.csv").read_bytes())
-    for name in ("config.toml", "environment.json", "leaderboard/LEADERBOARD.md"):
-        write(folder / Path(name).name, (run.folder / name).read_bytes())
-    return drawn
 
 
 def write_report(
@@ -248,10 +216,10 @@ def write_report(
 ) -> list[Path]:
     """Writes the report, and beside it the claims as CSV and a folder per run.
 
-    A run's folder holds its figures and tables.
+    A run's folder holds its figures and tables, as `publish` writes them.
 
     Args:
-        folders: Folders of finished runs.
+        folders: Folders of finished runs, or of their published tables.
         target: The Markdown file.
         notice: Receives a line about each step.
 
@@ -262,13 +230,13 @@ def write_report(
         InputError: As `runs.read`.
     """
     described = runs.read(folders)
-    drawn = {}
     for run in described:
-        notice(f"drawing {run.config.name}")
-        drawn[run.config.name] = _copy_results(run, target.parent / run.config.name)
+        beside = target.parent / run.config.name
+        if run.folder.resolve() != beside.resolve():
+            publish(run.folder, beside)
     notice("comparing the claims")
     compared = claims.compare(described)
     table = target.with_suffix(".csv")
     write(table, compared.to_csv(index=False, lineterminator="\n"))
-    write(target, text(described, compared, drawn, target))
+    write(target, text(described, compared, target))
     return [target, table]

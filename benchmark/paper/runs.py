@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from pellucid.benchmark.config.sections import Config
-from pellucid.benchmark.results.files import read_results
+from pellucid.benchmark.results.files import read_tables
 from pellucid.benchmark.units import configuration
 from pellucid.benchmark.units.plan import networks
 from pellucid.benchmark.units.unit import Network
@@ -49,7 +49,7 @@ class Run:
 
     def measures(self, measure: str) -> int:
         """How many networks have `retraining`, `manifold` or `tilt` measured."""
-        rows = self.table(measure)
+        rows = self.table("distances" if measure == "manifold" else measure)
         return rows.loc[rows["seed"] >= 0, "network"].nunique() if len(rows) else 0
 
     def of_the_paper(self, measure: str) -> tuple[int, int]:
@@ -85,16 +85,22 @@ class Run:
 
 
 def read(folders: list[Path]) -> list[Run]:
-    """The runs in these folders.
+    """The runs in these folders, which may hold their published tables alone.
 
     Raises:
-        InputError: A folder is named twice or holds no finished run; two runs of one data set have
-            the same scale.
+        InputError: A folder is named twice, holds no finished run or one of an earlier version;
+            two runs of one data set have the same scale.
     """
     runs: dict[tuple[str, str], Run] = {}
     for folder in folders:
-        tables, _ = read_results(folder)
+        tables = read_tables(folder)
         run = Run(folder, configuration.load(folder / "config.toml"), tables)
+        planned = any("manifold" in measured for measured in networks(run.config).values())
+        if planned and run.table("distances").empty:
+            raise InputError(
+                f"{folder} has no table of distances, which earlier versions did not write. The"
+                " same `run` writes it from its units; nothing is measured again."
+            )
         name, scale = run.config.data.name, run.config.scale
         if other := runs.get((name, scale)):
             raise InputError(

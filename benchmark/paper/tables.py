@@ -9,7 +9,7 @@ from tabulate import tabulate
 
 from pellucid.benchmark.paper.claim import NO, NONE, NOT_RUN, UNCLEAR, YES, written
 from pellucid.benchmark.paper.runs import Run
-from pellucid.metrics import statistics
+from pellucid.benchmark.units.calibration import ENCODER
 from pellucid.models.types import Json
 
 
@@ -92,7 +92,7 @@ def manifold_models(described: list[Run]) -> str:
     """How well each run's manifold model reconstructs test images."""
     rows = []
     for run in described:
-        table, distances = run.table("manifold_model"), run.table("manifold")
+        table, distances = run.table("manifold_model"), run.table("distances")
         if table.empty:
             continue
         value = table.set_index("measure")["value"]
@@ -107,16 +107,11 @@ def manifold_models(described: list[Run]) -> str:
             f"{1 - error / variance:.1%}",
         ]
         if len(distances):
-            images = (
-                distances[distances["norm"] == "none"]
-                .groupby("image")[["noise_distance", "clean_distance"]]
-                .mean()
-            )
-            farther = statistics.mean(
-                (images["noise_distance"] - images["clean_distance"]).to_numpy()
-            )
-            share = (images["noise_distance"] > images["clean_distance"]).mean()
-            cells += [written(farther, 2), f"{share:.1%}"]
+            standard = distances[(distances["norm"] == "none") & (distances["manifold"] == ENCODER)]
+            scores = run.table("scores").query("norm == 'none'").set_index("score")
+            loss = standard["attack_loss"].iloc[0]
+            excess = scores.loc[f"manifold_{loss}_noise_excess", ["value", "low", "high"]]
+            cells += [written(tuple(excess), 2), f"{standard['farther_under_noise'].mean():.1%}"]
         rows.append(cells)
     headers = [
         "run",

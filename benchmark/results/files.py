@@ -115,3 +115,23 @@ def read_results(out: Path) -> tuple[Tables, Pictures]:
             label, _, part = name.rpartition("/")
             found.setdefault(label, {})[part] = file[name]
     return tables, found
+
+
+def is_published(folder: Path) -> bool:
+    """Whether a folder holds a run's published tables alone."""
+    return not (folder / "results").is_dir() and any(folder.glob("*.csv"))
+
+
+def read_published(folder: Path) -> Tables:
+    """Tables by name, from the CSV files of a folder that `publish` wrote."""
+    paths = sorted(folder.glob("*.csv"))
+    return {p.stem: pd.read_csv(p, keep_default_na=False, na_values=[""]) for p in paths}
+
+
+def read_tables(folder: Path) -> Tables:
+    """Tables by name, of a run's folder or of one that `publish` wrote.
+
+    Raises:
+        InputError: It holds neither; a run's table is damaged.
+    """
+    return read_published(folder) if is_published(folder) else read_results(folder)[0]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from pellucid.benchmark.results import sweeps
-from pellucid.benchmark.results.files import read_results
+from pellucid.benchmark.results.files import is_published, read_results
 from pellucid.models.errors import InputError
 from pellucid.models.files import write
 
@@ -44,13 +44,18 @@ def _of_sweep(sweep: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in files}
 
 
+def _of_published(folder: Path) -> dict[str, bytes]:
+    kept = (*REPLACED, ENVIRONMENT, CONFIG)
+    return {path.name: path.read_bytes() for pattern in kept for path in folder.glob(pattern)}
+
+
 def publish(run: Path, to: Path) -> tuple[list[Path], list[str]]:
     """Writes what of a finished run or sweep others should see into a folder.
 
     What was published there before is replaced.
 
     Args:
-        run: The folder of the run or sweep.
+        run: The folder of the run or sweep, or of what was published of a run.
         to: A folder that is empty, missing, or holds what was published before.
 
     Returns:
@@ -65,7 +70,12 @@ def publish(run: Path, to: Path) -> tuple[list[Path], list[str]]:
         )
     if to.resolve() == run.resolve() or (to / "units").exists():
         raise InputError(f"{to} is a run's own folder. Name another folder with --to.")
-    contents = _of_sweep(run) if sweeps.is_sweep(run) else _of_run(run)
+    if sweeps.is_sweep(run):
+        contents = _of_sweep(run)
+    elif is_published(run):
+        contents = _of_published(run)
+    else:
+        contents = _of_run(run)
     left_out = [
         name
         for name, content in contents.items()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from pellucid.benchmark.data.dataset import PUBLISHED
-from pellucid.benchmark.results import agreement, caveats, controls, groups, trust
+from pellucid.benchmark.results import agreement, caveats, controls, distances, groups, trust
 from pellucid.benchmark.units.kind import Finished, Measured
 from pellucid.benchmark.units.kinds import KINDS
 from pellucid.benchmark.units.plan import Plan
@@ -124,6 +124,7 @@ def build(plan: Plan, store: Store) -> Finished:
     tables["verdicts"] = controls.verdicts(finished)
     tables["groups"] = groups.groups(finished)
     tables["trust"] = trust.of_run(finished)
+    tables["distances"] = distances.of_networks(tables["manifold"], tables["off_manifold"])
     tables["dataset"] = dataset(plan)
     tables["remarks"] = caveats.build(plan.config, tables)
     return finished

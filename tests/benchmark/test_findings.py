@@ -593,7 +593,9 @@ def test_commands_have_a_line_for_every_source_of_trust(tmp_path, monkeypatch):
         swept(Path("made/other")),
     ]
     (Path("made/known") / "results").mkdir()  # a run, not its published tables
-    monkeypatch.setattr(runs, "_tables", lambda folder: known if folder.name == "known" else plain)
+    monkeypatch.setattr(
+        runs, "read_tables", lambda folder: known if folder.name == "known" else plain
+    )
     found = scale.commands(runs.read(folders), folders, TARGET)
     block = found.split("```")[1].strip().splitlines()
     assert "`runs/quick`, `runs/ground-truth` and `made/other` hold tables of these runs." in found
