@@ -125,4 +125,4 @@ def score(name: str, otherwise: str = "") -> str:
 
 def bare(name: str) -> str:
     """The name of a score that stands for all attributions, as `ROAR, imputed`."""
-    return _titles()[1].get(name, _fallback(name))
+    return _titles()[1].get(name) or score(name)

@@ -9,9 +9,10 @@ are means over seeds. Of all m x a cells, Spearman's rho between a score and a t
     over attributions                for each network, then averaged.
 
 A score that says how right a map is has rho > 0. Where less is better (`LOWER`: max-sensitivity,
-infidelity, the logarithms of relative stability, the leak of masks) a score is taken with the
-opposite sign. All others are taken as they are, also the Gini index and total variation, of which
-more is not said to be better. Infidelity and alignment are of the network alone: all of its
+infidelity, the logarithms of relative stability, the leak of masks, distance to the manifold and
+change under noise away from it) a score is taken with the opposite sign. All others are taken as
+they are, also the Gini index and total variation, of which more is not said to be better.
+Infidelity, alignment and what is measured against the manifold are of the network alone: all of its
 attributions have the same value, and over attributions they have no rho.
 
 *Interval.* Cells of one network are not independent, nor are those of one attribution. So the score
@@ -32,8 +33,9 @@ A network that is at chance in any seed has maps of nothing, and is left out (co
 Where retraining on untouched images stays at chance too, scores by retraining are left out.
 """
 
+import itertools
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -45,7 +47,7 @@ from pellucid.benchmark.results.controls import (
     contributions_of,
     least_accuracy,
 )
-from pellucid.benchmark.units import measures
+from pellucid.benchmark.units import manifold, measures, off_manifold
 from pellucid.benchmark.units.kind import Finished, Row
 from pellucid.benchmark.units.measures import OF_NETWORK, TRUTHS
 from pellucid.benchmark.units.orders import OWN
@@ -162,7 +164,12 @@ def _grid(table: Table, networks: list[str], attributions: list[str]) -> pd.Data
 
 
 def trust(
-    scores: dict[str, Table], truths: dict[str, Table], *, left_out: Sequence[str] = (), seed: int
+    scores: dict[str, Table],
+    truths: dict[str, Table],
+    *,
+    lower: Collection[str] = LOWER,
+    left_out: Sequence[str] = (),
+    seed: int,
 ) -> pd.DataFrame:
     """Columns: score, better, truth, over, networks, attributions, cells, rho, low, high, left_out.
 
@@ -171,6 +178,7 @@ def trust(
     Args:
         scores: Every score, unsigned.
         truths: The scores against the truth.
+        lower: The scores of which less is better.
         left_out: Networks that are not ranked.
         seed: Of the random score.
     """
@@ -186,8 +194,8 @@ def trust(
         own = _grid(table, networks, attributions).dropna(axis=1, how="all").dropna()
         if own.empty:
             continue
-        sign = -1 if score in LOWER else 1
-        better = "" if score in (*EITHER, *CONTROLS) else "lower" if score in LOWER else "higher"
+        sign = -1 if score in lower else 1
+        better = "" if score in (*EITHER, *CONTROLS) else "lower" if score in lower else "higher"
         for truth, values in truths.items():
             true = _grid(values, list(own.index), list(own.columns))
             for over in OVER:
@@ -243,6 +251,20 @@ def _retrained(finished: Finished) -> dict[str, Table]:
     return found
 
 
+def _against_manifold(finished: Finished) -> tuple[dict[str, Table], list[str]]:
+    """What is measured against the manifold and set against accuracy; of which less is better."""
+    table = finished.tables["scores"]
+    found: dict[str, Table] = {}
+    lower = []
+    describes = (manifold.describe, off_manifold.describe)
+    for describe, name in itertools.product(describes, table["score"].unique()):
+        if description := describe(name):
+            values = table[table["score"] == name].set_index("network")["value"]
+            found[name] = {network: {"": float(value)} for network, value in values.items()}
+            lower += [name] if description.better == "lower" else []
+    return found, lower
+
+
 def of_run(finished: Finished) -> pd.DataFrame:
     """`trust` of a run whose measures hold scores against the truth; empty for another."""
     measures = finished.tables["measures"]
@@ -254,9 +276,11 @@ def of_run(finished: Finished) -> pd.DataFrame:
         network.label: {"": float(str(finished.plan.columns(network)["strength"]))}
         for network in finished.plan.networks
     }
-    scores = measured | _retrained(finished) | {STRENGTH: strength}
+    distances, lower = _against_manifold(finished)
+    scores = measured | _retrained(finished) | distances | {STRENGTH: strength}
     seed = zlib.crc32(finished.plan.info.name.encode())  # another one for every data set
-    return trust(scores, truths, left_out=at_chance(finished), seed=seed)
+    left_out = at_chance(finished)
+    return trust(scores, truths, lower=(*LOWER, *lower), left_out=left_out, seed=seed)
 
 
 def join(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:

@@ -176,6 +176,9 @@ def test_joined_by_hand():
     assert wide[["rho", "low", "high"]].tolist() == [0, -1, 1]
 
 
+AGAINST_MANIFOLD = ("manifold_xent_excess_over_noise", "tangent_fraction_decoder")
+
+
 @pytest.fixture(scope="module")
 def work() -> plan.Plan:
     setting = "data.name=xai_tris_translations_rotations_white"
@@ -185,7 +188,7 @@ def work() -> plan.Plan:
 
 def run_of(work: plan.Plan, collapsed: str, untouched: float = 0.9) -> Finished:
     """A made-up run: the strength is the truth, gini its opposite, kar the truth in both seeds."""
-    measures, accuracy, contributions = [], [], {"none": {}}
+    measures, accuracy, scores, contributions = [], [], [], {"none": {}}
     rng = np.random.default_rng(6)
     for network in work.networks:
         strength = work.columns(network)["strength"] + network.epsilon
@@ -210,6 +213,12 @@ def run_of(work: plan.Plan, collapsed: str, untouched: float = 0.9) -> Finished:
                     )
                 if i == 0:
                     measures.append(about | {"measure": "alignment", "mean": strength})
+        for name, value in {
+            "tangent_fraction_decoder": strength,
+            "manifold_xent_excess_over_noise": -strength,
+            "manifold_xent_noise_excess": strength,  # of no network's maps
+        }.items():
+            scores.append({"network": network.label, "score": name, "value": value})
         contributions[network.label] = added
         for seed in (0, 1):
             low = network.label == collapsed and seed == 1
@@ -220,6 +229,7 @@ def run_of(work: plan.Plan, collapsed: str, untouched: float = 0.9) -> Finished:
     tables = {
         "measures": pd.DataFrame(measures),
         "accuracy": pd.DataFrame(accuracy),
+        "scores": pd.DataFrame(scores),
         "retraining": pd.DataFrame([own]),
     }
     return Finished(work, SimpleNamespace(), tables, {"contributions": contributions})
@@ -231,17 +241,20 @@ def test_of_a_run(work):
     rows = trust.of_run(run_of(work, collapsed)).set_index(["score", "truth", "over"])
     names = set(rows.index.get_level_values("score"))
     retrained = {"kar", "specific_kar-within", "leak"}
-    assert names == {"gini", "alignment", *retrained, "strength", "random"}
+    assert names == {"gini", "alignment", *retrained, *AGAINST_MANIFOLD, "strength", "random"}
     assert rows["left_out"].eq(collapsed).all()
     assert rows["networks"].eq(len(work.networks) - 1).all()
     for name, rho in {"kar": 1, "specific_kar-within": 1, "gini": -1, "leak": -1}.items():
         assert rows["rho"][name, "precision", CELLS] == pytest.approx(rho), name
-    assert rows["rho"]["alignment", "precision", NETWORKS] == pytest.approx(1)
+    for name in ("alignment", *AGAINST_MANIFOLD):
+        assert rows["rho"][name, "precision", NETWORKS] == pytest.approx(1), name
+    better = rows["better"].xs(("precision", NETWORKS), level=("truth", "over"))
+    assert better[list(AGAINST_MANIFOLD)].tolist() == ["lower", "higher"]
 
 
 def test_scores_by_retraining_that_has_not_learned_are_left_out(work):
     names = set(trust.of_run(run_of(work, "", untouched=0.51))["score"])
-    assert names == {"gini", "alignment", "strength", "random"}
+    assert names == {"gini", "alignment", *AGAINST_MANIFOLD, "strength", "random"}
 
 
 def test_a_run_without_truth_has_no_table(work):
