@@ -219,6 +219,8 @@ class Adversary(PublishedAttack):
         step_size_l2: Length of a step in L2.
         step_size_linf: Length of a step in Linf.
         random_start: Whether it starts at a random point of the ball.
+        warmup_epochs: Over as many first epochs its radius rises linearly to that of the grid, so
+            that networks do not stay at chance; 0, as in the paper, for the full radius throughout.
     """
 
     name: str = "pgd"
@@ -226,6 +228,7 @@ class Adversary(PublishedAttack):
     step_size_l2: Positive = 1.0
     step_size_linf: Positive = 0.01
     random_start: bool = False
+    warmup_epochs: Annotated[int, Field(ge=0)] = 0
 
     @field_validator("name")
     @classmethod

@@ -74,6 +74,8 @@ def digest(config: Config, data: DataRecord) -> str:
     sections = config.model_dump(mode="json", exclude=described)
     fixed = {name: section for name, section in sections.items() if section is not None}
     fixed.get("measures", {}).pop("controls", None)  # of no entry
+    if not fixed["adversary"]["warmup_epochs"]:  # a field that older digests do not know
+        del fixed["adversary"]["warmup_epochs"]
     content = json.dumps([PROTOCOL_VERSION, fixed, data.model_dump()], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
 

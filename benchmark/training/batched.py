@@ -51,7 +51,8 @@ def _lifted(run: Callable, lift: Callable[[Callable], Callable]) -> Callable:
         shared: Shared,
         numbers: Tensor,
     ) -> tuple:
-        return lift(lambda *own: run(*own, shared, numbers))(vectors, others, keys, masks)
+        # without an adversary, whose radius could rise
+        return lift(lambda *own: run(*own, shared, numbers, 0))(vectors, others, keys, masks)
 
     return runs
 

@@ -29,6 +29,8 @@ from pellucid.models.types import Array, Tensor
 
 Shared = tuple[Tensor, ...]
 """What `shared_arguments` returns."""
+RADIUS = 4
+"""Where the adversary's radius stands in it."""
 
 
 class EpochMeans(NamedTuple):
@@ -66,8 +68,9 @@ def training_program(model: keras.Model, variant: TrainingVariant) -> Callable:
     """The compiled program of a variant for the model's structure.
 
     Returns:
-        With JAX, a run: `(vector, other, key, mask, shared, numbers) -> (vector, other, losses,
-        accuracies)`, where `numbers` counts the epochs from 1. With TensorFlow, an epoch: `(vector,
+        With JAX, a run: `(vector, other, key, mask, shared, numbers, warmup_epochs) -> (vector,
+        other, losses, accuracies)`, where `numbers` counts the epochs from 1. With TensorFlow, an
+        epoch: `(vector,
         adam, other, key, mask, shared) -> (vector, adam, other, loss, accuracy)`. `vector` is the
         flat vector of trainable weights, `other` the other variables; `mask` are the tensors of a
         mask or None, `shared` those of `shared_arguments`.
@@ -79,6 +82,19 @@ def training_program(model: keras.Model, variant: TrainingVariant) -> Callable:
 
     exact = variant.compute == "float32"
     return program(model, ("train", variant), make, any_length=False, exact=exact)
+
+
+def warmed_up(shared: Shared, number: Tensor | int, warmup_epochs: Tensor | int) -> Shared:
+    """What an epoch takes of `shared_arguments`: the radius rises linearly while it warms up.
+
+    Args:
+        shared: The arguments.
+        number: The epoch's, from 1.
+        warmup_epochs: Epochs with a smaller radius; the next has it in full.
+    """
+    risen = ops.cast(number, "float32") / (ops.cast(warmup_epochs, "float32") + 1)
+    radius = shared[RADIUS] * ops.minimum(risen, 1.0)
+    return (*shared[:RADIUS], radius, *shared[RADIUS + 1 :])
 
 
 def shared_arguments(
@@ -170,9 +186,11 @@ def _run(epoch: Callable) -> Callable:
         mask: MaskTensors | None,
         shared: Shared,
         numbers: Tensor,
+        warmup_epochs: Tensor,
     ) -> tuple[Tensor, list[Tensor], Tensor, Tensor]:
         def one(carry: tuple, number: Tensor) -> tuple[tuple, tuple]:
-            *after, loss, accuracy = epoch(*carry, backend.fold_in(key, number), mask, shared)
+            now = warmed_up(shared, number, warmup_epochs)
+            *after, loss, accuracy = epoch(*carry, backend.fold_in(key, number), mask, now)
             return tuple(after), (loss, accuracy)
 
         (vector, _, other), (losses, accuracies) = backend.scan(
@@ -225,6 +243,7 @@ def train(
     batch_size: int = 100,
     learning_rate: float = 1e-3,
     attack: Attack | None = None,
+    warmup_epochs: int = 0,
     mask: Mask | None = None,
     compute: str = "float32",
     reshuffle: bool = True,
@@ -254,6 +273,8 @@ def train(
             epoch are not used in that epoch.
         learning_rate: Adam's.
         attack: Replace all images of every batch by their adversarial examples.
+        warmup_epochs: Over as many first epochs the attack's radius rises linearly, by the same
+            amount in each and to its full length in the next; 0 for the full radius from the start.
         mask: Remove pixels from every image by rank (ROAR, KAR).
         compute: `"float32"`; `"tf32"` for products, on accelerators with JAX; or `"bfloat16"` for
             activations and products. Weights and sums stay float32.
@@ -288,7 +309,10 @@ def train(
     history: list[EpochMeans] = []
     if backend.WHOLE_RUNS:
         numbers = np.arange(1, epochs + 1)
-        vector, other, losses, accuracies = run(vector, other, key, mask_tensors, shared, numbers)
+        warmup = to_device(np.asarray(warmup_epochs, np.float32))
+        vector, other, losses, accuracies = run(
+            vector, other, key, mask_tensors, shared, numbers, warmup
+        )
         history = history_of(losses, accuracies)
         for number, means in enumerate(history, 1):
             if progress:
@@ -297,8 +321,9 @@ def train(
         adam = adam_start(vector)
         for number in range(1, epochs + 1):
             epoch_key = backend.fold_in(key, number)
+            now = warmed_up(shared, number, warmup_epochs)
             vector, adam, other, loss, accuracy = run(
-                vector, adam, other, epoch_key, mask_tensors, shared
+                vector, adam, other, epoch_key, mask_tensors, now
             )
             history.append(EpochMeans(float(loss), float(accuracy)))
             if progress:

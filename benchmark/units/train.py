@@ -30,6 +30,7 @@ class Spec:
     Attributes:
         draw: Of data that each seed draws anew (`embedded.DRAWN`).
         fit: Key of the unit that says for how many epochs.
+        warmup_epochs: Over which the attack's radius rises.
     """
 
     data: DataSpec
@@ -40,6 +41,7 @@ class Spec:
     agreement: str | None = added_later(None)
     draw: int = added_later(0)
     fit: str | None = added_later(None)
+    warmup_epochs: int = added_later(0)
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,10 @@ def add(planner: "Planner", network: Network, seed: int) -> str:
     required = agreement.add(planner)
     draw = draw_of(seed, planner.data.name)
     until = fit.add(planner)
-    spec = Spec(planner.data, planner.model, planner.training, attack, seed, required, draw, until)
+    warmup = planner.config.adversary.warmup_epochs if attack else 0
+    spec = Spec(
+        planner.data, planner.model, planner.training, attack, seed, required, draw, until, warmup
+    )
     images = planner.info.train_size * planner.training.epochs
     unit = KIND.unit(
         f"{network.label} seed {seed}",
@@ -108,6 +113,7 @@ def work(spec: Spec, context: "Context") -> Result[Values]:
         compute=spec.training.compute,
         reshuffle=spec.training.reshuffle is not False,
         attack=spec.attack.attack() if spec.attack else None,
+        warmup_epochs=spec.warmup_epochs,
     )
     assign(model, values)
     epochs = tuple(Epoch(epoch.loss, epoch.accuracy) for epoch in history)
