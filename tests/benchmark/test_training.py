@@ -1,13 +1,22 @@
 """One `fit` for standard, adversarial and masked training."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
 from pellucid import models
 from pellucid.attacks import Attack, run
 from pellucid.benchmark.training.batches import batch_order
-from pellucid.benchmark.training.classifier import TrainingVariant, train
+from pellucid.benchmark.training.classifier import (
+    RADIUS,
+    TrainingVariant,
+    shared_arguments,
+    train,
+    warmed_up,
+)
 from pellucid.benchmark.training.masks import Mask
 from pellucid.benchmark.training.prediction import predicted_classes
 from pellucid.models import backend
@@ -130,6 +139,28 @@ def test_adversarial_training_gives_robustness(digits, digits_model, attack):
 
     gain = 0.1 if attack.name == "pgd" else 0.05  # one gradient gains less than five
     assert under_attack(robust) > under_attack(digits_model) + gain
+
+
+def test_the_radius_warms_up(digits):
+    """Three epochs of smaller radii, then the whole one; none without an adversary to weaken."""
+    attack = Attack("pgd", "l2", 0.4, steps=2, step_size=0.4)
+    shared = shared_arguments(digits.x_train, digits.y_train, 1e-3, None, attack)
+
+    def radius(number: int, warmup_epochs: int) -> float:
+        return ops.convert_to_numpy(warmed_up(shared, number, warmup_epochs)[RADIUS]).item()
+
+    radii = [radius(number, 3) for number in range(1, 7)]
+    assert radii == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.4, 0.4])
+    assert radius(1, 0) == np.float32(0.4)
+
+    quarter = dataclasses.replace(attack, epsilon=0.1)
+    once = {"epochs": 1}
+    first = weights(digits, attack=attack, warmup_epochs=3, **once)
+    assert first == weights(digits, attack=quarter, **once)
+    two, full = (weights(digits, attack=attack, epochs=2, warmup_epochs=w) for w in (1, 0))
+    half = weights(digits, attack=dataclasses.replace(attack, epsilon=0.2), epochs=2)
+    assert len({two, full, half}) == 3, "the second epoch has another radius than the first"
+    assert weights(digits, warmup_epochs=3) == weights(digits)
 
 
 def test_radius_zero_is_standard_training(digits):
