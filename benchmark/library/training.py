@@ -72,6 +72,7 @@ def fit(
     attack: str | Attack | None = None,
     norm: str | None = None,
     epsilon: float | None = None,
+    warmup_epochs: int = 0,
     batch_size: int = 100,
     learning_rate: float = 1e-3,
     seed: int = 0,
@@ -93,6 +94,8 @@ def fit(
         attack: A name from `list_attacks`, or an `Attack`; None for standard training.
         norm: The attack's norm, `"l2"` or `"linf"`.
         epsilon: Its radius in pixel units, where the box is [0, 1].
+        warmup_epochs: Over as many first epochs the radius rises linearly. Where a network gives
+            every image the same class from the start on, a few epochs help.
         batch_size: Images per step. Those left over after the last full batch of an epoch are not
             used in that epoch.
         learning_rate: Adam's.
@@ -129,8 +132,10 @@ def fit(
     ['cross-entropy', 'accuracy on adversarial examples']
     """
     adversary = None if attack is None else as_attack(attack, norm, epsilon, options)
-    if adversary is None and (norm is not None or epsilon is not None or options):
-        raise InputError("A norm, a radius or options need `attack`, as attack='pgd'.")
+    if adversary is None and (norm is not None or epsilon is not None or warmup_epochs or options):
+        raise InputError("A norm, a radius, a warm-up or options need `attack`, as attack='pgd'.")
+    if warmup_epochs < 0:
+        raise InputError(f"`warmup_epochs` must be at least 0. Received {warmup_epochs}.")
     x = images(x)
     network = classifier(model, x, logits=logits, scale=scale)
     y = labels(y, len(x), network.output_shape[-1])
@@ -150,6 +155,7 @@ def fit(
         batch_size=batch_size,
         learning_rate=learning_rate,
         attack=adversary,
+        warmup_epochs=warmup_epochs,
         progress=say,
     )
     assign(network, values)

@@ -10,6 +10,7 @@ import pytest
 
 import pellucid
 from pellucid.models import backend
+from pellucid.models.errors import InputError
 from tests.conftest import ROOT
 from tests.library import networks
 from tests.library.networks import PLAIN, STATED, half
@@ -116,6 +117,23 @@ def test_training_moves_the_statistics_of_batch_normalisation():
     before = model.layers[0].moving_mean.numpy().copy()
     pellucid.fit(model, X, Y, epochs=1, batch_size=4, verbose=False)
     assert not np.allclose(model.layers[0].moving_mean.numpy(), before)
+
+
+def test_the_radius_of_an_adversary_warms_up():
+    def trained(epsilon: float, warmup_epochs: int) -> list[np.ndarray]:
+        model = PLAIN[0]()
+        pellucid.fit(
+            model, X, Y, epochs=1, warmup_epochs=warmup_epochs, batch_size=4, verbose=False,
+            attack="fgsm", norm="linf", epsilon=epsilon,
+        )  # fmt: skip
+        return model.get_weights()
+
+    for warm, smaller in zip(trained(0.08, 3), trained(0.02, 0), strict=True):
+        np.testing.assert_array_equal(warm, smaller)
+    with pytest.raises(InputError, match=r"at least 0\. Received -1"):
+        trained(0.08, -1)
+    with pytest.raises(InputError, match="a warm-up or options need `attack`"):
+        pellucid.fit(PLAIN[0](), X, Y, epochs=1, warmup_epochs=2)
 
 
 def test_weights_that_change_change_the_results_of_a_wrapped_model():
