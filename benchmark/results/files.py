@@ -119,7 +119,9 @@ def read_results(out: Path) -> tuple[Tables, Pictures]:
 
 def is_published(folder: Path) -> bool:
     """Whether a folder holds a run's published tables alone."""
-    return not (folder / "results").is_dir() and any(folder.glob("*.csv"))
+    if (folder / "results").is_dir():
+        return False
+    return (folder / "config.toml").exists() and any(folder.glob("*.csv"))
 
 
 def read_published(folder: Path) -> Tables:
