@@ -95,7 +95,7 @@ def fit(
         norm: The attack's norm, `"l2"` or `"linf"`.
         epsilon: Its radius in pixel units, where the box is [0, 1].
         warmup_epochs: Over as many first epochs the radius rises linearly. Where a network gives
-            every image the same class from the start on, a few epochs help.
+            every image the same class from the start on, a few epochs help. Fewer than `epochs`.
         batch_size: Images per step. Those left over after the last full batch of an epoch are not
             used in that epoch.
         learning_rate: Adam's.
@@ -134,8 +134,6 @@ def fit(
     adversary = None if attack is None else as_attack(attack, norm, epsilon, options)
     if adversary is None and (norm is not None or epsilon is not None or warmup_epochs or options):
         raise InputError("A norm, a radius, a warm-up or options need `attack`, as attack='pgd'.")
-    if warmup_epochs < 0:
-        raise InputError(f"`warmup_epochs` must be at least 0. Received {warmup_epochs}.")
     x = images(x)
     network = classifier(model, x, logits=logits, scale=scale)
     y = labels(y, len(x), network.output_shape[-1])

@@ -209,6 +209,7 @@ def check_training(
     epochs: int,
     batch_size: int,
     mask: Mask | None,
+    warmup_epochs: int = 0,
 ) -> None:
     """Refuses what a model cannot be trained on.
 
@@ -220,6 +221,11 @@ def check_training(
     for name, value in (("epochs", epochs), ("batch_size", batch_size)):
         if value < 1:
             raise InputError(f"`{name}` must be at least 1. Received {value}.")
+    if not 0 <= warmup_epochs < epochs:
+        raise InputError(
+            "`warmup_epochs` must be at least 0 and less than the epochs of training, so that the"
+            f" adversary reaches its radius. Received {warmup_epochs} of {epochs} epochs."
+        )
     if mask is not None and tuple(mask.ranks.shape) != tuple(x.shape[:3]):
         raise InputError(
             f"`mask.ranks` must have shape {tuple(x.shape[:3])}. Received"
@@ -275,6 +281,7 @@ def train(
         attack: Replace all images of every batch by their adversarial examples.
         warmup_epochs: Over as many first epochs the attack's radius rises linearly, by the same
             amount in each and to its full length in the next; 0 for the full radius from the start.
+            Fewer than `epochs`.
         mask: Remove pixels from every image by rank (ROAR, KAR).
         compute: `"float32"`; `"tf32"` for products, on accelerators with JAX; or `"bfloat16"` for
             activations and products. Weights and sums stay float32.
@@ -292,7 +299,9 @@ def train(
 
     Reference: arXiv 1706.06083 for adversarial training; arXiv 1806.10758 for masked training.
     """
-    check_training(model, x, y, epochs=epochs, batch_size=batch_size, mask=mask)
+    check_training(
+        model, x, y, epochs=epochs, batch_size=batch_size, mask=mask, warmup_epochs=warmup_epochs
+    )
     variant = TrainingVariant(
         min(batch_size, len(x)),
         attack.static() if attack else None,

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pellucid.benchmark.config.sections import Model, Training
+from pellucid.benchmark.config.sections import Config, Model, Training
 from pellucid.benchmark.data.embedded import draw_of, drawn
 from pellucid.benchmark.units import agreement, fit
 from pellucid.benchmark.units.kind import Kind, Row
@@ -16,6 +16,7 @@ from pellucid.benchmark.units.unit import (
     Result,
     added_later,
 )
+from pellucid.models.errors import InputError
 
 if TYPE_CHECKING:
     from pellucid.benchmark.units.context import Context
@@ -82,6 +83,16 @@ def add(planner: "Planner", network: Network, seed: int) -> str:
     return planner.add(unit)
 
 
+def check_config(config: Config) -> None:
+    """Raises `InputError` where no network would be trained at its grid's radius."""
+    warmup, epochs = config.adversary.warmup_epochs, config.training.epochs
+    if warmup >= epochs:
+        raise InputError(
+            f"adversary.warmup_epochs, {warmup}, must be less than training.epochs, {epochs}: no"
+            " network would be trained at its radius."
+        )
+
+
 def plan(planner: "Planner") -> None:
     """Every network of the grid with every seed; for a submitted model, the standard network."""
     if planner.submitted is not None:
@@ -139,5 +150,6 @@ KIND = Kind(
     values=Values,
     work=work,
     plan=plan,
+    check_config=check_config,
     rows={"training": rows},
 )

@@ -110,6 +110,7 @@ def test_file_alone_and_over_a_preset(tmp_path):
             "training.epochs=0",
             "training.epochs: Input should be greater than or equal to 1. Received 0.",
         ),
+        ("adversary.warmup_epochs=30", "must be less than training.epochs, 30"),
         ("training.epochs=many", "training.epochs: Input should be a valid integer"),
         (
             "grid.0.epsilons=[-0.5]",

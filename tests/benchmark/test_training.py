@@ -153,14 +153,19 @@ def test_the_radius_warms_up(digits):
     assert radii == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.4, 0.4])
     assert radius(1, 0) == np.float32(0.4)
 
+    def losses(attack: Attack | None, epochs: int, **options: int) -> list[float]:
+        x, y = digits.x_train[:300], digits.y_train[:300]
+        history = fit(build(), x, y, seed=0, epochs=epochs, attack=attack, **options)
+        return [means.loss for means in history]
+
     quarter = dataclasses.replace(attack, epsilon=0.1)
-    once = {"epochs": 1}
-    first = weights(digits, attack=attack, warmup_epochs=3, **once)
-    assert first == weights(digits, attack=quarter, **once)
-    two, full = (weights(digits, attack=attack, epochs=2, warmup_epochs=w) for w in (1, 0))
-    half = weights(digits, attack=dataclasses.replace(attack, epsilon=0.2), epochs=2)
-    assert len({two, full, half}) == 3, "the second epoch has another radius than the first"
-    assert weights(digits, warmup_epochs=3) == weights(digits)
+    warm, whole = losses(attack, 4, warmup_epochs=3), losses(attack, 4)
+    assert warm[0] == pytest.approx(losses(quarter, 1)[0], rel=1e-6)
+    assert warm[0] != pytest.approx(whole[0], rel=1e-3)
+    second = losses(quarter, 2)[1]
+    assert warm[1] != pytest.approx(second, rel=1e-3), "the second epoch has another radius"
+    with pytest.raises(InputError, match="Received 4 of 4 epochs"):
+        losses(attack, 4, warmup_epochs=4)
 
 
 def test_radius_zero_is_standard_training(digits):

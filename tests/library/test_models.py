@@ -120,20 +120,21 @@ def test_training_moves_the_statistics_of_batch_normalisation():
 
 
 def test_the_radius_of_an_adversary_warms_up():
-    def trained(epsilon: float, warmup_epochs: int) -> list[np.ndarray]:
-        model = PLAIN[0]()
-        pellucid.fit(
-            model, X, Y, epochs=1, warmup_epochs=warmup_epochs, batch_size=4, verbose=False,
-            attack="fgsm", norm="linf", epsilon=epsilon,
+    def losses(epsilon: float, epochs: int, warmup_epochs: int) -> list[float]:
+        history = pellucid.fit(
+            PLAIN[0](), X, Y, epochs=epochs, warmup_epochs=warmup_epochs, batch_size=4,
+            attack="fgsm", norm="linf", epsilon=epsilon, verbose=False,
         )  # fmt: skip
-        return model.get_weights()
+        return [epoch.loss for epoch in history.epochs]
 
-    for warm, smaller in zip(trained(0.08, 3), trained(0.02, 0), strict=True):
-        np.testing.assert_array_equal(warm, smaller)
-    with pytest.raises(InputError, match=r"at least 0\. Received -1"):
-        trained(0.08, -1)
+    warm, quarter, whole = losses(0.08, 4, 3), losses(0.02, 1, 0), losses(0.08, 1, 0)
+    assert warm[0] == pytest.approx(quarter[0], rel=1e-6)
+    assert warm[0] != pytest.approx(whole[0], rel=1e-3)
+    for number in (-1, 4):
+        with pytest.raises(InputError, match=f"Received {number} of 4 epochs"):
+            losses(0.08, 4, number)
     with pytest.raises(InputError, match="a warm-up or options need `attack`"):
-        pellucid.fit(PLAIN[0](), X, Y, epochs=1, warmup_epochs=2)
+        pellucid.fit(PLAIN[0](), X, Y, epochs=3, warmup_epochs=2)
 
 
 def test_weights_that_change_change_the_results_of_a_wrapped_model():
