@@ -337,6 +337,8 @@ def reference_card(config: Config, network: Network, epochs: int) -> Card:
         titles = {"pgd": "PGD", "fgsm": "FGSM", "fgsm_rs": "random-start FGSM"}
         attack = titles.get(adversary.name, adversary.name)
         against = f", every batch replaced by {attack} examples of {steps}"
+        if adversary.warmup_epochs:
+            against += f", whose radius rises over the first {adversary.warmup_epochs} epochs"
     return Card(
         name=name,
         authors=["reference grid"],

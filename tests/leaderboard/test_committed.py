@@ -53,6 +53,15 @@ def test_every_network_of_a_reference_grid_is_there(found, name):
 
 
 @pytest.mark.parametrize("name", MEASURED)
+def test_recipes_say_whether_the_radius_warms_up(found, name):
+    epochs = tracks.get(name).config.adversary.warmup_epochs
+    current = [e for e in found if e.track.protocol_version == PROTOCOL_VERSION]
+    grid = [e for e in current if e.track.name == name and e.role == "reference"]
+    said = {e.id for e in grid if f"rises over the first {epochs} epochs" in e.training.recipe}
+    assert said == ({e.id for e in grid} - {"reference-standard"} if epochs else set())
+
+
+@pytest.mark.parametrize("name", MEASURED)
 def test_the_baselines_are_there(found, name):
     """The untrained network has no standing, and the one without gradients has flags."""
     current = [e for e in found if e.track.protocol_version == PROTOCOL_VERSION]
