@@ -57,7 +57,7 @@ def test_recipes_say_whether_the_radius_warms_up(found, name):
     epochs = tracks.get(name).config.adversary.warmup_epochs
     current = [e for e in found if e.track.protocol_version == PROTOCOL_VERSION]
     grid = [e for e in current if e.track.name == name and e.role == "reference"]
-    said = {e.id for e in grid if f"rises over the first {epochs} epochs" in e.training.recipe}
+    said = {e.id for e in grid if f"rises over the first {epochs} epochs" in e.card.training.recipe}
     assert said == ({e.id for e in grid} - {"reference-standard"} if epochs else set())
 
 
