@@ -8,6 +8,7 @@ import pandas as pd
 from pellucid.benchmark.config.sections import Config
 from pellucid.benchmark.results.files import read_tables
 from pellucid.benchmark.units import configuration
+from pellucid.benchmark.units.manifold import Manifold
 from pellucid.benchmark.units.plan import networks
 from pellucid.benchmark.units.unit import Network
 from pellucid.benchmark.units.vae_gan import VaeGanSection
@@ -95,8 +96,7 @@ def read(folders: list[Path]) -> list[Run]:
     for folder in folders:
         tables = read_tables(folder)
         run = Run(folder, configuration.load(folder / "config.toml"), tables)
-        planned = any("manifold" in measured for measured in networks(run.config).values())
-        if planned and run.table("distances").empty:
+        if run.config.section(Manifold) and run.table("distances").empty:
             raise InputError(
                 f"{folder} has no table of distances, which earlier versions did not write. The"
                 " same `run` writes it from its units; nothing is measured again."
