@@ -98,8 +98,8 @@ class Outcomes(Record):
         retrainings: Accuracies of retrained networks.
         contributions: By score that is set against accuracy: `(seeds, repeats, fractions)`. Summed
             over fractions and averaged over the rest, they are the score.
-        by_image: By score that is a mean over images: its value at the first `IMAGES` of them,
-            averaged over seeds; NaN for an image without a value.
+        by_image: By score that is a mean over images, or over their shares of a ratio: its value at
+            the first `IMAGES` of them, averaged over seeds; NaN for an image without a value.
     """
 
     test: Bits

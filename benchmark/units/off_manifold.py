@@ -277,10 +277,15 @@ def _over_images(values: Array) -> Estimate | None:
     return hierarchical.over_images(values) if values.shape[1] > 1 else None
 
 
-def _ratio(seeds: list[dict[str, Array]], manifold: str) -> Estimate | None:
+def _ratio(seeds: list[dict[str, Array]], manifold: str) -> tuple[Estimate, Array] | None:
     """Mean change under normal noise over that under tangent noise, over all lengths.
 
-    Over seeds and images; with one seed over images.
+    Returns:
+        The ratio, with an interval over seeds and images, or over the images of one seed; and the
+        share of every image, `(seeds, images)`: R + (normal - R tangent) / mean tangent, whose mean
+        is the ratio R, and whose spread is to first order that of R. NaN for an image that lacks a
+        change of any seed. None where fewer than two images are left, or tangent noise changes
+        nothing.
     """
     from pellucid.metrics import off_manifold
 
@@ -289,13 +294,17 @@ def _ratio(seeds: list[dict[str, Array]], manifold: str) -> Estimate | None:
         for name in ("tangent", "normal")
     )
     both = np.isfinite(tangent).all(axis=0) & np.isfinite(normal).all(axis=0)
+    shares = np.full(tangent.shape, np.nan)
     tangent, normal = tangent[:, both], normal[:, both]
     if tangent.shape[1] < 2 or not tangent.any():
         return None
     if len(seeds) == 1:
-        return off_manifold.ratios(off_manifold.Changes(tangent.T, normal.T))[0]
-    above, below = (values[None, :, None, None, :] for values in (normal, tangent))
-    return hierarchical.ratio(above, below, np.ones(1))
+        found = off_manifold.ratios(off_manifold.Changes(tangent.T, normal.T))[0]
+    else:
+        above, below = (values[None, :, None, None, :] for values in (normal, tangent))
+        found = hierarchical.ratio(above, below, np.ones(1))
+    shares[:, both] = found.value + (normal - found.value * tangent) / tangent.mean()
+    return found, shares
 
 
 def scores(finished: Finished, network: str) -> Iterator[Measured]:
@@ -330,9 +339,11 @@ def scores(finished: Finished, network: str) -> Iterator[Measured]:
         if estimate is not None:
             yield Measured(name, estimate, len(seeds), values[:, None, None, :])
     for manifold in TANGENTS:
-        ratio = _ratio(seeds, manifold)
-        if ratio is not None:
-            yield Measured(f"off_manifold_ratio_{manifold}", ratio, len(seeds))
+        found = _ratio(seeds, manifold)
+        if found is not None:
+            ratio, shares = found
+            name = f"off_manifold_ratio_{manifold}"
+            yield Measured(name, ratio, len(seeds), shares[:, None, None, :])
 
 
 def describe(score: str) -> Description | None:

@@ -229,6 +229,33 @@ def test_seeds_are_averaged_with_an_interval_over_both(measured):
     assert alone["off_manifold_ratio_pca"].low < alone["off_manifold_ratio_pca"].value
 
 
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_shares_of_images_average_to_the_ratio_and_spread_as_it_does(seeds):
+    """Their mean is the ratio; their standard error is the ratio's over samples of images."""
+    rng = np.random.default_rng(0)
+
+    def drawn(images):
+        tangent = rng.gamma(9.0, 1 / 9, (seeds, images, 1))
+        normal = 3 * tangent * rng.gamma(16.0, 1 / 16, (seeds, images, 1))
+        return [
+            {"pca_tangent_change": t, "pca_normal_change": n}
+            for t, n in zip(tangent, normal, strict=True)
+        ]
+
+    found = [off_manifold._ratio(drawn(400), "pca") for _ in range(300)]
+    for ratio, shares in found:
+        assert shares.shape == (seeds, 400)
+        assert shares.mean() == pytest.approx(ratio.value)
+    error = np.mean([shares.mean(axis=0).std(ddof=1) / 20 for _, shares in found])
+    assert error == pytest.approx(np.std([ratio.value for ratio, _ in found]), rel=0.15)
+
+    with_gap = drawn(50)
+    with_gap[0]["pca_tangent_change"][7] = np.nan
+    ratio, shares = off_manifold._ratio(with_gap, "pca")
+    assert np.isnan(shares[:, 7]).all()
+    assert np.nanmean(shares) == pytest.approx(ratio.value)
+
+
 def test_tables(measured):
     work, store, _ = measured
     distances, fractions, noise = (
