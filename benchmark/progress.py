@@ -8,7 +8,15 @@ from collections.abc import Callable
 from typing import Literal, Self, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from pellucid.benchmark.units.plan import Plan
 from pellucid.benchmark.units.unit import Unit
@@ -164,11 +172,11 @@ class _Display:
     Args:
         console: Where to write.
         every: Seconds between plain lines.
-        note: What a bar shows at its end: a template over the task's fields.
+        notes: What a bar shows at its end.
     """
 
-    def __init__(self, console: Console, every: float, note: str) -> None:
-        self.console, self.every, self.note = console, every, note
+    def __init__(self, console: Console, every: float, *notes: ProgressColumn) -> None:
+        self.console, self.every, self.notes = console, every, notes
         self.last_shown = 0.0
         self.bar: Progress | None = None
 
@@ -178,7 +186,7 @@ class _Display:
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=None),
                 MofNCompleteColumn(),
-                TextColumn(self.note),
+                *self.notes,
                 console=self.console,
                 transient=True,
                 expand=True,
@@ -204,17 +212,28 @@ class _Display:
 
 
 class AttackDisplay(_Display):
-    """Shows the progress of each attack of an ensemble.
+    """Shows the progress of each attack of an ensemble, and the time that it still takes.
 
     Args:
         console: Where to write.
         images: How many images there are.
         every: Seconds between plain lines.
+        clock: Tells the time in seconds.
     """
 
-    def __init__(self, console: Console, images: int, every: float = BETWEEN_LINES) -> None:
-        super().__init__(console, every, "{task.fields[successes]} attacked successfully")
+    def __init__(
+        self,
+        console: Console,
+        images: int,
+        every: float = BETWEEN_LINES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        successes = TextColumn("{task.fields[successes]} attacked successfully")
+        super().__init__(console, every, successes, TimeRemainingColumn(compact=True))
         self.images = images
+        self.clock = clock
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.updated = clock()
         self.done: dict[str, int] = defaultdict(int)
         self.successes: dict[str, int] = defaultdict(int)
         self.tasks: dict[str, TaskID] = {}
@@ -231,6 +250,8 @@ class AttackDisplay(_Display):
 
     def update(self, attack: str, done: int, successes: int) -> None:
         """An attack has finished with `done` more images; for `successes` of them it succeeded."""
+        self.updated, before_it = self.clock(), self.updated
+        self.seconds[attack] += self.updated - before_it
         self.done[attack] += done
         self.successes[attack] += successes
         before = itertools.takewhile(lambda name: name != attack, self.successes)
@@ -250,8 +271,15 @@ class AttackDisplay(_Display):
         elif self.due(self.every):
             self.print(
                 f"{attack}: {self.done[attack]:,} of at most {most:,} images,"
-                f" {self.successes[attack]:,} attacked successfully"
+                f" {self.successes[attack]:,} attacked successfully{self._left(attack, most)}"
             )
+
+    def _left(self, attack: str, most: int) -> str:
+        """The time that an attack takes for the images that are left, at its pace so far."""
+        if not self.done[attack] or most <= self.done[attack]:
+            return ""
+        pace = self.seconds[attack] / self.done[attack]
+        return f", about {countdown((most - self.done[attack]) * pace)} left of this attack"
 
 
 class Display(_Display):
@@ -273,7 +301,7 @@ class Display(_Display):
         console: Console,
         every: float = BETWEEN_LINES,
     ) -> None:
-        super().__init__(console, every, "{task.fields[left]}")
+        super().__init__(console, every, TextColumn("{task.fields[left]}"))
         self.left = {unit.key: unit for unit in plan.units if unit.key not in done}
         self.total = len(plan.units)
         self.estimate = TimeLeft(workers)

@@ -124,19 +124,27 @@ def test_a_program_that_cannot_be_traced_is_no_longer_compiled():
 def test_an_attack_gets_at_most_the_images_that_resisted_those_before_it():
     """Also when the next block of images begins with the first attack."""
     console = Console(file=io.StringIO(), width=200)
-    with AttackDisplay(console, 100, every=0.0) as display:
+    times = iter([0.0, 20.0, 30.0, 100.0, 116.0, 118.0, 130.0])
+    with AttackDisplay(console, 100, every=0.0, clock=lambda: next(times)) as display:
         display.update("apgd-ce", 40, 30)
         display.update("apgd-t", 10, 5)
         display.update("square", 5, 0)
         display.update("apgd-ce", 50, 20)
         display.update("apgd-t", 7, 1)
+        display.update("square", 39, 2)
     assert console.file.getvalue().splitlines() == [
         "compiling the attacks",
-        "apgd-ce: 40 of at most 100 images, 30 attacked successfully",
-        "apgd-t: 10 of at most 70 images, 5 attacked successfully",
-        "square: 5 of at most 65 images, 0 attacked successfully",
-        "apgd-ce: 90 of at most 100 images, 50 attacked successfully",
-        "apgd-t: 17 of at most 50 images, 6 attacked successfully",
+        "apgd-ce: 40 of at most 100 images, 30 attacked successfully,"
+        " about 30 s left of this attack",
+        "apgd-t: 10 of at most 70 images, 5 attacked successfully,"
+        " about 1 min 0 s left of this attack",
+        "square: 5 of at most 65 images, 0 attacked successfully,"
+        " about 14 min 0 s left of this attack",
+        "apgd-ce: 90 of at most 100 images, 50 attacked successfully,"
+        " about 4 s left of this attack",
+        "apgd-t: 17 of at most 50 images, 6 attacked successfully,"
+        " about 23 s left of this attack",
+        "square: 44 of at most 44 images, 2 attacked successfully",
     ]
 
 
@@ -161,10 +169,10 @@ def test_functions_of_the_library_write_plain_lines_in_a_notebook_too(monkeypatc
     monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
     assert Console().is_jupyter
     with AttackDisplay(stderr(verbose=True), 10, every=0.0) as display:
-        display.update("square", 5, 0)
+        display.update("square", 10, 0)
     with AttackDisplay(stderr(verbose=False), 10, every=0.0) as display:
         display.update("square", 5, 0)
-    lines = ["compiling the attacks", "square: 5 of at most 10 images, 0 attacked successfully"]
+    lines = ["compiling the attacks", "square: 10 of at most 10 images, 0 attacked successfully"]
     assert capsys.readouterr().err.splitlines() == lines
 
 
