@@ -18,7 +18,7 @@ from pellucid.benchmark.findings.trends import DOWN, UP, Trend
 from pellucid.benchmark.paper.tables import markdown
 from pellucid.benchmark.results import names
 from pellucid.benchmark.results.controls import DOES_NOT, SURVIVES, UNCLEAR
-from pellucid.benchmark.units.measures import CONTROLLED, LOWER, TITLES
+from pellucid.benchmark.units.map_measures import CONTROLLED, LOWER, TITLES
 from pellucid.metrics import CONTROLS
 from pellucid.metrics.statistics import CONFIDENCE
 

@@ -25,7 +25,7 @@ from pellucid.benchmark.findings.runs import RISES, VERDICTS, FinishedRun
 from pellucid.benchmark.findings.standing import losses
 from pellucid.benchmark.results import names
 from pellucid.benchmark.results.controls import LEAST, slope
-from pellucid.benchmark.units.measures import OF_NETWORK
+from pellucid.benchmark.units.map_measures import OF_NETWORK
 from pellucid.benchmark.units.outcomes import SPECIFIC, Score
 from pellucid.metrics import ATTRIBUTIONS, FILLS, MODES, SHUFFLES, hierarchical
 

@@ -14,7 +14,7 @@ from pellucid.benchmark.library.classifier import check_scale, classifier
 from pellucid.benchmark.library.evaluation import correct_under
 from pellucid.benchmark.library.inputs import image_maps, images, labels
 from pellucid.benchmark.library.retraining import channel_means
-from pellucid.benchmark.units.measures import (
+from pellucid.benchmark.units.map_measures import (
     ALWAYS,
     MEASURES,
     OF_NETWORK,

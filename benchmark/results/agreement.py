@@ -6,7 +6,7 @@ import pandas as pd
 from scipy import stats
 
 from pellucid.benchmark.units import manifold, off_manifold, retrain
-from pellucid.benchmark.units.measures import MEASURES, OF_NETWORK
+from pellucid.benchmark.units.map_measures import MEASURES, OF_NETWORK
 from pellucid.benchmark.units.outcomes import DIFFROAR, IMPUTED, Score
 from pellucid.metrics import ATTRIBUTIONS, MODES
 

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from pellucid.benchmark.results.caveats import CHANCE_MARGIN
-from pellucid.benchmark.units import measures, retrain
+from pellucid.benchmark.units import map_measures, measures, retrain
 from pellucid.benchmark.units.kind import Finished, Row
 from pellucid.benchmark.units.measures import Measures
 from pellucid.benchmark.units.orders import OWN
@@ -191,7 +191,7 @@ def _verdict(series: Series, score: Score, control: Score) -> Row:
         own, other = own[..., known], other[..., known]
     rise = hierarchical.contrast(own, series.weights)
     rest = hierarchical.contrast(other - HALF * own, series.weights)
-    lower = score.measure in measures.LOWER
+    lower = score.measure in map_measures.LOWER
     return (
         series.row(score)
         | {"control": control.control}

@@ -8,7 +8,7 @@ from pellucid.benchmark.results.trust import UNINFORMED
 from pellucid.benchmark.units.calibration import ENCODER
 from pellucid.benchmark.units.calibration import TITLES as MANIFOLDS
 from pellucid.benchmark.units.kinds import describe
-from pellucid.benchmark.units.measures import TITLES as MEASURES
+from pellucid.benchmark.units.map_measures import TITLES as MEASURES
 from pellucid.benchmark.units.orders import OWN
 from pellucid.benchmark.units.outcomes import (
     IMPUTED,

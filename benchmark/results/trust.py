@@ -47,9 +47,9 @@ from pellucid.benchmark.results.controls import (
     contributions_of,
     least_accuracy,
 )
-from pellucid.benchmark.units import manifold, measures, off_manifold
+from pellucid.benchmark.units import manifold, map_measures, off_manifold
 from pellucid.benchmark.units.kind import Finished, Row
-from pellucid.benchmark.units.measures import OF_NETWORK, TRUTHS
+from pellucid.benchmark.units.map_measures import OF_NETWORK, TRUTHS
 from pellucid.benchmark.units.orders import OWN
 from pellucid.benchmark.units.outcomes import SPECIFIC, Score
 from pellucid.benchmark.units.retrain import Retraining, untouched_accuracy
@@ -61,7 +61,7 @@ OVER = ("networks and attributions", "networks", "attributions")
 """What cells are ranked over."""
 EITHER = ("gini", "total_variation")
 """Scores of which neither more nor less is said to be better."""
-LOWER = (*(name for name in measures.LOWER if name not in EITHER), "leak")
+LOWER = (*(name for name in map_measures.LOWER if name not in EITHER), "leak")
 """Scores of which less is better."""
 RANDOM, STRENGTH = "random", "strength"
 """Scores that know nothing of a network's maps."""

@@ -11,7 +11,7 @@ from pellucid.benchmark.findings.runs import FinishedRun, Sources, labels
 from pellucid.benchmark.findings.standing import required
 from pellucid.benchmark.results.controls import JUDGED
 from pellucid.benchmark.units import configuration
-from pellucid.benchmark.units.measures import CONTROLLED
+from pellucid.benchmark.units.map_measures import CONTROLLED
 from pellucid.benchmark.units.outcomes import Score
 from pellucid.metrics import FILLS, MODES
 

@@ -10,7 +10,7 @@ from pellucid.benchmark.execution import runner
 from pellucid.benchmark.results import controls, tables
 from pellucid.benchmark.units import accuracy, configuration, plan, retrain
 from pellucid.benchmark.units.kind import Finished
-from pellucid.benchmark.units.measures import CONTROLS_OF_MAPS
+from pellucid.benchmark.units.map_measures import CONTROLS_OF_MAPS
 from pellucid.benchmark.units.orders import Order
 from pellucid.benchmark.units.outcomes import Score
 from pellucid.benchmark.units.store import Store

@@ -11,6 +11,7 @@ from pellucid.benchmark.results.figures import agreement as figure
 from pellucid.benchmark.units import (
     configuration,
     fine_tune,
+    map_measures,
     measures,
     plan,
     train,
@@ -69,7 +70,7 @@ def test_every_measure_of_every_network(measured):
     for unit in work.of(measures.KIND):
         arrays = store.arrays(unit)
         first = unit.spec.attribution == "gradient"
-        assert set(arrays) == PER_IMAGE | (set(measures.OF_NETWORK) if first else set())
+        assert set(arrays) == PER_IMAGE | (set(map_measures.OF_NETWORK) if first else set())
         assert {len(values) for values in arrays.values()} == {30}
         assert all(np.isfinite(values).all() for values in arrays.values())
 
@@ -87,7 +88,7 @@ def test_values_are_those_of_the_functions(measured, data):
 
 CONTROLLED = [
     "grid=[{norm='l2', epsilons=[0.6]}]",
-    f"measures={{images=30, controls={list(measures.CONTROLS_OF_MAPS)}}}",
+    f"measures={{images=30, controls={list(map_measures.CONTROLS_OF_MAPS)}}}",
 ]
 
 
@@ -104,18 +105,18 @@ def test_every_control_is_measured_by_what_it_says_something_of(controlled):
         found.setdefault(unit.network.label, {})[unit.spec.control] = set(store.arrays(unit))
     of_maps = {"gini", "total_variation", "road"}
     expected = {
-        "own": PER_IMAGE | set(measures.OF_NETWORK),
+        "own": PER_IMAGE | set(map_measures.OF_NETWORK),
         "mean": of_maps,
         "blurred": of_maps | {"max_sensitivity", "log_ris", "log_ros"},
         "blur_matched": of_maps | {"max_sensitivity"},
-        "shuffled": of_maps | set(measures.OF_NETWORK),
-        "shuffled_within": of_maps | set(measures.OF_NETWORK),
+        "shuffled": of_maps | set(map_measures.OF_NETWORK),
+        "shuffled_within": of_maps | set(map_measures.OF_NETWORK),
     }
     assert found["l2-0.6-xent"] == expected
     del expected["blur_matched"]
     assert found["standard"] == expected
     rows = pd.DataFrame(measures.rows_of_controls(work, store))
-    assert set(rows["control"]) == set(measures.CONTROLS_OF_MAPS)
+    assert set(rows["control"]) == set(map_measures.CONTROLS_OF_MAPS)
     assert "own" not in set(pd.DataFrame(measures.rows(work, store)).columns)
     assert not any("-" in m.name for m in measures.scores(Finished(work, store, {}), "standard"))
 
@@ -178,11 +179,11 @@ def test_scores_are_means_over_images_that_have_a_value(measured):
     found = {m.name: m.estimate for m in measures.scores(Finished(work, Changed(), {}), "standard")}
     assert found["gini_gradient"].value == pytest.approx(arrays["gini"][5:].mean())
     assert found["gini_gradient"].n == 25
-    assert set(measures.OF_NETWORK) <= set(found)
+    assert set(map_measures.OF_NETWORK) <= set(found)
     assert "alignment_gradient_input" not in found
     rows = pd.DataFrame(measures.rows(work, store))
     assert rows["finite"].eq(30).all()
-    assert len(rows) == 2 * (2 * len(PER_IMAGE) + len(measures.OF_NETWORK))
+    assert len(rows) == 2 * (2 * len(PER_IMAGE) + len(map_measures.OF_NETWORK))
 
 
 def test_data_that_are_no_images_are_refused():
@@ -197,19 +198,21 @@ def true(tmp_path_factory) -> tuple[plan.Plan, Store, Context]:
     return performed(TRUE, data, tmp_path_factory.mktemp("true"))
 
 
-def explained(maps: np.ndarray, truth: np.ndarray) -> measures.Explained:
+def explained(maps: np.ndarray, truth: np.ndarray) -> map_measures.Explained:
     x = np.zeros((*maps.shape, 1), np.uint8)
-    return measures.Explained(None, "gradient", x, None, maps, None, 0, source=None, truth=truth)
+    return map_measures.Explained(
+        None, "gradient", x, None, maps, None, 0, source=None, truth=truth
+    )
 
 
 def test_the_true_pixels_own_map_has_1_and_a_constant_one_their_share():
     truth = np.random.default_rng(0).random((5, 8, 8)) < 0.2
-    for name in measures.TRUTHS:
-        own = measures.MEASURES[name](explained(truth.astype(np.float32), truth))[name]
+    for name in map_measures.TRUTHS:
+        own = map_measures.MEASURES[name](explained(truth.astype(np.float32), truth))[name]
         np.testing.assert_allclose(own, 1)
     constant = explained(np.ones((5, 8, 8), np.float32), truth)
     for name in ("mass_share", "precision"):
-        level = measures.MEASURES[name](constant)[name]
+        level = map_measures.MEASURES[name](constant)[name]
         np.testing.assert_allclose(level, truth.mean(axis=(1, 2)))
 
 
@@ -218,7 +221,7 @@ def test_maps_are_compared_with_the_truth_of_their_own_images(true):
     for unit in work.of(measures.KIND):
         model, data = context.model(unit.spec.model), context.data
         maps = attributions.run(unit.spec.attribution, model, data.x_test[:30])
-        for name in measures.TRUTHS:
+        for name in map_measures.TRUTHS:
             expected = getattr(ground_truth, name)(maps, data.truth_test[:30])
             np.testing.assert_allclose(store.arrays(unit)[name], expected, rtol=1e-4)
 

@@ -142,8 +142,7 @@ def test_an_attack_gets_at_most_the_images_that_resisted_those_before_it():
         " about 14 min 0 s left of this attack",
         "apgd-ce: 90 of at most 100 images, 50 attacked successfully,"
         " about 4 s left of this attack",
-        "apgd-t: 17 of at most 50 images, 6 attacked successfully,"
-        " about 23 s left of this attack",
+        "apgd-t: 17 of at most 50 images, 6 attacked successfully, about 23 s left of this attack",
         "square: 44 of at most 44 images, 2 attacked successfully",
     ]
 

@@ -8,8 +8,8 @@ import pandas as pd
 
 from pellucid.benchmark.results.figures import style
 from pellucid.benchmark.results.trust import CONTROLS, OVER, UNINFORMED
-from pellucid.benchmark.units.measures import TITLES as MEASURES
-from pellucid.benchmark.units.measures import TRUTHS
+from pellucid.benchmark.units.map_measures import TITLES as MEASURES
+from pellucid.benchmark.units.map_measures import TRUTHS
 from pellucid.benchmark.units.outcomes import SPECIFIC
 from pellucid.benchmark.units.outcomes import TITLES as RETRAINED
 
