@@ -7,6 +7,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from pellucid.benchmark.config.names import CONFIG, ENVIRONMENT
 from pellucid.benchmark.execution.failures import FOLDER as FAILED
 from pellucid.models.errors import InputError
 from pellucid.models.files import WRITING
@@ -19,12 +20,12 @@ WRITTEN = (
     "leaderboard",
     FAILED,
     "data.json",
-    "environment.json",
-    "config.toml",
+    ENVIRONMENT,
+    CONFIG,
 )
 """What a run writes. Its configuration, which marks the folder as a run's, is removed last."""
 LOCK = ".lock"
-MARKS = ("config.toml", "evaluations")
+MARKS = (CONFIG, "evaluations")
 """What shows that a folder is this program's to write in."""
 
 

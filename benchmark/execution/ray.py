@@ -14,6 +14,7 @@ from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Self
 
+from pellucid.benchmark.config.names import CONFIG
 from pellucid.benchmark.execution.pool import LOSSES, Ended
 from pellucid.benchmark.units.plan import Plan
 from pellucid.benchmark.units.unit import Unit
@@ -57,7 +58,7 @@ class Worker:
         from pellucid.benchmark.units.context import Context
         from pellucid.benchmark.units.store import Store
 
-        if not (self.folder / "config.toml").exists():
+        if not (self.folder / CONFIG).exists():
             raise InputError(
                 f"{self.folder} is not seen on {socket.gethostname()}. A run's folder must be on a"
                 " file system that all machines of the cluster share, under the same path."

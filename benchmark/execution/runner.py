@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rich.console import Console
 
 from pellucid import models
+from pellucid.benchmark.config.names import CONFIG, ENVIRONMENT
 from pellucid.benchmark.config.sections import Config
 from pellucid.benchmark.data import datasets
 from pellucid.benchmark.data.dataset import Dataset
@@ -137,7 +138,7 @@ def _prepared(work: Plan, out: Path, *, data_dir: str | None, fresh: bool, say: 
     _check_fit(work)
     if fresh:
         folder.clear(out)
-    stored = out / "config.toml"
+    stored = out / CONFIG
     if stored.exists() and configuration.load(stored) != config:
         say(
             f"{out} holds a run of another configuration; what both need is reused, and its tables"
@@ -155,7 +156,7 @@ def _write_environment(out: Path, config: Config, more: Json) -> None:
 
     precision = {"training": config.training.compute, "all else": "float32"}
     record = environment.collect() | {"precision": precision} | more
-    write(out / "environment.json", json.dumps(record, indent=2, sort_keys=True) + "\n")
+    write(out / ENVIRONMENT, json.dumps(record, indent=2, sort_keys=True) + "\n")
 
 
 def _check_fit(work: Plan) -> None:

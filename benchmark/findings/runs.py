@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from pellucid.benchmark.config import toml
+from pellucid.benchmark.config.names import CONFIG, ENVIRONMENT
 from pellucid.benchmark.config.sections import Config
 from pellucid.benchmark.config.versions import PROTOCOL_VERSION
 from pellucid.benchmark.paper.runs import Run
@@ -22,8 +23,6 @@ from pellucid.models.errors import InputError
 from pellucid.models.types import Json
 
 VERDICTS, TRUST, RISES = "verdicts", "trust", "rises"
-ENVIRONMENT = "environment.json"
-"""In the folder of a run, or beside its published tables: what it was made with."""
 
 
 @dataclass(frozen=True)
@@ -157,14 +156,14 @@ def read(folders: list[Path]) -> Sources:
 
     for folder in folders:
         joined = any((folder / f"{table}.csv").exists() for table in (TRUST, RISES))
-        if not (folder / "config.toml").exists() and (sweeps.is_sweep(folder) or joined):
+        if not (folder / CONFIG).exists() and (sweeps.is_sweep(folder) or joined):
             add(folder.name, _of_sweep(folder), Origin(folder, None))
             continue
         record = environment(folder)
         _check_version(folder, record)
         tables = read_tables(folder)
         if not tables.get(TRUST, pd.DataFrame()).empty:
-            config = configuration.load(folder / "config.toml")
+            config = configuration.load(folder / CONFIG)
             add(names.data(config.data.name), tables, Origin(folder, config))
         elif not tables.get(VERDICTS, pd.DataFrame()).empty:
             made.append((folder, tables, record))
@@ -175,7 +174,7 @@ def read(folders: list[Path]) -> Sources:
             )
     if not made:
         raise InputError("None of the runs has verdicts. Name one with ROAR or KAR and controls.")
-    configs = [configuration.load(folder / "config.toml") for folder, _, _ in made]
+    configs = [configuration.load(folder / CONFIG) for folder, _, _ in made]
     shown = labels([(config.data.name, config.name) for config in configs], [m[0] for m in made])
     runs = [
         FinishedRun(folder, config, tables, label, record)

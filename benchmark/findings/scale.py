@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pellucid.benchmark.config import toml
+from pellucid.benchmark.config.names import CONFIG, ENVIRONMENT
 from pellucid.benchmark.config.sections import Config
-from pellucid.benchmark.findings.runs import ENVIRONMENT, FinishedRun, Sources, environment
+from pellucid.benchmark.findings.runs import FinishedRun, Sources, environment
 from pellucid.benchmark.findings.sentences import ALTERED, listed
 from pellucid.benchmark.paper.runs import PRESETS
 from pellucid.benchmark.paper.tables import markdown
@@ -155,9 +156,7 @@ def _swept(folder: Path) -> Iterator[str]:
     """The command that makes a sweep, or one for each run of a sweep that is no preset's."""
     made = sweeps.runs(folder) if sweeps.is_sweep(folder) else {}
     loaded = {
-        name: configuration.load(path)
-        for name in made
-        if (path := folder / name / "config.toml").exists()
+        name: configuration.load(path) for name in made if (path := folder / name / CONFIG).exists()
     }
     named = {config.name for config in loaded.values()} or {folder.name}
     for name in named & set(toml.presets()):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from pellucid.benchmark.config.names import CONFIG
 from pellucid.benchmark.config.sections import Config
 from pellucid.benchmark.results.files import read_tables
 from pellucid.benchmark.units import configuration
@@ -95,7 +96,7 @@ def read(folders: list[Path]) -> list[Run]:
     runs: dict[tuple[str, str], Run] = {}
     for folder in folders:
         tables = read_tables(folder)
-        run = Run(folder, configuration.load(folder / "config.toml"), tables)
+        run = Run(folder, configuration.load(folder / CONFIG), tables)
         if run.config.section(Manifold) and run.table("distances").empty:
             raise InputError(
                 f"{folder} has no table of distances, which earlier versions did not write. The"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 from tabulate import tabulate
 
+from pellucid.benchmark.config.names import ENVIRONMENT
 from pellucid.benchmark.paper.claim import NO, NONE, NOT_RUN, UNCLEAR, YES, written
 from pellucid.benchmark.paper.runs import Run
 from pellucid.benchmark.units.calibration import ENCODER
@@ -19,7 +20,7 @@ def markdown(rows: Sequence[Sequence[object]], headers: list[str]) -> str:
 
 
 def _environment(run: Run) -> Json:
-    return json.loads((run.folder / "environment.json").read_text(encoding="utf-8"))
+    return json.loads((run.folder / ENVIRONMENT).read_text(encoding="utf-8"))
 
 
 def runs_table(described: list[Run]) -> str:

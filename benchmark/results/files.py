@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pellucid.benchmark.config.names import CONFIG
 from pellucid.benchmark.results import tables as result_tables
 from pellucid.benchmark.results.tables import Tables
 from pellucid.benchmark.units import pictures, tilt, vae_gan
@@ -121,7 +122,7 @@ def is_published(folder: Path) -> bool:
     """Whether a folder holds a run's published tables alone."""
     if (folder / "results").is_dir():
         return False
-    return (folder / "config.toml").exists() and any(folder.glob("*.csv"))
+    return (folder / CONFIG).exists() and any(folder.glob("*.csv"))
 
 
 def read_published(folder: Path) -> Tables:

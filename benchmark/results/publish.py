@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from pellucid.benchmark.config.names import CONFIG, ENVIRONMENT
 from pellucid.benchmark.results import sweeps
 from pellucid.benchmark.results.files import is_published, read_results
 from pellucid.models.errors import InputError
@@ -15,8 +16,6 @@ from pellucid.models.files import write
 
 LARGEST = 400_000
 """Bytes of a table; longer ones have a row for each image or retraining of a large grid."""
-ENVIRONMENT = "environment.json"
-CONFIG = "config.toml"
 REPLACED = ("*.csv", "*.png", "LEADERBOARD.md")
 """What is removed from a folder that holds a published run before."""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from pellucid.benchmark.config.names import CONFIG
 from pellucid.benchmark.config.sections import Config
 from pellucid.benchmark.data.dataset import Dataset
 from pellucid.benchmark.results import entries, tracks
@@ -130,7 +131,7 @@ def draw(
         InputError: There is no finished run, or a result file is damaged.
     """
     tables, pictures = read_results(out)
-    config = configuration.load(out / "config.toml")
+    config = configuration.load(out / CONFIG)
     folder = folder or out / "figures"
     drawn = [path for paths in _drawings(folder, config, tables, pictures) for path in paths]
     for path in list(folder.glob("*")):

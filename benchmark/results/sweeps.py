@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from pellucid.benchmark.config import toml
+from pellucid.benchmark.config.names import CONFIG
 from pellucid.benchmark.config.versions import PROTOCOL_VERSION
 from pellucid.benchmark.results.files import read_results
 from pellucid.benchmark.results.tables import SWEPT, Tables
@@ -95,7 +96,7 @@ def write_joined(folder: Path) -> list[Path]:
         written.append(folder / f"{name}.csv")
         write(written[-1], table.to_csv(index=False, lineterminator="\n").encode())
     first, keys = next(iter(runs(folder).items()))
-    config = configuration.load(folder / first / "config.toml")
+    config = configuration.load(folder / first / CONFIG)
     if "scores" in tables:
         for key in keys:
             others = [column(other) for other in keys if other != key]

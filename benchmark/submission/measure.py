@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console
 
+from pellucid.benchmark.config.names import CONFIG
 from pellucid.benchmark.data import datasets
 from pellucid.benchmark.data.dataset import Dataset
 from pellucid.benchmark.execution import runner
@@ -111,8 +112,8 @@ def _store(work: Plan, store: Store, admitted: "Admitted") -> None:
     """Stores the admitted model as a unit that is done."""
     from pellucid.benchmark import environment
 
-    if not (store.root / "config.toml").exists():
-        write(store.root / "config.toml", configuration.dumps(work.config))
+    if not (store.root / CONFIG).exists():
+        write(store.root / CONFIG, configuration.dumps(work.config))
     unit = next(work.of(submitted.KIND))
     if not store.done(unit):
         values = submitted.Values(admitted.probe)
