@@ -23,6 +23,14 @@ def by_score(standings: Sequence[Standing]) -> dict[str, list[Standing]]:
     return found
 
 
+def by_attribution(standings: Sequence[Standing]) -> list[list[Standing]]:
+    """The standings of each attribution, in the order in which they are met."""
+    found: dict[str, list[Standing]] = {}
+    for standing in standings:
+        found.setdefault(standing.attribution, []).append(standing)
+    return list(found.values())
+
+
 def answer(standings: Sequence[Standing]) -> str:
     """What can be said to rise with adversarial training, and where; and of what it cannot."""
     scores, claims, without = by_score(standings), [], []
@@ -116,12 +124,20 @@ def explanation(standings: Sequence[Standing]) -> str:
     return f"{start} {', and '.join(parts)}."
 
 
+def _behind(standings: Sequence[Standing]) -> str:
+    return " ".join(filter(None, [before(standings), after(standings), explanation(standings)]))
+
+
 def headline(standings: Sequence[Standing], of_runs: Sequence[str]) -> str:
-    """The answer in bold, then the numbers behind it.
+    """The answer in bold, then the numbers behind it; a paragraph for each further attribution.
 
     Args:
         standings: Of all runs.
         of_runs: The scales of the runs, as `scale.of`.
     """
-    behind = filter(None, [before(standings), after(standings), explanation(standings)])
-    return f"**At {scales(of_runs)}, {answer(standings)}.** {' '.join(behind)}"
+    first, *others = by_attribution(standings)
+    parts = [f"**At {scales(of_runs)}, {answer(first)}.** {_behind(first)}"]
+    for some in others:
+        found = answer(some)
+        parts.append(f"{found[0].upper()}{found[1:]}. {_behind(some)}")
+    return "\n\n".join(parts)

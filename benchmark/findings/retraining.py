@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from pellucid.benchmark.findings import trends
-from pellucid.benchmark.findings.headline import by_score
+from pellucid.benchmark.findings.headline import by_attribution, by_score
 from pellucid.benchmark.findings.runs import FinishedRun, Sources
 from pellucid.benchmark.findings.sentences import listed, of
 from pellucid.benchmark.findings.standing import Share, Side, Standing, standings
@@ -97,7 +97,7 @@ def controls(sources: Sources) -> str:
         " explains less than half of it, beyond doubt; a score has to survive all of them, under"
         f" imputation both shuffled maps (`docs/protocol.md`).{shared} Series in which a rise"
         " survives / does not / cannot be told:\n\n"
-        f"{by_control(found)}"
+        + "\n\n".join(map(by_control, by_attribution(found)))
     )
 
 

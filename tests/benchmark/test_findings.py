@@ -16,6 +16,7 @@ from pellucid.benchmark.config.versions import PROTOCOL_VERSION
 from pellucid.benchmark.findings import report, runs, scale
 from pellucid.benchmark.findings.headline import answer, explanation, headline
 from pellucid.benchmark.findings.retraining import every
+from pellucid.benchmark.findings.runs import Sources
 from pellucid.benchmark.findings.sentences import ALTERED, CLAIM
 from pellucid.benchmark.findings.standing import standings
 from pellucid.benchmark.results import names, sweeps
@@ -109,6 +110,25 @@ def test_nothing_goes_up_even_before_controls():
     assert "goes up in 0 of 2 series and down in 2" in falling
 
 
+def test_every_attribution_has_a_paragraph_and_a_table_of_its_own():
+    """Gradient survives everything; Gradient x Input, on the same networks, nothing."""
+    made = tables(always(SURVIVES))
+    lost = tables(always(DOES_NOT))["verdicts"]
+    lost["score"] = lost["score"].str.replace("gradient", "gradient_input")
+    made["verdicts"] = pd.concat([made["verdicts"], lost])
+    found = Sources([run("reduced-cifar10", made, 3)], {})
+    document = text(found)
+    first, second = document.split("\n\n")[1:3]
+    assert first == headline(every(sources(always(SURVIVES))), ["reduced"])
+    assert second.startswith(
+        "Neither ROAR (Gradient x Input), KAR (Gradient x Input) nor DiffROAR (Gradient x Input)"
+        " can be said to rise with adversarial training. With attack strength"
+    )
+    assert "none survives every control under both fills: 6 do not" in second
+    assert cells_of(document, "ROAR (Gradient)")["mean training map"] == "2 / 0 / 0"
+    assert cells_of(document, "ROAR (Gradient x Input)")["mean training map"] == "0 / 2 / 0"
+
+
 def test_mixed_verdicts_are_told_apart():
     """ROAR survives for L2 on CIFAR-10 alone; one control under imputation is enough against it."""
 
@@ -193,7 +213,8 @@ def test_only_a_preset_is_of_the_papers_scale():
     assert scale.of(preset) == "paper"
     assert scale.of(preset.model_copy(update={"seeds": preset.seeds + 1})) == ALTERED
     assert scale.of(configuration.resolve("quick", None, ["seeds=7"])) == "quick"
-    assert headline([], ["quick", ALTERED, "reduced"]).startswith(
+    found = every(sources(always(UNCLEAR)))
+    assert headline(found, ["quick", ALTERED, "reduced"]).startswith(
         "**At the quick and reduced scales and a scale altered from the paper's, "
     )
     altered = replace(
