@@ -50,6 +50,9 @@ class AdversarialModel(keras.Model):
         scale: The largest value of a pixel in the batches, which are passed as the model takes
             them: 255 for batches of 0 to 255, uint8 or float.
         seed: Seed of what the attack draws.
+        warmup_steps: Over as many first updates of the optimizer the radius rises linearly, as
+            `warmup_steps` of Keras' schedules raises the learning rate. Where a network gives every
+            image the same class from the start on, those of a few epochs help.
         name: The model's name.
         **options: The attack's options, as `steps=10`, checked against its signature.
 
@@ -90,10 +93,13 @@ class AdversarialModel(keras.Model):
         logits: bool = True,
         scale: float = 1.0,
         seed: int = 0,
+        warmup_steps: int = 0,
         name: str | None = None,
         **options: object,
     ) -> None:
         check_kind(model, scale)
+        if warmup_steps < 0:
+            raise InputError(f"`warmup_steps` must be at least 0. Received {warmup_steps}.")
         chosen = as_attack(attack, norm, epsilon, options)
         super().__init__(name=name, dtype=model.dtype_policy)
         self.model = model
@@ -101,6 +107,7 @@ class AdversarialModel(keras.Model):
         self.logits = logits
         self.scale = float(scale)
         self.seed = seed
+        self.warmup_steps = warmup_steps
         self.built = model.built
 
     def call(self, x: Tensor, training: bool | None = None) -> Tensor:
@@ -161,11 +168,12 @@ class AdversarialModel(keras.Model):
 
         x = ops.cast(x, "float32")
         pixels = x if self.scale == 1 else x / self.scale
+        risen = (ops.cast(step, "float32") + 1) / np.float32(self.warmup_steps + 1)
         x_adv = self.attack.function()(
             network,
             pixels,
             y,
-            epsilon=np.float32(self.attack.epsilon),
+            epsilon=np.float32(self.attack.epsilon) * ops.minimum(risen, 1.0),
             step_size=np.float32(self.attack.step_size or 0.0),
             key=backend.fold_in(backend.key(self.seed), step),
         )

@@ -177,6 +177,34 @@ def test_full_batches_train_as_the_librarys_own_training():
         np.testing.assert_allclose(a, b, atol=1e-4)
 
 
+def test_the_radius_rises_over_the_first_updates():
+    model = linear()
+    made = robust(model, warmup_steps=2)
+    before = X.reshape(N, -1)
+    for share in (1 / 3, 2 / 3, 1, 1):
+        weights, bias = (np.asarray(v) for v in model.get_weights())
+        away = np.sign(weights[:, 1] - weights[:, 0])[None] * (1 - 2 * Y)[:, None]
+        x_adv = before + share * RADII["linf"] * away
+        z = x_adv @ weights + bias
+        p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+        one_step(made, X, Y)
+        step = RATE * x_adv.T @ (p - np.eye(2)[Y]) / N
+        np.testing.assert_allclose(kernel(model), weights - step, atol=3e-6)
+
+
+def test_full_batches_warm_up_as_the_librarys_own_training():
+    """There by epochs, here by updates: of full batches they are the same."""
+    ours, other = linear(), linear()
+    options = {"epochs": 4, "batch_size": N, "learning_rate": 0.01}
+    attack = {"attack": "pgd", "norm": "linf", "epsilon": 0.1, "steps": 3}
+    pellucid.fit(ours, X, Y, warmup_epochs=2, **attack, **options)
+    made = pellucid.AdversarialModel(other, warmup_steps=2, **attack)
+    made.compile(keras.optimizers.Adam(0.01), SPARSE)
+    made.fit(X, Y, batch_size=N, epochs=4, verbose=0)
+    np.testing.assert_allclose(kernel(other), kernel(ours), atol=2e-6)
+    assert "at least 0" in refusal(pellucid.AdversarialModel, linear(), warmup_steps=-1, **attack)
+
+
 def test_the_attack_sees_the_network_in_inference_mode():
     """Batch normalisation by its moving statistics, which one training step then moves."""
     norm = layers.BatchNormalization(momentum=0.9, epsilon=1e-7)
