@@ -41,6 +41,13 @@ OTHERS = {
     "noise_accuracy": "accuracy under noise",
 }
 
+AGAINST_MANIFOLD = {
+    "manifold_excess_over_noise": "manifold excess over white noise",
+    "tangent_fraction": "tangent fraction of the gradient",
+    "off_manifold_ratio": "change under normal / tangent noise",
+}
+"""What is measured against the better of the manifold's models, in the table of trust."""
+
 NULLS = {
     "noise": "white noise",
     "phases": "the own change, phases at random",
@@ -88,7 +95,7 @@ def series(label: str, norm: str, loss: str = "") -> str:
 @functools.cache
 def _titles() -> tuple[dict[str, str], dict[str, str]]:
     """Titles of scores of own maps by their names; with the attribution, and without it."""
-    full, bare = dict(MEASURES | OTHERS), dict(MEASURES | UNINFORMED)
+    full, bare = dict(MEASURES | OTHERS), dict(MEASURES | UNINFORMED | AGAINST_MANIFOLD)
     for attribution, record in ATTRIBUTIONS.items():
         full |= {f"{name}_{attribution}": f"{t} ({record.title})" for name, t in MEASURES.items()}
         for measure, title in RETRAINED.items():

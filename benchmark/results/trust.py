@@ -13,7 +13,8 @@ infidelity, the logarithms of relative stability, the leak of masks, distance to
 change under noise away from it) a score is taken with the opposite sign. All others are taken as
 they are, also the Gini index and total variation, of which more is not said to be better.
 Infidelity, alignment and what is measured against the manifold are of the network alone: all of its
-attributions have the same value, and over attributions they have no rho.
+attributions have the same value, and over attributions they have no rho. The manifold's model is
+the VAE-GAN, or the PCA of as many components where that comes nearer to the test images.
 
 *Interval.* Cells of one network are not independent, nor are those of one attribution. So the score
 is given to other networks, to other attributions, or to both, by random permutations of the rows
@@ -252,17 +253,35 @@ def _retrained(finished: Finished) -> dict[str, Table]:
 
 
 def _against_manifold(finished: Finished) -> tuple[dict[str, Table], list[str]]:
-    """What is measured against the manifold and set against accuracy; of which less is better."""
-    table = finished.tables["scores"]
-    found: dict[str, Table] = {}
+    """What is measured against the manifold and set against accuracy; of which less is better.
+
+    By the VAE-GAN, or by the PCA where that comes nearer to the test images. Names are without that
+    of the model, and of the attack's loss where there is one alone.
+    """
+    section = finished.plan.config.section(manifold.Manifold)
+    alone = f"manifold_{section.losses[0]}_" if section and len(section.losses) == 1 else ""
+    values = finished.tables["scores"].set_index(["score", "network"])["value"]
+    errors = finished.tables["manifold_model"]
+    by_pca = False
+    if not errors.empty:
+        found = errors.set_index("measure")["value"]
+        by_pca = found["pca_mean_squared_error"] <= found["mean_squared_error"]
+    tables: dict[str, Table] = {}
     lower = []
     describes = (manifold.describe, off_manifold.describe)
-    for describe, name in itertools.product(describes, table["score"].unique()):
-        if description := describe(name):
-            values = table[table["score"] == name].set_index("network")["value"]
-            found[name] = {network: {"": float(value)} for network, value in values.items()}
-            lower += [name] if description.better == "lower" else []
-    return found, lower
+    names = dict.fromkeys(values.index.get_level_values("score"))
+    for describe, name in itertools.product(describes, names):
+        if not (description := describe(name)):
+            continue
+        source = off_manifold.by_pca(name) if by_pca else name
+        if source not in names:
+            continue
+        known = name.removesuffix(f"_{off_manifold.DECODER}")
+        if alone and known.startswith(alone):
+            known = f"manifold_{known.removeprefix(alone)}"
+        tables[known] = {network: {"": float(v)} for network, v in values[source].items()}
+        lower += [known] if description.better == "lower" else []
+    return tables, lower
 
 
 def of_run(finished: Finished) -> pd.DataFrame:

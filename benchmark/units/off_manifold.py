@@ -356,6 +356,13 @@ def describe(score: str) -> Description | None:
     }.get(score)
 
 
+def by_pca(score: str) -> str:
+    """The score by the PCA that stands beside one by the VAE-GAN, of `manifold` too."""
+    if score.endswith(f"_{DECODER}"):
+        return f"{score.removesuffix(DECODER)}{PCA}"
+    return score.replace("_excess_", f"_{PCA}_excess_")
+
+
 KIND = Kind(
     name="off_manifold",
     version=1,

@@ -176,7 +176,7 @@ def test_joined_by_hand():
     assert wide[["rho", "low", "high"]].tolist() == [0, -1, 1]
 
 
-AGAINST_MANIFOLD = ("manifold_xent_excess_over_noise", "tangent_fraction_decoder")
+AGAINST_MANIFOLD = ("manifold_excess_over_noise", "tangent_fraction")
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +186,9 @@ def work() -> plan.Plan:
     return plan.build(config, datasets.describe(config.data.name))
 
 
-def run_of(work: plan.Plan, collapsed: str, untouched: float = 0.9) -> Finished:
+def run_of(
+    work: plan.Plan, collapsed: str, untouched: float = 0.9, pca_error: float = 0.2
+) -> Finished:
     """A made-up run: the strength is the truth, gini its opposite, kar the truth in both seeds."""
     measures, accuracy, scores, contributions = [], [], [], {"none": {}}
     rng = np.random.default_rng(6)
@@ -216,6 +218,8 @@ def run_of(work: plan.Plan, collapsed: str, untouched: float = 0.9) -> Finished:
         for name, value in {
             "tangent_fraction_decoder": strength,
             "manifold_xent_excess_over_noise": -strength,
+            "tangent_fraction_pca": -strength,
+            "manifold_xent_pca_excess_over_noise": strength,
             "manifold_xent_noise_excess": strength,  # of no network's maps
         }.items():
             scores.append({"network": network.label, "score": name, "value": value})
@@ -231,6 +235,12 @@ def run_of(work: plan.Plan, collapsed: str, untouched: float = 0.9) -> Finished:
         "accuracy": pd.DataFrame(accuracy),
         "scores": pd.DataFrame(scores),
         "retraining": pd.DataFrame([own]),
+        "manifold_model": pd.DataFrame(
+            {
+                "measure": [f"{way}mean_squared_error" for way in ("", "pca_")],
+                "value": [0.1, pca_error],
+            }
+        ),
     }
     return Finished(work, SimpleNamespace(), tables, {"contributions": contributions})
 
@@ -250,6 +260,15 @@ def test_of_a_run(work):
         assert rows["rho"][name, "precision", NETWORKS] == pytest.approx(1), name
     better = rows["better"].xs(("precision", NETWORKS), level=("truth", "over"))
     assert better[list(AGAINST_MANIFOLD)].tolist() == ["lower", "higher"]
+
+
+@pytest.mark.parametrize(("pca_error", "rho"), [(0.2, 1), (0.1, -1), (0.05, -1)])
+def test_the_manifold_model_that_is_nearer_to_test_images_is_asked(work, pca_error, rho):
+    """Made up so that the one follows the truth, and the other is opposed to it."""
+    rows = trust.of_run(run_of(work, "", pca_error=pca_error))
+    rows = rows[rows["over"] == NETWORKS].set_index(["score", "truth"])["rho"]
+    for name in AGAINST_MANIFOLD:
+        assert rows[name, "precision"] == pytest.approx(rho), name
 
 
 def test_scores_by_retraining_that_has_not_learned_are_left_out(work):

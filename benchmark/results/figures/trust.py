@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pellucid.benchmark.results import names
 from pellucid.benchmark.results.figures import style
-from pellucid.benchmark.results.trust import CONTROLS, OVER, UNINFORMED
+from pellucid.benchmark.results.trust import CONTROLS, OVER
 from pellucid.benchmark.units.map_measures import TITLES as MEASURES
 from pellucid.benchmark.units.map_measures import TRUTHS
-from pellucid.benchmark.units.outcomes import SPECIFIC
-from pellucid.benchmark.units.outcomes import TITLES as RETRAINED
 
 LOOKS: dict[str, style.Look] = dict(
     zip(
@@ -38,13 +37,7 @@ def _ordered(table: pd.DataFrame) -> list[str]:
 
 def _title(table: pd.DataFrame, score: str) -> str:
     lower = (table.loc[table["score"] == score, "better"] == "lower").any()
-    measure, *ends = score.split("-")
-    title = (MEASURES | RETRAINED | UNINFORMED).get(measure, measure.replace("_", " "))
-    # a specific score is against another map of the class unless it says so
-    ends = [end for end in ends if end != "within"]
-    if measure.startswith(SPECIFIC) and "-within" not in score:
-        ends.append("any class")
-    return ", ".join([title, *ends]) + (" (low)" if lower else "")
+    return names.bare(score) + (" (low)" if lower else "")
 
 
 def trust(folder: Path, table: pd.DataFrame, caption: str) -> list[Path]:
