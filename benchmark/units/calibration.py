@@ -172,17 +172,20 @@ class Models(NamedTuple):
         """The distances of a set of images to each manifold.
 
         Args:
-            x: `(n, h, w, c)`, uint8 or floats in [0, 1].
+            x: `(n, h, w, c)`, uint8 or floats in [0, 1]; NaN where there is no such image.
             name: Of the set: what is drawn for its images depends on it.
 
         Returns:
-            `(n,)` in paper units, by the names in `MANIFOLDS`.
+            `(n,)` in paper units, by the names in `MANIFOLDS`; NaN likewise.
         """
-        return {
-            ENCODER: self.by_encoder(x, name),
-            OPTIMISED: self.by_optimisation(x, name),
-            PCA: self.subspace.distance(x),
+        there = np.isfinite(x).all(axis=(1, 2, 3))
+        images = x if there.all() else np.where(there[:, None, None, None], x, np.float32(0))
+        found = {
+            ENCODER: self.by_encoder(images, name),
+            OPTIMISED: self.by_optimisation(images, name),
+            PCA: self.subspace.distance(images),
         }
+        return {manifold: np.where(there, values, np.nan) for manifold, values in found.items()}
 
     def by_encoder(self, x: Array, name: str) -> Array:
         """As `distances`."""

@@ -158,6 +158,21 @@ def scores_of(work: plan.Plan, store, label: str = "standard") -> dict:
     return {m.name: m.estimate for m in measured}
 
 
+def test_an_image_that_does_not_exist_has_no_distance(measured):
+    """As another image's change where the attack changes a single image; the others keep theirs."""
+    work, _, context = measured
+    spec = unit_of(work).spec
+    stored = context.arrays(calibration.KIND, spec.calibration)
+    found = calibration.models(spec.models, context, calibration.stored_subspace(stored))
+    x = np.array(context.data.x_test[:IMAGES], np.float32) / 255
+    whole = found.distances(x, "permuted")
+    x[3] = np.nan
+    for name, values in found.distances(x, "permuted").items():
+        assert np.isnan(values[3])
+        others = np.arange(IMAGES) != 3
+        np.testing.assert_array_equal(values[others], whole[name][others])
+
+
 def test_scores_are_means_of_paired_differences(measured):
     work, store, _ = measured
     arrays = store.arrays(unit_of(work))
